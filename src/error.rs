@@ -1,0 +1,212 @@
+//! The one error type: a variant per mistake, each carrying the numbers that explain it.
+//!
+//! Everything a caller can get wrong (geometry, shapes, sizes, limits) is an `Err` of this type; nothing public
+//! panics. This module knows no other.
+
+use std::fmt;
+
+/// `Result` with convmat's [`Error`].
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// What was wrong with a request, with the numbers that explain it.
+///
+/// Axes are counted from 0 in the order the caller gave them, so axis 1 of a 2-D layer is its width.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Error {
+    /// A stride, dilation, kernel length or input length of one axis is 0.
+    Zero {
+        /// Which quantity: `"stride"`, `"dilation"`, `"kernel"`, `"input"`, …
+        what: &'static str,
+        /// The axis.
+        axis: usize,
+    },
+    /// A channel or group count is 0.
+    NoChannels {
+        /// Which count: `"groups"`, `"input channels"`, …
+        what: &'static str,
+    },
+    /// A channel count is not a multiple of the number of groups.
+    Groups {
+        /// Which channels: `"input channels"`, …
+        what: &'static str,
+        /// Their count.
+        channels: usize,
+        /// The number of groups.
+        groups: usize,
+    },
+    /// The kernel does not fit into the padded input, or the padding removes the whole output.
+    EmptyOutput {
+        /// The axis.
+        axis: usize,
+        /// Length of the input along the axis.
+        input: usize,
+        /// Total padding, begin plus end.
+        padding: usize,
+        /// Extent of the kernel, `(kernel − 1)·dilation + 1`.
+        extent: usize,
+    },
+    /// `output_padding` is not below `max(stride, dilation)`.
+    OutputPadding {
+        /// The axis.
+        axis: usize,
+        /// The output padding asked for.
+        output_padding: usize,
+        /// The bound, `max(stride, dilation)`, that it must stay below.
+        limit: usize,
+    },
+    /// `padding = same` with a stride other than 1.
+    SameNeedsUnitStride {
+        /// The axis.
+        axis: usize,
+        /// Its stride.
+        stride: usize,
+    },
+    /// An `output_size` that no `output_padding` below the stride reaches.
+    OutputSize {
+        /// The axis.
+        axis: usize,
+        /// The size asked for.
+        size: usize,
+        /// The smallest size possible.
+        min: usize,
+        /// The largest size possible.
+        max: usize,
+    },
+    /// An option that the requested direction does not have, such as `output_padding` on a convolution.
+    Unsupported {
+        /// The option.
+        option: &'static str,
+        /// Where it was given.
+        on: &'static str,
+    },
+    /// A size, product of sizes or index does not fit the machine's integers.
+    Overflow {
+        /// What was being computed.
+        what: &'static str,
+    },
+    /// A tensor has another shape than the operation needs.
+    Shape {
+        /// Which tensor.
+        what: &'static str,
+        /// The shape needed.
+        expected: Vec<usize>,
+        /// The shape given.
+        actual: Vec<usize>,
+    },
+    /// A range of indices leaves its axis or runs backwards.
+    Window {
+        /// The axis.
+        axis: usize,
+        /// Start of the range.
+        start: usize,
+        /// End of the range (exclusive).
+        end: usize,
+        /// Length of the axis.
+        length: usize,
+    },
+    /// A padding mode that reads the input more often than it has elements, or a crop of more than there is.
+    PadLength {
+        /// The axis.
+        axis: usize,
+        /// The padding mode or `"crop"`.
+        mode: &'static str,
+        /// The amount asked for.
+        amount: usize,
+        /// The largest amount possible for this length.
+        max: usize,
+    },
+    /// An explicit matrix or tensor would need more bytes than the limit allows.
+    ByteLimit {
+        /// What would be built.
+        what: &'static str,
+        /// Bytes it needs.
+        bytes: u128,
+        /// The limit in force.
+        limit: u128,
+        /// What to use instead.
+        instead: &'static str,
+    },
+    /// A number that must be positive and finite is not.
+    NotFinite {
+        /// Which number.
+        what: &'static str,
+    },
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::Zero { what, axis } => write!(f, "{what}[{axis}] is 0; every {what} must be at least 1"),
+            Error::NoChannels { what } => write!(f, "{what} is 0; it must be at least 1"),
+            Error::Groups { what, channels, groups } => {
+                write!(f, "{channels} {what} do not divide into {groups} groups")
+            }
+            Error::EmptyOutput { axis, input, padding, extent } => write!(
+                f,
+                "the output is empty along axis {axis}: input length {input}, total padding {padding}, \
+                 kernel extent {extent}"
+            ),
+            Error::OutputPadding { axis, output_padding, limit } => write!(
+                f,
+                "output_padding[{axis}] is {output_padding}; it must be below max(stride, dilation) = {limit}"
+            ),
+            Error::SameNeedsUnitStride { axis, stride } => {
+                write!(f, "padding \"same\" needs stride 1, but stride[{axis}] is {stride}")
+            }
+            Error::OutputSize { axis, size, min, max } => {
+                write!(f, "output_size[{axis}] is {size}; possible are {min} to {max}")
+            }
+            Error::Unsupported { option, on } => write!(f, "{option} has no meaning for {on}"),
+            Error::Overflow { what } => write!(f, "{what} is too large for this machine's integers"),
+            Error::Shape { what, expected, actual } => {
+                write!(f, "{what} has shape {actual:?}; expected {expected:?}")
+            }
+            Error::Window { axis, start, end, length } => {
+                write!(f, "the range {start}..{end} is not within axis {axis} of length {length}")
+            }
+            Error::PadLength { axis, mode, amount, max } => {
+                write!(f, "{mode} of {amount} along axis {axis} is too much; at most {max} is possible here")
+            }
+            Error::ByteLimit { what, bytes, limit, instead } => write!(
+                f,
+                "{what} would need {} > {}; use {instead}, or raise the limit",
+                bytes_in_words(*bytes),
+                bytes_in_words(*limit)
+            ),
+            Error::NotFinite { what } => write!(f, "{what} must be a finite number"),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// A byte count in binary units: `1 GiB`, `2.6 TiB`, `512 B`; at most one decimal.
+///
+/// ```
+/// assert_eq!(convmat::bytes_in_words(512), "512 B");
+/// assert_eq!(convmat::bytes_in_words(1 << 30), "1 GiB");
+/// assert_eq!(convmat::bytes_in_words(2_859_000_000_000), "2.6 TiB");
+/// ```
+pub fn bytes_in_words(bytes: u128) -> String {
+    const UNITS: [&str; 7] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    let mut value = bytes as f64;
+    let mut unit = 0;
+    while value >= 1023.95 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    let text = format!("{value:.1}");
+    format!("{} {}", text.strip_suffix(".0").unwrap_or(&text), UNITS[unit])
+}
+
+impl Error {
+    /// The same error, naming axis `i` in place of axis 0.
+    pub(crate) fn on_axis(self, i: usize) -> Self {
+        match self {
+            Error::Zero { what, .. } => Error::Zero { what, axis: i },
+            Error::Window { start, end, length, .. } => Error::Window { axis: i, start, end, length },
+            other => other,
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! The formulations, chosen by an enum and run as an operator.
+
+use std::fmt;
+use std::str::FromStr;
+
+use ndarray::{ArrayView5, ArrayViewMut5};
+use sprs::CsMat;
+
+use crate::direct::{Gather, Scatter};
+use crate::error::Result;
+use crate::geometry::{Geometry, Shape, Side};
+use crate::kernel::GemmBackend;
+use crate::matrix::{Dense, Im2col, Sparse, ZeroInsertion, csr};
+use crate::operator::{DEFAULT_BYTE_LIMIT, LinearOperator, Method, Weights, Workspace, on_slices};
+use crate::scalar::Scalar;
+
+/// A way to multiply with C and Cᵀ. All compute the same map; they differ in time, memory and what they show.
+///
+/// Costs are per sample, with `entries` the structural nonzeros of C ([`Geometry::entries`]), `weights` the number of
+/// weights, `small` and `large` the pixels of either side.
+///
+/// | formulation | operations | memory | non-finite inputs | bits depend on |
+/// |---|---|---|---|---|
+/// | `Gather` | 2·entries | none | reach what reads them | nothing |
+/// | `Scatter` | 2·entries | none | reach what reads them | nothing |
+/// | `Dense` | 2·rows·columns | rows·columns values | spread over their sample | the batch size |
+/// | `Sparse` | 2·entries | C and Cᵀ in CSR form | reach what reads them | nothing |
+/// | `Im2col` | 2·weights·small | a tile per thread | reach what reads them | the batch size |
+/// | `ZeroInsertion` | up to ∏stride times `Im2col` | one tensor with zeros inserted | reach what reads them | the batch size |
+///
+/// With non-finite *weights* the last two may turn padding and inserted zeros into NaN (0·∞), and so may `Dense`; the
+/// others never multiply with a zero that is not there. No formulation's bits depend on the number of threads. On integers
+/// small enough for every partial sum to be exact, all formulations agree to the bit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Formulation {
+    /// The one that should be fastest: `Im2col`, or `Gather` where groups have so few channels that a GEMM has no rows.
+    #[default]
+    Auto,
+    /// Direct sums: every output pulls what it reads.
+    Gather,
+    /// Direct sums: every input is pushed through the kernel, `Y[i..i+h, j..j+w] += X[i, j]·K`.
+    Scatter,
+    /// The explicit dense matrix, multiplied by GEMM.
+    Dense,
+    /// The explicit sparse matrix in CSR form, and its transpose.
+    Sparse,
+    /// im2col + GEMM for C, GEMM + col2im for Cᵀ.
+    Im2col,
+    /// Stride-1 convolutions of zero-inserted (Cᵀ) or fully computed (C) tensors.
+    ZeroInsertion,
+}
+
+impl Formulation {
+    /// Every formulation but [`Auto`](Self::Auto), which is one of them.
+    pub const ALL: [Self; 6] =
+        [Self::Gather, Self::Scatter, Self::Dense, Self::Sparse, Self::Im2col, Self::ZeroInsertion];
+
+    /// The name, as [`FromStr`] reads it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Gather => "gather",
+            Self::Scatter => "scatter",
+            Self::Dense => "dense",
+            Self::Sparse => "sparse",
+            Self::Im2col => "im2col",
+            Self::ZeroInsertion => "zero-insertion",
+        }
+    }
+
+    /// What [`Auto`](Self::Auto) stands for under a geometry; any other formulation is itself.
+    ///
+    /// GEMM pays as soon as it has rows and an inner dimension to work with. With fewer than four channels per group on
+    /// either side its tiles are mostly empty, and the direct sums, which need no column matrix, win.
+    pub fn resolve<const N: usize>(self, geometry: &Geometry<N>) -> Self {
+        let fewest = geometry.channels_per_group(Side::Small).min(geometry.channels_per_group(Side::Large));
+        match self {
+            Self::Auto if fewest < 4 => Self::Gather,
+            Self::Auto => Self::Im2col,
+            chosen => chosen,
+        }
+    }
+}
+
+impl fmt::Display for Formulation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for Formulation {
+    type Err = String;
+
+    fn from_str(name: &str) -> std::result::Result<Self, String> {
+        [Self::Auto].into_iter().chain(Self::ALL).find(|formulation| formulation.name() == name).ok_or_else(|| {
+            let names = Self::ALL.map(Self::name).join(", ");
+            format!("unknown formulation \"{name}\"; there are auto, {names}")
+        })
+    }
+}
+
+/// What a formulation may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FormulationOptions {
+    /// Limit on the bytes of an explicit matrix; 1 GiB by default.
+    pub byte_limit: u128,
+    /// The crate that multiplies matrices.
+    pub gemm: GemmBackend,
+}
+
+impl Default for FormulationOptions {
+    fn default() -> Self {
+        Self { byte_limit: DEFAULT_BYTE_LIMIT, gemm: GemmBackend::default() }
+    }
+}
+
+/// C in one formulation, as an operator.
+pub(crate) struct Formulated<T> {
+    geometry: Geometry<3>,
+    weights: Weights<T>,
+    method: Box<dyn Method<T>>,
+}
+
+impl<T: Scalar> Formulated<T> {
+    pub(crate) fn new(
+        geometry: Geometry<3>,
+        weights: Weights<T>,
+        formulation: Formulation,
+        options: &FormulationOptions,
+    ) -> Result<Self> {
+        let (copy, limit) = (weights.clone(), options.byte_limit);
+        let method: Box<dyn Method<T>> = match formulation.resolve(&geometry) {
+            Formulation::Gather => Box::new(Gather::new(geometry, copy)),
+            Formulation::Scatter => Box::new(Scatter::new(geometry, copy)),
+            Formulation::Dense => Box::new(Dense::new(&geometry, &copy, options.gemm, limit)?),
+            Formulation::Sparse => Box::new(Sparse::new(&geometry, &copy, limit)?),
+            Formulation::Auto | Formulation::Im2col => Box::new(Im2col::new(&geometry, copy, options.gemm)),
+            Formulation::ZeroInsertion => Box::new(ZeroInsertion::new(geometry, copy, options.gemm)?),
+        };
+        Ok(Self { geometry, weights, method })
+    }
+
+    /// Computes the side `output` of a batch from the other one.
+    fn run(&self, output: Side, from: ArrayView5<T>, to: ArrayViewMut5<T>, workspace: &mut Workspace<T>) -> Result<()> {
+        let input = match output {
+            Side::Small => Side::Large,
+            Side::Large => Side::Small,
+        };
+        let shapes = (self.geometry.shape(input), self.geometry.shape(output));
+        let batch = from.dim().0;
+        let scratch = self.method.scratch_len(output, batch);
+        on_slices(shapes, from, to, scratch, workspace, |from, to, scratch| {
+            self.method.run(output, batch, from, to, scratch)
+        })
+    }
+}
+
+impl<T: Scalar> LinearOperator<T> for Formulated<T> {
+    fn domain(&self) -> Shape {
+        self.geometry.large_shape()
+    }
+
+    fn range(&self) -> Shape {
+        self.geometry.small_shape()
+    }
+
+    fn apply_into(&self, x: ArrayView5<T>, y: ArrayViewMut5<T>, workspace: &mut Workspace<T>) -> Result<()> {
+        self.run(Side::Small, x, y, workspace)
+    }
+
+    fn apply_adjoint_into(&self, y: ArrayView5<T>, x: ArrayViewMut5<T>, workspace: &mut Workspace<T>) -> Result<()> {
+        self.run(Side::Large, y, x, workspace)
+    }
+
+    fn workspace_len(&self, batch: usize) -> usize {
+        self.method.scratch_len(Side::Small, batch).max(self.method.scratch_len(Side::Large, batch))
+    }
+
+    fn matrix(&self, byte_limit: u128) -> Result<CsMat<T>> {
+        csr(&self.geometry, &self.weights, byte_limit)
+    }
+}

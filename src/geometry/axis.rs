@@ -1,0 +1,521 @@
+//! One spatial axis: the index relation, and everything that follows from it.
+//!
+//! ```text
+//! small·stride + tap·dilation − begin = large
+//! ```
+//!
+//! `small` indexes y in y = C·x, `large` indexes x, `tap` the kernel. A triple contributes exactly if the relation
+//! holds and each index lies in its range. This is the only file that does this algebra: sizes, valid ranges,
+//! windows and residue classes are asked for here and derived nowhere else. It knows no channels, arrays or weights.
+
+use std::ops::Range;
+
+use crate::error::{Error, Result};
+
+/// Bound on every quantity of an axis, so that the relation can be evaluated in `isize` without overflow.
+const LIMIT: usize = isize::MAX as usize / 4;
+
+/// Which end of the relation an index belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Side {
+    /// The output of a convolution, the input of a transposed convolution.
+    Small,
+    /// The input of a convolution, the output of a transposed convolution.
+    Large,
+}
+
+/// One axis of a convolution: `small·stride + tap·dilation − begin = large`.
+///
+/// An axis holds *both* lengths. How they came about (padding at the end, output padding, "same") is forgotten once it
+/// is built: several lengths share one partner as soon as the stride exceeds 1, so neither may be derived from the other.
+///
+/// `begin` is the padding before the first element. It is signed: users give pads ≥ 0, windows make it negative.
+///
+/// ```
+/// use convmat::geometry::Axis;
+/// # fn main() -> convmat::Result<()> {
+/// // x of length 5, kernel 3, stride 2, padding 1: y has length 3.
+/// let axis = Axis::new(3, 5, 3, 2, 1, 1)?;
+/// assert_eq!(axis.large_at(0, 0), None); // falls into the padding
+/// assert_eq!(axis.large_at(1, 0), Some(1));
+/// assert_eq!(axis.small_at(1, 0), Some(1));
+/// assert_eq!(axis.taps_of_small(0), 1..3);
+/// assert_eq!(axis.entries(), 7);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Axis {
+    small: usize,
+    large: usize,
+    kernel: usize,
+    stride: usize,
+    dilation: usize,
+    begin: isize,
+}
+
+/// A tap that connects an index of one side with an index of the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// The tap, `0 ≤ tap < kernel`.
+    pub tap: usize,
+    /// The index on the other side.
+    pub other: usize,
+}
+
+/// For every index of one side its [`Link`]s, ascending in `other`.
+#[derive(Clone, Debug)]
+pub struct Links {
+    offsets: Vec<usize>,
+    links: Vec<Link>,
+}
+
+impl Links {
+    /// The links of one index; empty for an index that no tap reaches or that is out of range.
+    #[inline]
+    pub fn at(&self, index: usize) -> &[Link] {
+        match (self.offsets.get(index), self.offsets.get(index + 1)) {
+            (Some(&start), Some(&end)) => &self.links[start..end],
+            _ => &[],
+        }
+    }
+
+    /// Number of indices.
+    pub fn len(&self) -> usize {
+        self.offsets.len() - 1
+    }
+
+    /// Whether the side has no index.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// The small indices that one tap connects, and where the first of them lands; each next one lands `stride` further.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TapRange {
+    /// Small indices for which the tap stays inside `large`.
+    pub small: Range<usize>,
+    /// The large index of `small.start`; 0 for an empty range.
+    pub first_large: usize,
+}
+
+impl Axis {
+    /// An axis from both lengths. The lengths may be 0 (an empty window), the other three may not.
+    ///
+    /// # Errors
+    /// [`Error::Zero`] for a kernel, stride or dilation of 0; [`Error::Overflow`] if an index could leave the range of
+    /// `isize / 4`. The axis is named 0.
+    pub fn new(
+        small: usize,
+        large: usize,
+        kernel: usize,
+        stride: usize,
+        dilation: usize,
+        begin: isize,
+    ) -> Result<Self> {
+        for (what, value) in [("kernel", kernel), ("stride", stride), ("dilation", dilation)] {
+            if value == 0 {
+                return Err(Error::Zero { what, axis: 0 });
+            }
+        }
+        let fits = |value: Option<usize>| value.is_some_and(|v| v <= LIMIT);
+        if !fits(small.checked_mul(stride))
+            || !fits(kernel.checked_mul(dilation))
+            || !fits(Some(large))
+            || !fits(Some(begin.unsigned_abs()))
+        {
+            return Err(Error::Overflow { what: "an index of the convolution" });
+        }
+        Ok(Self { small, large, kernel, stride, dilation, begin })
+    }
+
+    /// The neutral axis: length 1 on both sides, kernel, stride and dilation 1. It stands for an absent axis.
+    pub const fn neutral() -> Self {
+        Self { small: 1, large: 1, kernel: 1, stride: 1, dilation: 1, begin: 0 }
+    }
+
+    /// Length of the small side.
+    pub const fn small(&self) -> usize {
+        self.small
+    }
+
+    /// Length of the large side.
+    pub const fn large(&self) -> usize {
+        self.large
+    }
+
+    /// Number of taps.
+    pub const fn kernel(&self) -> usize {
+        self.kernel
+    }
+
+    /// Step of `large` per step of `small`.
+    pub const fn stride(&self) -> usize {
+        self.stride
+    }
+
+    /// Step of `large` per tap.
+    pub const fn dilation(&self) -> usize {
+        self.dilation
+    }
+
+    /// Padding before the first element; negative for windows.
+    pub const fn begin(&self) -> isize {
+        self.begin
+    }
+
+    /// Length of one side.
+    pub const fn length(&self, side: Side) -> usize {
+        match side {
+            Side::Small => self.small,
+            Side::Large => self.large,
+        }
+    }
+
+    /// Extent of the kernel on the large side, `(kernel − 1)·dilation + 1`.
+    pub const fn extent(&self) -> usize {
+        (self.kernel - 1) * self.dilation + 1
+    }
+
+    /// `small·stride + tap·dilation − begin`, whether or not it is in range.
+    const fn landing(&self, small: usize, tap: usize) -> isize {
+        (small * self.stride + tap * self.dilation) as isize - self.begin
+    }
+
+    /// The large index of a (small, tap) pair, if all three are in range. O(1).
+    pub fn large_at(&self, small: usize, tap: usize) -> Option<usize> {
+        if small >= self.small || tap >= self.kernel {
+            return None;
+        }
+        usize::try_from(self.landing(small, tap)).ok().filter(|&large| large < self.large)
+    }
+
+    /// The small index of a (large, tap) pair, if the tap connects them. O(1).
+    pub fn small_at(&self, large: usize, tap: usize) -> Option<usize> {
+        if large >= self.large || tap >= self.kernel {
+            return None;
+        }
+        let scaled = usize::try_from(large as isize + self.begin - (tap * self.dilation) as isize).ok()?;
+        (scaled.is_multiple_of(self.stride) && scaled / self.stride < self.small).then_some(scaled / self.stride)
+    }
+
+    /// The taps that stay inside `large` at one small index: always a contiguous range. O(1).
+    pub fn taps_of_small(&self, small: usize) -> Range<usize> {
+        if small >= self.small {
+            return 0..0;
+        }
+        let first = -self.landing(small, 0);
+        range_of_multiples(first, first + self.large as isize, self.dilation, self.kernel)
+    }
+
+    /// The small indices at which one tap stays inside `large`: always a contiguous range. O(1).
+    pub fn smalls_of_tap(&self, tap: usize) -> Range<usize> {
+        self.smalls_landing_in(tap, 0..self.large)
+    }
+
+    /// The small indices that one tap brings into a range of large indices. O(1).
+    fn smalls_landing_in(&self, tap: usize, large: Range<usize>) -> Range<usize> {
+        if tap >= self.kernel {
+            return 0..0;
+        }
+        let shift = -self.landing(0, tap);
+        range_of_multiples(large.start as isize + shift, large.end as isize + shift, self.stride, self.small)
+    }
+
+    /// [`smalls_of_tap`](Self::smalls_of_tap) with the landing of its first index, for every tap. O(kernel).
+    pub fn tap_ranges(&self) -> Vec<TapRange> {
+        (0..self.kernel)
+            .map(|tap| {
+                let small = self.smalls_of_tap(tap);
+                TapRange { first_large: self.large_at(small.start, tap).unwrap_or(0), small }
+            })
+            .collect()
+    }
+
+    /// The taps that reach one large index, descending, so that the small indices they come from ascend.
+    ///
+    /// Only taps with `tap·dilation ≡ large + begin (mod stride)` reach it. With g = gcd(stride, dilation) the residue class
+    /// r = (large + begin) mod stride is reached only if g | r; its taps then are an arithmetic progression of step
+    /// stride/g, and from one such tap to the next lower one the small index moves by dilation/g. O(log stride) to start.
+    pub fn taps_of_large(&self, large: usize) -> impl Iterator<Item = Link> + use<> {
+        let axis = *self;
+        let candidates = if large < self.large { self.residue_class(large) } else { None };
+        // The relation bounds the taps to an interval on top of their residue class; the ends are cut by small_at.
+        candidates
+            .map(|(first, step)| (first..axis.kernel).step_by(step))
+            .into_iter()
+            .flatten()
+            .rev()
+            .filter_map(move |tap| axis.small_at(large, tap).map(|other| Link { tap, other }))
+    }
+
+    /// The first tap of the residue class of a large index and the step between its taps, if taps reach the class.
+    fn residue_class(&self, large: usize) -> Option<(usize, usize)> {
+        let residue = (large as isize + self.begin).rem_euclid(self.stride as isize) as usize;
+        let (g, inverse) = gcd_and_inverse(self.dilation % self.stride, self.stride);
+        let step = self.stride / g;
+        // dilation·tap ≡ residue (mod stride)  ⇔  tap ≡ (residue/g)·(dilation/g)⁻¹ (mod stride/g)
+        let first = ((residue / g) as u128 * inverse as u128 % step as u128) as usize;
+        (residue.is_multiple_of(g) && first < self.kernel).then_some((first, step))
+    }
+
+    /// The links of every index of one side. O(length + links).
+    pub fn links(&self, side: Side) -> Links {
+        let mut offsets = Vec::with_capacity(self.length(side) + 1);
+        let mut links = Vec::new();
+        offsets.push(0);
+        for index in 0..self.length(side) {
+            match side {
+                Side::Small => links.extend(
+                    self.taps_of_small(index)
+                        .filter_map(|tap| self.large_at(index, tap).map(|other| Link { tap, other })),
+                ),
+                Side::Large => links.extend(self.taps_of_large(index)),
+            }
+            offsets.push(links.len());
+        }
+        Links { offsets, links }
+    }
+
+    /// Number of (small, tap, large) triples. O(kernel).
+    pub fn entries(&self) -> u128 {
+        (0..self.kernel).map(|tap| self.smalls_of_tap(tap).len() as u128).sum()
+    }
+
+    /// The smallest range of small indices outside of which nothing touches the given large indices. O(kernel).
+    ///
+    /// Both ends of a non-empty result are needed; an empty result is `0..0`. The request is clipped to the axis.
+    pub fn small_needed(&self, large: Range<usize>) -> Range<usize> {
+        let large = clip(large, self.large);
+        hull((0..self.kernel).map(|tap| self.smalls_landing_in(tap, large.clone())))
+    }
+
+    /// The smallest range of large indices outside of which nothing touches the given small indices. O(kernel).
+    ///
+    /// Both ends of a non-empty result are needed; an empty result is `0..0`. The request is clipped to the axis.
+    pub fn large_needed(&self, small: Range<usize>) -> Range<usize> {
+        let small = clip(small, self.small);
+        hull((0..self.kernel).map(|tap| {
+            let valid = self.smalls_of_tap(tap);
+            let (first, end) = (small.start.max(valid.start), small.end.min(valid.end));
+            if first >= end {
+                return 0..0;
+            }
+            // In range by construction of `valid`.
+            self.landing(first, tap) as usize..self.landing(end - 1, tap) as usize + 1
+        }))
+    }
+
+    /// The axis restricted to a range of each side: `begin' = begin − stride·small.start + large.start`.
+    ///
+    /// # Errors
+    /// [`Error::Window`] if a range leaves its side. Empty ranges are allowed.
+    pub fn window(&self, small: Range<usize>, large: Range<usize>) -> Result<Self> {
+        for (range, length) in [(&small, self.small), (&large, self.large)] {
+            if range.start > range.end || range.end > length {
+                return Err(Error::Window { axis: 0, start: range.start, end: range.end, length });
+            }
+        }
+        let begin = self.begin - (self.stride * small.start) as isize + large.start as isize;
+        Self::new(small.len(), large.len(), self.kernel, self.stride, self.dilation, begin)
+    }
+
+    /// Zero insertion, C: the axis with stride 1 whose every `stride`-th small index is this axis.
+    ///
+    /// # Errors
+    /// [`Error::Overflow`] if the unit-stride length does not fit.
+    pub fn with_unit_stride(&self) -> Result<Self> {
+        Self::new(self.inserted(), self.large, self.kernel, 1, self.dilation, self.begin)
+    }
+
+    /// Zero insertion, Cᵀ: the unit-stride convolution that maps the small side with `stride − 1` zeros between its
+    /// elements to the large side, with the kernel flipped. With tap' = kernel − 1 − tap the relation becomes
+    ///
+    /// ```text
+    /// large·1 + tap'·dilation − (dilation·(kernel − 1) − begin) = small·stride
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Overflow`] if the lengths do not fit.
+    pub fn flipped_unit_stride(&self) -> Result<Self> {
+        let begin = (self.dilation * (self.kernel - 1)) as isize - self.begin;
+        Self::new(self.large, self.inserted(), self.kernel, 1, self.dilation, begin)
+    }
+
+    /// Length of the small side after inserting `stride − 1` zeros between its elements.
+    fn inserted(&self) -> usize {
+        self.small.checked_sub(1).map_or(0, |last| last * self.stride + 1)
+    }
+}
+
+/// The i in 0..count with `low ≤ i·step < high`.
+fn range_of_multiples(low: isize, high: isize, step: usize, count: usize) -> Range<usize> {
+    let step = step as isize;
+    let ceil_div = |value: isize| if value <= 0 { 0 } else { ((value + step - 1) / step) as usize };
+    let (start, end) = (ceil_div(low), ceil_div(high).min(count));
+    if start < end { start..end } else { 0..0 }
+}
+
+/// The smallest range that holds all the given ones; `0..0` if all are empty.
+fn hull(ranges: impl Iterator<Item = Range<usize>>) -> Range<usize> {
+    ranges.filter(|range| !range.is_empty()).reduce(|a, b| a.start.min(b.start)..a.end.max(b.end)).unwrap_or(0..0)
+}
+
+fn clip(range: Range<usize>, length: usize) -> Range<usize> {
+    range.start.min(length)..range.end.min(length)
+}
+
+/// g = gcd(a, modulus) and the inverse of a/g modulo modulus/g, by the extended Euclidean algorithm. Needs modulus ≥ 1.
+fn gcd_and_inverse(a: usize, modulus: usize) -> (usize, usize) {
+    // Invariant: r ≡ t·a (mod modulus) for both (r, t) pairs.
+    let (mut r, mut next_r) = (modulus as i128, a as i128);
+    let (mut t, mut next_t) = (0i128, 1i128);
+    while next_r != 0 {
+        let quotient = r / next_r;
+        (r, next_r) = (next_r, r - quotient * next_r);
+        (t, next_t) = (next_t, t - quotient * next_t);
+    }
+    (r as usize, t.rem_euclid(modulus as i128 / r) as usize)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every axis of a small family, windows included.
+    fn family() -> impl Iterator<Item = Axis> {
+        let lengths = [0usize, 1, 2, 5, 8];
+        lengths.into_iter().flat_map(move |small| {
+            lengths.into_iter().flat_map(move |large| {
+                (1..=4).flat_map(move |kernel| {
+                    (1..=6).flat_map(move |stride| {
+                        [1usize, 2, 3, 4, 6].into_iter().flat_map(move |dilation| {
+                            (-4..=5).map(move |begin| Axis::new(small, large, kernel, stride, dilation, begin).unwrap())
+                        })
+                    })
+                })
+            })
+        })
+    }
+
+    /// The relation, literally.
+    fn holds(a: &Axis, small: usize, tap: usize, large: usize) -> bool {
+        (small * a.stride) as isize + (tap * a.dilation) as isize - a.begin == large as isize
+    }
+
+    #[test]
+    fn every_query_agrees_with_the_relation_by_enumeration() {
+        for a in family() {
+            let triples: Vec<(usize, usize, usize)> = (0..a.small)
+                .flat_map(|s| (0..a.kernel).flat_map(move |t| (0..a.large).map(move |l| (s, t, l))))
+                .filter(|&(s, t, l)| holds(&a, s, t, l))
+                .collect();
+            assert_eq!(a.entries(), triples.len() as u128, "{a:?}");
+            for small in 0..a.small + 1 {
+                let want: Vec<usize> = triples.iter().filter(|x| x.0 == small).map(|x| x.1).collect();
+                assert_eq!(a.taps_of_small(small).collect::<Vec<_>>(), want, "{a:?} small {small}");
+                for tap in 0..a.kernel + 1 {
+                    let want = triples.iter().find(|x| x.0 == small && x.1 == tap).map(|x| x.2);
+                    assert_eq!(a.large_at(small, tap), want, "{a:?}");
+                }
+            }
+            for tap in 0..a.kernel + 1 {
+                let want: Vec<usize> = triples.iter().filter(|x| x.1 == tap).map(|x| x.0).collect();
+                assert_eq!(a.smalls_of_tap(tap).collect::<Vec<_>>(), want, "{a:?} tap {tap}");
+                if tap < a.kernel {
+                    let first = triples.iter().find(|x| x.1 == tap).map_or(0, |x| x.2);
+                    assert_eq!(a.tap_ranges()[tap].first_large, first, "{a:?} tap {tap}");
+                }
+            }
+            for large in 0..a.large + 1 {
+                let mut want: Vec<(usize, usize)> =
+                    triples.iter().filter(|x| x.2 == large).map(|x| (x.0, x.1)).collect();
+                want.sort_unstable();
+                let got: Vec<_> = a.taps_of_large(large).map(|link| (link.other, link.tap)).collect();
+                assert_eq!(got, want, "{a:?} large {large}");
+                for tap in 0..a.kernel + 1 {
+                    let want = triples.iter().find(|x| x.2 == large && x.1 == tap).map(|x| x.0);
+                    assert_eq!(a.small_at(large, tap), want, "{a:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn links_list_both_sides_in_order_of_the_other() {
+        for a in family() {
+            for side in [Side::Small, Side::Large] {
+                let links = a.links(side);
+                assert_eq!(links.len(), a.length(side));
+                assert_eq!(links.is_empty(), a.length(side) == 0);
+                assert_eq!((0..links.len()).map(|i| links.at(i).len() as u128).sum::<u128>(), a.entries());
+                for index in 0..links.len() {
+                    assert!(links.at(index).windows(2).all(|pair| pair[0].other < pair[1].other));
+                    for link in links.at(index) {
+                        let (small, large) =
+                            if side == Side::Small { (index, link.other) } else { (link.other, index) };
+                        assert!(holds(&a, small, link.tap, large));
+                    }
+                }
+                assert!(links.at(links.len()).is_empty());
+            }
+        }
+    }
+
+    #[test]
+    fn windows_keep_the_relation_and_needed_ranges_are_tight() {
+        for a in family().filter(|a| a.small.max(a.large) <= 5) {
+            for (s0, s1) in (0..=a.small).flat_map(|s0| (s0..=a.small).map(move |s1| (s0, s1))) {
+                let touched: Vec<usize> =
+                    (s0..s1).flat_map(|s| (0..a.kernel).filter_map(move |t| a.large_at(s, t))).collect();
+                let want = touched.iter().min().map_or(0..0, |&min| min..touched.iter().max().unwrap() + 1);
+                assert_eq!(a.large_needed(s0..s1), want, "{a:?} {s0}..{s1}");
+                for (l0, l1) in (0..=a.large).flat_map(|l0| (l0..=a.large).map(move |l1| (l0, l1))) {
+                    let w = a.window(s0..s1, l0..l1).unwrap();
+                    for (s, t, l) in
+                        (s0..s1).flat_map(|s| (0..a.kernel).flat_map(move |t| (l0..l1).map(move |l| (s, t, l))))
+                    {
+                        assert_eq!(w.large_at(s - s0, t) == Some(l - l0), holds(&a, s, t, l));
+                    }
+                }
+            }
+            for (l0, l1) in (0..=a.large).flat_map(|l0| (l0..=a.large).map(move |l1| (l0, l1))) {
+                let touched: Vec<usize> =
+                    (l0..l1).flat_map(|l| (0..a.kernel).filter_map(move |t| a.small_at(l, t))).collect();
+                let want = touched.iter().min().map_or(0..0, |&min| min..touched.iter().max().unwrap() + 1);
+                assert_eq!(a.small_needed(l0..l1), want, "{a:?} {l0}..{l1}");
+            }
+            assert!(a.window(0..a.small + 1, 0..0).is_err());
+            assert!(a.window(0..0, 0..a.large + 1).is_err());
+        }
+    }
+
+    #[test]
+    #[expect(clippy::reversed_empty_ranges, reason = "a backwards range is what must be refused")]
+    fn impossible_axes_are_refused() {
+        assert_eq!(Axis::new(1, 1, 0, 1, 1, 0), Err(Error::Zero { what: "kernel", axis: 0 }));
+        assert_eq!(Axis::new(1, 1, 1, 0, 1, 0), Err(Error::Zero { what: "stride", axis: 0 }));
+        assert_eq!(Axis::new(1, 1, 1, 1, 0, 0), Err(Error::Zero { what: "dilation", axis: 0 }));
+        let overflow = Err(Error::Overflow { what: "an index of the convolution" });
+        assert_eq!(Axis::new(usize::MAX, 1, 1, 2, 1, 0), overflow);
+        assert_eq!(Axis::new(1, LIMIT + 1, 1, 1, 1, 0), overflow);
+        assert_eq!(Axis::new(1, 1, 2, 1, LIMIT, 0), overflow);
+        assert_eq!(Axis::new(1, 1, 1, 1, 1, isize::MIN), overflow);
+        assert!(Axis::new(1, LIMIT, 1, 1, 1, 0).is_ok());
+        let axis = Axis::new(LIMIT, LIMIT, 1, 1, LIMIT, -(LIMIT as isize)).unwrap();
+        assert_eq!(axis.entries(), 0);
+        assert!(Axis::new(3, 3, 1, 1, 1, 0).unwrap().window(2..1, 0..3).is_err());
+    }
+
+    #[test]
+    fn the_inverse_modulo_is_one() {
+        for modulus in 1usize..40 {
+            for a in 0..modulus {
+                let (g, inverse) = gcd_and_inverse(a, modulus);
+                assert!(a % g == 0 && modulus % g == 0);
+                assert_eq!((a / g) * inverse % (modulus / g), 1 % (modulus / g), "{a} mod {modulus}");
+            }
+        }
+    }
+}

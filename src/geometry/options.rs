@@ -1,0 +1,420 @@
+//! PyTorch's and ONNX's ways of saying where a convolution sits, resolved to [`Axis`].
+//!
+//! Whatever is said (pads, `"same"`, `output_padding`, `output_size`, `output_shape`) only decides the two lengths and
+//! `begin` of an axis, here and nowhere else. This file knows no channels and no arrays.
+
+use super::axis::Axis;
+use crate::error::{Error, Result};
+
+/// Padding of the large side, per axis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Padding<const N: usize> {
+    /// `(begin, end)` zeros per axis, as PyTorch's `padding` (both equal) and ONNX's `pads`.
+    Explicit([(usize, usize); N]),
+    /// No padding: PyTorch's `"valid"`, ONNX's `VALID`.
+    Valid,
+    /// PyTorch's `"same"`: both sides have one length. Needs stride 1; an odd total puts the extra zero at the end.
+    Same,
+    /// ONNX's `SAME_UPPER`: `small = ⌈large/stride⌉`, for the transposed direction `large = small·stride`; an odd total
+    /// puts the extra zero at the end.
+    SameUpper,
+    /// ONNX's `SAME_LOWER`: as `SAME_UPPER`, with the extra zero at the start.
+    SameLower,
+}
+
+/// The output length of a transposed convolution, where the input length alone does not decide it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OutputSize<const N: usize> {
+    /// `(small − 1)·stride + extent − pads + output_padding`.
+    Natural,
+    /// PyTorch's `output_size` argument: the pads stay, and `output_padding` becomes what is missing. It must lie
+    /// between the natural size without output padding and `stride − 1` more.
+    Size([usize; N]),
+    /// ONNX's `output_shape` attribute: explicit pads are replaced by `natural + output_padding − wanted`, halved, where
+    /// an odd element goes to the start (to the end for [`Padding::SameUpper`]). A wanted size above the natural one
+    /// grows at the end, by any amount; what no tap reaches holds the bias alone.
+    Shape([usize; N]),
+}
+
+/// Stride, dilation, groups, padding and output size: everything about a layer but its channels and kernel.
+///
+/// The defaults are PyTorch's: stride 1, dilation 1, one group, no padding, no output padding.
+///
+/// ```
+/// use convmat::Options;
+/// let options = Options::<2>::new().stride([2, 2]).padding([1, 1]).output_padding([1, 1]);
+/// // The mirror image: the size a strided convolution loses, and the output padding that brings it back.
+/// let down = Options::<2>::new().stride([3, 3]).padding([2, 2]);
+/// assert_eq!(down.output_padding_to_restore([16, 17], [5, 5]).unwrap(), [0, 1]);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options<const N: usize> {
+    /// Step on the large side per element of the small side, ≥ 1.
+    pub stride: [usize; N],
+    /// Step on the large side per tap, ≥ 1.
+    pub dilation: [usize; N],
+    /// Number of independent groups that the channels divide into, ≥ 1.
+    pub groups: usize,
+    /// Padding of the large side.
+    pub padding: Padding<N>,
+    /// Extra length at the end of a transposed convolution's output, below `max(stride, dilation)`.
+    pub output_padding: [usize; N],
+    /// The output length of a transposed convolution. It stands apart from `output_padding` because ONNX's
+    /// `output_shape` and `auto_pad` take the output padding into account too.
+    pub output: OutputSize<N>,
+}
+
+impl<const N: usize> Default for Options<N> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<const N: usize> Options<N> {
+    /// PyTorch's defaults.
+    pub const fn new() -> Self {
+        Self {
+            stride: [1; N],
+            dilation: [1; N],
+            groups: 1,
+            padding: Padding::Explicit([(0, 0); N]),
+            output_padding: [0; N],
+            output: OutputSize::Natural,
+        }
+    }
+
+    /// Sets the stride.
+    pub const fn stride(mut self, stride: [usize; N]) -> Self {
+        self.stride = stride;
+        self
+    }
+
+    /// Sets the dilation.
+    pub const fn dilation(mut self, dilation: [usize; N]) -> Self {
+        self.dilation = dilation;
+        self
+    }
+
+    /// Sets the number of groups.
+    pub const fn groups(mut self, groups: usize) -> Self {
+        self.groups = groups;
+        self
+    }
+
+    /// Sets symmetric padding, PyTorch's `padding`.
+    pub fn padding(mut self, padding: [usize; N]) -> Self {
+        self.padding = Padding::Explicit(padding.map(|p| (p, p)));
+        self
+    }
+
+    /// Sets any padding.
+    pub const fn pad(mut self, padding: Padding<N>) -> Self {
+        self.padding = padding;
+        self
+    }
+
+    /// Sets the output padding of a transposed convolution.
+    pub const fn output_padding(mut self, output_padding: [usize; N]) -> Self {
+        self.output_padding = output_padding;
+        self
+    }
+
+    /// Sets the output size of a transposed convolution.
+    pub const fn output(mut self, output: OutputSize<N>) -> Self {
+        self.output = output;
+        self
+    }
+
+    /// The `output_padding` with which the transposed convolution of the same options brings a convolution's output back
+    /// to the convolution's input size `large`.
+    ///
+    /// A convolution with stride s maps s different input lengths to one output length, so its shape alone does not say
+    /// what to come back to: `(large + pads − extent) mod stride` elements at the end of the input were never read.
+    ///
+    /// # Errors
+    /// As for a convolution of that size; [`Error::Unsupported`] for `SAME_UPPER` and `SAME_LOWER`, whose transposed
+    /// direction has the size `small·stride` by definition.
+    pub fn output_padding_to_restore(&self, large: [usize; N], kernel: [usize; N]) -> Result<[usize; N]> {
+        if matches!(self.padding, Padding::SameUpper | Padding::SameLower) {
+            return Err(Error::Unsupported { option: "output padding to restore a size", on: "auto_pad SAME" });
+        }
+        let mut missing = [0; N];
+        for i in 0..N {
+            let axis = self.convolution_axis(i, large[i], kernel[i])?;
+            let (begin, end) = self.explicit_pads(i, kernel[i])?;
+            // The convolution's axis exists, so nothing here overflows or underflows.
+            missing[i] = large[i] + begin + end - axis.extent() - (axis.small() - 1) * axis.stride();
+        }
+        Ok(missing)
+    }
+
+    /// Axis `i` of a convolution whose input has length `large`.
+    pub(super) fn convolution_axis(&self, i: usize, large: usize, kernel: usize) -> Result<Axis> {
+        let (stride, dilation) = (self.stride[i], self.dilation[i]);
+        if self.output_padding[i] != 0 {
+            return Err(Error::Unsupported { option: "output_padding", on: "a convolution" });
+        }
+        if self.output != OutputSize::Natural {
+            return Err(Error::Unsupported { option: "an output size", on: "a convolution" });
+        }
+        let extent = self.extent(i, large, kernel)?;
+        let (small, begin) = match self.padding {
+            Padding::SameUpper | Padding::SameLower => {
+                let small = large.div_ceil(stride);
+                // Stride beyond the extent asks for negative padding: none is given and the end is simply not read.
+                let total = ((small - 1) * stride + extent).saturating_sub(large);
+                (small, self.share_at_start(total))
+            }
+            _ => {
+                let (begin, end) = self.explicit_pads(i, kernel)?;
+                let padded = add(add(large, begin)?, end)?;
+                let Some(room) = padded.checked_sub(extent) else {
+                    return Err(Error::EmptyOutput { axis: i, input: large, padding: begin + end, extent });
+                };
+                (room / stride + 1, begin)
+            }
+        };
+        self.axis(i, small, large, kernel, stride, dilation, begin)
+    }
+
+    /// Axis `i` of a transposed convolution whose input has length `small`.
+    pub(super) fn transposed_axis(&self, i: usize, small: usize, kernel: usize) -> Result<Axis> {
+        let (stride, dilation) = (self.stride[i], self.dilation[i]);
+        let extent = self.extent(i, small, kernel)?;
+        let output_padding = self.output_padding[i];
+        let limit = stride.max(dilation);
+        if output_padding >= limit {
+            return Err(Error::OutputPadding { axis: i, output_padding, limit });
+        }
+        // Length of everything the kernel reaches, before any padding is cut off.
+        let full = add(multiply(small - 1, stride)?, extent)?;
+        let (large, begin) = match (self.output, self.padding) {
+            (OutputSize::Shape(wanted), _) => {
+                (wanted[i], self.share_at_start(add(full, output_padding)?.saturating_sub(wanted[i])))
+            }
+            (OutputSize::Natural, Padding::SameUpper | Padding::SameLower) => {
+                let large = multiply(small, stride)?;
+                (large, self.share_at_start(add(full, output_padding)?.saturating_sub(large)))
+            }
+            (output, _) => {
+                let (begin, end) = self.explicit_pads(i, kernel)?;
+                let pads = add(begin, end)?;
+                let length = |extra| add(full, extra).map(|length| length.saturating_sub(pads));
+                let large = match output {
+                    OutputSize::Size(wanted) => {
+                        let (min, max) = (length(0)?, length(stride - 1)?);
+                        if wanted[i] < min || wanted[i] > max {
+                            return Err(Error::OutputSize { axis: i, size: wanted[i], min, max });
+                        }
+                        wanted[i]
+                    }
+                    _ => length(output_padding)?,
+                };
+                if large == 0 {
+                    return Err(Error::EmptyOutput { axis: i, input: small, padding: pads, extent });
+                }
+                (large, begin)
+            }
+        };
+        if large == 0 {
+            return Err(Error::Zero { what: "output size", axis: i });
+        }
+        self.axis(i, small, large, kernel, stride, dilation, begin)
+    }
+
+    /// The zeros before and after the input of a convolution whose axis `i` these options gave.
+    pub(crate) fn pads(&self, i: usize, axis: &Axis) -> Result<(usize, usize)> {
+        match self.padding {
+            Padding::SameUpper | Padding::SameLower => {
+                let total = ((axis.small() - 1) * axis.stride() + axis.extent()).saturating_sub(axis.large());
+                let begin = self.share_at_start(total);
+                Ok((begin, total - begin))
+            }
+            _ => self.explicit_pads(i, axis.kernel()),
+        }
+    }
+
+    /// Checks what must be at least 1 and returns the extent of the kernel.
+    fn extent(&self, i: usize, input: usize, kernel: usize) -> Result<usize> {
+        let quantities =
+            [("stride", self.stride[i]), ("dilation", self.dilation[i]), ("kernel", kernel), ("input", input)];
+        for (what, value) in quantities {
+            if value == 0 {
+                return Err(Error::Zero { what, axis: i });
+            }
+        }
+        add(multiply(kernel - 1, self.dilation[i])?, 1)
+    }
+
+    /// The pads where they do not depend on the input's length. "Same" pads extent − 1 in all, for stride 1 only.
+    fn explicit_pads(&self, i: usize, kernel: usize) -> Result<(usize, usize)> {
+        match self.padding {
+            Padding::Explicit(pads) => Ok(pads[i]),
+            Padding::Valid | Padding::SameUpper | Padding::SameLower => Ok((0, 0)),
+            Padding::Same if self.stride[i] != 1 => Err(Error::SameNeedsUnitStride { axis: i, stride: self.stride[i] }),
+            Padding::Same => {
+                let total = multiply(kernel - 1, self.dilation[i])?;
+                Ok((total / 2, total - total / 2))
+            }
+        }
+    }
+
+    /// The part of a computed total padding that goes before the first element.
+    fn share_at_start(&self, total: usize) -> usize {
+        match self.padding {
+            Padding::SameUpper => total / 2,
+            _ => total - total / 2,
+        }
+    }
+
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the seven numbers are one relation; only the caller's axis name is added"
+    )]
+    fn axis(
+        &self,
+        i: usize,
+        small: usize,
+        large: usize,
+        kernel: usize,
+        stride: usize,
+        dilation: usize,
+        begin: usize,
+    ) -> Result<Axis> {
+        let begin = isize::try_from(begin).map_err(|_| Error::Overflow { what: "the padding" })?;
+        Axis::new(small, large, kernel, stride, dilation, begin).map_err(|error| error.on_axis(i))
+    }
+}
+
+fn add(a: usize, b: usize) -> Result<usize> {
+    a.checked_add(b).ok_or(Error::Overflow { what: "the padded length" })
+}
+
+fn multiply(a: usize, b: usize) -> Result<usize> {
+    a.checked_mul(b).ok_or(Error::Overflow { what: "the padded length" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn transposed(o: Options<1>, small: usize, kernel: usize) -> (usize, isize) {
+        let axis = o.transposed_axis(0, small, kernel).unwrap();
+        assert_eq!(axis.small(), small);
+        (axis.large(), axis.begin())
+    }
+
+    fn convolution(o: Options<1>, large: usize, kernel: usize) -> (usize, isize) {
+        let axis = o.convolution_axis(0, large, kernel).unwrap();
+        assert_eq!(axis.large(), large);
+        (axis.small(), axis.begin())
+    }
+
+    #[test]
+    fn convolution_lengths_follow_pytorch() {
+        let o = Options::<1>::new();
+        assert_eq!(convolution(o, 5, 3), (3, 0));
+        assert_eq!(convolution(o.stride([2]).padding([1]), 5, 3), (3, 1));
+        assert_eq!(convolution(o.stride([2]).padding([1]), 6, 3), (3, 1));
+        assert_eq!(convolution(o.dilation([3]), 7, 3), (1, 0));
+        assert_eq!(convolution(o.pad(Padding::Explicit([(0, 2)])), 5, 3), (5, 0));
+        assert_eq!(convolution(o.padding([7]), 1, 2), (14, 7));
+        assert_eq!(convolution(o.pad(Padding::Valid), 5, 5), (1, 0));
+        assert_eq!(
+            o.dilation([3]).convolution_axis(0, 6, 3),
+            Err(Error::EmptyOutput { axis: 0, input: 6, padding: 0, extent: 7 })
+        );
+    }
+
+    #[test]
+    fn same_keeps_the_length_and_puts_the_odd_zero_where_its_name_says() {
+        let o = Options::<1>::new();
+        assert_eq!(convolution(o.pad(Padding::Same), 5, 4), (5, 1));
+        assert_eq!(convolution(o.pad(Padding::Same).dilation([3]), 5, 2), (5, 1));
+        assert_eq!(transposed(o.pad(Padding::Same), 5, 4), (5, 1));
+        assert_eq!(convolution(o.pad(Padding::SameUpper), 5, 4), (5, 1));
+        assert_eq!(convolution(o.pad(Padding::SameLower), 5, 4), (5, 2));
+        assert_eq!(convolution(o.pad(Padding::SameUpper).stride([2]), 5, 4), (3, 1));
+        assert_eq!(convolution(o.pad(Padding::SameLower).stride([2]), 5, 4), (3, 2));
+        // A stride beyond the extent: no negative padding.
+        assert_eq!(convolution(o.pad(Padding::SameLower).stride([4]), 6, 1), (2, 0));
+        assert_eq!(transposed(o.pad(Padding::SameUpper).stride([2]), 3, 3), (6, 0));
+        assert_eq!(transposed(o.pad(Padding::SameLower).stride([2]), 3, 3), (6, 1));
+        assert_eq!(transposed(o.pad(Padding::SameUpper).stride([2]).output_padding([1]), 3, 3), (6, 1));
+        assert_eq!(transposed(o.pad(Padding::SameUpper).stride([4]), 3, 2), (12, 0));
+        let strided = o.pad(Padding::Same).stride([2]);
+        assert_eq!(strided.convolution_axis(0, 5, 3), Err(Error::SameNeedsUnitStride { axis: 0, stride: 2 }));
+        assert!(strided.transposed_axis(0, 5, 3).is_err());
+    }
+
+    #[test]
+    fn transposed_lengths_follow_pytorch_and_onnx() {
+        let o = Options::<1>::new().stride([3]).padding([2]);
+        assert_eq!(transposed(o, 6, 5), (16, 2));
+        assert_eq!(transposed(o.output_padding([2]), 6, 5), (18, 2));
+        assert_eq!(transposed(o.output(OutputSize::Size([18])), 6, 5), (18, 2));
+        let size = |size| o.output(OutputSize::Size([size])).transposed_axis(0, 6, 5);
+        assert_eq!(size(19), Err(Error::OutputSize { axis: 0, size: 19, min: 16, max: 18 }));
+        assert_eq!(size(15), Err(Error::OutputSize { axis: 0, size: 15, min: 16, max: 18 }));
+        // output_shape: the explicit pads are forgotten; the odd element goes to the start.
+        let shape = |size| o.output(OutputSize::Shape([size]));
+        assert_eq!(transposed(shape(20), 6, 5), (20, 0));
+        assert_eq!(transposed(shape(17), 6, 5), (17, 2));
+        assert_eq!(transposed(shape(17).pad(Padding::SameUpper), 6, 5), (17, 1));
+        assert_eq!(transposed(shape(17).output_padding([2]), 6, 5), (17, 3));
+        assert_eq!(transposed(shape(40), 6, 5), (40, 0));
+        assert_eq!(shape(0).transposed_axis(0, 6, 5), Err(Error::Zero { what: "output size", axis: 0 }));
+        // Below the dilation, though not below the stride.
+        assert_eq!(transposed(Options::new().dilation([3]).output_padding([2]), 2, 2), (7, 0));
+        assert_eq!(
+            o.output_padding([3]).transposed_axis(0, 6, 5),
+            Err(Error::OutputPadding { axis: 0, output_padding: 3, limit: 3 })
+        );
+        assert_eq!(
+            Options::<1>::new().padding([3]).transposed_axis(0, 4, 3),
+            Err(Error::EmptyOutput { axis: 0, input: 4, padding: 6, extent: 3 })
+        );
+    }
+
+    #[test]
+    fn output_padding_brings_every_length_back() {
+        for (stride, dilation, padding, kernel) in
+            [(1, 1, 0, 1), (2, 1, 1, 3), (3, 2, 2, 3), (5, 1, 0, 2), (4, 3, 6, 2), (2, 3, 1, 2)]
+        {
+            let o = Options::<1>::new().stride([stride]).dilation([dilation]).padding([padding]);
+            for large in 1..30 {
+                let Ok(axis) = o.convolution_axis(0, large, kernel) else { continue };
+                let extra = o.output_padding_to_restore([large], [kernel]).unwrap();
+                assert_eq!(transposed(o.output_padding(extra), axis.small(), kernel), (large, padding as isize));
+            }
+        }
+        assert!(Options::<1>::new().pad(Padding::SameLower).output_padding_to_restore([4], [3]).is_err());
+        assert_eq!(Options::<1>::new().pad(Padding::Same).output_padding_to_restore([4], [3]), Ok([0]));
+        assert_eq!(Options::<1>::new().pad(Padding::Valid).stride([2]).output_padding_to_restore([4], [3]), Ok([1]));
+    }
+
+    #[test]
+    fn impossible_options_are_refused_with_their_numbers() {
+        let o = Options::<1>::new();
+        for (what, options, length, kernel) in [
+            ("stride", o.stride([0]), 3, 1),
+            ("dilation", o.dilation([0]), 3, 1),
+            ("kernel", o, 3, 0),
+            ("input", o, 0, 1),
+        ] {
+            assert_eq!(options.convolution_axis(0, length, kernel), Err(Error::Zero { what, axis: 0 }));
+            assert_eq!(options.transposed_axis(0, length, kernel), Err(Error::Zero { what, axis: 0 }));
+        }
+        assert!(o.stride([2]).output_padding([1]).convolution_axis(0, 3, 1).is_err());
+        assert!(o.output(OutputSize::Size([3])).convolution_axis(0, 3, 1).is_err());
+        for huge in [usize::MAX, usize::MAX / 2, isize::MAX as usize] {
+            assert!(matches!(o.padding([huge]).convolution_axis(0, 3, 1), Err(Error::Overflow { .. })));
+            assert!(o.padding([huge]).transposed_axis(0, 3, 1).is_err());
+            assert!(matches!(o.stride([huge]).transposed_axis(0, 3, 1), Err(Error::Overflow { .. })));
+            assert!(matches!(o.dilation([huge]).transposed_axis(0, 3, 4), Err(Error::Overflow { .. })));
+            assert!(matches!(o.dilation([huge]).convolution_axis(0, 3, 4), Err(_)));
+            assert!(matches!(o.convolution_axis(0, huge, 1), Err(Error::Overflow { .. })));
+            assert!(o.output(OutputSize::Shape([huge])).transposed_axis(0, 3, 1).is_err());
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! Sharing tasks among the threads of the current rayon pool.
+
+use rayon::prelude::*;
+
+/// Floating-point operations below which a task is not worth handing to another thread (tens of microseconds).
+pub(crate) const WORTH_A_TASK: usize = 1 << 20;
+
+/// How many workers share `tasks` tasks of about `flops` operations in all: each has its own scratch memory.
+pub(crate) fn workers(tasks: usize, flops: u128) -> usize {
+    let worth = usize::try_from(flops / WORTH_A_TASK as u128).unwrap_or(usize::MAX);
+    rayon::current_num_threads().min(tasks).min(worth).max(1)
+}
+
+/// Runs `body` on every task. The tasks are dealt out in runs to as many workers as `scratch` holds pieces of
+/// `scratch_per_worker` elements, each worker with its own piece; which worker runs a task changes no result, because a task
+/// owns its output.
+pub(crate) fn for_each_task<Task: Send, T: Send>(
+    tasks: &mut [Task],
+    scratch: &mut [T],
+    scratch_per_worker: usize,
+    body: impl Fn(&mut Task, &mut [T]) + Sync,
+) {
+    let pieces = scratch.len().checked_div(scratch_per_worker).unwrap_or(rayon::current_num_threads()).max(1);
+    if pieces == 1 || tasks.len() <= 1 {
+        tasks.iter_mut().for_each(|task| body(task, scratch));
+        return;
+    }
+    let run = tasks.len().div_ceil(pieces);
+    if scratch_per_worker == 0 {
+        tasks.par_chunks_mut(run).for_each(|tasks| tasks.iter_mut().for_each(|task| body(task, &mut [])));
+        return;
+    }
+    tasks
+        .par_chunks_mut(run)
+        .zip(scratch.par_chunks_exact_mut(scratch_per_worker))
+        .for_each(|(tasks, scratch)| tasks.iter_mut().for_each(|task| body(task, scratch)));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_task_runs_once_whatever_the_scratch() {
+        for (tasks, pieces, per_worker) in [(0, 1, 4), (1, 3, 4), (7, 3, 2), (8, 1, 5), (5, 9, 1), (6, 0, 0)] {
+            let mut counts = vec![0; tasks];
+            for_each_task(&mut counts, &mut vec![0u8; pieces * per_worker], per_worker, |count, scratch| {
+                assert!(scratch.len() >= per_worker);
+                *count += 1;
+            });
+            assert!(counts.iter().all(|&count| count == 1), "{tasks} tasks, {pieces} pieces");
+        }
+    }
+
+    #[test]
+    fn small_work_stays_on_one_thread() {
+        assert_eq!(workers(100, 10), 1);
+        assert_eq!(workers(0, u128::MAX), 1);
+        assert_eq!(workers(1, u128::MAX), 1);
+        assert_eq!(workers(usize::MAX, u128::MAX), rayon::current_num_threads());
+    }
+}

@@ -1,0 +1,425 @@
+//! Layers: what PyTorch calls a module. Weights, bias and options, but no sizes.
+//!
+//! `Conv1d/2d/3d` and `ConvTranspose1d/2d/3d` are one type; they differ only in the direction in which they read the
+//! operator C that their weights and options define.
+
+pub mod taps;
+
+use std::marker::PhantomData;
+
+use ndarray::{ArcArray, Array, Array1, Array5, ArrayRef, ArrayView5, Axis, Dimension, Ix5};
+
+use crate::convolution::Convolution;
+use crate::error::{Error, Result};
+use crate::formulation::{Formulation, FormulationOptions};
+use crate::geometry::{Channels, Geometry, Options, OutputSize, Padding, Side};
+use crate::operator::{Adjoint, Compose, LinearOperator, Pad, PadMode, Weights, expect_shape};
+use crate::scalar::Scalar;
+use crate::tensor::{TensorDim, WeightDim, spatial_size};
+use crate::weight_gradient::weight_gradient;
+
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for super::Forward {}
+    impl Sealed for super::Transposed {}
+}
+
+/// Which way a layer reads its operator. Sealed: [`Forward`] and [`Transposed`].
+pub trait Direction: sealed::Sealed + Copy + Send + Sync + 'static {
+    /// The side of C that the layer's input lies on.
+    const INPUT: Side;
+    /// The side of C that the layer's output lies on.
+    const OUTPUT: Side;
+}
+
+/// y = C·x: a convolution.
+#[derive(Clone, Copy, Debug)]
+pub enum Forward {}
+
+/// x = Cᵀ·y: a transposed convolution.
+#[derive(Clone, Copy, Debug)]
+pub enum Transposed {}
+
+impl Direction for Forward {
+    const INPUT: Side = Side::Large;
+    const OUTPUT: Side = Side::Small;
+}
+
+impl Direction for Transposed {
+    const INPUT: Side = Side::Small;
+    const OUTPUT: Side = Side::Large;
+}
+
+/// A convolution or transposed convolution layer with `N` spatial axes.
+///
+/// **Weights** are `(out, in / groups, k…)` for `Conv` and `(in, out / groups, k…)` for `ConvTranspose`, PyTorch's layouts,
+/// and both exactly what C needs: nothing is copied or flipped.
+/// **Inputs** are `[batch, channels, spatial…]` or `[channels, spatial…]`.
+///
+/// ```
+/// use convmat::{Conv2d, ConvTranspose2d, Options};
+/// use ndarray::Array4;
+/// # fn main() -> convmat::Result<()> {
+/// let options = Options::new().stride([3, 3]).padding([2, 2]);
+/// let down = Conv2d::<f32>::zeros(10, 20, [5, 5], options)?;
+/// let up = ConvTranspose2d::<f32>::zeros(20, 10, [5, 5], options)?;
+/// let x = Array4::zeros([1, 10, 16, 16]);
+/// let y = down.forward(&x)?;
+/// assert_eq!(y.shape(), [1, 20, 6, 6]);
+/// assert_eq!(up.forward(&y)?.shape(), x.shape());
+/// // 17×17 and 18×18 shrink to 6×6 as well: to come back to them, say so.
+/// assert_eq!(up.forward_to(&y, [17, 18])?.shape(), [1, 10, 17, 18]);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Layer<D, T, const N: usize> {
+    weights: Weights<T>,
+    bias: Option<Array1<T>>,
+    options: Options<N>,
+    padding_mode: PadMode,
+    direction: PhantomData<D>,
+}
+
+/// 1-D convolution, PyTorch's `Conv1d`.
+pub type Conv1d<T> = Layer<Forward, T, 1>;
+/// 2-D convolution, PyTorch's `Conv2d`.
+pub type Conv2d<T> = Layer<Forward, T, 2>;
+/// 3-D convolution, PyTorch's `Conv3d`.
+pub type Conv3d<T> = Layer<Forward, T, 3>;
+/// 1-D transposed convolution, PyTorch's `ConvTranspose1d`.
+pub type ConvTranspose1d<T> = Layer<Transposed, T, 1>;
+/// 2-D transposed convolution, PyTorch's `ConvTranspose2d`.
+pub type ConvTranspose2d<T> = Layer<Transposed, T, 2>;
+/// 3-D transposed convolution, PyTorch's `ConvTranspose3d`.
+pub type ConvTranspose3d<T> = Layer<Transposed, T, 3>;
+
+/// Gradients of a scalar loss with respect to a layer's input, weights and bias.
+#[derive(Clone, Debug)]
+pub struct Gradients<T, I: Dimension> {
+    /// With respect to the input, of its shape.
+    pub input: Array<T, I>,
+    /// With respect to the weights, `[small channels, large channels / groups, kD, kH, kW]`.
+    pub weights: Array5<T>,
+    /// With respect to the bias, if the layer has one.
+    pub bias: Option<Array1<T>>,
+}
+
+impl<D: Direction, T: Scalar, const N: usize> Layer<D, T, N> {
+    /// A layer from its weights, in PyTorch's layout with N + 2 axes, and its bias, one value per output channel.
+    ///
+    /// ```
+    /// use convmat::{ConvTranspose2d, Options};
+    /// use ndarray::{array, Array4};
+    /// # fn main() -> convmat::Result<()> {
+    /// let kernel = array![[[[0., 1.], [2., 3.]]]]; // (in, out, kH, kW)
+    /// let layer = ConvTranspose2d::new(kernel, None, Options::new().stride([2, 2]))?;
+    /// let y = layer.forward(&array![[[[0., 1.], [2., 3.]]]])?;
+    /// assert_eq!(y, array![[[[0., 0., 0., 1.], [0., 0., 2., 3.], [0., 2., 0., 3.], [4., 6., 6., 9.]]]]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Channels, kernel or groups of 0, channels that do not divide into groups, a bias of another length, and
+    /// options that no input size makes possible.
+    pub fn new<I>(weights: Array<T, I>, bias: Option<Array1<T>>, options: Options<N>) -> Result<Self>
+    where
+        I: WeightDim<N>,
+    {
+        Self::from_shared(I::to5(weights).into_shared(), bias, options)
+    }
+
+    /// A layer that shares its weights, given with five axes: `[small channels, large channels / groups, kD, kH, kW]`, where
+    /// absent axes have length 1.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn from_shared(weights: ArcArray<T, Ix5>, bias: Option<Array1<T>>, options: Options<N>) -> Result<Self> {
+        let weights = if weights.is_standard_layout() { weights } else { weights.as_standard_layout().to_shared() };
+        let layer = Self { weights, bias, options, padding_mode: PadMode::Zeros, direction: PhantomData };
+        layer.validate()?;
+        Ok(layer)
+    }
+
+    /// A layer of zero weights and bias, by PyTorch's constructor arguments.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn zeros(in_channels: usize, out_channels: usize, kernel: [usize; N], options: Options<N>) -> Result<Self> {
+        let (small, large) = match D::INPUT {
+            Side::Small => (in_channels, out_channels),
+            Side::Large => (out_channels, in_channels),
+        };
+        // A geometry of this kernel, so that everything that could be wrong is found before anything is allocated.
+        let channels = Channels { small, large };
+        let shape =
+            Geometry::transposed([1; N], kernel, channels, &Options::new().groups(options.groups))?.weight_shape();
+        Self::from_shared(ArcArray::zeros(shape), Some(Array1::zeros(out_channels)), options)
+    }
+
+    /// The same layer without bias.
+    pub fn without_bias(mut self) -> Self {
+        self.bias = None;
+        self
+    }
+
+    /// Sets what the padding reads: PyTorch's `padding_mode`, for convolutions.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] for a transposed convolution, as in PyTorch.
+    pub fn padding_mode(mut self, mode: PadMode) -> Result<Self> {
+        if D::INPUT == Side::Small && mode != PadMode::Zeros {
+            return Err(Error::Unsupported { option: "padding_mode", on: "a transposed convolution" });
+        }
+        self.padding_mode = mode;
+        Ok(self)
+    }
+
+    /// The weights, `[small channels, large channels / groups, kD, kH, kW]`.
+    pub const fn weights(&self) -> &ArcArray<T, Ix5> {
+        &self.weights
+    }
+
+    /// The bias, one value per output channel.
+    pub const fn bias(&self) -> Option<&Array1<T>> {
+        self.bias.as_ref()
+    }
+
+    /// Replaces weights and bias by ones of the same shapes, as a training step does. Operators made before keep the old.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if a shape differs, or if the layer has a bias and none is given or the other way round.
+    pub fn set_parameters(&mut self, weights: ArcArray<T, Ix5>, bias: Option<Array1<T>>) -> Result<()> {
+        expect_shape("the weights", self.weights.shape(), weights.shape())?;
+        let lengths = |bias: Option<&Array1<T>>| bias.map(|bias| bias.len()).into_iter().collect::<Vec<_>>();
+        expect_shape("the bias", &lengths(self.bias.as_ref()), &lengths(bias.as_ref()))?;
+        let new = Self { padding_mode: self.padding_mode, ..Self::from_shared(weights, bias, self.options)? };
+        *self = new;
+        Ok(())
+    }
+
+    /// The options.
+    pub const fn options(&self) -> &Options<N> {
+        &self.options
+    }
+
+    /// Channels of the input.
+    pub fn in_channels(&self) -> usize {
+        self.channels().of(D::INPUT)
+    }
+
+    /// Channels of the output.
+    pub fn out_channels(&self) -> usize {
+        self.channels().of(D::OUTPUT)
+    }
+
+    /// Kernel size.
+    pub fn kernel(&self) -> [usize; N] {
+        spatial_size(self.weights.shape())
+    }
+
+    fn channels(&self) -> Channels {
+        let (small, large_per_group) = (self.weights.dim().0, self.weights.dim().1);
+        // Saturation is caught by the geometry, which cannot address that many.
+        Channels { small, large: large_per_group.saturating_mul(self.options.groups) }
+    }
+
+    /// Finds what is wrong whatever the input size.
+    fn validate(&self) -> Result<()> {
+        let absent = &self.weights.shape()[2..5 - N];
+        expect_shape("the absent axes of the weights", &vec![1; 3 - N], absent)?;
+        // The smallest input that no padding can make empty; what depends on the size is found when it is known.
+        let unpadded =
+            Options { padding: Padding::Valid, output_padding: [0; N], output: OutputSize::Natural, ..self.options };
+        Geometry::transposed([1; N], self.kernel(), self.channels(), &unpadded)?;
+        for axis in 0..N {
+            if self.options.padding == Padding::Same && self.options.stride[axis] != 1 {
+                return Err(Error::SameNeedsUnitStride { axis, stride: self.options.stride[axis] });
+            }
+            let limit = self.options.stride[axis].max(self.options.dilation[axis]);
+            let output_padding = self.options.output_padding[axis];
+            if D::INPUT == Side::Small && output_padding >= limit {
+                return Err(Error::OutputPadding { axis, output_padding, limit });
+            }
+            if D::INPUT == Side::Large && output_padding != 0 {
+                return Err(Error::Unsupported { option: "output_padding", on: "a convolution" });
+            }
+        }
+        if D::INPUT == Side::Large && self.options.output != OutputSize::Natural {
+            return Err(Error::Unsupported { option: "an output size", on: "a convolution" });
+        }
+        if let Some(bias) = &self.bias {
+            expect_shape("the bias", &[self.out_channels()], bias.shape())?;
+        }
+        Ok(())
+    }
+
+    /// The geometry of C for an input size, with zero padding as part of it.
+    ///
+    /// # Errors
+    /// Those of [`Geometry::convolution`] and [`Geometry::transposed`].
+    pub fn geometry(&self, input: [usize; N]) -> Result<Geometry<N>> {
+        self.geometry_with(input, &self.options)
+    }
+
+    fn geometry_with(&self, input: [usize; N], options: &Options<N>) -> Result<Geometry<N>> {
+        match D::INPUT {
+            Side::Large => Geometry::convolution(input, self.kernel(), self.channels(), options),
+            Side::Small => Geometry::transposed(input, self.kernel(), self.channels(), options),
+        }
+    }
+
+    /// C for an input size, whichever way the layer reads it. With a padding mode other than zeros it is the convolution of
+    /// the padded input.
+    ///
+    /// # Errors
+    /// As [`geometry`](Self::geometry).
+    pub fn convolution(&self, input: [usize; N]) -> Result<Convolution<T, N>> {
+        Ok(self.read(input, &self.options)?.1)
+    }
+
+    /// The layer without its bias as an operator on the input: the padding mode, then C or its adjoint, in
+    /// [`Formulation::Auto`].
+    ///
+    /// # Errors
+    /// As [`geometry`](Self::geometry); [`Error::PadLength`] if the padding mode cannot pad that much.
+    pub fn operator(&self, input: [usize; N]) -> Result<Box<dyn LinearOperator<T>>> {
+        self.operator_with(input, Formulation::Auto, &FormulationOptions::default())
+    }
+
+    /// [`operator`](Self::operator) in a formulation.
+    ///
+    /// # Errors
+    /// As [`operator`](Self::operator), and [`Error::ByteLimit`] for an explicit matrix over the limit.
+    pub fn operator_with(
+        &self,
+        input: [usize; N],
+        formulation: Formulation,
+        options: &FormulationOptions,
+    ) -> Result<Box<dyn LinearOperator<T>>> {
+        let (pad, c) = self.read(input, &self.options)?;
+        self.directed(pad, c.formulate_with(formulation, options)?)
+    }
+
+    /// The padding that a mode other than zeros does, and C behind it.
+    fn read(&self, input: [usize; N], options: &Options<N>) -> Result<(Option<Pad>, Convolution<T, N>)> {
+        let geometry = self.geometry_with(input, options)?;
+        let absorbed = |geometry| Convolution::new(geometry, self.weights.clone());
+        if self.padding_mode == PadMode::Zeros {
+            return Ok((None, absorbed(geometry)?));
+        }
+        // What the geometry reads before and after the input, now put there by an operator of its own.
+        let mut amounts = [(0, 0); 3];
+        let mut padded = input;
+        for (i, axis) in geometry.axes().iter().enumerate() {
+            let (begin, end) = options.pads(i, axis)?;
+            amounts[i + 3 - N] = (begin, end);
+            padded[i] = input[i].checked_add(begin + end).ok_or(Error::Overflow { what: "the padded length" })?;
+        }
+        let pad = Pad::new(geometry.shape(D::INPUT), amounts, self.padding_mode)?;
+        let unpadded = Options { padding: Padding::Valid, ..*options };
+        Ok((Some(pad), absorbed(self.geometry_with(padded, &unpadded)?)?))
+    }
+
+    /// C read in the layer's direction, behind its padding.
+    fn directed(&self, pad: Option<Pad>, c: Box<dyn LinearOperator<T>>) -> Result<Box<dyn LinearOperator<T>>> {
+        let operator: Box<dyn LinearOperator<T>> = match D::INPUT {
+            Side::Large => c,
+            Side::Small => Box::new(Adjoint(c)),
+        };
+        Ok(match pad {
+            Some(pad) => Box::new(Compose::new(operator, pad)?),
+            None => operator,
+        })
+    }
+
+    /// The layer's output for an input `[batch, channels, spatial…]` or `[channels, spatial…]`.
+    ///
+    /// # Errors
+    /// As [`operator`](Self::operator); [`Error::Shape`] if the input has another number of channels.
+    pub fn forward<I: TensorDim<N>>(&self, x: &ArrayRef<T, I>) -> Result<Array<T, I>> {
+        let x = I::to5(x.view());
+        let operator = self.operator(spatial_size(x.shape()))?;
+        self.finish(operator.apply(x)?)
+    }
+
+    /// The output of a transposed convolution at a spatial size of the caller's choice: PyTorch's `output_size`. The size
+    /// must lie between the natural one without output padding and `stride − 1` more.
+    ///
+    /// # Errors
+    /// As [`forward`](Self::forward); [`Error::OutputSize`] if the size is out of reach, [`Error::Unsupported`] for a
+    /// convolution.
+    pub fn forward_to<I: TensorDim<N>>(&self, x: &ArrayRef<T, I>, output_size: [usize; N]) -> Result<Array<T, I>> {
+        let x = I::to5(x.view());
+        let options = self.options.output(OutputSize::Size(output_size));
+        let (pad, c) = self.read(spatial_size(x.shape()), &options)?;
+        self.finish(self.directed(pad, Box::new(c))?.apply(x)?)
+    }
+
+    /// Adds the bias and gives the tensor its rank back.
+    fn finish<I: TensorDim<N>>(&self, mut y: Array5<T>) -> Result<Array<T, I>> {
+        self.add_bias(&mut y);
+        Ok(I::from5(y))
+    }
+
+    /// Adds the bias to a batch of outputs.
+    fn add_bias(&self, y: &mut Array5<T>) {
+        if let Some(bias) = &self.bias {
+            for mut sample in y.outer_iter_mut() {
+                sample.outer_iter_mut().zip(bias).for_each(|(mut plane, &b)| plane += b);
+            }
+        }
+    }
+
+    /// Gradients of a loss, given the input and the loss's gradient with respect to the output. The size of `grad_output`
+    /// may be any that [`forward`](Self::forward) or [`forward_to`](Self::forward_to) gives for this input.
+    ///
+    /// The input gradient is the adjoint of the layer's operator; the weight gradient is [`weight_gradient`] whichever
+    /// direction the layer has; the bias gradient is the sum over batch and pixels.
+    ///
+    /// # Errors
+    /// As [`forward`](Self::forward); [`Error::Shape`] if `grad_output` does not have the output's shape.
+    pub fn backward<I: TensorDim<N>>(
+        &self,
+        x: &ArrayRef<T, I>,
+        grad_output: &ArrayRef<T, I>,
+    ) -> Result<Gradients<T, I>> {
+        let (x, grad) = (I::to5(x.view()), I::to5(grad_output.view()));
+        let input = spatial_size(x.shape());
+        let options = self.options_for_output(input, spatial_size(grad.shape()))?;
+        let (pad, c) = self.read(input, &options)?;
+        let padded = pad.as_ref().map(|pad| pad.apply(x)).transpose()?;
+        let geometry = *c.geometry();
+        let operator = self.directed(pad, Box::new(c))?;
+        let input = operator.apply_adjoint(grad)?;
+        expect_shape("the input", input.shape(), x.shape())?;
+        let source = padded.as_ref().map_or(x, |padded| padded.view());
+        let mut weights = Array5::zeros(geometry.weight_shape());
+        let (large, small) = match D::INPUT {
+            Side::Large => (source, grad),
+            Side::Small => (grad, source),
+        };
+        weight_gradient(&geometry, large, small, weights.view_mut())?;
+        let bias = self.bias.as_ref().map(|_| bias_gradient(grad));
+        Ok(Gradients { input: I::from5(input), weights, bias })
+    }
+
+    /// The options under which the layer's output has the given size: its own, or for a transposed convolution those of
+    /// [`forward_to`](Self::forward_to).
+    fn options_for_output(&self, input: [usize; N], output: [usize; N]) -> Result<Options<N>> {
+        let is_own = |geometry: Geometry<N>| geometry.axes().map(|axis| axis.length(D::OUTPUT)) == output;
+        if D::INPUT == Side::Large || self.geometry(input).is_ok_and(is_own) {
+            return Ok(self.options);
+        }
+        Ok(self.options.output(OutputSize::Size(output)))
+    }
+}
+
+/// The bias gradient: the sum of the output gradient over batch and pixels, accumulated in f64.
+fn bias_gradient<T: Scalar>(grad_output: ArrayView5<T>) -> Array1<T> {
+    grad_output
+        .axis_iter(Axis(1))
+        .map(|channel| T::from_f64(channel.iter().map(|&value| value.to_f64()).sum()))
+        .collect()
+}

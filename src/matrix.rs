@@ -1,0 +1,24 @@
+//! The matrix C itself: which entries it has, and the classical ways to multiply with it.
+//!
+//! Rows are numbered like the elements of y, row-major over `[channels, D, H, W]` of the small side; columns like the
+//! elements of x, row-major over the large side. Entry (row, column) is the weight of the one tap that connects them.
+//! This folder knows no instruction set and no threads beyond rayon's parallel iterators.
+
+mod col2im;
+mod columns;
+mod csr;
+mod dense;
+mod entries;
+mod im2col;
+mod im2col_gemm;
+mod lowering;
+mod zero_insertion;
+
+pub use col2im::col2im;
+pub(crate) use csr::{Sparse, csr};
+pub(crate) use dense::{Dense, dense, dense_bytes};
+pub use entries::{Entries, Entry, Pattern};
+pub use im2col::im2col;
+pub(crate) use im2col_gemm::Im2col;
+pub(crate) use lowering::{Lowering, Share, blocks};
+pub(crate) use zero_insertion::ZeroInsertion;

@@ -1,0 +1,57 @@
+//! im2col: the column matrix as a tensor, PyTorch's `unfold`.
+
+use ndarray::{Array, Array3, ArrayRef};
+use rayon::prelude::*;
+
+use super::columns::ColumnMap;
+use crate::error::Result;
+use crate::geometry::{Channels, Geometry, Options, checked_len};
+use crate::scalar::Scalar;
+use crate::tensor::{ColumnsDim, TensorDim, spatial_size};
+
+/// im2col: every patch that a convolution's kernel covers, as a column.
+///
+/// **Shapes.** `[batch, channels, spatial…]` → `[batch, channels · ∏kernel, ∏small]`, and without the batch axis on both
+/// sides. Rows are channel-major, then the taps row-major; columns are the convolution's outputs row-major. Padding reads
+/// as zero. With W the weights as a `[out, in · ∏kernel]` matrix, `W · im2col(x)` is the convolution of x.
+///
+/// It is `torch.nn.functional.unfold`, in 1-D, 2-D and 3-D and with any padding that a convolution has. Groups have no
+/// meaning here and are ignored. Its adjoint, not its inverse, is [`col2im`](super::col2im()).
+///
+/// ```
+/// use convmat::{Options, matrix::im2col};
+/// use ndarray::{Array4, array};
+/// # fn main() -> convmat::Result<()> {
+/// let x = Array4::from_shape_fn([1, 1, 3, 3], |(_, _, i, j)| (3 * i + j) as f32);
+/// let columns = im2col(&x, [2, 2], &Options::new())?;
+/// assert_eq!(columns, array![[[0., 1., 3., 4.], [1., 2., 4., 5.], [3., 4., 6., 7.], [4., 5., 7., 8.]]]);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// Those of a convolution of that size.
+pub fn im2col<T: Scalar, const N: usize, I: TensorDim<N>>(
+    x: &ArrayRef<T, I>,
+    kernel: [usize; N],
+    options: &Options<N>,
+) -> Result<Array<T, I::Columns>> {
+    let x = I::to5(x.view());
+    let (batch, channels) = (x.dim().0, x.dim().1);
+    let size = spatial_size(x.shape());
+    let g = Geometry::convolution(size, kernel, Channels { small: 1, large: channels }, &options.groups(1))?.lift();
+    let map = ColumnMap::new(&g);
+    let (taps, pixels, plane) = (map.taps(), map.pixels(), map.plane());
+    let shape = [batch, channels * taps, pixels];
+    checked_len(&shape, "the number of elements of the columns")?;
+    let mut columns = Array3::zeros(shape);
+    let x = x.as_standard_layout();
+    if let (Some(to), Some(from)) = (columns.as_slice_mut(), x.as_slice())
+        && !to.is_empty()
+    {
+        to.par_chunks_mut(taps * pixels)
+            .zip(from.par_chunks(plane))
+            .for_each(|(columns, plane)| map.gather(plane, 0..pixels, columns, pixels));
+    }
+    Ok(I::Columns::from3(columns))
+}

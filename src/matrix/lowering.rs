@@ -1,0 +1,240 @@
+//! Lowering to GEMM: how the column matrix is cut into tiles that fit a cache, and how a tile is filled.
+//!
+//! The column matrix of one sample and group has `channels per group · taps` rows and one column per small pixel. It is
+//! never built whole. A tile takes the rows of a *block of channels* and either a range of pixels of one sample or, where
+//! planes are small, all pixels of several samples side by side. Tile sizes follow from the geometry and the batch alone,
+//! never from the number of threads.
+
+use std::ops::Range;
+
+use ndarray::{ArrayView, ArrayView1, ArrayView2, ArrayView3, ArrayView4, ArrayViewMut2, Axis, ShapeBuilder, Slice, s};
+
+use super::columns::ColumnMap;
+use crate::error::{Error, Result};
+use crate::geometry::{Geometry, Side};
+use crate::kernel::workers;
+use crate::scalar::Scalar;
+
+/// Bytes that a tile aims at: half of a second-level cache of 1 to 2 MiB, since GEMM packs its own copy next to it.
+const TILE_BYTES: usize = 1 << 19;
+/// Bytes that a tile must not exceed, whatever the layer.
+const MAX_TILE_BYTES: usize = 1 << 26;
+/// Rows that a tile aims at: the inner dimension of a GEMM call that reads its output once per block of rows.
+const ROWS: usize = 384;
+/// Columns below which GEMM calls become inefficient.
+const MIN_COLUMNS: usize = 64;
+/// Tasks to aim at where the layer is large enough, so that any usual number of threads finds work.
+const TASKS: usize = 16;
+
+/// The tiling of one geometry.
+#[derive(Clone, Debug)]
+pub(crate) struct Lowering {
+    pub(crate) map: ColumnMap,
+    pub(crate) groups: usize,
+    /// Channels of one group on both sides.
+    pub(crate) small_channels: usize,
+    pub(crate) large_channels: usize,
+}
+
+/// One choice of tile sizes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Tiling {
+    /// Large channels per block of rows.
+    pub(crate) channels: usize,
+    /// Samples side by side in a tile; more than one only if a tile holds whole planes.
+    pub(crate) samples: usize,
+    /// Pixels of each sample in a tile.
+    pub(crate) pixels: usize,
+}
+
+/// Tile sizes, and how many workers with how much scratch memory each.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Work {
+    pub(crate) tiling: Tiling,
+    pub(crate) workers: usize,
+    pub(crate) scratch_per_worker: usize,
+}
+
+impl Work {
+    /// Elements of scratch memory in all.
+    pub(crate) fn scratch_len(&self) -> usize {
+        self.workers * self.scratch_per_worker
+    }
+}
+
+impl Tiling {
+    /// Columns of a full tile.
+    pub(crate) fn columns(&self) -> usize {
+        self.samples * self.pixels
+    }
+}
+
+/// Which dimension of the work is shared among tasks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Share {
+    /// Small pixels: each task owns columns.
+    Pixels,
+    /// Samples and large channels: each task owns rows of some samples.
+    Channels,
+    /// Large channels: each task owns rows over the whole batch.
+    Weights,
+}
+
+impl Lowering {
+    pub(crate) fn new(geometry: &Geometry<3>) -> Self {
+        Self {
+            map: ColumnMap::new(geometry),
+            groups: geometry.groups(),
+            small_channels: geometry.channels_per_group(Side::Small),
+            large_channels: geometry.channels_per_group(Side::Large),
+        }
+    }
+
+    /// Multiplications and additions per sample, padding included.
+    pub(crate) fn flops(&self) -> u128 {
+        [self.small_channels, self.large_channels, self.map.taps(), self.map.pixels()]
+            .iter()
+            .fold(2 * self.groups as u128, |product, &n| product.saturating_mul(n as u128))
+    }
+
+    /// Tile sizes for a batch.
+    fn tiling<T>(&self, batch: usize, share: Share) -> Tiling {
+        let (taps, pixels) = (self.map.taps(), self.map.pixels());
+        let mut channels = (ROWS / taps).clamp(1, self.large_channels);
+        if share != Share::Pixels {
+            // Fewer rows per task where there would be too few tasks, but not so few that packing the small side for
+            // each of them dominates.
+            let wanted = (self.large_channels * self.groups).div_ceil(TASKS).max((ROWS / 3) / taps).max(1);
+            channels = channels.min(wanted);
+        }
+        let column_bytes = channels * taps * size_of::<T>();
+        let mut columns = (TILE_BYTES / column_bytes).max(MIN_COLUMNS.min(MAX_TILE_BYTES / column_bytes)).max(1);
+        if share == Share::Pixels {
+            let total = pixels.saturating_mul(batch);
+            columns = columns.min((total * self.groups).div_ceil(TASKS).max(MIN_COLUMNS));
+        }
+        let pixels = pixels.max(1);
+        if pixels * 2 <= columns {
+            return Tiling { channels, samples: (columns / pixels).min(batch.max(1)), pixels };
+        }
+        // Equal parts, in whole vectors of 16 where that is possible.
+        let parts = pixels.div_ceil(columns);
+        Tiling { channels, samples: 1, pixels: pixels.div_ceil(parts).next_multiple_of(16).min(pixels) }
+    }
+
+    /// The plan of work for a batch.
+    pub(crate) fn work<T>(&self, batch: usize, share: Share) -> Work {
+        let tiling = self.tiling::<T>(batch, share);
+        let (batches, blocks) = (batch.div_ceil(tiling.samples), self.large_channels.div_ceil(tiling.channels));
+        let tasks = self.groups
+            * match share {
+                Share::Pixels => batches * self.map.pixels().div_ceil(tiling.pixels),
+                Share::Channels => batches * blocks,
+                Share::Weights => blocks,
+            };
+        let workers = workers(tasks, self.flops().saturating_mul(batch as u128));
+        Work { scratch_per_worker: self.scratch_per_worker(&tiling), workers, tiling }
+    }
+
+    /// Elements of scratch memory that one worker needs: a tile of columns, and a tile of the small side where the pixels
+    /// of several samples must be brought side by side.
+    fn scratch_per_worker(&self, tiling: &Tiling) -> usize {
+        let rows = tiling.channels * self.map.taps();
+        let packed = if tiling.samples > 1 { self.small_channels } else { 0 };
+        (rows + packed) * tiling.columns()
+    }
+
+    /// Cuts a worker's scratch memory into the tile of columns and the tile of the small side.
+    pub(crate) fn split_scratch<'a, T>(&self, tiling: &Tiling, scratch: &'a mut [T]) -> (&'a mut [T], &'a mut [T]) {
+        scratch.split_at_mut(tiling.channels * self.map.taps() * tiling.columns())
+    }
+
+    /// The large side as `[batch, groups, channels, plane]`.
+    pub(crate) fn large<'a, T>(&self, batch: usize, slice: &'a [T]) -> Result<ArrayView4<'a, T>> {
+        view((batch, self.groups, self.large_channels, self.map.plane()), slice)
+    }
+
+    /// The small side as `[batch, groups, channels, pixels]`.
+    pub(crate) fn small<'a, T>(&self, batch: usize, slice: &'a [T]) -> Result<ArrayView4<'a, T>> {
+        view((batch, self.groups, self.small_channels, self.map.pixels()), slice)
+    }
+
+    /// The weights as one matrix per group, `[groups, small channels, large channels · taps]`.
+    pub(crate) fn weights<'a, T>(&self, slice: &'a [T]) -> Result<ArrayView3<'a, T>> {
+        view((self.groups, self.small_channels, self.large_channels * self.map.taps()), slice)
+    }
+
+    /// Blocks of large channels of one group.
+    pub(crate) fn channel_blocks(&self, tiling: &Tiling) -> impl Iterator<Item = Range<usize>> + use<> {
+        blocks(self.large_channels, tiling.channels)
+    }
+
+    /// im2col of a tile: rows (channel of the block, tap), columns (sample, pixel).
+    ///
+    /// `large` is `[samples, channels of one group, plane]`, contiguous along its planes.
+    pub(crate) fn fill_columns<'a, T: Scalar>(
+        &self,
+        large: ArrayView3<T>,
+        channels: Range<usize>,
+        pixels: Range<usize>,
+        columns: &'a mut [T],
+    ) -> ArrayView2<'a, T> {
+        let (taps, width) = (self.map.taps(), large.dim().0 * pixels.len());
+        let columns = &mut columns[..channels.len() * taps * width];
+        for (sample, large) in large.outer_iter().enumerate() {
+            for (i, channel) in channels.clone().enumerate() {
+                let rows = &mut columns[i * taps * width + sample * pixels.len()..];
+                self.map.gather(contiguous(large.index_axis(Axis(0), channel)), pixels.clone(), rows, width);
+            }
+        }
+        matrix((channels.len() * taps, width), columns)
+    }
+
+    /// The pixels of a tile of the small side as one matrix, `[channels, (sample, pixel)]`: in place for one sample, else
+    /// copied to `packed`. `small` is `[samples, channels of one group, pixels of the plane]`.
+    pub(crate) fn small_tile<'a, T: Scalar>(
+        &self,
+        small: ArrayView3<'a, T>,
+        pixels: Range<usize>,
+        packed: &'a mut [T],
+    ) -> ArrayView2<'a, T> {
+        let tile = small.slice_axis_move(Axis(2), Slice::from(pixels.clone()));
+        let (samples, channels, _) = tile.dim();
+        if samples == 1 {
+            return tile.index_axis_move(Axis(0), 0);
+        }
+        let width = samples * pixels.len();
+        let packed = &mut packed[..channels * width];
+        for (channel, row) in packed.chunks_exact_mut(width).enumerate() {
+            for (sample, to) in row.chunks_exact_mut(pixels.len()).enumerate() {
+                to.copy_from_slice(contiguous(tile.slice(s![sample, channel, ..])));
+            }
+        }
+        matrix((channels, width), packed)
+    }
+}
+
+/// `0..total` in blocks of `size`.
+pub(crate) fn blocks(total: usize, size: usize) -> impl Iterator<Item = Range<usize>> + use<> {
+    (0..total).step_by(size.max(1)).map(move |start| start..(start + size).min(total))
+}
+
+/// The start of a slice as a matrix.
+pub(crate) fn matrix<T>((rows, columns): (usize, usize), slice: &[T]) -> ArrayView2<'_, T> {
+    ArrayView2::from_shape((rows, columns), &slice[..rows * columns]).expect("a prefix of matching length")
+}
+
+/// The start of a slice as a matrix.
+pub(crate) fn matrix_mut<T>((rows, columns): (usize, usize), slice: &mut [T]) -> ArrayViewMut2<'_, T> {
+    ArrayViewMut2::from_shape((rows, columns), &mut slice[..rows * columns]).expect("a prefix of matching length")
+}
+
+/// The elements of a row or plane of a contiguous tensor.
+fn contiguous<T>(row: ArrayView1<'_, T>) -> &[T] {
+    row.to_slice().expect("rows and planes of a contiguous tensor are contiguous")
+}
+
+/// A view of a slice whose length the caller has checked against the geometry.
+fn view<'a, T, Sh: ShapeBuilder>(shape: Sh, slice: &'a [T]) -> Result<ArrayView<'a, T, Sh::Dim>> {
+    ArrayView::from_shape(shape, slice).map_err(|_| Error::Overflow { what: "the batch" })
+}

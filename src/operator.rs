@@ -1,0 +1,228 @@
+//! Linear operators on batches of tensors: the interface that every formulation implements.
+//!
+//! An operator A maps tensors of shape [`domain`](LinearOperator::domain) to tensors of shape
+//! [`range`](LinearOperator::range); its adjoint Aᵀ maps back and satisfies ⟨A·x, y⟩ = ⟨x, Aᵀ·y⟩. What is generic
+//! (swapping, composing, testing, probing for the matrix) is built once on those two maps and knows no convolution.
+
+mod adjoint;
+mod compose;
+mod dot_test;
+mod method;
+mod pad;
+mod workspace;
+
+pub use adjoint::Adjoint;
+pub use compose::Compose;
+pub use dot_test::{DotTest, dot_test};
+pub(crate) use method::Method;
+use ndarray::{ArcArray, Array5, ArrayView5, ArrayViewMut5, Ix5};
+pub use pad::{Pad, PadMode};
+use sprs::CsMat;
+pub use workspace::Workspace;
+
+use crate::error::{Error, Result};
+use crate::geometry::{Shape, checked_len};
+use crate::scalar::Scalar;
+
+/// Default limit on the bytes of an explicit matrix: 1 GiB.
+pub const DEFAULT_BYTE_LIMIT: u128 = 1 << 30;
+
+/// A linear map between batches of tensors, with its adjoint.
+///
+/// **Shapes.** The batch comes first: `x` is `[batch, channels, D, H, W]` with `[channels, D, H, W] = domain()`, `y` likewise
+/// with `range()`. As a matrix, A has `∏ range` rows and `∏ domain` columns, both numbered row-major. Views of any
+/// strides work, reversed ones included; a batch of 0 is allowed. What the output held before does not matter.
+///
+/// **Errors.** [`Error::Shape`] wherever a tensor does not fit.
+///
+/// ```
+/// use convmat::{Adjoint, LinearOperator, Pad, PadMode, Workspace};
+/// use ndarray::Array5;
+/// # fn main() -> convmat::Result<()> {
+/// let pad = Pad::new([1, 1, 1, 3], [(0, 0), (0, 0), (1, 2)], PadMode::Replicate)?;
+/// let x = Array5::from_shape_fn([1, 1, 1, 1, 3], |i| i.4 as f32);
+/// assert_eq!(pad.apply(x.view())?.into_raw_vec_and_offset().0, [0., 0., 1., 2., 2., 2.]);
+/// // The adjoint sums what was copied. It is no inverse.
+/// let y = Array5::<f32>::ones([1, 1, 1, 1, 6]);
+/// assert_eq!(pad.apply_adjoint(y.view())?.into_raw_vec_and_offset().0, [2., 1., 3.]);
+/// # Ok(())
+/// # }
+/// ```
+pub trait LinearOperator<T: Scalar>: Send + Sync {
+    /// Shape of one input sample, `[channels, D, H, W]`.
+    fn domain(&self) -> Shape;
+
+    /// Shape of one output sample, `[channels, D, H, W]`.
+    fn range(&self) -> Shape;
+
+    /// y = A·x for every sample of the batch, into `y`, with scratch memory from `workspace`.
+    fn apply_into(&self, x: ArrayView5<T>, y: ArrayViewMut5<T>, workspace: &mut Workspace<T>) -> Result<()>;
+
+    /// x = Aᵀ·y for every sample of the batch, into `x`, with scratch memory from `workspace`.
+    fn apply_adjoint_into(&self, y: ArrayView5<T>, x: ArrayViewMut5<T>, workspace: &mut Workspace<T>) -> Result<()>;
+
+    /// Elements of scratch memory that either direction takes from the workspace for contiguous tensors of this batch,
+    /// with the threads of the current rayon pool. Other layouts need a copy of the tensor on top.
+    fn workspace_len(&self, batch: usize) -> usize;
+
+    /// y = A·x in a new array.
+    fn apply(&self, x: ArrayView5<T>) -> Result<Array5<T>> {
+        let mut y = new_batch(x.dim().0, self.range())?;
+        self.apply_into(x, y.view_mut(), &mut Workspace::new())?;
+        Ok(y)
+    }
+
+    /// x = Aᵀ·y in a new array.
+    fn apply_adjoint(&self, y: ArrayView5<T>) -> Result<Array5<T>> {
+        let mut x = new_batch(y.dim().0, self.domain())?;
+        self.apply_adjoint_into(y, x.view_mut(), &mut Workspace::new())?;
+        Ok(x)
+    }
+
+    /// The matrix of A in CSR form, `∏ range` × `∏ domain`.
+    ///
+    /// The provided method probes A with every unit vector, ∏ domain applications, and keeps the numerical nonzeros.
+    /// Operators that know their structure build the matrix from it and keep structural entries.
+    ///
+    /// # Errors
+    /// [`Error::ByteLimit`] if the matrix, or the dense block of columns that probing needs, exceeds `byte_limit` bytes.
+    fn matrix(&self, byte_limit: u128) -> Result<CsMat<T>> {
+        probe(self, byte_limit)
+    }
+}
+
+/// Boxed operators are operators, so that formulations chosen at run time compose like any other.
+impl<T: Scalar, A: LinearOperator<T> + ?Sized> LinearOperator<T> for Box<A> {
+    fn domain(&self) -> Shape {
+        (**self).domain()
+    }
+    fn range(&self) -> Shape {
+        (**self).range()
+    }
+    fn apply_into(&self, x: ArrayView5<T>, y: ArrayViewMut5<T>, workspace: &mut Workspace<T>) -> Result<()> {
+        (**self).apply_into(x, y, workspace)
+    }
+    fn apply_adjoint_into(&self, y: ArrayView5<T>, x: ArrayViewMut5<T>, workspace: &mut Workspace<T>) -> Result<()> {
+        (**self).apply_adjoint_into(y, x, workspace)
+    }
+    fn workspace_len(&self, batch: usize) -> usize {
+        (**self).workspace_len(batch)
+    }
+    fn matrix(&self, byte_limit: u128) -> Result<CsMat<T>> {
+        (**self).matrix(byte_limit)
+    }
+}
+
+/// Weights in the one layout that everything below a convolution reads: contiguous, `[small channels, large channels /
+/// groups, kD, kH, kW]` row-major.
+pub(crate) type Weights<T> = ArcArray<T, Ix5>;
+
+/// The weights in their order.
+pub(crate) fn flat<T>(weights: &Weights<T>) -> &[T] {
+    weights.as_slice().expect("a convolution keeps its weights contiguous")
+}
+
+/// `[batch, channels, D, H, W]`.
+pub(crate) fn with_batch(batch: usize, shape: Shape) -> [usize; 5] {
+    [batch, shape[0], shape[1], shape[2], shape[3]]
+}
+
+/// A zero batch of tensors, or an error if its size overflows.
+pub(crate) fn new_batch<T: Scalar>(batch: usize, shape: Shape) -> Result<Array5<T>> {
+    let shape = with_batch(batch, shape);
+    checked_len(&shape, "the number of elements of the batch")?;
+    Ok(Array5::zeros(shape))
+}
+
+/// Runs `body` on the batch as contiguous slices: checks both shapes, copies other layouts through the workspace, and
+/// hands over scratch memory of `scratch_len` elements with arbitrary contents.
+pub(crate) fn on_slices<T: Scalar>(
+    shapes: (Shape, Shape),
+    input: ArrayView5<T>,
+    mut output: ArrayViewMut5<T>,
+    scratch_len: usize,
+    workspace: &mut Workspace<T>,
+    body: impl FnOnce(&[T], &mut [T], &mut [T]) -> Result<()>,
+) -> Result<()> {
+    let batch = input.dim().0;
+    expect_shape("the input", &with_batch(batch, shapes.0), input.shape())?;
+    expect_shape("the output", &with_batch(batch, shapes.1), output.shape())?;
+    let mut copied_input = workspace.take(if input.is_standard_layout() { 0 } else { input.len() });
+    let mut copied_output = workspace.take(if output.is_standard_layout() { 0 } else { output.len() });
+    let mut scratch = workspace.take(scratch_len);
+    let source = match input.to_slice() {
+        Some(slice) => slice,
+        None => {
+            copied_input.iter_mut().zip(&input).for_each(|(to, &from)| *to = from);
+            &copied_input
+        }
+    };
+    let result = match output.as_slice_mut() {
+        Some(slice) => body(source, slice, &mut scratch),
+        None => {
+            let result = body(source, &mut copied_output, &mut scratch);
+            output.iter_mut().zip(copied_output.iter()).for_each(|(to, &from)| *to = from);
+            result
+        }
+    };
+    workspace.give(scratch);
+    workspace.give(copied_output);
+    workspace.give(copied_input);
+    result
+}
+
+/// [`Error::Shape`] unless both shapes agree.
+pub(crate) fn expect_shape(what: &'static str, expected: &[usize], actual: &[usize]) -> Result<()> {
+    if expected == actual {
+        return Ok(());
+    }
+    Err(Error::Shape { what, expected: expected.to_vec(), actual: actual.to_vec() })
+}
+
+/// [`Error::ByteLimit`] if `bytes` exceeds `limit`.
+pub(crate) fn expect_bytes(what: &'static str, bytes: u128, limit: u128, instead: &'static str) -> Result<()> {
+    if bytes <= limit {
+        return Ok(());
+    }
+    Err(Error::ByteLimit { what, bytes, limit, instead })
+}
+
+/// Bytes of a CSR matrix with `rows` rows and `entries` nonzeros: a value and a column each, and the row offsets.
+pub(crate) fn csr_bytes<T>(rows: usize, entries: u128) -> u128 {
+    let word = size_of::<usize>() as u128;
+    entries.saturating_mul(size_of::<T>() as u128 + word).saturating_add((rows as u128 + 1) * word)
+}
+
+/// The matrix of an operator from its action on unit vectors, a block of them at a time.
+fn probe<T: Scalar, A: LinearOperator<T> + ?Sized>(operator: &A, byte_limit: u128) -> Result<CsMat<T>> {
+    const INSTEAD: &str = "apply and apply_adjoint";
+    let (domain, range) = (operator.domain(), operator.range());
+    let columns = checked_len(&domain, "the number of columns")?;
+    let rows = checked_len(&range, "the number of rows")?;
+    let column_bytes = (rows as u128 + columns as u128).max(1) * size_of::<T>() as u128;
+    expect_bytes("one probed column", column_bytes, byte_limit, INSTEAD)?;
+    let block = ((byte_limit / column_bytes).min(64) as usize).min(columns.max(1));
+    // Columns of A are rows of its transpose: CSC.
+    let (mut offsets, mut indices, mut values) = (vec![0], Vec::new(), Vec::new());
+    let mut workspace = Workspace::new();
+    for start in (0..columns).step_by(block) {
+        let count = block.min(columns - start);
+        let mut units = Array5::zeros(with_batch(count, domain));
+        units
+            .iter_mut()
+            .enumerate()
+            .filter(|(i, _)| i % columns == start + i / columns)
+            .for_each(|(_, unit)| *unit = T::one());
+        let mut images = Array5::zeros(with_batch(count, range));
+        operator.apply_into(units.view(), images.view_mut(), &mut workspace)?;
+        for column in images.outer_iter() {
+            for (row, &value) in column.iter().enumerate().filter(|(_, value)| **value != T::zero()) {
+                indices.push(row);
+                values.push(value);
+            }
+            offsets.push(indices.len());
+            expect_bytes("the probed matrix", csr_bytes::<T>(rows, indices.len() as u128), byte_limit, INSTEAD)?;
+        }
+    }
+    Ok(CsMat::new_csc((rows, columns), offsets, indices, values).to_csr())
+}

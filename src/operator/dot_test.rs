@@ -1,0 +1,122 @@
+//! The dot-product test: the definition of the adjoint, checked with numbers.
+
+use ndarray::Array5;
+
+use super::{LinearOperator, new_batch};
+use crate::error::Result;
+use crate::geometry::Shape;
+use crate::scalar::Scalar;
+
+/// Outcome of [`dot_test`]: both sides of ⟨A·x, y⟩ = ⟨x, Aᵀ·y⟩ and how far apart rounding may bring them.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct DotTest {
+    /// ⟨A·x, y⟩, summed in f64.
+    pub forward: f64,
+    /// ⟨x, Aᵀ·y⟩, summed in f64.
+    pub adjoint: f64,
+    /// The difference that rounding in the operator's element type explains.
+    pub tolerance: f64,
+}
+
+impl DotTest {
+    /// Whether both sides agree within the tolerance.
+    pub fn passed(&self) -> bool {
+        (self.forward - self.adjoint).abs() <= self.tolerance
+    }
+}
+
+/// Checks ⟨A·x, y⟩ = ⟨x, Aᵀ·y⟩ on pseudo-random x and y in [−1, 1), the same for the same seed.
+///
+/// The tolerance is `64·u·√(∏domain·batch)·‖A·x‖·‖y‖/√(∏range·batch) + …` in spirit: computed as
+/// `64·u·(‖A·x‖·‖y‖ + ‖x‖·‖Aᵀ·y‖)`, with u the unit roundoff. Rounding errors of a stable product are bounded by a small
+/// multiple of u relative to such norms, while a wrong adjoint misses by the norms themselves.
+///
+/// ```
+/// use convmat::{Pad, PadMode, dot_test};
+/// let pad = Pad::new([3, 1, 4, 4], [(0, 0), (2, 1), (1, 2)], PadMode::Reflect).unwrap();
+/// assert!(dot_test::<f64, _>(&pad, 2, 42).unwrap().passed());
+/// ```
+///
+/// # Errors
+/// Those of the operator.
+pub fn dot_test<T: Scalar, A: LinearOperator<T> + ?Sized>(operator: &A, batch: usize, seed: u64) -> Result<DotTest> {
+    let x = noise(batch, operator.domain(), seed)?;
+    let y = noise(batch, operator.range(), !seed)?;
+    let (image, preimage) = (operator.apply(x.view())?, operator.apply_adjoint(y.view())?);
+    let norms = norm(&image) * norm(&y) + norm(&x) * norm(&preimage);
+    Ok(DotTest { forward: dot(&image, &y), adjoint: dot(&x, &preimage), tolerance: 64.0 * T::UNIT_ROUNDOFF * norms })
+}
+
+/// Pseudo-random values in [−1, 1). SplitMix64 (Steele, Lea & Flood 2014, fig. 13): enough to tell operators apart, and no
+/// dependency for the library.
+fn noise<T: Scalar>(batch: usize, shape: Shape, seed: u64) -> Result<Array5<T>> {
+    let mut state = seed;
+    let mut tensor = new_batch(batch, shape)?;
+    tensor.mapv_inplace(|_: T| {
+        state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = state;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        T::from_f64(((z ^ (z >> 31)) >> 11) as f64 * 2f64.powi(-52) - 1.0)
+    });
+    Ok(tensor)
+}
+
+fn dot<T: Scalar>(a: &Array5<T>, b: &Array5<T>) -> f64 {
+    a.iter().zip(b).map(|(&a, &b)| a.to_f64() * b.to_f64()).sum()
+}
+
+fn norm<T: Scalar>(a: &Array5<T>) -> f64 {
+    dot(a, a).sqrt()
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::{ArrayView5, ArrayViewMut5};
+
+    use super::*;
+    use crate::operator::Workspace;
+
+    /// Doubles forward; `factor` times backward: an adjoint only for factor 2.
+    struct Scale(f32);
+
+    impl LinearOperator<f32> for Scale {
+        fn domain(&self) -> Shape {
+            [1, 1, 2, 3]
+        }
+        fn range(&self) -> Shape {
+            [1, 1, 2, 3]
+        }
+        fn apply_into(&self, x: ArrayView5<f32>, mut y: ArrayViewMut5<f32>, _: &mut Workspace<f32>) -> Result<()> {
+            y.assign(&(&x * 2.0));
+            Ok(())
+        }
+        fn apply_adjoint_into(
+            &self,
+            y: ArrayView5<f32>,
+            mut x: ArrayViewMut5<f32>,
+            _: &mut Workspace<f32>,
+        ) -> Result<()> {
+            x.assign(&(&y * self.0));
+            Ok(())
+        }
+        fn workspace_len(&self, _batch: usize) -> usize {
+            0
+        }
+    }
+
+    #[test]
+    fn a_wrong_adjoint_is_found() {
+        assert!(dot_test(&Scale(2.0), 4, 1).unwrap().passed());
+        assert!(!dot_test(&Scale(-2.0), 4, 1).unwrap().passed());
+        assert!(!dot_test(&Scale(2.001), 4, 1).unwrap().passed());
+    }
+
+    #[test]
+    fn noise_fills_the_interval() {
+        let values: Array5<f64> = noise(1, [1, 1, 100, 100], 3).unwrap();
+        let mean = values.sum() / 1e4;
+        assert!(values.iter().all(|v| (-1.0..1.0).contains(v)) && mean.abs() < 0.03);
+        assert!((dot(&values, &values) / 1e4 - 1.0 / 3.0).abs() < 0.02);
+    }
+}

@@ -1,0 +1,111 @@
+//! Upsampling as a product of operators.
+
+use ndarray::{ArrayView5, ArrayViewMut5};
+use sprs::CsMat;
+
+use crate::convolution::Convolution;
+use crate::error::Result;
+use crate::formulation::{Formulation, FormulationOptions};
+use crate::geometry::{Shape, Side};
+use crate::layer::taps::Interpolation;
+use crate::layer::{Layer, Transposed};
+use crate::operator::{Adjoint, Compose, LinearOperator, Pad, PadMode, Workspace};
+use crate::scalar::Scalar;
+
+/// Input elements repeated beyond every border before upsampling: enough for the bicubic kernel's reach of two.
+const MARGIN: usize = 3;
+
+/// Upsampling of every channel by an integer factor: pad, transposed convolution, crop.
+///
+/// ```text
+/// U = crop · Cᵀ · pad
+/// ```
+///
+/// C is depthwise with stride `scale` and the taps of an [`Interpolation`]; `pad` repeats three elements beyond every border
+/// and `crop` removes what they became. The result equals PyTorch's `interpolate(scale_factor=scale,
+/// align_corners=False)` everywhere, borders included. Being a product of operators it has an adjoint and a sparse matrix.
+///
+/// ```
+/// use convmat::{LinearOperator, Upscaler, layer::taps::Interpolation};
+/// use ndarray::Array5;
+/// # fn main() -> convmat::Result<()> {
+/// let up = Upscaler::new(1, [2], [2], Interpolation::Bilinear)?;
+/// let x = Array5::from_shape_vec([1, 1, 1, 1, 2], vec![4.0f32, 8.0]).unwrap();
+/// assert_eq!(up.apply(x.view())?.into_raw_vec_and_offset().0, [4., 5., 7., 8.]);
+/// assert_eq!(up.matrix(1 << 20)?.shape(), (4, 2));
+/// # Ok(())
+/// # }
+/// ```
+pub struct Upscaler<T, const N: usize> {
+    operator: Compose<T, Pad, Compose<T, Adjoint<Box<dyn LinearOperator<T>>>, Pad>>,
+    convolution: Convolution<T, N>,
+}
+
+impl<T: Scalar, const N: usize> Upscaler<T, N> {
+    /// Upsamples tensors of `channels` channels and spatial size `size` by `scale` along each axis, in
+    /// [`Formulation::Auto`].
+    ///
+    /// # Errors
+    /// A size, scale or channel count of 0, or sizes that overflow.
+    pub fn new(channels: usize, size: [usize; N], scale: [usize; N], kind: Interpolation) -> Result<Self> {
+        Self::with_formulation(channels, size, scale, kind, Formulation::Auto, &FormulationOptions::default())
+    }
+
+    /// As [`new`](Self::new), with Cᵀ in a formulation.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new), and [`Error::ByteLimit`](crate::Error::ByteLimit) for an explicit matrix over the limit.
+    pub fn with_formulation(
+        channels: usize,
+        size: [usize; N],
+        scale: [usize; N],
+        kind: Interpolation,
+        formulation: Formulation,
+        options: &FormulationOptions,
+    ) -> Result<Self> {
+        let layer = Layer::<Transposed, T, N>::interpolating(channels, scale, kind)?;
+        let unpadded = layer.geometry(size)?;
+        let (mut margin, mut excess) = ([(0, 0); 3], [(0, 0); 3]);
+        for (i, &scale) in scale.iter().enumerate() {
+            let axis = i + 3 - N;
+            margin[axis] = (MARGIN, MARGIN);
+            excess[axis] = (MARGIN * scale, MARGIN * scale);
+        }
+        let pad = Pad::new(unpadded.shape(Side::Small), margin, PadMode::Replicate)?;
+        let convolution = layer.convolution(size.map(|length| length + 2 * MARGIN))?;
+        let crop = Pad::crop(convolution.geometry().large_shape(), excess)?;
+        let transposed = Adjoint(convolution.formulate_with(formulation, options)?);
+        Ok(Self { operator: Compose::new(crop, Compose::new(transposed, pad)?)?, convolution })
+    }
+
+    /// C, whose adjoint upsamples the padded input.
+    pub const fn convolution(&self) -> &Convolution<T, N> {
+        &self.convolution
+    }
+}
+
+impl<T: Scalar, const N: usize> LinearOperator<T> for Upscaler<T, N> {
+    fn domain(&self) -> Shape {
+        self.operator.domain()
+    }
+
+    fn range(&self) -> Shape {
+        self.operator.range()
+    }
+
+    fn apply_into(&self, x: ArrayView5<T>, y: ArrayViewMut5<T>, workspace: &mut Workspace<T>) -> Result<()> {
+        self.operator.apply_into(x, y, workspace)
+    }
+
+    fn apply_adjoint_into(&self, y: ArrayView5<T>, x: ArrayViewMut5<T>, workspace: &mut Workspace<T>) -> Result<()> {
+        self.operator.apply_adjoint_into(y, x, workspace)
+    }
+
+    fn workspace_len(&self, batch: usize) -> usize {
+        self.operator.workspace_len(batch)
+    }
+
+    fn matrix(&self, byte_limit: u128) -> Result<CsMat<T>> {
+        self.operator.matrix(byte_limit)
+    }
+}
