@@ -1,4 +1,86 @@
-//! Convolution as a matrix.
+//! Convolution is a matrix. Transposed convolution is its transpose.
+//!
+//! A convolution with fixed weights is one linear map, `y = C·x`. Its transposed convolution (`ConvTranspose`, often called
+//! "deconvolution", wrongly: it inverts nothing) is `x̂ = Cᵀ·y`. Both, and the weight gradient, are the three derivatives of
+//! one trilinear form,
+//!
+//! ```text
+//! F(y, w, x) = Σ y[small]·w[tap]·x[large]      over all triples with   small·stride + tap·dilation − begin = large
+//!
+//! ∂F/∂y = C·x      the convolution                     = input gradient of the transposed convolution
+//! ∂F/∂x = Cᵀ·y     the transposed convolution          = input gradient of the convolution
+//! ∂F/∂w            the weight gradient of both
+//! ```
+//!
+//! This crate is built on that sentence. From one [`Geometry`] come every classical way to compute the map: the explicit
+//! dense and sparse matrix, im2col + GEMM and GEMM + col2im, the direct sums, zero insertion. All are one
+//! [`LinearOperator`], held to each other by tests, and a transposed layer is the *same* operator with `apply` and
+//! `apply_adjoint` exchanged.
+//!
+//! ```
+//! use convmat::{Conv2d, ConvTranspose2d, LinearOperator, Options};
+//! use ndarray::{Array4, array};
+//! # fn main() -> convmat::Result<()> {
+//! // A 3×3 input and a 2×2 kernel: C is a 4×9 matrix.
+//! let x = Array4::from_shape_fn([1, 1, 3, 3], |(_, _, i, j)| (3 * i + j) as f64);
+//! let kernel = array![[[[1., 2.], [3., 4.]]]];
+//! let conv = Conv2d::new(kernel.clone(), None, Options::new())?;
+//! let transposed = ConvTranspose2d::new(kernel, None, Options::new())?;
+//!
+//! let y = conv.forward(&x)?;
+//! assert_eq!(y, array![[[[27., 37.], [57., 67.]]]]);
+//!
+//! // The same by the explicit matrix.
+//! let c = conv.convolution([3, 3])?.dense(1 << 20)?;
+//! let flat = |a: &Array4<f64>| a.flatten().to_owned();
+//! assert_eq!(c.dot(&flat(&x)), flat(&y));
+//!
+//! // The transposed layer multiplies by Cᵀ …
+//! let back = transposed.forward(&y)?;
+//! assert_eq!(c.t().dot(&flat(&y)), flat(&back));
+//! // … and that is the backward pass of the convolution.
+//! assert_eq!(conv.backward(&x, &y)?.input, back);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Where to start
+//!
+//! | you want | take |
+//! |---|---|
+//! | a layer as in PyTorch, with gradients | [`Conv1d`], [`Conv2d`], [`Conv3d`], [`ConvTranspose1d`], [`ConvTranspose2d`], [`ConvTranspose3d`] |
+//! | the operator C: its matrix, windows, formulations | [`Convolution`], [`Formulation`] |
+//! | only where entries lie, before any weights | [`Geometry`], [`geometry::Axis`] |
+//! | operators in general: swap, compose, pad, test | [`Adjoint`], [`Compose`], [`Pad`], [`dot_test`] |
+//! | im2col and col2im themselves | [`matrix::im2col()`], [`matrix::col2im()`] |
+//! | the weight gradient | [`weight_gradient()`] |
+//! | images upsampled by transposed convolution | [`Upscaler`] |
+//! | the definitions, literally | [`reference`], [`trans_conv`] |
+//!
+//! # Conventions
+//!
+//! * **Cross-correlation.** No kernel is flipped: `y[s] = Σ_t w[t]·x[s·stride + t·dilation − begin]`, as in PyTorch and ONNX.
+//! * **small, large.** `small` is the side of y in `y = C·x`, `large` the side of x, whichever is the input. For a convolution
+//!   the input is large, for a transposed convolution it is small.
+//! * **Layout.** Tensors are `[batch, channels, spatial…]` (NCHW), row-major; the batch may be left out. Inside, there are
+//!   always five axes, `[batch, channels, D, H, W]`, absent ones of length 1. Views of any strides work.
+//! * **Weights** are `(out, in / groups, k…)` for a convolution and `(in, out / groups, k…)` for a transposed one: both are
+//!   `(small channels, large channels / groups, k…)`.
+//! * **The matrix** has a row per element of y and a column per element of x, both numbered row-major over
+//!   `[channels, D, H, W]`. Nonzeros are structural: every tap inside its range, whatever its value.
+//! * **Padding** is given as `(begin, end)` per axis and reads as zero. `output_padding` lengthens the end of a transposed
+//!   convolution's output; places that no tap reaches hold the bias alone.
+//! * **Adjoint, not inverse.** Cᵀ·C·x is not x, and col2im does not undo im2col.
+//! * **Determinism.** No result depends on the number of threads, to the bit; [`Formulation`] says which depend on the batch.
+//! * **Errors.** Everything a caller can get wrong is an [`Error`] with the numbers that explain it; nothing public panics.
+//!   An impossible request fails before it allocates.
+//! * **Memory.** Scratch memory is the caller's [`Workspace`]; operators are immutable and hide none.
+//!
+//! # Sources
+//!
+//! V. Dumoulin and F. Visin, *A guide to convolution arithmetic for deep learning*, 2016 (arXiv 1603.07285); A. Zhang et al.,
+//! *Dive into Deep Learning*, section 14.10; K. Chellapilla et al., *High performance convolutional neural networks for document
+//! processing*, 2006 (im2col); R. Keys, *Cubic convolution interpolation for digital image processing*, 1981.
 #![deny(missing_docs)]
 #![deny(unsafe_code)]
 #![warn(clippy::undocumented_unsafe_blocks)]

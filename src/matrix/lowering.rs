@@ -107,15 +107,19 @@ impl Lowering {
             let wanted = (self.large_channels * self.groups).div_ceil(TASKS).max((ROWS / 3) / taps).max(1);
             channels = channels.min(wanted);
         }
-        let column_bytes = channels * taps * size_of::<T>();
-        let mut columns = (TILE_BYTES / column_bytes).max(MIN_COLUMNS.min(MAX_TILE_BYTES / column_bytes)).max(1);
+        let (rows, size) = (channels * taps, size_of::<T>());
+        let at_most = MAX_TILE_BYTES / (rows * size);
+        let mut columns = (TILE_BYTES / (rows * size)).max(MIN_COLUMNS.min(at_most)).max(1);
         if share == Share::Pixels {
-            let total = pixels.saturating_mul(batch);
-            columns = columns.min((total * self.groups).div_ceil(TASKS).max(MIN_COLUMNS));
+            let total = pixels.saturating_mul(batch).saturating_mul(self.groups);
+            columns = columns.min(total.div_ceil(TASKS).max(MIN_COLUMNS));
         }
         let pixels = pixels.max(1);
-        if pixels * 2 <= columns {
-            return Tiling { channels, samples: (columns / pixels).min(batch.max(1)), pixels };
+        // Several samples need a tile of the small side as well, within the same bound.
+        let both = rows.saturating_add(self.small_channels).saturating_mul(size);
+        let samples = columns.min(MAX_TILE_BYTES / both) / pixels;
+        if samples > 1 {
+            return Tiling { channels, samples: samples.min(batch.max(1)), pixels };
         }
         // Equal parts, in whole vectors of 16 where that is possible.
         let parts = pixels.div_ceil(columns);
