@@ -3,10 +3,12 @@
 //! `Conv1d/2d/3d` and `ConvTranspose1d/2d/3d` are one type; they differ only in the direction in which they read the
 //! operator C that their weights and options define.
 
+mod direction;
 pub mod taps;
 
 use std::marker::PhantomData;
 
+pub use direction::{Direction, Forward, Transposed};
 use ndarray::{ArcArray, Array, Array1, Array5, ArrayRef, ArrayView5, Axis, Dimension, Ix5};
 
 use crate::convolution::Convolution;
@@ -17,38 +19,6 @@ use crate::operator::{Adjoint, Compose, LinearOperator, Pad, PadMode, Weights, e
 use crate::scalar::Scalar;
 use crate::tensor::{TensorDim, WeightDim, spatial_size};
 use crate::weight_gradient::weight_gradient;
-
-mod sealed {
-    pub trait Sealed {}
-    impl Sealed for super::Forward {}
-    impl Sealed for super::Transposed {}
-}
-
-/// Which way a layer reads its operator. Sealed: [`Forward`] and [`Transposed`].
-pub trait Direction: sealed::Sealed + Copy + Send + Sync + 'static {
-    /// The side of C that the layer's input lies on.
-    const INPUT: Side;
-    /// The side of C that the layer's output lies on.
-    const OUTPUT: Side;
-}
-
-/// y = C·x: a convolution.
-#[derive(Clone, Copy, Debug)]
-pub enum Forward {}
-
-/// x = Cᵀ·y: a transposed convolution.
-#[derive(Clone, Copy, Debug)]
-pub enum Transposed {}
-
-impl Direction for Forward {
-    const INPUT: Side = Side::Large;
-    const OUTPUT: Side = Side::Small;
-}
-
-impl Direction for Transposed {
-    const INPUT: Side = Side::Small;
-    const OUTPUT: Side = Side::Large;
-}
 
 /// A convolution or transposed convolution layer with `N` spatial axes.
 ///

@@ -1,0 +1,135 @@
+use super::*;
+
+/// Every axis of a small family, windows included.
+fn family() -> impl Iterator<Item = Axis> {
+    let lengths = [0usize, 1, 2, 5, 8];
+    lengths.into_iter().flat_map(move |small| {
+        lengths.into_iter().flat_map(move |large| {
+            (1..=4).flat_map(move |kernel| {
+                (1..=6).flat_map(move |stride| {
+                    [1usize, 2, 3, 4, 6].into_iter().flat_map(move |dilation| {
+                        (-4..=5).map(move |begin| Axis::new(small, large, kernel, stride, dilation, begin).unwrap())
+                    })
+                })
+            })
+        })
+    })
+}
+
+/// The relation, literally.
+fn holds(a: &Axis, small: usize, tap: usize, large: usize) -> bool {
+    (small * a.stride) as isize + (tap * a.dilation) as isize - a.begin == large as isize
+}
+
+#[test]
+fn every_query_agrees_with_the_relation_by_enumeration() {
+    for a in family() {
+        let triples: Vec<(usize, usize, usize)> = (0..a.small)
+            .flat_map(|s| (0..a.kernel).flat_map(move |t| (0..a.large).map(move |l| (s, t, l))))
+            .filter(|&(s, t, l)| holds(&a, s, t, l))
+            .collect();
+        assert_eq!(a.entries(), triples.len() as u128, "{a:?}");
+        for small in 0..a.small + 1 {
+            let want: Vec<usize> = triples.iter().filter(|x| x.0 == small).map(|x| x.1).collect();
+            assert_eq!(a.taps_of_small(small).collect::<Vec<_>>(), want, "{a:?} small {small}");
+            for tap in 0..a.kernel + 1 {
+                let want = triples.iter().find(|x| x.0 == small && x.1 == tap).map(|x| x.2);
+                assert_eq!(a.large_at(small, tap), want, "{a:?}");
+            }
+        }
+        for tap in 0..a.kernel + 1 {
+            let want: Vec<usize> = triples.iter().filter(|x| x.1 == tap).map(|x| x.0).collect();
+            assert_eq!(a.smalls_of_tap(tap).collect::<Vec<_>>(), want, "{a:?} tap {tap}");
+            if tap < a.kernel {
+                let first = triples.iter().find(|x| x.1 == tap).map_or(0, |x| x.2);
+                assert_eq!(a.tap_ranges()[tap].first_large, first, "{a:?} tap {tap}");
+            }
+        }
+        for large in 0..a.large + 1 {
+            let mut want: Vec<(usize, usize)> = triples.iter().filter(|x| x.2 == large).map(|x| (x.0, x.1)).collect();
+            want.sort_unstable();
+            let got: Vec<_> = a.taps_of_large(large).map(|link| (link.other, link.tap)).collect();
+            assert_eq!(got, want, "{a:?} large {large}");
+            for tap in 0..a.kernel + 1 {
+                let want = triples.iter().find(|x| x.2 == large && x.1 == tap).map(|x| x.0);
+                assert_eq!(a.small_at(large, tap), want, "{a:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn links_list_both_sides_in_order_of_the_other() {
+    for a in family() {
+        for side in [Side::Small, Side::Large] {
+            let links = a.links(side);
+            assert_eq!(links.len(), a.length(side));
+            assert_eq!(links.is_empty(), a.length(side) == 0);
+            assert_eq!((0..links.len()).map(|i| links.at(i).len() as u128).sum::<u128>(), a.entries());
+            for index in 0..links.len() {
+                assert!(links.at(index).windows(2).all(|pair| pair[0].other < pair[1].other));
+                for link in links.at(index) {
+                    let (small, large) = if side == Side::Small { (index, link.other) } else { (link.other, index) };
+                    assert!(holds(&a, small, link.tap, large));
+                }
+            }
+            assert!(links.at(links.len()).is_empty());
+        }
+    }
+}
+
+#[test]
+fn windows_keep_the_relation_and_needed_ranges_are_tight() {
+    for a in family().filter(|a| a.small.max(a.large) <= 5) {
+        for (s0, s1) in (0..=a.small).flat_map(|s0| (s0..=a.small).map(move |s1| (s0, s1))) {
+            let touched: Vec<usize> =
+                (s0..s1).flat_map(|s| (0..a.kernel).filter_map(move |t| a.large_at(s, t))).collect();
+            let want = touched.iter().min().map_or(0..0, |&min| min..touched.iter().max().unwrap() + 1);
+            assert_eq!(a.large_needed(s0..s1), want, "{a:?} {s0}..{s1}");
+            for (l0, l1) in (0..=a.large).flat_map(|l0| (l0..=a.large).map(move |l1| (l0, l1))) {
+                let w = a.window(s0..s1, l0..l1).unwrap();
+                for (s, t, l) in
+                    (s0..s1).flat_map(|s| (0..a.kernel).flat_map(move |t| (l0..l1).map(move |l| (s, t, l))))
+                {
+                    assert_eq!(w.large_at(s - s0, t) == Some(l - l0), holds(&a, s, t, l));
+                }
+            }
+        }
+        for (l0, l1) in (0..=a.large).flat_map(|l0| (l0..=a.large).map(move |l1| (l0, l1))) {
+            let touched: Vec<usize> =
+                (l0..l1).flat_map(|l| (0..a.kernel).filter_map(move |t| a.small_at(l, t))).collect();
+            let want = touched.iter().min().map_or(0..0, |&min| min..touched.iter().max().unwrap() + 1);
+            assert_eq!(a.small_needed(l0..l1), want, "{a:?} {l0}..{l1}");
+        }
+        assert!(a.window(0..a.small + 1, 0..0).is_err());
+        assert!(a.window(0..0, 0..a.large + 1).is_err());
+    }
+}
+
+#[test]
+#[expect(clippy::reversed_empty_ranges, reason = "a backwards range is what must be refused")]
+fn impossible_axes_are_refused() {
+    assert_eq!(Axis::new(1, 1, 0, 1, 1, 0), Err(Error::Zero { what: "kernel", axis: 0 }));
+    assert_eq!(Axis::new(1, 1, 1, 0, 1, 0), Err(Error::Zero { what: "stride", axis: 0 }));
+    assert_eq!(Axis::new(1, 1, 1, 1, 0, 0), Err(Error::Zero { what: "dilation", axis: 0 }));
+    let overflow = Err(Error::Overflow { what: "an index of the convolution" });
+    assert_eq!(Axis::new(usize::MAX, 1, 1, 2, 1, 0), overflow);
+    assert_eq!(Axis::new(1, LIMIT + 1, 1, 1, 1, 0), overflow);
+    assert_eq!(Axis::new(1, 1, 2, 1, LIMIT, 0), overflow);
+    assert_eq!(Axis::new(1, 1, 1, 1, 1, isize::MIN), overflow);
+    assert!(Axis::new(1, LIMIT, 1, 1, 1, 0).is_ok());
+    let axis = Axis::new(LIMIT, LIMIT, 1, 1, LIMIT, -(LIMIT as isize)).unwrap();
+    assert_eq!(axis.entries(), 0);
+    assert!(Axis::new(3, 3, 1, 1, 1, 0).unwrap().window(2..1, 0..3).is_err());
+}
+
+#[test]
+fn the_inverse_modulo_is_one() {
+    for modulus in 1usize..40 {
+        for a in 0..modulus {
+            let (g, inverse) = gcd_and_inverse(a, modulus);
+            assert!(a % g == 0 && modulus % g == 0);
+            assert_eq!((a / g) * inverse % (modulus / g), 1 % (modulus / g), "{a} mod {modulus}");
+        }
+    }
+}
