@@ -1,0 +1,245 @@
+//! What the benchmarks and the measuring examples share: layers described in JSON, random tensors, timing in turns, and
+//! the bare product of the `gemm` crate.
+// Every target uses a part of this module and would call the rest dead.
+#![allow(dead_code)]
+
+use std::time::{Duration, Instant};
+
+use convmat::{
+    Channels, Convolution, Direction, Formulation, FormulationOptions, Forward, Geometry, Layer, LinearOperator,
+    Options, Result, Transposed,
+};
+use ndarray::{ArcArray, ArrayView2, ArrayViewMut2, Axis, Ix5};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use rayon::prelude::*;
+use serde_json::Value;
+
+/// One layer of a layer file. Absent axes come first and are neutral, exactly as in [`Geometry::lift`], so that one type
+/// serves 1-D to 3-D layers.
+#[derive(Clone, Debug)]
+pub struct Workload {
+    pub name: String,
+    pub transposed: bool,
+    pub batch: usize,
+    pub in_channels: usize,
+    pub out_channels: usize,
+    pub input: [usize; 3],
+    pub kernel: [usize; 3],
+    pub options: Options<3>,
+}
+
+/// The layers of a file: each its name and, where its description makes sense, itself.
+pub fn layer_file(path: &str) -> std::result::Result<Vec<(String, std::result::Result<Workload, String>)>, String> {
+    let text = std::fs::read_to_string(path).map_err(|error| format!("cannot read {path}: {error}"))?;
+    let list: Value = serde_json::from_str(&text).map_err(|error| format!("{path} is no JSON: {error}"))?;
+    let list = list.as_array().ok_or_else(|| format!("{path} holds no list of layers"))?;
+    let named = |(i, layer): (usize, &Value)| {
+        let name = layer["name"].as_str().map_or_else(|| format!("layer {i}"), str::to_string);
+        (name.clone(), Workload::parse(name, layer))
+    };
+    Ok(list.iter().enumerate().map(named).collect())
+}
+
+impl Workload {
+    fn parse(name: String, layer: &Value) -> std::result::Result<Self, String> {
+        let number = |value: &Value, what: &str| {
+            value.as_u64().and_then(|n| usize::try_from(n).ok()).ok_or_else(|| format!("\"{what}\" is no whole number"))
+        };
+        let dimensions = layer["input"].as_array().map_or(0, Vec::len);
+        if !(1..=3).contains(&dimensions) {
+            return Err("\"input\" is no list of 1 to 3 lengths".into());
+        }
+        let axes = |what: &str, neutral: usize| {
+            let list = layer[what].as_array().filter(|list| list.len() == dimensions);
+            let list = list.ok_or_else(|| format!("\"{what}\" is no list of {dimensions} numbers"))?;
+            let mut axes = [neutral; 3];
+            for (axis, value) in axes[3 - dimensions..].iter_mut().zip(list) {
+                *axis = number(value, what)?;
+            }
+            Ok::<_, String>(axes)
+        };
+        let transposed = match layer["op"].as_str() {
+            Some("conv") => false,
+            Some("conv_transpose") => true,
+            _ => return Err("\"op\" is neither \"conv\" nor \"conv_transpose\"".into()),
+        };
+        let batch = number(&layer["batch"], "batch")?;
+        if batch == 0 {
+            return Err("\"batch\" is 0; there is nothing to measure".into());
+        }
+        let options = Options::new()
+            .stride(axes("stride", 1)?)
+            .padding(axes("padding", 0)?)
+            .output_padding(axes("output_padding", 0)?)
+            .dilation(axes("dilation", 1)?)
+            .groups(number(&layer["groups"], "groups")?);
+        Ok(Self {
+            name,
+            transposed,
+            batch,
+            in_channels: number(&layer["in_channels"], "in_channels")?,
+            out_channels: number(&layer["out_channels"], "out_channels")?,
+            input: axes("input", 1)?,
+            kernel: axes("kernel", 1)?,
+            options,
+        })
+    }
+
+    /// A 2-D layer with square input and kernel, by the numbers that benchmarks vary.
+    pub fn square(
+        name: &str,
+        transposed: bool,
+        batch: usize,
+        [in_channels, out_channels]: [usize; 2],
+        [size, kernel, stride, padding]: [usize; 4],
+    ) -> Self {
+        Self {
+            name: name.into(),
+            transposed,
+            batch,
+            in_channels,
+            out_channels,
+            input: [1, size, size],
+            kernel: [1, kernel, kernel],
+            options: Options::new().stride([1, stride, stride]).padding([0, padding, padding]),
+        }
+    }
+
+    /// The geometry of the layer's C.
+    pub fn geometry(&self) -> Result<Geometry<3>> {
+        let (input, output) = (self.in_channels, self.out_channels);
+        if self.transposed {
+            let channels = Channels::of_transposed(input, output);
+            return Geometry::transposed(self.input, self.kernel, channels, &self.options);
+        }
+        Geometry::convolution(self.input, self.kernel, Channels::of_convolution(input, output), &self.options)
+    }
+
+    /// C, and the layer without its bias as an operator on its input.
+    pub fn operator(
+        &self,
+        weights: ArcArray<f32, Ix5>,
+        formulation: Formulation,
+        options: &FormulationOptions,
+    ) -> Result<(Convolution<f32, 3>, Box<dyn LinearOperator<f32>>)> {
+        match self.transposed {
+            true => self.read::<Transposed>(weights, formulation, options),
+            false => self.read::<Forward>(weights, formulation, options),
+        }
+    }
+
+    fn read<D: Direction>(
+        &self,
+        weights: ArcArray<f32, Ix5>,
+        formulation: Formulation,
+        options: &FormulationOptions,
+    ) -> Result<(Convolution<f32, 3>, Box<dyn LinearOperator<f32>>)> {
+        let layer = Layer::<D, f32, 3>::from_shared(weights, None, self.options)?;
+        Ok((layer.convolution(self.input)?, layer.operator_with(self.input, formulation, options)?))
+    }
+}
+
+/// Numbers in [−1, 1), the same for the same seed.
+pub fn random(len: usize, seed: u64) -> Vec<f32> {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    (0..len).map(|_| rng.random_range(-1.0..1.0)).collect()
+}
+
+/// How long [`in_turns`] measures: at least so many rounds and so long, but not beyond three rounds and 3 s per candidate.
+pub struct Effort {
+    pub rounds: usize,
+    pub time: Duration,
+}
+
+/// Seconds of every call, after a warm-up. The candidates take turns, so that a machine that speeds up, slows down or has
+/// other work to do treats all alike.
+pub fn in_turns(effort: &Effort, candidates: &mut [&mut dyn FnMut()]) -> Vec<Vec<f64>> {
+    let mut seconds = vec![Vec::new(); candidates.len()];
+    let (most, warm_up) = (Duration::from_secs(3) * candidates.len() as u32, Duration::from_millis(100));
+    for warm in [true, false] {
+        let start = Instant::now();
+        for round in 1.. {
+            for (call, seconds) in candidates.iter_mut().zip(&mut seconds) {
+                let start = Instant::now();
+                call();
+                if !warm {
+                    seconds.push(start.elapsed().as_secs_f64());
+                }
+            }
+            let spent = start.elapsed();
+            let enough =
+                if warm { round >= 2 && spent >= warm_up } else { round >= effort.rounds && spent >= effort.time };
+            if enough || (round >= 3 && spent >= most) {
+                break;
+            }
+        }
+    }
+    seconds
+}
+
+/// The middle of the values, between the two middle ones if their number is even.
+pub fn median(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_unstable_by(f64::total_cmp);
+    let middle = sorted.len() / 2;
+    match sorted.len() {
+        0 => f64::NAN,
+        n if n % 2 == 0 => (sorted[middle - 1] + sorted[middle]) / 2.0,
+        _ => sorted[middle],
+    }
+}
+
+/// The geometric mean.
+pub fn geometric_mean(values: &[f64]) -> f64 {
+    (values.iter().map(|value| value.ln()).sum::<f64>() / values.len() as f64).exp()
+}
+
+/// C ← A·B by the `gemm` crate, on the threads of the current rayon pool: each has an equal part of C, cut along its
+/// longer side.
+pub fn gemm_crate(a: ArrayView2<f32>, b: ArrayView2<f32>, mut c: ArrayViewMut2<f32>) {
+    let part = |length: usize| length.div_ceil(rayon::current_num_threads()).next_multiple_of(16);
+    if c.nrows() > c.ncols() {
+        let rows = part(c.nrows());
+        let parts: Vec<_> = c.axis_chunks_iter_mut(Axis(0), rows).zip(a.axis_chunks_iter(Axis(0), rows)).collect();
+        parts.into_par_iter().for_each(|(c, a)| gemm_crate_alone(a, b, c));
+    } else {
+        let columns = part(c.ncols());
+        let parts: Vec<_> =
+            c.axis_chunks_iter_mut(Axis(1), columns).zip(b.axis_chunks_iter(Axis(1), columns)).collect();
+        parts.into_par_iter().for_each(|(c, b)| gemm_crate_alone(a, b, c));
+    }
+}
+
+/// C ← A·B by the `gemm` crate, on the calling thread.
+fn gemm_crate_alone(a: ArrayView2<f32>, b: ArrayView2<f32>, mut c: ArrayViewMut2<f32>) {
+    let ((m, k), n) = (a.dim(), b.ncols());
+    assert!(b.nrows() == k && c.dim() == (m, n), "shapes of the product do not fit");
+    let (strides_a, strides_b) = ([a.strides()[0], a.strides()[1]], [b.strides()[0], b.strides()[1]]);
+    let strides_c = [c.strides()[0], c.strides()[1]];
+    // SAFETY: pointers and strides are those of live views whose shapes were just checked to be m×k, k×n and m×n; C is
+    // borrowed uniquely, and is not read, since `read_dst` is false.
+    unsafe {
+        gemm::gemm(
+            m,
+            n,
+            k,
+            c.as_mut_ptr(),
+            strides_c[1],
+            strides_c[0],
+            false,
+            a.as_ptr(),
+            strides_a[1],
+            strides_a[0],
+            b.as_ptr(),
+            strides_b[1],
+            strides_b[0],
+            0.0,
+            1.0,
+            false,
+            false,
+            false,
+            gemm::Parallelism::None,
+        );
+    }
+}

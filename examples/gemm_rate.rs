@@ -1,0 +1,164 @@
+//! How much of the `gemm` crate's own rate the lowered formulation keeps, layer by layer.
+//!
+//! ```text
+//! gemm_rate LAYERS.json [--threads N] [--min-channels C] [--only NAME,NAME]
+//! ```
+//!
+//! For every layer with at least C (64) channels per group on both sides, three calls take turns: the layer as im2col or
+//! col2im with either GEMM crate, and one product of the same m, n and k by the `gemm` crate alone, its operands ready in
+//! memory. With `taps` the kernel's size a convolution has m = out, k = in·taps, n = batch·output pixels; a transposed
+//! convolution has m = out·taps, k = in, n = batch·input pixels. All are rated by 2·m·n·k, taps in the padding included.
+//!
+//! A ratio is the median over the rounds of the ratio of one round. Exit code: 0, 1 if a file could not be used, 2 for
+//! wrong arguments.
+
+#[path = "../benches/common/mod.rs"]
+mod common;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use common::{Effort, Workload, gemm_crate, geometric_mean, in_turns, layer_file, median, random};
+use convmat::geometry::Side;
+use convmat::{Formulation, FormulationOptions, GemmBackend, Workspace};
+use ndarray::{Array5, ArrayView2, ArrayViewMut2};
+
+const USAGE: &str = "usage: gemm_rate LAYERS.json [--threads N] [--min-channels C] [--only NAME,NAME]";
+const EFFORT: Effort = Effort { rounds: 11, time: Duration::from_millis(600) };
+
+struct Arguments {
+    layers: String,
+    threads: usize,
+    min_channels: usize,
+    only: Vec<String>,
+}
+
+impl Arguments {
+    fn parse(mut words: impl Iterator<Item = String>) -> Result<Self, String> {
+        let (mut layers, mut threads, mut min_channels, mut only) = (None, 0, 64, Vec::new());
+        while let Some(word) = words.next() {
+            let mut value = || words.next().ok_or_else(|| format!("{word} needs a value"));
+            let number = |text: String| {
+                text.parse()
+                    .ok()
+                    .filter(|n| (1..=1024).contains(n))
+                    .ok_or_else(|| format!("\"{text}\" is not in 1 to 1024"))
+            };
+            match word.as_str() {
+                "--threads" => threads = number(value()?)?,
+                "--min-channels" => min_channels = number(value()?)?,
+                "--only" => only = value()?.split(',').map(str::to_string).collect(),
+                option if option.starts_with('-') => return Err(format!("unknown option {option}; {USAGE}")),
+                _ if layers.is_some() => return Err(format!("one layer file at a time, not also \"{word}\"")),
+                _ => layers = Some(word),
+            }
+        }
+        Ok(Self { layers: layers.ok_or(USAGE)?, threads, min_channels, only })
+    }
+}
+
+/// The rates of one layer in GFLOP/s, and the ratios of times.
+struct Rates {
+    product: (usize, usize, usize),
+    lowered: f64,
+    gemm: f64,
+    /// Time of the bare product per time of the lowered layer: the part of the rate that is kept.
+    kept: f64,
+    /// Time with `matrixmultiply` per time with `gemm`.
+    backends: f64,
+}
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::parse(std::env::args().skip(1)) {
+        Ok(arguments) => arguments,
+        Err(message) => {
+            eprintln!("gemm_rate: {message}");
+            return ExitCode::from(2);
+        }
+    };
+    match run(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("gemm_rate: {message}");
+            ExitCode::from(1)
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<(), String> {
+    // 0 threads is rayon's way to say all of them.
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(arguments.threads).build();
+    let pool = pool.map_err(|error| format!("cannot start {} threads: {error}", arguments.threads))?;
+    println!("{} thread(s); GFLOP/s of 2·m·n·k", pool.current_num_threads());
+    println!("{:20} {:>6} {:>7} {:>6}  lowered  gemm crate  kept  matrixmultiply/gemm", "layer", "m", "n", "k");
+    let (mut kept, mut backends) = (Vec::new(), Vec::new());
+    for (name, workload) in layer_file(&arguments.layers)? {
+        let workload = workload.map_err(|error| format!("{name}: {error}"))?;
+        let channels = workload.in_channels.min(workload.out_channels) / workload.options.groups.max(1);
+        let chosen = arguments.only.is_empty() || arguments.only.contains(&name);
+        if !chosen || channels < arguments.min_channels {
+            continue;
+        }
+        let r = pool.install(|| rates(&workload)).map_err(|error| format!("{name}: {error}"))?;
+        let (m, n, k) = r.product;
+        println!("{name:20} {m:6} {n:7} {k:6} {:8.1} {:11.1} {:5.2} {:20.2}", r.lowered, r.gemm, r.kept, r.backends);
+        kept.push(r.kept);
+        backends.push(r.backends);
+    }
+    let worst = kept.iter().copied().fold(f64::INFINITY, f64::min);
+    println!("geometric mean of kept {:.3}, worst {worst:.3}, layers {}", geometric_mean(&kept), kept.len());
+    println!("geometric mean of matrixmultiply/gemm {:.3}", geometric_mean(&backends));
+    Ok(())
+}
+
+fn rates(workload: &Workload) -> convmat::Result<Rates> {
+    let geometry = workload.geometry()?;
+    let (from, to) = if workload.transposed { (Side::Small, Side::Large) } else { (Side::Large, Side::Small) };
+    let tensor = |side: Side| {
+        let [channels, depth, height, width] = geometry.shape(side);
+        [workload.batch, channels, depth, height, width]
+    };
+    let fill = |shape: [usize; 5], seed| {
+        Array5::from_shape_vec(shape, random(shape.iter().product(), seed)).expect("as long as its shape says")
+    };
+    let (x, weights) = (fill(tensor(from), 1), fill(geometry.weight_shape(), 2).into_shared());
+    let lowered = |gemm| {
+        let options = FormulationOptions { gemm, ..FormulationOptions::default() };
+        Ok(workload.operator(weights.clone(), Formulation::Im2col, &options)?.1)
+    };
+    let [ours, other] = [lowered(GemmBackend::Gemm)?, lowered(GemmBackend::MatrixMultiply)?];
+    let (mut y, mut workspace) = (Array5::zeros(tensor(to)), Workspace::new());
+    ours.apply_into(x.view(), y.view_mut(), &mut workspace)?;
+    let (mut y_other, mut workspace_other) = (y.clone(), Workspace::new());
+
+    // The bare product, once per group.
+    let (small, large) = (geometry.channels_per_group(Side::Small), geometry.channels_per_group(Side::Large));
+    let (taps, groups) = (geometry.taps(), geometry.groups());
+    let n = workload.batch * geometry.small_size().iter().product::<usize>();
+    let (m, k) = if workload.transposed { (large * taps, small) } else { (small, large * taps) };
+    let (b, mut c) = (random(k * n, 3), vec![0.0; m * n]);
+    let w = weights.as_slice().unwrap_or_default();
+
+    let seconds = in_turns(
+        &EFFORT,
+        &mut [
+            &mut || ours.apply_into(x.view(), y.view_mut(), &mut workspace).expect("it went well before"),
+            &mut || {
+                for w in w.chunks_exact(m * k) {
+                    let w = ArrayView2::from_shape((small, large * taps), w).expect("one group's weights");
+                    let a = if workload.transposed { w.reversed_axes() } else { w };
+                    let b = ArrayView2::from_shape((k, n), &b).expect("as long as its shape says");
+                    gemm_crate(a, b, ArrayViewMut2::from_shape((m, n), &mut c).expect("as long as its shape says"));
+                }
+            },
+            &mut || {
+                let (y, workspace) = (y_other.view_mut(), &mut workspace_other);
+                other.apply_into(x.view(), y, workspace).expect("it went well before");
+            },
+        ],
+    );
+    let rate = |i: usize| 2.0 * (m * n * k * groups) as f64 / median(&seconds[i]) * 1e-9;
+    let ratio =
+        |a: usize, b: usize| median(&seconds[a].iter().zip(&seconds[b]).map(|(a, b)| a / b).collect::<Vec<_>>());
+    Ok(Rates { product: (m, n, k), lowered: rate(0), gemm: rate(1), kept: ratio(1, 0), backends: ratio(2, 0) })
+}

@@ -1,0 +1,334 @@
+//! How fast and how exact the layers of a file are: milliseconds, useful GFLOP/s, relative error, scratch memory.
+//!
+//! ```text
+//! layers LAYERS.json [--threads N] [--formulation F] [--json OUT] [--only NAME,NAME] [--data DIR]
+//! ```
+//!
+//! LAYERS.json is a list of `{"name", "op": "conv" or "conv_transpose", "batch", "in_channels", "out_channels", "input",
+//! "kernel", "stride", "padding", "output_padding", "dilation", "groups"}`, the spatial ones lists of 1 to 3 numbers.
+//!
+//! A call is the layer with its bias, f32, batch and channels first on both sides, with operator, output and workspace made
+//! before: what inference in a loop does. The time is the median of at least 10 calls and 0.3 s (for layers beyond 0.3 s
+//! a call: 3 calls and 3 s) after a warm-up. Taps that fall outside of the tensor are not counted as useful. The error is
+//! ‖y − ref‖ / ‖ref‖ over a sample of outputs, against the definition summed in f64.
+//!
+//! With `--data` the tensors are `DIR/NAME.x.f32`, `.w.f32` and `.b.f32`, raw little-endian in PyTorch's layouts, and the
+//! output is written to `DIR/NAME.y.f32`.
+//!
+//! Exit code: 0, or 1 if a file could not be used, a layer was impossible or a result wrong, or 2 for wrong arguments.
+
+#[path = "../benches/common/mod.rs"]
+mod common;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use common::{Effort, Workload, geometric_mean, in_turns, layer_file, median, random};
+use convmat::geometry::Side;
+use convmat::{Channels, Error, Formulation, FormulationOptions, Geometry, Workspace, bytes_in_words, reference};
+use ndarray::{Array1, Array5, ArrayView5, s};
+use rayon::prelude::*;
+use serde_json::{Map, Value, json};
+
+const USAGE: &str =
+    "usage: layers LAYERS.json [--threads N] [--formulation F] [--json OUT] [--only NAME,NAME] [--data DIR]";
+const EFFORT: Effort = Effort { rounds: 10, time: Duration::from_millis(300) };
+/// Outputs whose error is computed.
+const SAMPLE: usize = 256;
+/// Errors above this are wrong results: f32 sums of a few thousand products stay an order of magnitude below.
+const TOLERANCE: f64 = 1e-5;
+
+struct Arguments {
+    layers: String,
+    threads: usize,
+    formulation: Formulation,
+    json: Option<String>,
+    only: Vec<String>,
+    data: Option<PathBuf>,
+}
+
+impl Arguments {
+    fn parse(mut words: impl Iterator<Item = String>) -> Result<Self, String> {
+        let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
+        let (mut layers, mut json, mut only, mut data) = (None, None, Vec::new(), None);
+        let (mut threads, mut formulation) = (threads, Formulation::Auto);
+        while let Some(word) = words.next() {
+            let mut value = || words.next().ok_or_else(|| format!("{word} needs a value"));
+            match word.as_str() {
+                "--threads" => {
+                    let text = value()?;
+                    threads = text
+                        .parse()
+                        .ok()
+                        .filter(|n| (1..=1024).contains(n))
+                        .ok_or_else(|| format!("--threads takes a number from 1 to 1024, not \"{text}\""))?;
+                }
+                "--formulation" => formulation = value()?.parse()?,
+                "--json" => json = Some(value()?),
+                "--only" => only = value()?.split(',').map(str::to_string).collect(),
+                "--data" => data = Some(value()?.into()),
+                option if option.starts_with('-') => return Err(format!("unknown option {option}; {USAGE}")),
+                _ if layers.is_some() => return Err(format!("one layer file at a time, not also \"{word}\"")),
+                _ => layers = Some(word),
+            }
+        }
+        Ok(Self { layers: layers.ok_or(USAGE)?, threads, formulation, json, only, data })
+    }
+}
+
+/// What one layer gave.
+struct Outcome {
+    formulation: Formulation,
+    seconds: f64,
+    fastest: f64,
+    useful_flops: f64,
+    relative_error: f64,
+    workspace_bytes: usize,
+}
+
+/// Why a layer gave nothing.
+enum Refusal {
+    /// The formulation's matrix would be too large: nothing is wrong with the layer.
+    Skipped(String),
+    Failed(String),
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::ByteLimit { .. } => Refusal::Skipped(error.to_string()),
+            _ => Refusal::Failed(error.to_string()),
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::parse(std::env::args().skip(1)) {
+        Ok(arguments) => arguments,
+        Err(message) => {
+            eprintln!("layers: {message}");
+            return ExitCode::from(2);
+        }
+    };
+    match run(&arguments) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        Err(message) => {
+            eprintln!("layers: {message}");
+            ExitCode::from(1)
+        }
+    }
+}
+
+/// Measures all layers; whether all went well.
+fn run(arguments: &Arguments) -> Result<bool, String> {
+    let mut layers = layer_file(&arguments.layers)?;
+    if let Some(unknown) = arguments.only.iter().find(|only| layers.iter().all(|(name, _)| name != *only)) {
+        return Err(format!("{} has no layer \"{unknown}\"", arguments.layers));
+    }
+    layers.retain(|(name, _)| arguments.only.is_empty() || arguments.only.contains(name));
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(arguments.threads).build();
+    let pool = pool.map_err(|error| format!("cannot start {} threads: {error}", arguments.threads))?;
+
+    println!("{}, {} thread(s), formulation {}", processor(), arguments.threads, arguments.formulation);
+    let width = layers.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0).max(14);
+    println!("{:width$}  formulation           ms    min ms   GFLOP/s  rel err  workspace", "layer");
+    let (mut results, mut rates, mut all_well) = (Map::new(), Vec::new(), true);
+    for (name, workload) in layers {
+        let outcome = workload
+            .map_err(Refusal::Failed)
+            .and_then(|workload| Ok((workload.transposed, pool.install(|| measure(&workload, arguments))?)));
+        match outcome {
+            Ok((transposed, o)) => {
+                let wrong = o.relative_error.is_nan() || o.relative_error > TOLERANCE;
+                all_well &= !wrong;
+                let rate = o.useful_flops / o.seconds * 1e-9;
+                rates.push((transposed, o.seconds, rate));
+                println!(
+                    "{name:width$}  {:14} {:9.3} {:9.3} {rate:9.1}  {:.1e} {:>10}{}",
+                    o.formulation,
+                    o.seconds * 1e3,
+                    o.fastest * 1e3,
+                    o.relative_error,
+                    bytes_in_words(o.workspace_bytes as u128),
+                    if wrong { "  WRONG" } else { "" }
+                );
+                let result = json!({"seconds": o.seconds, "min": o.fastest, "rel_err": o.relative_error,
+                    "formulation": o.formulation.name(), "workspace_bytes": o.workspace_bytes});
+                results.insert(name, result);
+            }
+            Err(Refusal::Skipped(reason)) => println!("{name:width$}  skipped: {reason}"),
+            Err(Refusal::Failed(reason)) => {
+                all_well = false;
+                println!("{name:width$}  impossible: {reason}");
+            }
+        }
+    }
+    for (title, keep) in [("transposed", [true].as_slice()), ("convolutions", &[false]), ("all", &[true, false])] {
+        let kept: Vec<_> = rates.iter().filter(|(transposed, ..)| keep.contains(transposed)).collect();
+        if !kept.is_empty() {
+            let mean = |of: fn(&&(bool, f64, f64)) -> f64| geometric_mean(&kept.iter().map(of).collect::<Vec<_>>());
+            let (ms, rate) = (mean(|(_, seconds, _)| seconds * 1e3), mean(|&&(.., rate)| rate));
+            let title = format!("geometric mean, {title}, {}", kept.len());
+            println!("{title:0$} {ms:9.3} {1:9} {rate:9.1}", width + 16, "");
+        }
+    }
+    if let Some(path) = &arguments.json {
+        let text = format!("{:#}\n", json!({"threads": arguments.threads, "layers": Value::Object(results)}));
+        std::fs::write(path, text).map_err(|error| format!("cannot write {path}: {error}"))?;
+    }
+    Ok(all_well)
+}
+
+/// The processor's name.
+fn processor() -> String {
+    let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let name = text.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
+    name.map_or("unknown processor", |(_, name)| name.trim()).to_string()
+}
+
+fn measure(workload: &Workload, arguments: &Arguments) -> Result<Outcome, Refusal> {
+    let geometry = workload.geometry()?;
+    let (from, to) = if workload.transposed { (Side::Small, Side::Large) } else { (Side::Large, Side::Small) };
+    let [x_shape, y_shape] = [from, to].map(|side| {
+        let [channels, depth, height, width] = geometry.shape(side);
+        [workload.batch, channels, depth, height, width]
+    });
+    expect_memory(&[x_shape, y_shape, geometry.weight_shape()])?;
+    let tensor = |name: &str, shape: [usize; 5], seed: u64| {
+        let values = match &arguments.data {
+            Some(folder) => read(&path(folder, workload, name), shape.iter().product())?,
+            None => random(shape.iter().product(), seed),
+        };
+        Array5::from_shape_vec(shape, values).map_err(|error| Refusal::Failed(error.to_string()))
+    };
+    let x = tensor("x", x_shape, 1)?;
+    let weights = tensor("w", geometry.weight_shape(), 2)?.into_shared();
+    let bias: Array1<f32> = tensor("b", [1, 1, 1, 1, workload.out_channels], 3)?.into_iter().collect();
+
+    let (c, operator) = workload.operator(weights.clone(), arguments.formulation, &FormulationOptions::default())?;
+    let (mut y, mut workspace) = (Array5::zeros(y_shape), Workspace::new());
+    operator.apply_into(x.view(), y.view_mut(), &mut workspace)?;
+    let seconds = in_turns(
+        &EFFORT,
+        &mut [&mut || {
+            operator.apply_into(x.view(), y.view_mut(), &mut workspace).expect("it went well just before");
+            add_bias(&mut y, &bias);
+        }],
+    );
+    if let Some(folder) = &arguments.data {
+        let (path, bytes) = (path(folder, workload, "y"), y.iter().flat_map(|value| value.to_le_bytes()));
+        std::fs::write(&path, bytes.collect::<Vec<_>>())
+            .map_err(|error| Refusal::Failed(format!("cannot write {}: {error}", path.display())))?;
+    }
+    Ok(Outcome {
+        formulation: arguments.formulation.resolve(&geometry),
+        seconds: median(&seconds[0]),
+        fastest: seconds[0].iter().copied().fold(f64::INFINITY, f64::min),
+        useful_flops: c.flops() as f64 * workload.batch as f64,
+        relative_error: sample_error(&geometry, from, weights.view(), &bias, x.view(), y.view())?,
+        workspace_bytes: workspace.len() * size_of::<f32>(),
+    })
+}
+
+fn add_bias(y: &mut Array5<f32>, bias: &Array1<f32>) {
+    let [_, channels, depth, height, width] = y.dim().into();
+    let plane = depth * height * width;
+    // Below some tens of thousands of elements a task costs more than it saves.
+    let planes_per_task = (1usize << 15).div_ceil(plane);
+    if let Some(y) = y.as_slice_mut() {
+        y.par_chunks_mut(plane)
+            .enumerate()
+            .with_min_len(planes_per_task)
+            .for_each(|(i, plane)| plane.iter_mut().for_each(|value| *value += bias[i % channels]));
+    }
+}
+
+/// ‖y − ref‖ / ‖ref‖ over a sample of outputs. Each one is a convolution of its own: the window of the geometry that reaches
+/// it, with one output channel.
+fn sample_error(
+    geometry: &Geometry<3>,
+    from: Side,
+    weights: ArrayView5<f32>,
+    bias: &Array1<f32>,
+    x: ArrayView5<f32>,
+    y: ArrayView5<f32>,
+) -> Result<f64, Error> {
+    let per_group = [Side::Small, Side::Large].map(|side| geometry.channels_per_group(side));
+    let (mut difference, mut norm) = (0.0, 0.0);
+    for i in 0..SAMPLE as u64 {
+        // Steps of the golden ratio visit all parts of the output evenly.
+        let at = (i.wrapping_mul(0x9E37_79B9_7F4A_7C15) as u128 * y.len() as u128 >> 64) as usize;
+        let [_, channels, depth, height, width] = y.dim().into();
+        let position = [at / (height * width) % depth, at / width % height, at % width];
+        let plane = at / (depth * height * width);
+        let (sample, channel) = (plane / channels, plane % channels);
+        let pixel = position.map(|i| i..i + 1);
+        let (large, small) = match from {
+            Side::Large => (geometry.large_needed(pixel.clone()), pixel),
+            Side::Small => (pixel.clone(), geometry.small_needed(pixel)),
+        };
+        let read = if from == Side::Large { &large } else { &small }.clone();
+        let window = geometry.window(small, large)?;
+        let (of_output, of_input, weights) = match from {
+            Side::Large => (per_group[0], per_group[1], weights.slice(s![channel..channel + 1, .., .., .., ..])),
+            Side::Small => {
+                let (group, own) = (channel / per_group[1], channel % per_group[1]);
+                let rows = group * per_group[0]..(group + 1) * per_group[0];
+                (per_group[1], per_group[0], weights.slice(s![rows, own..own + 1, .., .., ..]))
+            }
+        };
+        let first = channel / of_output * of_input;
+        let [d, h, w] = read;
+        let x = x.slice(s![sample..sample + 1, first..first + of_input, d, h, w]);
+        let sum = match from {
+            Side::Large => {
+                let one = Geometry::new(*window.axes(), Channels::of_convolution(of_input, 1), 1)?;
+                reference::convolution(&one, weights, x)?
+            }
+            Side::Small => {
+                let one = Geometry::new(*window.axes(), Channels::of_transposed(of_input, 1), 1)?;
+                reference::transposed_convolution(&one, weights, x)?
+            }
+        };
+        let want = sum.sum() + f64::from(bias[channel]);
+        let [d, h, w] = position;
+        difference += (f64::from(y[[sample, channel, d, h, w]]) - want).powi(2);
+        norm += want.powi(2);
+    }
+    Ok((difference / norm).sqrt())
+}
+
+/// Refuses tensors that the machine has no memory for, before they bring it down.
+fn expect_memory(shapes: &[[usize; 5]]) -> Result<(), Refusal> {
+    let elements = shapes.iter().map(|shape| shape.iter().fold(1u128, |product, &n| product.saturating_mul(n as u128)));
+    let bytes = elements.fold(0u128, u128::saturating_add).saturating_mul(size_of::<f32>() as u128);
+    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let available = text.lines().find_map(|line| {
+        line.strip_prefix("MemAvailable:")?.trim().strip_suffix("kB")?.trim().parse::<u128>().ok().map(|kib| kib << 10)
+    });
+    match available {
+        Some(available) if bytes > available => Err(Refusal::Failed(format!(
+            "its tensors need {}, and {} are available",
+            bytes_in_words(bytes),
+            bytes_in_words(available)
+        ))),
+        _ => Ok(()),
+    }
+}
+
+fn path(folder: &Path, workload: &Workload, tensor: &str) -> PathBuf {
+    folder.join(format!("{}.{tensor}.f32", workload.name))
+}
+
+/// A raw tensor of `len` elements.
+fn read(path: &Path, len: usize) -> Result<Vec<f32>, Refusal> {
+    let failed = |reason: String| Refusal::Failed(format!("{}: {reason}", path.display()));
+    let bytes = std::fs::read(path).map_err(|error| failed(error.to_string()))?;
+    if bytes.len() != len * size_of::<f32>() {
+        return Err(failed(format!("{} bytes, not {len} elements of f32", bytes.len())));
+    }
+    let (values, _) = bytes.as_chunks::<4>();
+    Ok(values.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect())
+}
