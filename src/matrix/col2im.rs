@@ -59,10 +59,11 @@ pub fn col2im<T: Scalar, const N: usize, C: ColumnsDim<N>>(
     let [_, depth, height, width] = g.large_shape();
     let mut x = new_batch(batch, [channels, depth, height, width])?;
     let columns = columns.as_standard_layout();
+    let runs = map.runs(0..pixels);
     if let (Some(to), Some(from)) = (x.as_slice_mut(), columns.as_slice()) {
         to.par_chunks_mut(plane)
             .zip(from.par_chunks(taps * pixels))
-            .for_each(|(plane, columns)| map.scatter_add(columns, pixels, 0..pixels, plane));
+            .for_each(|(plane, columns)| runs.scatter_add(columns, pixels, plane));
     }
     Ok(C::Tensor::from5(x))
 }

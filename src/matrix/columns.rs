@@ -16,7 +16,7 @@ pub(crate) struct ColumnMap {
     width_taps: Vec<TapRange>,
 }
 
-/// Where a run of consecutive pixels lies: within one row of the small side.
+/// Where consecutive pixels lie: within one row of the small side.
 struct Segment {
     depth: usize,
     height: usize,
@@ -25,10 +25,55 @@ struct Segment {
     offset: usize,
 }
 
-/// The in-range part of a segment under one tap: columns `columns` meet plane elements from `first` on, `stride` apart.
+/// Consecutive columns of one row of the column matrix.
+#[derive(Clone, Copy, Debug)]
 struct Run {
-    columns: Range<usize>,
+    tap: usize,
+    /// First column.
+    column: usize,
+    len: usize,
+    /// The plane element that the first column reads; each next one reads `stride` further.
     first: usize,
+}
+
+/// The column matrix of some pixels, as runs of entries that read the plane and of entries that read padding. It is the same for
+/// every channel and sample, so it is made once per tile.
+#[derive(Clone, Debug)]
+pub(crate) struct Runs {
+    stride: usize,
+    inside: Vec<Run>,
+    padding: Vec<Run>,
+}
+
+impl Runs {
+    /// im2col: row `tap` goes to `columns[tap·row_stride..]`, padding becomes zero.
+    pub(crate) fn gather<T: Scalar>(&self, plane: &[T], columns: &mut [T], row_stride: usize) {
+        for run in &self.padding {
+            columns[run.tap * row_stride + run.column..][..run.len].fill(T::zero());
+        }
+        for run in &self.inside {
+            let to = &mut columns[run.tap * row_stride + run.column..][..run.len];
+            let from = &plane[run.first..];
+            match self.stride {
+                1 => to.copy_from_slice(&from[..run.len]),
+                2 => to.iter_mut().zip(from.chunks(2)).for_each(|(to, from)| *to = from[0]),
+                stride => to.iter_mut().zip(from.chunks(stride)).for_each(|(to, from)| *to = from[0]),
+            }
+        }
+    }
+
+    /// col2im: adds row `tap`, `columns[tap·row_stride..]`, back to where it was read from.
+    pub(crate) fn scatter_add<T: Scalar>(&self, columns: &[T], row_stride: usize, plane: &mut [T]) {
+        for run in &self.inside {
+            let from = &columns[run.tap * row_stride + run.column..][..run.len];
+            let to = &mut plane[run.first..];
+            match self.stride {
+                1 => to[..run.len].iter_mut().zip(from).for_each(|(to, &from)| *to += from),
+                2 => to.chunks_mut(2).zip(from).for_each(|(to, &from)| to[0] += from),
+                stride => to.chunks_mut(stride).zip(from).for_each(|(to, &from)| to[0] += from),
+            }
+        }
+    }
 }
 
 impl ColumnMap {
@@ -52,78 +97,43 @@ impl ColumnMap {
         self.axes.iter().map(Axis::kernel).product()
     }
 
-    /// im2col of some pixels: row `tap` goes to `columns[tap·row_stride..]`, padding reads as zero.
-    pub(crate) fn gather<T: Scalar>(&self, plane: &[T], pixels: Range<usize>, columns: &mut [T], row_stride: usize) {
-        let stride = self.axes[2].stride();
-        let count = pixels.len();
-        self.for_each_run(pixels, |tap, segment, run| {
-            let row = &mut columns[tap * row_stride..][..count];
-            let Some(run) = run else {
-                row[segment].fill(T::zero());
-                return;
-            };
-            row[segment.start..run.columns.start].fill(T::zero());
-            row[run.columns.end..segment.end].fill(T::zero());
-            let to = &mut row[run.columns];
-            if stride == 1 {
-                to.copy_from_slice(&plane[run.first..][..to.len()]);
-            } else {
-                to.iter_mut().zip(plane[run.first..].iter().step_by(stride)).for_each(|(to, &from)| *to = from);
-            }
-        });
-    }
-
-    /// col2im of some pixels: adds row `tap`, `columns[tap·row_stride..]`, back to where it was read from.
-    pub(crate) fn scatter_add<T: Scalar>(
-        &self,
-        columns: &[T],
-        row_stride: usize,
-        pixels: Range<usize>,
-        plane: &mut [T],
-    ) {
-        let stride = self.axes[2].stride();
-        let count = pixels.len();
-        self.for_each_run(pixels, |tap, _, run| {
-            let Some(run) = run else { return };
-            let from = &columns[tap * row_stride..][..count][run.columns];
-            if stride == 1 {
-                plane[run.first..][..from.len()].iter_mut().zip(from).for_each(|(to, &from)| *to += from);
-            } else {
-                plane[run.first..].iter_mut().step_by(stride).zip(from).for_each(|(to, &from)| *to += from);
-            }
-        });
-    }
-
-    /// Visits every tap and, within it, every segment of the pixels, with the part of it that stays inside the plane.
-    #[inline]
-    fn for_each_run(&self, pixels: Range<usize>, mut visit: impl FnMut(usize, Range<usize>, Option<Run>)) {
+    /// The column matrix of a range of pixels.
+    pub(crate) fn runs(&self, pixels: Range<usize>) -> Runs {
         let [depth_axis, height_axis, width_axis] = &self.axes;
-        let (height, width) = (height_axis.large(), width_axis.large());
+        let (height, width, stride) = (height_axis.large(), width_axis.large(), width_axis.stride());
+        let mut runs = Runs { stride, inside: Vec::new(), padding: Vec::new() };
         let mut tap = 0;
         for depth_tap in 0..depth_axis.kernel() {
             for height_tap in 0..height_axis.kernel() {
                 for width_tap in &self.width_taps {
                     for segment in self.segments(pixels.clone()) {
-                        let columns = segment.offset..segment.offset + segment.width.len();
-                        let start = segment.width.start.max(width_tap.small.start);
-                        let end = segment.width.end.min(width_tap.small.end);
                         let row = depth_axis
                             .large_at(segment.depth, depth_tap)
-                            .zip(height_axis.large_at(segment.height, height_tap))
-                            .filter(|_| start < end);
-                        let run = row.map(|(d, h)| Run {
-                            columns: columns.start + (start - segment.width.start)
-                                ..columns.start + (end - segment.width.start),
-                            first: (d * height + h) * width
-                                + width_tap.first_large
-                                + (start - width_tap.small.start) * width_axis.stride(),
+                            .zip(height_axis.large_at(segment.height, height_tap));
+                        let Range { start, end } = segment.width;
+                        // The part of the segment that stays inside the row, or nothing.
+                        let inside = row.map_or(start..start, |_| {
+                            let from = width_tap.small.start.clamp(start, end);
+                            from..width_tap.small.end.clamp(from, end)
                         });
-                        visit(tap, columns, run);
+                        let run = |part: Range<usize>, first| Run {
+                            tap,
+                            column: segment.offset + part.start - start,
+                            len: part.len(),
+                            first,
+                        };
+                        push(&mut runs.padding, run(start..inside.start, 0), 0);
+                        if let Some((d, h)) = row.filter(|_| !inside.is_empty()) {
+                            let along = width_tap.first_large + (inside.start - width_tap.small.start) * stride;
+                            push(&mut runs.inside, run(inside.clone(), (d * height + h) * width + along), stride);
+                        }
+                        push(&mut runs.padding, run(inside.end..end, 0), 0);
                     }
                     tap += 1;
                 }
             }
         }
+        runs
     }
 
     /// The pixels, cut where a row of the small side ends.
@@ -148,5 +158,20 @@ impl ColumnMap {
             }
             Some(segment)
         })
+    }
+}
+
+/// Appends a run, or lengthens the last one where the new one continues it.
+fn push(runs: &mut Vec<Run>, run: Run, stride: usize) {
+    match runs.last_mut() {
+        _ if run.len == 0 => {}
+        Some(last)
+            if last.tap == run.tap
+                && last.column + last.len == run.column
+                && last.first + last.len * stride == run.first =>
+        {
+            last.len += run.len;
+        }
+        _ => runs.push(run),
     }
 }

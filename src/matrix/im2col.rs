@@ -42,6 +42,7 @@ pub fn im2col<T: Scalar, const N: usize, I: TensorDim<N>>(
     let g = Geometry::convolution(size, kernel, Channels { small: 1, large: channels }, &options.groups(1))?.lift();
     let map = ColumnMap::new(&g);
     let (taps, pixels, plane) = (map.taps(), map.pixels(), map.plane());
+    let runs = map.runs(0..pixels);
     let shape = [batch, channels * taps, pixels];
     checked_len(&shape, "the number of elements of the columns")?;
     let mut columns = Array3::zeros(shape);
@@ -51,7 +52,7 @@ pub fn im2col<T: Scalar, const N: usize, I: TensorDim<N>>(
     {
         to.par_chunks_mut(taps * pixels)
             .zip(from.par_chunks(plane))
-            .for_each(|(columns, plane)| map.gather(plane, 0..pixels, columns, pixels));
+            .for_each(|(columns, plane)| runs.gather(plane, columns, pixels));
     }
     Ok(I::Columns::from3(columns))
 }

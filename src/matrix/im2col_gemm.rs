@@ -68,10 +68,11 @@ impl<T: Scalar> Im2col<T> {
             let (samples, _, channels, pixels) = piece.output.dim();
             let x = x.slice(s![piece.sample..piece.sample + samples, piece.group, .., ..]);
             let taps = low.map.taps();
+            let runs = low.map.runs(piece.first..piece.first + pixels);
             for block in low.channel_blocks(tiling) {
                 let w = weights.slice(s![piece.group, .., block.start * taps..block.end * taps]);
                 let accumulate = block.start > 0;
-                let columns = low.fill_columns(x, block, piece.first..piece.first + pixels, columns);
+                let columns = low.fill_columns(x, block, &runs, pixels, columns);
                 let output = if samples == 1 {
                     piece.output.slice_mut(s![0, 0, .., ..])
                 } else {
@@ -105,12 +106,13 @@ impl<T: Scalar> Im2col<T> {
             for pixels in blocks(pixels, tiling.pixels) {
                 let tile = low.small_tile(y, pixels.clone(), packed);
                 let width = samples * pixels.len();
+                let runs = low.map.runs(pixels.clone());
                 gemm(self.backend, w.t(), tile, false, matrix_mut((channels * taps, width), columns));
                 for (sample, mut x) in piece.output.outer_iter_mut().enumerate() {
                     for (channel, mut plane) in x.index_axis_mut(Axis(0), 0).outer_iter_mut().enumerate() {
                         if let Some(plane) = plane.as_slice_mut() {
                             let rows = &columns[channel * taps * width + sample * pixels.len()..];
-                            low.map.scatter_add(rows, width, pixels.clone(), plane);
+                            runs.scatter_add(rows, width, plane);
                         }
                     }
                 }

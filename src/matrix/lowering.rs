@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use ndarray::{ArrayView, ArrayView1, ArrayView2, ArrayView3, ArrayView4, ArrayViewMut2, Axis, ShapeBuilder, Slice, s};
 
-use super::columns::ColumnMap;
+use super::columns::{ColumnMap, Runs};
 use crate::error::{Error, Result};
 use crate::geometry::{Geometry, Side};
 use crate::kernel::workers;
@@ -173,22 +173,23 @@ impl Lowering {
         blocks(self.large_channels, tiling.channels)
     }
 
-    /// im2col of a tile: rows (channel of the block, tap), columns (sample, pixel).
+    /// im2col of a tile: rows (channel of the block, tap), columns (sample, pixel), where `runs` are those of the pixels.
     ///
     /// `large` is `[samples, channels of one group, plane]`, contiguous along its planes.
     pub(crate) fn fill_columns<'a, T: Scalar>(
         &self,
         large: ArrayView3<T>,
         channels: Range<usize>,
-        pixels: Range<usize>,
+        runs: &Runs,
+        pixels: usize,
         columns: &'a mut [T],
     ) -> ArrayView2<'a, T> {
-        let (taps, width) = (self.map.taps(), large.dim().0 * pixels.len());
+        let (taps, width) = (self.map.taps(), large.dim().0 * pixels);
         let columns = &mut columns[..channels.len() * taps * width];
         for (sample, large) in large.outer_iter().enumerate() {
             for (i, channel) in channels.clone().enumerate() {
-                let rows = &mut columns[i * taps * width + sample * pixels.len()..];
-                self.map.gather(contiguous(large.index_axis(Axis(0), channel)), pixels.clone(), rows, width);
+                let rows = &mut columns[i * taps * width + sample * pixels..];
+                runs.gather(contiguous(large.index_axis(Axis(0), channel)), rows, width);
             }
         }
         matrix((channels.len() * taps, width), columns)
