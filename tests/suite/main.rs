@@ -1,0 +1,8 @@
+//! The crate from outside: everything here goes through the public interface.
+
+mod common;
+mod formulations;
+mod oracle;
+mod tiles;
+mod values;
+mod views;
