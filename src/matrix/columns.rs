@@ -65,7 +65,13 @@ impl Runs {
     /// col2im: adds row `tap`, `columns[tap·row_stride..]`, back to where it was read from.
     pub(crate) fn scatter_add<T: Scalar>(&self, columns: &[T], row_stride: usize, plane: &mut [T]) {
         for run in &self.inside {
-            let from = &columns[run.tap * row_stride + run.column..][..run.len];
+            let column = run.tap * row_stride + run.column;
+            // Tiny planes have runs of one element, where slices cost more than the sum.
+            if run.len == 1 {
+                plane[run.first] += columns[column];
+                continue;
+            }
+            let from = &columns[column..][..run.len];
             let to = &mut plane[run.first..];
             match self.stride {
                 1 => to[..run.len].iter_mut().zip(from).for_each(|(to, &from)| *to += from),

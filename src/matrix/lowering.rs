@@ -195,8 +195,8 @@ impl Lowering {
         matrix((channels.len() * taps, width), columns)
     }
 
-    /// The pixels of a tile of the small side as one matrix, `[channels, (sample, pixel)]`: in place for one sample, else
-    /// copied to `packed`. `small` is `[samples, channels of one group, pixels of the plane]`.
+    /// The pixels of a tile of the small side as one matrix, `[channels, (sample, pixel)]`: in place for one sample or
+    /// one pixel, else copied to `packed`. `small` is `[samples, channels of one group, pixels of the plane]`.
     pub(crate) fn small_tile<'a, T: Scalar>(
         &self,
         small: ArrayView3<'a, T>,
@@ -207,6 +207,9 @@ impl Lowering {
         let (samples, channels, _) = tile.dim();
         if samples == 1 {
             return tile.index_axis_move(Axis(0), 0);
+        }
+        if pixels.len() == 1 {
+            return tile.index_axis_move(Axis(2), 0).reversed_axes();
         }
         let width = samples * pixels.len();
         let packed = &mut packed[..channels * width];

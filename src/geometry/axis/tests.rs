@@ -133,3 +133,10 @@ fn the_inverse_modulo_is_one() {
         }
     }
 }
+
+#[test]
+fn an_axis_says_what_it_was_made_of() {
+    let a = Axis::new(2, 3, 4, 5, 6, -7).unwrap();
+    assert_eq!((a.small(), a.large(), a.kernel(), a.stride(), a.dilation(), a.begin()), (2, 3, 4, 5, 6, -7));
+    assert_eq!((a.length(Side::Small), a.length(Side::Large), a.extent()), (2, 3, 19));
+}

@@ -1,0 +1,158 @@
+//! What can be said on the command line. It describes arguments, with their defaults and units, and does nothing.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use convmat::Formulation;
+use convmat::layer::taps::PYTORCH_BICUBIC;
+
+use crate::values::{Bytes, Lengths, Pads, bicubic_parameter};
+
+/// Convolution as a matrix C, transposed convolution as Cᵀ.
+#[derive(Parser, Debug)]
+#[command(name = "convmat", version, arg_required_else_help = true, after_help = EXAMPLES)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  convmat upscale photo.png                        writes photo-2x.png, bicubic
+  convmat upscale photo.jpg --scale 3 -o large.png --verify
+  convmat verify --input 6x6 --kernel 3x3 --stride 2
+  convmat verify --transposed --input 5 --kernel 4 --stride 2 --padding 1 --output-padding 1
+
+Exit codes: 0 success, 1 failure, 2 wrong usage. NO_COLOR is honoured.";
+
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// Upsample a PNG or JPEG image by transposed convolution
+    Upscale(UpscaleArgs),
+    /// Check one geometry in every formulation: values, adjoints, gradients
+    Verify(VerifyArgs),
+}
+
+/// Upsample a PNG or JPEG image by transposed convolution.
+///
+/// U = crop · Cᵀ · pad, per channel, in f32, rounded to nearest and clamped at the end. Bit depth and channels of the image
+/// are kept; EXIF orientation is applied, the colour profile kept.
+#[derive(Args, Debug)]
+#[command(after_help = UPSCALE_EXAMPLES)]
+pub struct UpscaleArgs {
+    /// The image: PNG or JPEG, at most 2²⁸ pixels
+    #[arg(value_name = "IN")]
+    pub input: PathBuf,
+    /// Where to write: .png, .jpg or .jpeg (quality 95) [default: IN-<SCALE>x.png beside IN]
+    #[arg(short, long, value_name = "OUT")]
+    pub output: Option<PathBuf>,
+    /// Factor along both axes: 2, 3 or 4
+    #[arg(long, default_value_t = 2, value_name = "FACTOR", value_parser = clap::value_parser!(u8).range(2..=4))]
+    pub scale: u8,
+    /// Interpolation kernel
+    #[arg(long, value_enum, default_value_t = Kernel::Bicubic)]
+    pub kernel: Kernel,
+    /// Keys' parameter a of the bicubic kernel, −10 to 10; PyTorch's by default, −0.5 is Keys' own
+    #[arg(long, value_name = "A", allow_negative_numbers = true, value_parser = bicubic_parameter,
+          help = format!("Keys' parameter a of the bicubic kernel, -10 to 10 [default: {PYTORCH_BICUBIC}, PyTorch's]"))]
+    pub bicubic_a: Option<f64>,
+    /// How to multiply with Cᵀ: auto, gather, scatter, dense, sparse, im2col or zero-insertion
+    #[arg(long, default_value_t = Formulation::Auto)]
+    pub formulation: Formulation,
+    /// Run every formulation and compare each with the interpolation written out in f64
+    #[arg(long)]
+    pub verify: bool,
+    /// Print the PSNR (dB) of the result against this image of the result's size and kind
+    #[arg(long, value_name = "FILE")]
+    pub reference: Option<PathBuf>,
+    /// Limit on an explicit matrix: bytes, or with KiB, MiB, GiB
+    #[arg(long, value_name = "BYTES", default_value_t = Bytes(convmat::DEFAULT_BYTE_LIMIT))]
+    pub byte_limit: Bytes,
+    /// Replace OUT if it exists
+    #[arg(long)]
+    pub force: bool,
+}
+
+const UPSCALE_EXAMPLES: &str = "\
+Examples:
+  convmat upscale photo.png
+  convmat upscale photo.png --scale 4 --kernel bilinear -o photo-large.jpg --force
+  convmat upscale photo.png --formulation sparse --verify
+  convmat upscale small.png --reference original.png";
+
+/// Interpolation kernels by name.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kernel {
+    /// The nearest pixel
+    Nearest,
+    /// Linear along both axes
+    Bilinear,
+    /// Keys' piecewise cubic along both axes
+    Bicubic,
+}
+
+/// Check one geometry in every formulation: values, adjoints, gradients.
+///
+/// Compares all formulations, both directions, in f32 and f64 with the definition, ⟨y, C·x⟩ with ⟨Cᵀ·y, x⟩ and ⟨∂F/∂w, w⟩,
+/// and the layers' gradients with central differences. Every bound follows from rounding. Lengths are written 6x6; one
+/// given once applies to every axis.
+#[derive(Args, Debug)]
+#[command(after_help = VERIFY_EXAMPLES)]
+pub struct VerifyArgs {
+    /// The options are a convolution's, and --input its input [default]
+    #[arg(long, conflicts_with = "transposed")]
+    pub conv: bool,
+    /// The options are a transposed convolution's, and --input its input
+    #[arg(long)]
+    pub transposed: bool,
+    /// Spatial size of the input, 1 to 3 axes
+    #[arg(long, value_name = "LENGTHS")]
+    pub input: Lengths,
+    /// Kernel size
+    #[arg(long, value_name = "LENGTHS")]
+    pub kernel: Lengths,
+    /// Stride
+    #[arg(long, value_name = "LENGTHS", default_value = "1")]
+    pub stride: Lengths,
+    /// Zeros at the borders: P or BEGIN,END per axis (1,2x0 is 1 before and 2 after along axis 0), or same, valid, same-upper,
+    /// same-lower
+    #[arg(long, value_name = "PADDING", default_value = "0")]
+    pub padding: Pads,
+    /// Dilation
+    #[arg(long, value_name = "LENGTHS", default_value = "1")]
+    pub dilation: Lengths,
+    /// Extra length at the end of a transposed convolution's output
+    #[arg(long, value_name = "LENGTHS", default_value = "0")]
+    pub output_padding: Lengths,
+    /// PyTorch's output_size of a transposed convolution: the pads stay
+    #[arg(long, value_name = "LENGTHS", conflicts_with = "output_shape")]
+    pub output_size: Option<Lengths>,
+    /// ONNX's output_shape of a transposed convolution: the pads are recomputed
+    #[arg(long, value_name = "LENGTHS")]
+    pub output_shape: Option<Lengths>,
+    /// Groups
+    #[arg(long, value_name = "COUNT", default_value_t = 1)]
+    pub groups: usize,
+    /// Channels of the input [default: 2 per group]
+    #[arg(long, value_name = "COUNT")]
+    pub in_channels: Option<usize>,
+    /// Channels of the output [default: 3 per group]
+    #[arg(long, value_name = "COUNT")]
+    pub out_channels: Option<usize>,
+    /// Samples
+    #[arg(long, value_name = "COUNT", default_value_t = 2)]
+    pub batch: usize,
+    /// Seed of the random numbers (ChaCha8)
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// Limit on an explicit matrix: bytes, or with KiB, MiB, GiB
+    #[arg(long, value_name = "BYTES", default_value_t = Bytes(convmat::DEFAULT_BYTE_LIMIT))]
+    pub byte_limit: Bytes,
+}
+
+const VERIFY_EXAMPLES: &str = "\
+Examples:
+  convmat verify --input 6x6 --kernel 3x3 --stride 2
+  convmat verify --input 9 --kernel 4 --padding 1,2 --dilation 2 --groups 2
+  convmat verify --transposed --input 4x5 --kernel 3 --stride 2 --padding 1 --output-padding 1
+  convmat verify --transposed --input 3x3x3 --kernel 2 --stride 2 --output-shape 7";

@@ -1,0 +1,17 @@
+//! The commands: each computes and reports. They know no argument syntax and do not end the program.
+
+mod rounding;
+mod upscale;
+mod verify;
+
+use std::io::Write;
+
+use crate::args::Command;
+use crate::error::Result;
+
+pub fn run(command: &Command, out: &mut dyn Write) -> Result<()> {
+    match command {
+        Command::Upscale(args) => upscale::run(args, out),
+        Command::Verify(args) => verify::run(args, out),
+    }
+}

@@ -1,0 +1,127 @@
+//! `convmat upscale --verify`: every formulation against the closed form, with its time and its memory.
+//!
+//! An explicit matrix beyond the byte limit is checked on a window of the image. It knows no file.
+
+use std::io::Write;
+use std::time::Duration;
+
+use convmat::{Convolution, Error, Formulation, LinearOperator, Upscaler, bytes_in_words};
+use ndarray::{ArrayView5, s};
+
+use super::closed_form::ClosedForm;
+use super::{Job, timed};
+use crate::commands::rounding::Worst;
+use crate::error::{Failure, Result};
+use crate::images::Format;
+use crate::progress;
+use crate::report::{Table, scientific, seconds};
+
+/// Sides of the window to try, largest first.
+const WINDOWS: [usize; 6] = [24, 16, 12, 8, 4, 1];
+
+/// What became of one formulation.
+struct Trial {
+    /// What it ran on: the image, or a window of it.
+    on: Format,
+    worst: Worst,
+    time: Duration,
+    matrix_bytes: u128,
+    workspace_bytes: u128,
+}
+
+pub fn run(job: &Job, format: Format, image: ArrayView5<f32>, out: &mut dyn Write) -> Result<()> {
+    let mut table = Table::new(["formulation", "", ">max |Δ|", ">of bound", ">time", ">matrix", ">workspace", "on"]);
+    let mut notes = Vec::new();
+    let mut failed = 0;
+    let mut checked = 0;
+    let progress = progress::bar(Formulation::ALL.len(), "verifying formulations");
+    for formulation in Formulation::ALL {
+        let trial = match attempt(job, format, image, formulation) {
+            Ok(trial) => Some(trial),
+            Err(Failure::Library(Error::ByteLimit { bytes, limit, .. })) => {
+                let excess = format!("{formulation}: {} > {}", bytes_in_words(bytes), bytes_in_words(limit));
+                let (trial, note) = attempt_on_window(job, format, image, formulation)?;
+                notes.push(format!("{excess}, {note}"));
+                trial
+            }
+            Err(failure) => return Err(failure),
+        };
+        progress.inc(1);
+        let Some(trial) = trial else {
+            table.row([formulation.name(), "not checked", "", "", "", "", "", ""].map(str::to_owned));
+            continue;
+        };
+        checked += 1;
+        failed += usize::from(!trial.worst.passed());
+        table.row([
+            formulation.to_string(),
+            if trial.worst.passed() { "ok" } else { "FAILED" }.to_owned(),
+            scientific(trial.worst.largest),
+            format!("{:.0} %", 100.0 * trial.worst.ratio),
+            seconds(trial.time),
+            bytes_in_words(trial.matrix_bytes),
+            bytes_in_words(trial.workspace_bytes),
+            format!("{}×{}", trial.on.width, trial.on.height),
+        ]);
+    }
+    progress.finish_and_clear();
+    writeln!(
+        out,
+        "\nAgainst the interpolation written out in f64 at every output pixel; bound γₙ·Σ|w||x|, n = {}, u = 2⁻²⁴:",
+        ClosedForm::roundings(job.kind)
+    )?;
+    write!(out, "{table}")?;
+    for note in notes {
+        writeln!(out, "{note}")?;
+    }
+    if failed > 0 {
+        return Err(Failure::Checks { failed, of: checked });
+    }
+    Ok(())
+}
+
+/// Runs a formulation on an image and compares.
+fn attempt(job: &Job, format: Format, image: ArrayView5<f32>, formulation: Formulation) -> Result<Trial> {
+    let upscaler = job.upscaler(format, formulation)?;
+    let (result, time) = timed(&upscaler, image)?;
+    let worst = ClosedForm::new(image, job.kind, job.scale).compare(result.view(), job.kind);
+    let workspace_bytes = upscaler.workspace_len(1) as u128 * size_of::<f32>() as u128;
+    Ok(Trial { on: format, worst, time, matrix_bytes: matrix_bytes(&upscaler, formulation), workspace_bytes })
+}
+
+/// The same on the largest window in the middle of the image that the limit allows, or on none; and what to say of it.
+fn attempt_on_window(
+    job: &Job,
+    format: Format,
+    image: ArrayView5<f32>,
+    formulation: Formulation,
+) -> Result<(Option<Trial>, String)> {
+    for side in WINDOWS {
+        let (height, width) = (side.min(format.height), side.min(format.width));
+        let (top, left) = ((format.height - height) / 2, (format.width - width) / 2);
+        let window = image.slice(s![.., .., .., top..top + height, left..left + width]);
+        match attempt(job, format.resized(height, width), window, formulation) {
+            Ok(trial) => return Ok((Some(trial), format!("checked on a {width}×{height} window"))),
+            Err(Failure::Library(Error::ByteLimit { .. })) => {}
+            Err(failure) => return Err(failure),
+        }
+    }
+    Ok((None, "and no window is small enough: not checked".to_owned()))
+}
+
+/// Bytes of what a formulation stores; [`Formulation::Sparse`] stores Cᵀ beside C.
+fn matrix_bytes(upscaler: &Upscaler<f32, 2>, formulation: Formulation) -> u128 {
+    let c = upscaler.convolution();
+    match formulation {
+        Formulation::Dense => c.dense_bytes(),
+        Formulation::Sparse => c.csr_bytes() + transpose_csr_bytes(c),
+        _ => 0,
+    }
+}
+
+/// Cᵀ has as many values as C and a row per column of it.
+fn transpose_csr_bytes(c: &Convolution<f32, 2>) -> u128 {
+    let word = size_of::<usize>() as u128;
+    let (rows, columns) = (c.geometry().rows() as u128, c.geometry().columns() as u128);
+    c.csr_bytes() - (rows + 1) * word + (columns + 1) * word
+}

@@ -1,0 +1,109 @@
+//! The three contractions in one precision: every formulation against the definition, and the identity that ties them.
+//!
+//! Bounds: a sum of n products is off by at most γₙ·Σ|a||b|, the definition's own sum in f64 included. It knows no layer.
+
+use convmat::{
+    Convolution, Error, Formulation, FormulationOptions, GemmBackend, LinearOperator, Scalar, bytes_in_words,
+    weight_gradient,
+};
+use ndarray::Array5;
+
+use super::check::Checks;
+use super::precision;
+use super::problem::{Exact, Oracle, Problem, cast};
+use crate::commands::rounding::{Worst, gamma};
+use crate::error::{Failure, Result};
+
+pub fn check<T: Scalar, const N: usize>(
+    problem: &Problem<N>,
+    oracle: &Oracle,
+    byte_limit: u128,
+    checks: &mut Checks,
+) -> Result<()> {
+    let (weights, x, y) = (cast::<T>(&problem.weights), cast::<T>(&problem.large), cast::<T>(&problem.small));
+    let c = Convolution::new(problem.geometry, weights)?;
+    let products = ["C·x", "Cᵀ·y"].map(|product| format!("{product} = definition, {}", precision::<T>()));
+    for (name, formulation, gemm) in variants() {
+        match c.formulate_with(formulation, &FormulationOptions { byte_limit, gemm }) {
+            Ok(operator) => {
+                let results = [operator.apply(x.view())?, operator.apply_adjoint(y.view())?];
+                let exact = [&oracle.forward, &oracle.adjoint];
+                for ((what, result), exact) in products.iter().zip(&results).zip(exact) {
+                    checks.measured(what, &name, compare(result, exact));
+                }
+            }
+            Err(Error::ByteLimit { bytes, limit, .. }) => {
+                let why = format!("{} > {}", bytes_in_words(bytes), bytes_in_words(limit));
+                products.iter().for_each(|what| checks.skipped(what, &name, &why));
+            }
+            Err(error) => return Err(Failure::Library(error)),
+        }
+    }
+    let mut gradient = Array5::zeros(problem.geometry.weight_shape());
+    weight_gradient(&problem.geometry, x.view(), y.view(), gradient.view_mut())?;
+    let what = format!("∂F/∂w = definition, {}", precision::<T>());
+    checks.measured(what, "weight_gradient", compare(&gradient, &oracle.weights));
+    identity(&c, [&x, &y, &gradient], oracle, checks)
+}
+
+/// Every formulation, with every GEMM where it uses one.
+fn variants() -> Vec<(String, Formulation, GemmBackend)> {
+    let of = |formulation: Formulation| match formulation {
+        Formulation::Dense | Formulation::Im2col | Formulation::ZeroInsertion => GemmBackend::ALL
+            .iter()
+            .map(|&gemm| (format!("{formulation}, {}", crate_of(gemm)), formulation, gemm))
+            .collect(),
+        _ => vec![(formulation.to_string(), formulation, GemmBackend::default())],
+    };
+    Formulation::ALL.into_iter().flat_map(of).collect()
+}
+
+const fn crate_of(gemm: GemmBackend) -> &'static str {
+    match gemm {
+        GemmBackend::Gemm => "gemm",
+        GemmBackend::MatrixMultiply => "matrixmultiply",
+    }
+}
+
+/// Compares element by element.
+fn compare<T: Scalar>(result: &Array5<T>, exact: &Exact) -> Worst {
+    let mut worst = Worst::default();
+    for (((&result, value), magnitude), &n) in result.iter().zip(&exact.value).zip(&exact.magnitude).zip(&exact.terms) {
+        let roundings = gamma(n, T::UNIT_ROUNDOFF) + gamma(n, f64::UNIT_ROUNDOFF);
+        worst.add((result.to_f64() - value).abs(), roundings * magnitude);
+    }
+    worst
+}
+
+/// ⟨y, C·x⟩ = ⟨Cᵀ·y, x⟩ = ⟨∂F/∂w, w⟩: the one trilinear form F(y, w, x), evaluated in three ways.
+fn identity<T: Scalar, const N: usize>(
+    c: &Convolution<T, N>,
+    [x, y, gradient]: [&Array5<T>; 3],
+    oracle: &Oracle,
+    checks: &mut Checks,
+) -> Result<()> {
+    let weights = c.weights();
+    let forward = dot(y, c.apply(x.view())?.iter());
+    let adjoint = dot(x, c.apply_adjoint(y.view())?.iter());
+    let third = dot(gradient, weights.iter());
+    // Each value: its contraction, rounded in T, then its inner product, rounded in f64.
+    let error = |exact: &Exact, length: usize| {
+        let (inner, outer) = (gamma(exact.most_terms(), T::UNIT_ROUNDOFF), gamma(length as f64, f64::UNIT_ROUNDOFF));
+        (inner + outer + inner * outer) * oracle.magnitude
+    };
+    let errors =
+        [error(&oracle.forward, y.len()), error(&oracle.adjoint, x.len()), error(&oracle.weights, gradient.len())];
+    for (what, other, bound) in [
+        ("⟨y, C·x⟩ = ⟨Cᵀ·y, x⟩", adjoint, errors[0] + errors[1]),
+        ("⟨y, C·x⟩ = ⟨∂F/∂w, w⟩", third, errors[0] + errors[2]),
+    ] {
+        let mut worst = Worst::default();
+        worst.add((forward - other).abs(), bound);
+        checks.measured(format!("{what}, {}", precision::<T>()), "auto", worst);
+    }
+    Ok(())
+}
+
+fn dot<'a, T: Scalar>(a: &Array5<T>, b: impl Iterator<Item = &'a T>) -> f64 {
+    a.iter().zip(b).map(|(&a, &b)| a.to_f64() * b.to_f64()).sum()
+}

@@ -1,0 +1,79 @@
+//! What can go wrong on the command line: a variant per kind of mistake, one line each, and its exit code.
+//!
+//! Exit code 2 means that the command was not understood, 1 that it was and failed.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+pub type Result<T> = std::result::Result<T, Failure>;
+
+#[derive(Debug)]
+pub enum Failure {
+    /// Arguments that make no sense, found by clap or after it.
+    Usage(String),
+    /// A file that cannot be read, and why.
+    Read(PathBuf, String),
+    /// A file that cannot be written, and why.
+    Write(PathBuf, String),
+    /// The output exists and `--force` was not given.
+    Exists(PathBuf),
+    /// A request beyond a stated limit or between things that do not fit each other.
+    Refused(String),
+    /// Checks that failed, out of how many.
+    Checks { failed: usize, of: usize },
+    /// What the library refused.
+    Library(convmat::Error),
+    /// The report could not be printed.
+    Print(io::Error),
+}
+
+impl Failure {
+    pub fn read(path: &Path, why: impl fmt::Display) -> Self {
+        Self::Read(path.to_owned(), why.to_string())
+    }
+
+    pub fn write(path: &Path, why: impl fmt::Display) -> Self {
+        Self::Write(path.to_owned(), why.to_string())
+    }
+
+    pub const fn exit_code(&self) -> u8 {
+        match self {
+            Self::Usage(_) => 2,
+            _ => 1,
+        }
+    }
+
+    pub fn is_broken_pipe(&self) -> bool {
+        matches!(self, Self::Print(error) if error.kind() == io::ErrorKind::BrokenPipe)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = match self {
+            Self::Usage(what) | Self::Refused(what) => what.clone(),
+            Self::Read(path, why) => format!("cannot read {}: {why}", path.display()),
+            Self::Write(path, why) => format!("cannot write {}: {why}", path.display()),
+            Self::Exists(path) => format!("{} exists; --force replaces it", path.display()),
+            Self::Checks { failed, of } => format!("{failed} of {of} checks FAILED"),
+            Self::Library(error) => error.to_string(),
+            Self::Print(error) => format!("cannot print the report: {error}"),
+        };
+        // Other crates' messages and file names may have several lines; an error here has one.
+        f.write_str(&text.split(['\n', '\r']).map(str::trim).collect::<Vec<_>>().join(" "))
+    }
+}
+
+impl From<convmat::Error> for Failure {
+    fn from(error: convmat::Error) -> Self {
+        Self::Library(error)
+    }
+}
+
+impl From<io::Error> for Failure {
+    /// Only the report is written with a bare `?`; files name their path.
+    fn from(error: io::Error) -> Self {
+        Self::Print(error)
+    }
+}

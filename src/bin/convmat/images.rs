@@ -1,0 +1,304 @@
+//! Images in and out: files ↔ planes of f32 in the units of the file, 0 to 255 or to 65535.
+//!
+//! Dimensions are known and checked before a pixel is decoded; outputs appear whole or not at all. It knows PNG, JPEG and
+//! the file system, but no convolution.
+
+use std::fmt;
+use std::fs::{self, File};
+use std::io::{self, Cursor, Read, Write};
+use std::path::{Path, PathBuf};
+
+use convmat::bytes_in_words;
+use image::codecs::jpeg::JpegEncoder;
+use image::codecs::png::PngEncoder;
+use image::metadata::Orientation;
+use image::{ColorType, DynamicImage, ImageDecoder, ImageEncoder, ImageFormat, ImageReader, Limits};
+use ndarray::Array5;
+
+use crate::error::{Failure, Result};
+
+/// Most pixels of an image that is read, 268 million.
+const MAX_PIXELS: u64 = 1 << 28;
+/// Most bytes of a file that is read, and of its decoded pixels: eight per pixel.
+const MAX_BYTES: u64 = 8 * MAX_PIXELS;
+/// Quality of JPEG files, 1 to 100.
+const JPEG_QUALITY: u8 = 95;
+
+/// Size and kind of an image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Format {
+    pub width: usize,
+    pub height: usize,
+    color: ColorType,
+}
+
+impl Format {
+    pub fn channels(self) -> usize {
+        usize::from(self.color.channel_count())
+    }
+
+    /// The same kind of image in another size.
+    pub const fn resized(self, height: usize, width: usize) -> Self {
+        Self { width, height, ..self }
+    }
+
+    /// The same kind of image, `scale` times as large.
+    pub const fn scaled(self, scale: usize) -> Self {
+        self.resized(self.height.saturating_mul(scale), self.width.saturating_mul(scale))
+    }
+
+    fn is_deep(self) -> bool {
+        u16::from(self.color.bytes_per_pixel()) == 2 * u16::from(self.color.channel_count())
+    }
+
+    /// The largest value of a channel.
+    pub fn peak(self) -> f32 {
+        if self.is_deep() { f32::from(u16::MAX) } else { f32::from(u8::MAX) }
+    }
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = ["grey", "grey + alpha", "RGB", "RGBA"][self.channels() - 1];
+        let bits = if self.is_deep() { 16 } else { 8 };
+        write!(f, "{}×{} {kind}, {bits} bits per channel", self.width, self.height)
+    }
+}
+
+/// An image in memory.
+pub struct Picture {
+    pub format: Format,
+    /// `[1, channels, 1, height, width]`.
+    pub planes: Array5<f32>,
+    /// ICC profile.
+    pub profile: Option<Vec<u8>>,
+}
+
+impl Picture {
+    /// Rounds to nearest, halves up, and clamps to what the file can hold.
+    pub fn quantize(&mut self) {
+        let peak = self.format.peak();
+        self.planes.mapv_inplace(|value| value.round().clamp(0.0, peak));
+    }
+}
+
+/// An image file whose header is read and whose pixels are not yet.
+pub struct Source {
+    path: PathBuf,
+    decoder: Box<dyn ImageDecoder>,
+    orientation: Orientation,
+    pub format: Format,
+}
+
+impl Source {
+    pub fn open(path: &Path) -> Result<Self> {
+        let failure = |why: &dyn fmt::Display| Failure::read(path, why);
+        let bytes = read_file(path).map_err(|error| failure(&error))?;
+        let mut reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format().map_err(|error| failure(&error))?;
+        match reader.format() {
+            Some(ImageFormat::Png) => {}
+            Some(ImageFormat::Jpeg) => {}
+            _ => return Err(failure(&"it is neither a PNG nor a JPEG image")),
+        }
+        let mut limits = Limits::no_limits();
+        limits.max_alloc = Some(MAX_BYTES);
+        reader.limits(limits);
+        let mut decoder: Box<dyn ImageDecoder> = Box::new(reader.into_decoder().map_err(|error| failure(&error))?);
+        let (width, height) = decoder.dimensions();
+        let pixels = u64::from(width) * u64::from(height);
+        if pixels > MAX_PIXELS {
+            return Err(failure(&format_args!("{width}×{height} is more than the limit of {MAX_PIXELS} pixels")));
+        }
+        let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+        let is_turned = matches!(
+            orientation,
+            Orientation::Rotate90 | Orientation::Rotate270 | Orientation::Rotate90FlipH | Orientation::Rotate270FlipH
+        );
+        let (width, height) = if is_turned { (height, width) } else { (width, height) };
+        let format = Format { width: width as usize, height: height as usize, color: decoder.color_type() };
+        Ok(Self { path: path.to_owned(), decoder, orientation, format })
+    }
+
+    pub fn decode(mut self) -> Result<Picture> {
+        let profile = self.decoder.icc_profile().ok().flatten().filter(|profile| describes(profile, self.format));
+        let mut image = DynamicImage::from_decoder(self.decoder).map_err(|error| Failure::read(&self.path, error))?;
+        image.apply_orientation(self.orientation);
+        let format = self.format;
+        let planes = if let Some(samples) = image.as_flat_samples_u8() {
+            planes(format, samples.samples)
+        } else if let Some(samples) = image.as_flat_samples_u16() {
+            planes(format, samples.samples)
+        } else {
+            return Err(Failure::read(&self.path, "its samples have neither 8 nor 16 bits"));
+        };
+        Ok(Picture { format, planes, profile })
+    }
+}
+
+/// The whole file, or why not.
+fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+    let file = File::open(path)?;
+    if file.metadata()?.is_dir() {
+        return Err(io::Error::other("it is a directory"));
+    }
+    let mut bytes = Vec::new();
+    file.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MAX_BYTES {
+        return Err(io::Error::other(format!("it has more than {}", bytes_in_words(MAX_BYTES.into()))));
+    }
+    // The JPEG decoder fills what is missing with grey and says nothing.
+    if image::guess_format(&bytes).ok() == Some(ImageFormat::Jpeg) && !is_complete_jpeg(&bytes) {
+        return Err(io::Error::other("the JPEG data are truncated"));
+    }
+    Ok(bytes)
+}
+
+/// Whether the last scan (after a marker FF DA) is followed by an end of image (FF D9). Compressed data contain neither
+/// marker; a thumbnail in the metadata, which may, lies before the image's own scans.
+fn is_complete_jpeg(bytes: &[u8]) -> bool {
+    let last = |marker: [u8; 2]| bytes.windows(2).rposition(|pair| pair == marker);
+    matches!((last([0xFF, 0xDA]), last([0xFF, 0xD9])), (Some(scan), Some(end)) if scan < end)
+}
+
+/// Whether an ICC profile is one of the image's colour space; decoders turn CMYK into RGB but keep the profile.
+fn describes(profile: &[u8], format: Format) -> bool {
+    let expected = if format.color.has_color() { b"RGB " } else { b"GRAY" };
+    profile.get(16..20) == Some(expected)
+}
+
+/// Interleaved samples as planes.
+fn planes<S: Copy + Into<f32>>(format: Format, samples: &[S]) -> Array5<f32> {
+    let Format { width, height, .. } = format;
+    let channels = format.channels();
+    Array5::from_shape_fn([1, channels, 1, height, width], |(_, channel, _, y, x)| {
+        samples[(y * width + x) * channels + channel].into()
+    })
+}
+
+/// Where and how an image is written.
+pub struct Target {
+    path: PathBuf,
+    encoding: ImageFormat,
+    replace: bool,
+}
+
+impl Target {
+    /// Finds out early what would make [`write`](Self::write) fail.
+    pub fn new(path: &Path, replace: bool) -> Result<Self> {
+        let extension = path.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+        let encoding = match extension.as_str() {
+            "png" => ImageFormat::Png,
+            "jpg" | "jpeg" => ImageFormat::Jpeg,
+            _ => return Err(Failure::Usage(format!("{} does not end in .png, .jpg or .jpeg", path.display()))),
+        };
+        if path.is_dir() {
+            return Err(Failure::write(path, "it is a directory"));
+        }
+        // A link that leads nowhere is in the way as well.
+        if !replace && path.symlink_metadata().is_ok() {
+            return Err(Failure::Exists(path.to_owned()));
+        }
+        let target = Self { path: path.to_owned(), encoding, replace };
+        // A file without a name shows whether the folder can be written to and leaves no trace.
+        tempfile::tempfile_in(target.folder()).map_err(|error| Failure::write(path, error))?;
+        Ok(target)
+    }
+
+    /// Refuses kinds of images that the file format does not have.
+    pub fn expect_format(&self, format: Format) -> Result<()> {
+        let is_jpeg = matches!(format.color, ColorType::L8 | ColorType::Rgb8);
+        if self.encoding == ImageFormat::Jpeg && !is_jpeg {
+            let why = format!("JPEG holds 8-bit grey or RGB, and the image is {format}; choose .png");
+            return Err(Failure::write(&self.path, why));
+        }
+        Ok(())
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Writes a quantized picture: encodes it in memory, writes a temporary file beside the target and renames it.
+    pub fn write(&self, picture: &Picture) -> Result<()> {
+        let encoded = self.encode(picture).map_err(|error| Failure::write(&self.path, error))?;
+        self.persist(&encoded).map_err(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists => Failure::Exists(self.path.clone()),
+            _ => Failure::write(&self.path, error),
+        })
+    }
+
+    fn encode(&self, picture: &Picture) -> image::ImageResult<Vec<u8>> {
+        let mut file = Vec::new();
+        match self.encoding {
+            ImageFormat::Jpeg => encode(JpegEncoder::new_with_quality(&mut file, JPEG_QUALITY), picture)?,
+            _ => encode(PngEncoder::new(&mut file), picture)?,
+        }
+        Ok(file)
+    }
+
+    fn persist(&self, bytes: &[u8]) -> io::Result<()> {
+        let mut builder = tempfile::Builder::new();
+        builder.prefix(".convmat-");
+        // Temporary files are private by default. This one becomes an ordinary file: the umask decides.
+        #[cfg(unix)]
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+        let mut file = builder.tempfile_in(self.folder())?;
+        file.write_all(bytes)?;
+        if self.replace {
+            // A private file stays private when its contents are replaced.
+            if let Ok(old) = fs::metadata(&self.path) {
+                file.as_file().set_permissions(old.permissions())?;
+            }
+            file.persist(&self.path)?;
+        } else {
+            file.persist_noclobber(&self.path)?;
+        }
+        Ok(())
+    }
+
+    fn folder(&self) -> &Path {
+        match self.path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        }
+    }
+}
+
+fn encode(mut encoder: impl ImageEncoder, picture: &Picture) -> image::ImageResult<()> {
+    let Format { width, height, color } = picture.format;
+    if let Some(profile) = &picture.profile {
+        encoder.set_icc_profile(profile.clone()).map_err(image::ImageError::Unsupported)?;
+    }
+    let interleaved = picture.planes.view().permuted_axes([0, 2, 3, 4, 1]);
+    let samples: Vec<u8> = if picture.format.is_deep() {
+        interleaved.iter().flat_map(|&value| (value as u16).to_ne_bytes()).collect()
+    } else {
+        interleaved.iter().map(|&value| value as u8).collect()
+    };
+    // Sizes beyond u32 are no PNG and no JPEG; the encoder refuses the largest one.
+    let length = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
+    encoder.write_image(&samples, length(width), length(height), color.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_jpeg_needs_its_end_after_its_last_scan() {
+        let thumbnail = [0xFF, 0xD8, 0xFF, 0xE1, 0xFF, 0xDA, 7, 0xFF, 0xD9];
+        assert!(!is_complete_jpeg(&[&thumbnail[..], &[0xFF, 0xDA, 1, 2]].concat()));
+        assert!(is_complete_jpeg(&[&thumbnail[..], &[0xFF, 0xDA, 1, 2, 0xFF, 0xD9, 0]].concat()));
+        assert!(!is_complete_jpeg(&[]));
+    }
+
+    #[test]
+    fn values_are_rounded_and_clamped() {
+        let format = Format { width: 5, height: 1, color: ColorType::L8 };
+        let values = vec![-3.0, 0.49, 0.5, 254.5, 300.0];
+        let planes = Array5::from_shape_vec([1, 1, 1, 1, 5], values).unwrap();
+        let mut picture = Picture { format, planes, profile: None };
+        picture.quantize();
+        assert_eq!(picture.planes.into_raw_vec_and_offset().0, [0., 0., 1., 255., 255.]);
+    }
+}

@@ -1,0 +1,114 @@
+//! How results are printed: units, fields and tables. It knows no command and measures nothing.
+
+use std::fmt;
+use std::io::{self, Write};
+use std::time::Duration;
+
+/// A line of the form `name  value`.
+pub fn field(out: &mut dyn Write, name: &str, value: impl fmt::Display) -> io::Result<()> {
+    writeln!(out, "{name:<13} {value}")
+}
+
+/// A duration in the unit that suits it.
+pub fn seconds(time: Duration) -> String {
+    let seconds = time.as_secs_f64();
+    match seconds {
+        s if s < 1e-3 => format!("{:.1} µs", s * 1e6),
+        s if s < 1.0 => format!("{:.1} ms", s * 1e3),
+        s => format!("{s:.2} s"),
+    }
+}
+
+/// Digits in groups of three.
+pub fn grouped(number: u128) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// Lengths with a sign of multiplication between them.
+pub fn lengths(lengths: &[usize]) -> String {
+    lengths.iter().map(usize::to_string).collect::<Vec<_>>().join("×")
+}
+
+/// Size, structural nonzeros and density of C.
+pub fn matrix(rows: usize, columns: usize, entries: u128) -> String {
+    let density = entries as f64 / (rows as f64 * columns as f64);
+    format!(
+        "{} × {}, {} nonzeros, density {density:.2e}",
+        grouped(rows as u128),
+        grouped(columns as u128),
+        grouped(entries)
+    )
+}
+
+/// Two significant digits; 0 is exact.
+pub fn scientific(value: f64) -> String {
+    if value == 0.0 { "0".to_owned() } else { format!("{value:.1e}") }
+}
+
+/// Columns of text. Numbers stand to the right.
+pub struct Table<const COLUMNS: usize> {
+    align_right: [bool; COLUMNS],
+    rows: Vec<[String; COLUMNS]>,
+}
+
+impl<const COLUMNS: usize> Table<COLUMNS> {
+    /// A table with titles; `>` before a title aligns its column to the right.
+    pub fn new(titles: [&str; COLUMNS]) -> Self {
+        let align_right = titles.map(|title| title.starts_with('>'));
+        let rows = vec![titles.map(|title| title.trim_start_matches('>').to_owned())];
+        Self { align_right, rows }
+    }
+
+    pub fn row(&mut self, cells: [String; COLUMNS]) {
+        self.rows.push(cells);
+    }
+}
+
+impl<const COLUMNS: usize> fmt::Display for Table<COLUMNS> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let width = |column: usize| self.rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+        let widths: [usize; COLUMNS] = std::array::from_fn(width);
+        for row in &self.rows {
+            let mut line = String::new();
+            for ((cell, width), right) in row.iter().zip(widths).zip(self.align_right) {
+                let space = " ".repeat(width - cell.chars().count());
+                line += &if right { format!("{space}{cell}  ") } else { format!("{cell}{space}  ") };
+            }
+            writeln!(f, "{}", line.trim_end())?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_readable() {
+        assert_eq!(grouped(7), "7");
+        assert_eq!(grouped(123_456), "123,456");
+        assert_eq!(grouped(1_234_567), "1,234,567");
+        assert_eq!(seconds(Duration::from_micros(12)), "12.0 µs");
+        assert_eq!(seconds(Duration::from_millis(1500)), "1.50 s");
+        assert_eq!(scientific(0.0), "0");
+        assert_eq!(scientific(1.25e-7), "1.2e-7");
+        assert_eq!(matrix(4, 16, 8), "4 × 16, 8 nonzeros, density 1.25e-1");
+        assert_eq!(lengths(&[3, 4]), "3×4");
+    }
+
+    #[test]
+    fn columns_line_up() {
+        let mut table = Table::new(["name", ">n"]);
+        table.row(["Cᵀ·y".to_owned(), "10".to_owned()]);
+        assert_eq!(table.to_string(), "name   n\nCᵀ·y  10\n");
+    }
+}

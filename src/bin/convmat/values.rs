@@ -1,0 +1,185 @@
+//! Values as they are written on the command line, turned into checked types: lengths, paddings, byte counts.
+//!
+//! It knows how values are spelled, not what a command does with them.
+
+use std::fmt;
+use std::str::FromStr;
+
+use convmat::{Padding, bytes_in_words};
+
+use crate::error::{Failure, Result};
+
+/// Lengths per axis, `6x6`; a single one stands for every axis.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lengths(Vec<usize>);
+
+impl Lengths {
+    /// How many were given.
+    pub fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    /// One length per axis.
+    pub fn per_axis<const N: usize>(&self, option: &str) -> Result<[usize; N]> {
+        spread(&self.0, option)
+    }
+}
+
+impl FromStr for Lengths {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        axes(text, number).map(Self)
+    }
+}
+
+/// Padding: `P` or `BEGIN,END` per axis, or a rule's name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Pads {
+    Explicit(Vec<(usize, usize)>),
+    Valid,
+    Same,
+    SameUpper,
+    SameLower,
+}
+
+impl Pads {
+    pub fn per_axis<const N: usize>(&self, option: &str) -> Result<Padding<N>> {
+        Ok(match self {
+            Self::Explicit(pairs) => Padding::Explicit(spread(pairs, option)?),
+            Self::Valid => Padding::Valid,
+            Self::Same => Padding::Same,
+            Self::SameUpper => Padding::SameUpper,
+            Self::SameLower => Padding::SameLower,
+        })
+    }
+}
+
+impl FromStr for Pads {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        let pair = |text: &str| match text.split_once(',') {
+            Some((begin, end)) => Ok((number(begin)?, number(end)?)),
+            None => number(text).map(|both| (both, both)),
+        };
+        match text {
+            "valid" => Ok(Self::Valid),
+            "same" => Ok(Self::Same),
+            "same-upper" => Ok(Self::SameUpper),
+            "same-lower" => Ok(Self::SameLower),
+            _ => axes(text, pair).map(Self::Explicit),
+        }
+    }
+}
+
+/// A number of bytes: `4096`, `64KiB`, `100MiB`, `1.5GiB`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bytes(pub u128);
+
+impl fmt::Display for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&bytes_in_words(self.0))
+    }
+}
+
+impl FromStr for Bytes {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        let text = text.trim();
+        let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+        let unit: u64 = match text[digits.len()..].to_ascii_lowercase().as_str() {
+            "" | "b" => 1,
+            "kib" => 1 << 10,
+            "mib" => 1 << 20,
+            "gib" => 1 << 30,
+            "tib" => 1 << 40,
+            unit => return Err(format!("unknown unit \"{unit}\"; there are B, KiB, MiB, GiB and TiB")),
+        };
+        let digits = digits.trim_end();
+        if let Ok(count) = digits.parse::<u64>() {
+            return Ok(Self(u128::from(count) * u128::from(unit)));
+        }
+        match digits.parse::<f64>() {
+            Ok(count) if count.is_finite() && count >= 0.0 => Ok(Self((count * unit as f64) as u128)),
+            _ => Err("expected a number of bytes such as 4096, 100MiB or 1GiB".to_owned()),
+        }
+    }
+}
+
+/// Keys' parameter a.
+pub fn bicubic_parameter(text: &str) -> std::result::Result<f64, String> {
+    // Beyond this the lobes of φ outweigh the pixel itself many times over; f32 would lose the image in them.
+    const LARGEST: f64 = 10.0;
+    match text.parse::<f64>() {
+        Ok(a) if a.abs() <= LARGEST => Ok(a),
+        _ => Err(format!("expected a number from -{LARGEST} to {LARGEST}")),
+    }
+}
+
+fn number(text: &str) -> std::result::Result<usize, String> {
+    text.parse().map_err(|_| format!("\"{text}\" is not a length"))
+}
+
+/// Splits `AxBxC` into at most three values.
+fn axes<V>(text: &str, value: impl Fn(&str) -> std::result::Result<V, String>) -> std::result::Result<Vec<V>, String> {
+    let values = text.split('x').map(value).collect::<std::result::Result<Vec<_>, _>>()?;
+    if values.len() > 3 {
+        return Err(format!("{} axes; there are 1 to 3", values.len()));
+    }
+    Ok(values)
+}
+
+/// One value per axis: as given, or a single one for all.
+fn spread<V: Copy, const N: usize>(values: &[V], option: &str) -> Result<[V; N]> {
+    if let [value] = values {
+        return Ok([*value; N]);
+    }
+    values.try_into().map_err(|_| Failure::Usage(format!("{option} has {} axes, but --input has {N}", values.len())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_given_once_apply_to_every_axis() {
+        let lengths = |text: &str| text.parse::<Lengths>();
+        assert_eq!(lengths("6x7").unwrap().per_axis("--kernel").unwrap(), [6, 7]);
+        assert_eq!(lengths("3").unwrap().per_axis("--kernel").unwrap(), [3, 3, 3]);
+        assert!(matches!(lengths("3x4").unwrap().per_axis::<3>("--kernel"), Err(Failure::Usage(_))));
+        for wrong in ["", "x", "3x", "-1", "1.5", "3X3", "1x2x3x4", "99999999999999999999999"] {
+            assert!(lengths(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn paddings_are_pairs_or_rules() {
+        let padding = |text: &str| text.parse::<Pads>().map(|pads| pads.per_axis::<2>("--padding").unwrap());
+        assert_eq!(padding("1"), Ok(Padding::Explicit([(1, 1), (1, 1)])));
+        assert_eq!(padding("1,2"), Ok(Padding::Explicit([(1, 2), (1, 2)])));
+        assert_eq!(padding("1,2x0"), Ok(Padding::Explicit([(1, 2), (0, 0)])));
+        assert_eq!(padding("same-lower"), Ok(Padding::SameLower));
+        assert!(padding("1,2,3").is_err() && padding("full").is_err());
+    }
+
+    #[test]
+    fn bytes_have_units() {
+        let bytes = |text: &str| text.parse::<Bytes>().map(|bytes| bytes.0);
+        assert_eq!(bytes("512"), Ok(512));
+        assert_eq!(bytes("2KiB"), Ok(2048));
+        assert_eq!(bytes("1.5 gib"), Ok(3 << 29));
+        assert_eq!(bytes(&u64::MAX.to_string()), Ok(u128::from(u64::MAX)));
+        for wrong in ["", "GiB", "1 GB", "-1", "nan", "1e3 apples"] {
+            assert!(bytes(wrong).is_err(), "{wrong}");
+        }
+        assert_eq!(bytes(&Bytes(1 << 30).to_string()), Ok(1 << 30));
+    }
+
+    #[test]
+    fn the_bicubic_parameter_is_small() {
+        assert_eq!(bicubic_parameter("-0.5"), Ok(-0.5));
+        assert!(bicubic_parameter("nan").is_err() && bicubic_parameter("1e9").is_err());
+    }
+}
