@@ -253,7 +253,7 @@ impl Axis {
     /// The first tap of the residue class of a large index and the step between its taps, if taps reach the class.
     fn residue_class(&self, large: usize) -> Option<(usize, usize)> {
         let residue = (large as isize + self.begin).rem_euclid(self.stride as isize) as usize;
-        let (g, inverse) = gcd_and_inverse(self.dilation % self.stride, self.stride);
+        let (g, inverse) = gcd_and_inverse(self.dilation, self.stride);
         let step = self.stride / g;
         // dilation·tap ≡ residue (mod stride)  ⇔  tap ≡ (residue/g)·(dilation/g)⁻¹ (mod stride/g)
         let first = ((residue / g) as u128 * inverse as u128 % step as u128) as usize;
@@ -351,8 +351,7 @@ impl Axis {
 
 /// The i in 0..count with `low ≤ i·step < high`.
 fn range_of_multiples(low: isize, high: isize, step: usize, count: usize) -> Range<usize> {
-    let step = step as isize;
-    let ceil_div = |value: isize| if value <= 0 { 0 } else { ((value + step - 1) / step) as usize };
+    let ceil_div = |value: isize| (value.max(0) as usize).div_ceil(step);
     let (start, end) = (ceil_div(low), ceil_div(high).min(count));
     if start < end { start..end } else { 0..0 }
 }

@@ -140,3 +140,37 @@ fn an_axis_says_what_it_was_made_of() {
     assert_eq!((a.small(), a.large(), a.kernel(), a.stride(), a.dilation(), a.begin()), (2, 3, 4, 5, 6, -7));
     assert_eq!((a.length(Side::Small), a.length(Side::Large), a.extent()), (2, 3, 19));
 }
+
+#[test]
+fn a_residue_class_holds_exactly_the_congruent_taps() {
+    for a in family() {
+        for large in 0..a.large {
+            let congruent = |tap: &usize| {
+                (large as isize + a.begin - (tap * a.dilation) as isize).rem_euclid(a.stride as isize) == 0
+            };
+            let want: Vec<usize> = (0..a.kernel).filter(congruent).collect();
+            let class = a.residue_class(large);
+            let got: Vec<usize> = class.into_iter().flat_map(|(first, step)| (first..a.kernel).step_by(step)).collect();
+            assert_eq!(got, want, "{a:?} large {large}");
+            assert_eq!(class.is_none(), want.is_empty(), "{a:?} large {large}");
+        }
+    }
+}
+
+#[test]
+fn zero_insertion_turns_any_stride_into_one() {
+    for a in family() {
+        let (unit, flipped) = (a.with_unit_stride().unwrap(), a.flipped_unit_stride().unwrap());
+        assert_eq!((unit.stride(), flipped.stride()), (1, 1));
+        assert_eq!((unit.large(), flipped.small()), (a.large, a.large));
+        assert_eq!(unit.small(), flipped.large());
+        assert_eq!(unit.small(), if a.small == 0 { 0 } else { (a.small - 1) * a.stride + 1 });
+        for (small, tap) in (0..a.small).flat_map(|small| (0..a.kernel).map(move |tap| (small, tap))) {
+            let large = a.large_at(small, tap);
+            assert_eq!(unit.large_at(small * a.stride, tap), large, "{a:?}");
+            if let Some(large) = large {
+                assert_eq!(flipped.large_at(large, a.kernel - 1 - tap), Some(small * a.stride), "{a:?}");
+            }
+        }
+    }
+}
