@@ -6,8 +6,7 @@
 //!
 //! For every layer with at least C (64) channels per group on both sides, three calls take turns: the layer as im2col or
 //! col2im with either GEMM crate, and one product of the same m, n and k by the `gemm` crate alone, its operands ready in
-//! memory. With `taps` the kernel's size a convolution has m = out, k = in·taps, n = batch·output pixels; a transposed
-//! convolution has m = out·taps, k = in, n = batch·input pixels. All are rated by 2·m·n·k, taps in the padding included.
+//! memory. All are rated by 2·m·n·k, taps in the padding included.
 //!
 //! A ratio is the median over the rounds of the ratio of one round. Exit code: 0, 1 if a file could not be used, 2 for
 //! wrong arguments.
@@ -18,10 +17,8 @@ mod common;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use common::{Effort, Workload, gemm_crate, geometric_mean, in_turns, layer_file, median, random};
-use convmat::geometry::Side;
+use common::{BareProduct, Effort, Workload, geometric_mean, in_turns, layer_file, median, pool};
 use convmat::{Formulation, FormulationOptions, GemmBackend, Workspace};
-use ndarray::{Array5, ArrayView2, ArrayViewMut2};
 
 const USAGE: &str = "usage: gemm_rate LAYERS.json [--threads N] [--min-channels C] [--only NAME,NAME]";
 const EFFORT: Effort = Effort { rounds: 11, time: Duration::from_millis(600) };
@@ -87,8 +84,7 @@ fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> Result<(), String> {
     // 0 threads is rayon's way to say all of them.
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(arguments.threads).build();
-    let pool = pool.map_err(|error| format!("cannot start {} threads: {error}", arguments.threads))?;
+    let pool = pool(arguments.threads)?;
     println!("{} thread(s); GFLOP/s of 2·m·n·k", pool.current_num_threads());
     println!("{:20} {:>6} {:>7} {:>6}  lowered  gemm crate  kept  matrixmultiply/gemm", "layer", "m", "n", "k");
     let (mut kept, mut backends) = (Vec::new(), Vec::new());
@@ -112,52 +108,29 @@ fn run(arguments: &Arguments) -> Result<(), String> {
 }
 
 fn rates(workload: &Workload) -> convmat::Result<Rates> {
-    let geometry = workload.geometry()?;
-    let (from, to) = if workload.transposed { (Side::Small, Side::Large) } else { (Side::Large, Side::Small) };
-    let tensor = |side: Side| {
-        let [channels, depth, height, width] = geometry.shape(side);
-        [workload.batch, channels, depth, height, width]
-    };
-    let fill = |shape: [usize; 5], seed| {
-        Array5::from_shape_vec(shape, random(shape.iter().product(), seed)).expect("as long as its shape says")
-    };
-    let (x, weights) = (fill(tensor(from), 1), fill(geometry.weight_shape(), 2).into_shared());
+    let (from, to) = workload.sides();
+    let (x, weights) = (workload.tensor(from, 3)?, workload.weights(4)?);
     let lowered = |gemm| {
         let options = FormulationOptions { gemm, ..FormulationOptions::default() };
         Ok(workload.operator(weights.clone(), Formulation::Im2col, &options)?.1)
     };
     let [ours, other] = [lowered(GemmBackend::Gemm)?, lowered(GemmBackend::MatrixMultiply)?];
-    let (mut y, mut workspace) = (Array5::zeros(tensor(to)), Workspace::new());
-    ours.apply_into(x.view(), y.view_mut(), &mut workspace)?;
+    let (mut y, mut workspace) = (workload.tensor(to, 5)?, Workspace::new());
     let (mut y_other, mut workspace_other) = (y.clone(), Workspace::new());
-
-    // The bare product, once per group.
-    let (small, large) = (geometry.channels_per_group(Side::Small), geometry.channels_per_group(Side::Large));
-    let (taps, groups) = (geometry.taps(), geometry.groups());
-    let n = workload.batch * geometry.small_size().iter().product::<usize>();
-    let (m, k) = if workload.transposed { (large * taps, small) } else { (small, large * taps) };
-    let (b, mut c) = (random(k * n, 3), vec![0.0; m * n]);
-    let w = weights.as_slice().unwrap_or_default();
-
+    let mut bare = BareProduct::new(workload)?;
+    let ((m, n, k), flops) = ((bare.m, bare.n, bare.k), bare.flops() as f64);
     let seconds = in_turns(
         &EFFORT,
         &mut [
-            &mut || ours.apply_into(x.view(), y.view_mut(), &mut workspace).expect("it went well before"),
-            &mut || {
-                for w in w.chunks_exact(m * k) {
-                    let w = ArrayView2::from_shape((small, large * taps), w).expect("one group's weights");
-                    let a = if workload.transposed { w.reversed_axes() } else { w };
-                    let b = ArrayView2::from_shape((k, n), &b).expect("as long as its shape says");
-                    gemm_crate(a, b, ArrayViewMut2::from_shape((m, n), &mut c).expect("as long as its shape says"));
-                }
-            },
+            &mut || ours.apply_into(x.view(), y.view_mut(), &mut workspace).expect("x and y fit the layer"),
+            &mut || bare.run(),
             &mut || {
                 let (y, workspace) = (y_other.view_mut(), &mut workspace_other);
-                other.apply_into(x.view(), y, workspace).expect("it went well before");
+                other.apply_into(x.view(), y, workspace).expect("x and y fit the layer");
             },
         ],
     );
-    let rate = |i: usize| 2.0 * (m * n * k * groups) as f64 / median(&seconds[i]) * 1e-9;
+    let rate = |i: usize| flops / median(&seconds[i]) * 1e-9;
     let ratio =
         |a: usize, b: usize| median(&seconds[a].iter().zip(&seconds[b]).map(|(a, b)| a / b).collect::<Vec<_>>());
     Ok(Rates { product: (m, n, k), lowered: rate(0), gemm: rate(1), kept: ratio(1, 0), backends: ratio(2, 0) })

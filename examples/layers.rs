@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use common::{Effort, Workload, geometric_mean, in_turns, layer_file, median, random};
+use common::{Effort, Workload, geometric_mean, in_turns, layer_file, median, pool, random};
 use convmat::geometry::Side;
 use convmat::{Channels, Error, Formulation, FormulationOptions, Geometry, Workspace, bytes_in_words, reference};
 use ndarray::{Array1, Array5, ArrayView5, s};
@@ -128,8 +128,7 @@ fn run(arguments: &Arguments) -> Result<bool, String> {
         return Err(format!("{} has no layer \"{unknown}\"", arguments.layers));
     }
     layers.retain(|(name, _)| arguments.only.is_empty() || arguments.only.contains(name));
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(arguments.threads).build();
-    let pool = pool.map_err(|error| format!("cannot start {} threads: {error}", arguments.threads))?;
+    let pool = pool(arguments.threads)?;
 
     println!("{}, {} thread(s), formulation {}", processor(), arguments.threads, arguments.formulation);
     let width = layers.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0).max(14);
@@ -190,7 +189,7 @@ fn processor() -> String {
 
 fn measure(workload: &Workload, arguments: &Arguments) -> Result<Outcome, Refusal> {
     let geometry = workload.geometry()?;
-    let (from, to) = if workload.transposed { (Side::Small, Side::Large) } else { (Side::Large, Side::Small) };
+    let (from, to) = workload.sides();
     let [x_shape, y_shape] = [from, to].map(|side| {
         let [channels, depth, height, width] = geometry.shape(side);
         [workload.batch, channels, depth, height, width]
@@ -259,7 +258,7 @@ fn sample_error(
     let (mut difference, mut norm) = (0.0, 0.0);
     for i in 0..SAMPLE as u64 {
         // Steps of the golden ratio visit all parts of the output evenly.
-        let at = (i.wrapping_mul(0x9E37_79B9_7F4A_7C15) as u128 * y.len() as u128 >> 64) as usize;
+        let at = ((i.wrapping_mul(0x9E37_79B9_7F4A_7C15) as u128 * y.len() as u128) >> 64) as usize;
         let [_, channels, depth, height, width] = y.dim().into();
         let position = [at / (height * width) % depth, at / width % height, at % width];
         let plane = at / (depth * height * width);

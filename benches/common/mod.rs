@@ -5,14 +5,17 @@
 
 use std::time::{Duration, Instant};
 
+use convmat::geometry::Side;
 use convmat::{
     Channels, Convolution, Direction, Formulation, FormulationOptions, Forward, Geometry, Layer, LinearOperator,
     Options, Result, Transposed,
 };
-use ndarray::{ArcArray, ArrayView2, ArrayViewMut2, Axis, Ix5};
+use criterion::Criterion;
+use ndarray::{ArcArray, Array2, Array3, Array5, ArrayView2, ArrayViewMut2, Axis, Ix5};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
+use rayon::{ThreadPool, ThreadPoolBuilder};
 use serde_json::Value;
 
 /// One layer of a layer file. Absent axes come first and are neutral, exactly as in [`Geometry::lift`], so that one type
@@ -29,8 +32,11 @@ pub struct Workload {
     pub options: Options<3>,
 }
 
-/// The layers of a file: each its name and, where its description makes sense, itself.
-pub fn layer_file(path: &str) -> std::result::Result<Vec<(String, std::result::Result<Workload, String>)>, String> {
+/// A layer of a file: its name and, where its description makes sense, itself.
+pub type Described = (String, std::result::Result<Workload, String>);
+
+/// The layers of a file.
+pub fn layer_file(path: &str) -> std::result::Result<Vec<Described>, String> {
     let text = std::fs::read_to_string(path).map_err(|error| format!("cannot read {path}: {error}"))?;
     let list: Value = serde_json::from_str(&text).map_err(|error| format!("{path} is no JSON: {error}"))?;
     let list = list.as_array().ok_or_else(|| format!("{path} holds no list of layers"))?;
@@ -116,6 +122,22 @@ impl Workload {
         Geometry::convolution(self.input, self.kernel, Channels::of_convolution(input, output), &self.options)
     }
 
+    /// A batch of random tensors of one side.
+    pub fn tensor(&self, side: Side, seed: u64) -> Result<Array5<f32>> {
+        let [channels, depth, height, width] = self.geometry()?.shape(side);
+        Ok(random_tensor([self.batch, channels, depth, height, width], seed))
+    }
+
+    /// The side of C that the layer reads and the one that it writes.
+    pub const fn sides(&self) -> (Side, Side) {
+        if self.transposed { (Side::Small, Side::Large) } else { (Side::Large, Side::Small) }
+    }
+
+    /// Random weights.
+    pub fn weights(&self, seed: u64) -> Result<ArcArray<f32, Ix5>> {
+        Ok(random_tensor(self.geometry()?.weight_shape(), seed).into_shared())
+    }
+
     /// C, and the layer without its bias as an operator on its input.
     pub fn operator(
         &self,
@@ -144,6 +166,23 @@ impl Workload {
 pub fn random(len: usize, seed: u64) -> Vec<f32> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     (0..len).map(|_| rng.random_range(-1.0..1.0)).collect()
+}
+
+/// A tensor of such numbers.
+pub fn random_tensor(shape: [usize; 5], seed: u64) -> Array5<f32> {
+    Array5::from_shape_vec(shape, random(shape.iter().product(), seed)).expect("as long as its shape says")
+}
+
+/// A rayon pool of so many threads.
+pub fn pool(threads: usize) -> std::result::Result<ThreadPool, String> {
+    let pool = ThreadPoolBuilder::new().num_threads(threads).build();
+    pool.map_err(|error| format!("cannot start {threads} threads: {error}"))
+}
+
+/// Criterion with few samples: a ratio of medians needs no more, and all benchmarks together stay within minutes.
+pub fn quick() -> Criterion {
+    let (warm_up, measurement) = (Duration::from_millis(300), Duration::from_millis(700));
+    Criterion::default().sample_size(10).warm_up_time(warm_up).measurement_time(measurement)
 }
 
 /// How long [`in_turns`] measures: at least so many rounds and so long, but not beyond three rounds and 3 s per candidate.
@@ -195,24 +234,68 @@ pub fn geometric_mean(values: &[f64]) -> f64 {
     (values.iter().map(|value| value.ln()).sum::<f64>() / values.len() as f64).exp()
 }
 
-/// C ← A·B by the `gemm` crate, on the threads of the current rayon pool: each has an equal part of C, cut along its
-/// longer side.
-pub fn gemm_crate(a: ArrayView2<f32>, b: ArrayView2<f32>, mut c: ArrayViewMut2<f32>) {
-    let part = |length: usize| length.div_ceil(rayon::current_num_threads()).next_multiple_of(16);
-    if c.nrows() > c.ncols() {
-        let rows = part(c.nrows());
-        let parts: Vec<_> = c.axis_chunks_iter_mut(Axis(0), rows).zip(a.axis_chunks_iter(Axis(0), rows)).collect();
-        parts.into_par_iter().for_each(|(c, a)| gemm_crate_alone(a, b, c));
-    } else {
-        let columns = part(c.ncols());
-        let parts: Vec<_> =
-            c.axis_chunks_iter_mut(Axis(1), columns).zip(b.axis_chunks_iter(Axis(1), columns)).collect();
-        parts.into_par_iter().for_each(|(c, b)| gemm_crate_alone(a, b, c));
+/// The bare matrix product of a layer by the `gemm` crate: what lowering it costs without lowering, with all operands ready
+/// in memory.
+///
+/// With `taps` the kernel's size, a convolution has m = out, k = in·taps and n = batch·output pixels; a transposed
+/// convolution m = out·taps, k = in and n = batch·input pixels. Channels are those of one group, and there is one product
+/// for each.
+pub struct BareProduct {
+    pub m: usize,
+    pub n: usize,
+    pub k: usize,
+    /// Per group `[m, k]` for a convolution and `[k, m]` for a transposed one: the weights as they are.
+    weights: Array3<f32>,
+    transposed: bool,
+    b: Array2<f32>,
+    c: Array2<f32>,
+}
+
+impl BareProduct {
+    pub fn new(workload: &Workload) -> Result<Self> {
+        let g = workload.geometry()?;
+        let (small, large) = (g.channels_per_group(Side::Small), g.channels_per_group(Side::Large) * g.taps());
+        let (m, k) = if workload.transposed { (large, small) } else { (small, large) };
+        let n = workload.batch * g.small_size().iter().product::<usize>();
+        let weights = Array3::from_shape_vec((g.groups(), small, large), random(g.groups() * small * large, 1));
+        let b = Array2::from_shape_vec((k, n), random(k * n, 2));
+        Ok(Self {
+            m,
+            n,
+            k,
+            weights: weights.expect("as long as its shape says"),
+            transposed: workload.transposed,
+            b: b.expect("as long as its shape says"),
+            c: Array2::zeros((m, n)),
+        })
+    }
+
+    /// 2·m·n·k for all groups: the taps in the padding count.
+    pub fn flops(&self) -> u64 {
+        (2 * self.m * self.n * self.k * self.weights.dim().0) as u64
+    }
+
+    /// Multiplies, on the threads of the current rayon pool. Each has an equal part of the result, cut along its longer
+    /// side: the crate's own threads are switched off in this project.
+    pub fn run(&mut self) {
+        let part = |length: usize| length.div_ceil(rayon::current_num_threads()).next_multiple_of(16);
+        let (rows, columns) = (part(self.m), part(self.n));
+        for weights in self.weights.outer_iter() {
+            let a = if self.transposed { weights.reversed_axes() } else { weights };
+            let parts: Vec<_> = if self.m > self.n {
+                let c = self.c.axis_chunks_iter_mut(Axis(0), rows).zip(a.axis_chunks_iter(Axis(0), rows));
+                c.map(|(c, a)| (a, self.b.view(), c)).collect()
+            } else {
+                let c = self.c.axis_chunks_iter_mut(Axis(1), columns);
+                c.zip(self.b.axis_chunks_iter(Axis(1), columns)).map(|(c, b)| (a, b, c)).collect()
+            };
+            parts.into_par_iter().for_each(|(a, b, c)| gemm_crate(a, b, c));
+        }
     }
 }
 
 /// C ← A·B by the `gemm` crate, on the calling thread.
-fn gemm_crate_alone(a: ArrayView2<f32>, b: ArrayView2<f32>, mut c: ArrayViewMut2<f32>) {
+fn gemm_crate(a: ArrayView2<f32>, b: ArrayView2<f32>, mut c: ArrayViewMut2<f32>) {
     let ((m, k), n) = (a.dim(), b.ncols());
     assert!(b.nrows() == k && c.dim() == (m, n), "shapes of the product do not fit");
     let (strides_a, strides_b) = ([a.strides()[0], a.strides()[1]], [b.strides()[0], b.strides()[1]]);
