@@ -201,12 +201,20 @@ pub fn bytes_in_words(bytes: u128) -> String {
 }
 
 impl Error {
-    /// The same error, naming axis `i` in place of axis 0.
+    /// The same error, naming axis `i`.
     pub(crate) fn on_axis(self, i: usize) -> Self {
-        match self {
-            Error::Zero { what, .. } => Error::Zero { what, axis: i },
-            Error::Window { start, end, length, .. } => Error::Window { axis: i, start, end, length },
-            other => other,
+        self.map_axis(|_| i)
+    }
+
+    /// The same error about depth, height and width, with the axes counted as the caller counts them: without the `absent` ones.
+    pub(crate) fn without_axes(self, absent: usize) -> Self {
+        self.map_axis(|axis| axis.saturating_sub(absent))
+    }
+
+    fn map_axis(mut self, f: impl Fn(usize) -> usize) -> Self {
+        if let Error::Zero { axis, .. } | Error::Window { axis, .. } | Error::PadLength { axis, .. } = &mut self {
+            *axis = f(*axis);
         }
+        self
     }
 }

@@ -15,7 +15,7 @@ use crate::convolution::Convolution;
 use crate::error::{Error, Result};
 use crate::formulation::{Formulation, FormulationOptions};
 use crate::geometry::{Channels, Geometry, Options, OutputSize, Padding, Side};
-use crate::operator::{Adjoint, Compose, LinearOperator, Pad, PadMode, Weights, expect_shape};
+use crate::operator::{Adjoint, Compose, LinearOperator, Pad, PadMode, Weights, expect_shape, with_batch};
 use crate::scalar::Scalar;
 use crate::tensor::{TensorDim, WeightDim, spatial_size};
 use crate::weight_gradient::weight_gradient;
@@ -287,7 +287,8 @@ impl<D: Direction, T: Scalar, const N: usize> Layer<D, T, N> {
             amounts[i + 3 - N] = (begin, end);
             padded[i] = input[i].checked_add(begin + end).ok_or(Error::Overflow { what: "the padded length" })?;
         }
-        let pad = Pad::new(geometry.shape(D::INPUT), amounts, self.padding_mode)?;
+        let pad = Pad::new(geometry.shape(D::INPUT), amounts, self.padding_mode)
+            .map_err(|error| error.without_axes(3 - N))?;
         let unpadded = Options { padding: Padding::Valid, ..*options };
         Ok((Some(pad), absorbed(self.geometry_with(padded, &unpadded)?)?))
     }
@@ -362,8 +363,10 @@ impl<D: Direction, T: Scalar, const N: usize> Layer<D, T, N> {
         let padded = pad.as_ref().map(|pad| pad.apply(x)).transpose()?;
         let geometry = *c.geometry();
         let operator = self.directed(pad, Box::new(c))?;
+        let batch = x.dim().0;
+        expect_shape("the input", &with_batch(batch, operator.domain()), x.shape())?;
+        expect_shape("the output gradient", &with_batch(batch, operator.range()), grad.shape())?;
         let input = operator.apply_adjoint(grad)?;
-        expect_shape("the input", input.shape(), x.shape())?;
         let source = padded.as_ref().map_or(x, |padded| padded.view());
         let mut weights = Array5::zeros(geometry.weight_shape());
         let (large, small) = match D::INPUT {
@@ -390,6 +393,6 @@ impl<D: Direction, T: Scalar, const N: usize> Layer<D, T, N> {
 fn bias_gradient<T: Scalar>(grad_output: ArrayView5<T>) -> Array1<T> {
     grad_output
         .axis_iter(Axis(1))
-        .map(|channel| T::from_f64(channel.iter().map(|&value| value.to_f64()).sum()))
+        .map(|channel| T::from_f64(channel.iter().fold(0.0, |sum, &value| sum + value.to_f64())))
         .collect()
 }

@@ -15,6 +15,9 @@ use crate::scalar::Scalar;
 /// Input elements repeated beyond every border before upsampling: enough for the bicubic kernel's reach of two.
 const MARGIN: usize = 3;
 
+/// crop · Cᵀ · pad.
+type CropTransposedPad<T> = Compose<T, Pad, Compose<T, Adjoint<Box<dyn LinearOperator<T>>>, Pad>>;
+
 /// Upsampling of every channel by an integer factor: pad, transposed convolution, crop.
 ///
 /// ```text
@@ -37,7 +40,7 @@ const MARGIN: usize = 3;
 /// # }
 /// ```
 pub struct Upscaler<T, const N: usize> {
-    operator: Compose<T, Pad, Compose<T, Adjoint<Box<dyn LinearOperator<T>>>, Pad>>,
+    operator: CropTransposedPad<T>,
     convolution: Convolution<T, N>,
 }
 
