@@ -129,6 +129,7 @@ fn the_inverse_modulo_is_one() {
         for a in 0..modulus {
             let (g, inverse) = gcd_and_inverse(a, modulus);
             assert!(a % g == 0 && modulus % g == 0);
+            assert!(inverse < modulus / g);
             assert_eq!((a / g) * inverse % (modulus / g), 1 % (modulus / g), "{a} mod {modulus}");
         }
     }

@@ -23,6 +23,10 @@ fn convolution_lengths_follow_pytorch() {
     assert_eq!(convolution(o.padding([7]), 1, 2), (14, 7));
     assert_eq!(convolution(o.pad(Padding::Valid), 5, 5), (1, 0));
     assert_eq!(
+        o.dilation([9]).pad(Padding::Explicit([(2, 1)])).convolution_axis(0, 6, 3),
+        Err(Error::EmptyOutput { axis: 0, input: 6, padding: 3, extent: 19 })
+    );
+    assert_eq!(
         o.dilation([3]).convolution_axis(0, 6, 3),
         Err(Error::EmptyOutput { axis: 0, input: 6, padding: 0, extent: 7 })
     );
@@ -32,6 +36,7 @@ fn convolution_lengths_follow_pytorch() {
 fn same_keeps_the_length_and_puts_the_odd_zero_where_its_name_says() {
     let o = Options::<1>::new();
     assert_eq!(convolution(o.pad(Padding::Same), 5, 4), (5, 1));
+    assert_eq!(convolution(o.pad(Padding::Same), 5, 6), (5, 2));
     assert_eq!(convolution(o.pad(Padding::Same).dilation([3]), 5, 2), (5, 1));
     assert_eq!(transposed(o.pad(Padding::Same), 5, 4), (5, 1));
     assert_eq!(convolution(o.pad(Padding::SameUpper), 5, 4), (5, 1));
@@ -55,6 +60,7 @@ fn transposed_lengths_follow_pytorch_and_onnx() {
     assert_eq!(transposed(o, 6, 5), (16, 2));
     assert_eq!(transposed(o.output_padding([2]), 6, 5), (18, 2));
     assert_eq!(transposed(o.output(OutputSize::Size([18])), 6, 5), (18, 2));
+    assert_eq!(transposed(o.output(OutputSize::Size([16])), 6, 5), (16, 2));
     let size = |size| o.output(OutputSize::Size([size])).transposed_axis(0, 6, 5);
     assert_eq!(size(19), Err(Error::OutputSize { axis: 0, size: 19, min: 16, max: 18 }));
     assert_eq!(size(15), Err(Error::OutputSize { axis: 0, size: 15, min: 16, max: 18 }));
@@ -114,5 +120,28 @@ fn impossible_options_are_refused_with_their_numbers() {
         assert!(matches!(o.dilation([huge]).convolution_axis(0, 3, 4), Err(_)));
         assert!(matches!(o.convolution_axis(0, huge, 1), Err(Error::Overflow { .. })));
         assert!(o.output(OutputSize::Shape([huge])).transposed_axis(0, 3, 1).is_err());
+    }
+}
+
+#[test]
+fn pads_are_what_the_geometry_reads_beyond_the_input() {
+    for padding in [Padding::Explicit([(3, 1)]), Padding::Valid, Padding::Same, Padding::SameUpper, Padding::SameLower]
+    {
+        for (stride, dilation, kernel, large) in [(1, 1, 4, 9), (1, 3, 2, 5), (2, 1, 4, 5), (3, 2, 3, 10), (4, 1, 2, 6)]
+        {
+            let o = Options::<1>::new().stride([stride]).dilation([dilation]).pad(padding);
+            let Ok(axis) = o.convolution_axis(0, large, kernel) else { continue };
+            let (begin, end) = o.pads(0, &axis).unwrap();
+            assert_eq!(begin as isize, axis.begin());
+            // The last kernel position ends within a stride of the padded end; "same" leaves nothing over.
+            let read = (axis.small() - 1) * stride + axis.extent();
+            let padded = begin + large + end;
+            assert!(read <= padded && padded < read + stride, "{padding:?} {axis:?}: {read} of {padded}");
+            if matches!(padding, Padding::SameUpper | Padding::SameLower) && read >= large {
+                assert_eq!(read, padded, "{padding:?} {axis:?}");
+                let odd_at_end = usize::from(padding == Padding::SameUpper) * ((begin + end) % 2);
+                assert_eq!(end.saturating_sub(begin), odd_at_end, "{padding:?} {axis:?}");
+            }
+        }
     }
 }
