@@ -181,3 +181,6 @@ impl<T: Scalar> LinearOperator<T> for Formulated<T> {
         csr(&self.geometry, &self.weights, byte_limit)
     }
 }
+
+#[cfg(test)]
+mod tests;
