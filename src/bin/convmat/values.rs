@@ -79,7 +79,8 @@ pub struct Bytes(pub u128);
 
 impl fmt::Display for Bytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&bytes_in_words(self.0))
+        // One word, as it is typed.
+        f.write_str(&bytes_in_words(self.0).replace(' ', ""))
     }
 }
 
