@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use convmat::Formulation;
-use convmat::layer::taps::PYTORCH_BICUBIC;
 
 use crate::values::{Bytes, Lengths, Pads, bicubic_parameter};
 
@@ -52,9 +51,8 @@ pub struct UpscaleArgs {
     /// Interpolation kernel
     #[arg(long, value_enum, default_value_t = Kernel::Bicubic)]
     pub kernel: Kernel,
-    /// Keys' parameter a of the bicubic kernel, −10 to 10; PyTorch's by default, −0.5 is Keys' own
-    #[arg(long, value_name = "A", allow_negative_numbers = true, value_parser = bicubic_parameter,
-          help = format!("Keys' parameter a of the bicubic kernel, -10 to 10 [default: {PYTORCH_BICUBIC}, PyTorch's]"))]
+    /// Keys' parameter a of the bicubic kernel, -10 to 10; -0.5 is Keys' own [default: -0.75, PyTorch's]
+    #[arg(long, value_name = "A", allow_negative_numbers = true, value_parser = bicubic_parameter)]
     pub bicubic_a: Option<f64>,
     /// How to multiply with Cᵀ: auto, gather, scatter, dense, sparse, im2col or zero-insertion
     #[arg(long, default_value_t = Formulation::Auto)]

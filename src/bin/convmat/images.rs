@@ -95,10 +95,8 @@ impl Source {
         let failure = |why: &dyn fmt::Display| Failure::read(path, why);
         let bytes = read_file(path).map_err(|error| failure(&error))?;
         let mut reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format().map_err(|error| failure(&error))?;
-        match reader.format() {
-            Some(ImageFormat::Png) => {}
-            Some(ImageFormat::Jpeg) => {}
-            _ => return Err(failure(&"it is neither a PNG nor a JPEG image")),
+        if !matches!(reader.format(), Some(ImageFormat::Png | ImageFormat::Jpeg)) {
+            return Err(failure(&"it is neither a PNG nor a JPEG image"));
         }
         let mut limits = Limits::no_limits();
         limits.max_alloc = Some(MAX_BYTES);

@@ -7,9 +7,7 @@
 use std::collections::BTreeSet;
 
 use convmat::geometry::Side;
-use convmat::{
-    Direction, Forward, Geometry, Gradients, Layer, Options, OutputSize, Padding, Scalar, TensorDim, Transposed,
-};
+use convmat::{Direction, Forward, Geometry, Gradients, Layer, Options, Padding, Scalar, TensorDim, Transposed};
 use ndarray::{Array, Array1, Array5, Axis};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -31,22 +29,24 @@ pub fn check<const N: usize, I: TensorDim<N>>(
 ) -> Result<()> {
     let options = |side| if side == problem.side { Some(problem.options) } else { partner(&problem.geometry, side) };
     let shared = problem.weights.to_shared();
-    let (biases, weights) = ((&problem.small_bias, &problem.large_bias), || shared.clone());
     let convolution = options(Side::Large)
-        .map(|o| Layer::<Forward, f64, N>::from_shared(weights(), Some(biases.0.clone()), o))
+        .map(|o| Layer::<Forward, f64, N>::from_shared(shared.clone(), Some(problem.small_bias.clone()), o))
         .transpose()?;
     let transposed = options(Side::Small)
-        .map(|o| Layer::<Transposed, f64, N>::from_shared(weights(), Some(biases.1.clone()), o))
+        .map(|o| Layer::<Transposed, f64, N>::from_shared(shared.clone(), Some(problem.large_bias.clone()), o))
         .transpose()?;
-    let names = ["convolution", "transposed convolution"];
+    let [forward, adjoint] = ["convolution", "transposed convolution"];
     match &convolution {
-        Some(layer) => differentiate::<_, N, I, _>(names, layer, transposed.as_ref(), problem, oracle, checks)?,
-        None => skip(names[0], checks),
+        Some(layer) => {
+            differentiate::<_, N, I, _>([forward, adjoint], layer, transposed.as_ref(), problem, oracle, checks)?;
+        }
+        None => skip(forward, checks),
     }
-    let names = [names[1], names[0]];
     match &transposed {
-        Some(layer) => differentiate::<_, N, I, _>(names, layer, convolution.as_ref(), problem, oracle, checks)?,
-        None => skip(names[0], checks),
+        Some(layer) => {
+            differentiate::<_, N, I, _>([adjoint, forward], layer, convolution.as_ref(), problem, oracle, checks)?;
+        }
+        None => skip(adjoint, checks),
     }
     Ok(())
 }
@@ -79,7 +79,7 @@ fn partner<const N: usize>(geometry: &Geometry<N>, side: Side) -> Option<Options
             (options, Geometry::transposed(geometry.small_size(), kernel, channels, &options))
         }
     };
-    (found.ok()? == *geometry && options.output == OutputSize::Natural).then_some(options)
+    (found.ok()? == *geometry).then_some(options)
 }
 
 /// All gradients of one layer, its partner's forward among them.
