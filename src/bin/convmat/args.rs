@@ -26,16 +26,20 @@ Exit codes: 0 success, 1 failure, 2 wrong usage. NO_COLOR is honoured.";
 
 #[derive(Subcommand, Debug)]
 pub enum Command {
-    /// Upsample a PNG or JPEG image by transposed convolution
+    /// Upsample a PNG or JPEG image by transposed convolution.
+    ///
+    /// U = crop · Cᵀ · pad, per channel, in f32, rounded to nearest and clamped at the end. Bit depth and channels of the image
+    /// are kept; EXIF orientation is applied, the colour profile kept.
     Upscale(UpscaleArgs),
-    /// Check one geometry in every formulation: values, adjoints, gradients
+    /// Check one geometry in every formulation: values, adjoints, gradients.
+    ///
+    /// Compares all formulations, both directions, in f32 and f64 with the definition, ⟨y, C·x⟩ with ⟨Cᵀ·y, x⟩ and ⟨∂F/∂w, w⟩,
+    /// and the layers' gradients with central differences. Every bound follows from rounding. Lengths are written 6x6; one
+    /// given once applies to every axis.
     Verify(VerifyArgs),
 }
 
-/// Upsample a PNG or JPEG image by transposed convolution.
-///
-/// U = crop · Cᵀ · pad, per channel, in f32, rounded to nearest and clamped at the end. Bit depth and channels of the image
-/// are kept; EXIF orientation is applied, the colour profile kept.
+/// Arguments of `upscale`.
 #[derive(Args, Debug)]
 #[command(after_help = UPSCALE_EXAMPLES)]
 pub struct UpscaleArgs {
@@ -89,11 +93,7 @@ pub enum Kernel {
     Bicubic,
 }
 
-/// Check one geometry in every formulation: values, adjoints, gradients.
-///
-/// Compares all formulations, both directions, in f32 and f64 with the definition, ⟨y, C·x⟩ with ⟨Cᵀ·y, x⟩ and ⟨∂F/∂w, w⟩,
-/// and the layers' gradients with central differences. Every bound follows from rounding. Lengths are written 6x6; one
-/// given once applies to every axis.
+/// Arguments of `verify`.
 #[derive(Args, Debug)]
 #[command(after_help = VERIFY_EXAMPLES)]
 pub struct VerifyArgs {
