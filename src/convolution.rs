@@ -8,7 +8,7 @@ use sprs::CsMat;
 use crate::error::Result;
 use crate::formulation::{Formulated, Formulation, FormulationOptions};
 use crate::geometry::{Geometry, Shape, Side};
-use crate::matrix::{Entries, Pattern, csr, dense, dense_bytes};
+use crate::matrix::{Entries, Pattern, Sparse, csr, dense, dense_bytes};
 use crate::operator::{LinearOperator, Weights, Workspace, csr_bytes, expect_shape};
 use crate::scalar::Scalar;
 
@@ -125,6 +125,16 @@ impl<T: Scalar, const N: usize> Convolution<T, N> {
     /// Bytes of the CSR matrix of C, known before anything is built. [`Formulation::Sparse`] stores Cᵀ as well.
     pub fn csr_bytes(&self) -> u128 {
         csr_bytes::<T>(self.geometry.rows(), self.geometry.entries())
+    }
+
+    /// Bytes of matrices that a formulation stores, known before it is built: C for [`Formulation::Dense`], C and Cᵀ for
+    /// [`Formulation::Sparse`], none for the others.
+    pub fn stored_bytes(&self, formulation: Formulation) -> u128 {
+        match formulation {
+            Formulation::Dense => self.dense_bytes(),
+            Formulation::Sparse => Sparse::<T>::bytes(&self.geometry.lift()),
+            _ => 0,
+        }
     }
 
     /// The block of C for a range of rows (small indices) and of columns (large indices): itself a convolution. The weights

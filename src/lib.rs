@@ -55,7 +55,7 @@
 //! | im2col and col2im themselves | [`matrix::im2col()`], [`matrix::col2im()`] |
 //! | the weight gradient | [`weight_gradient()`] |
 //! | images upsampled by transposed convolution | [`Upscaler`] |
-//! | the definitions, literally | [`reference`], [`trans_conv`] |
+//! | the definitions, literally | [`mod@reference`], [`trans_conv`] |
 //!
 //! # Conventions
 //!

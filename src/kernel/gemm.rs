@@ -3,6 +3,8 @@
 //! `C ← A·B` or `C ← C + A·B` on views of any strides, one thread per call. Several threads come from partitioning C by
 //! sizes that do not depend on how many threads there are, so the bits do not either.
 
+use std::fmt;
+
 use ndarray::{ArrayView2, ArrayViewMut2, Axis};
 use rayon::prelude::*;
 
@@ -25,6 +27,20 @@ pub enum GemmBackend {
 impl GemmBackend {
     /// Every backend.
     pub const ALL: [Self; 2] = [Self::Gemm, Self::MatrixMultiply];
+
+    /// The crate's name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Gemm => "gemm",
+            Self::MatrixMultiply => "matrixmultiply",
+        }
+    }
+}
+
+impl fmt::Display for GemmBackend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
 }
 
 /// `C ← A·B` (`accumulate` false; what C held before does not matter) or `C ← C + A·B`, on the calling thread.

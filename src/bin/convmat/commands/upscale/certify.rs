@@ -5,7 +5,7 @@
 use std::io::Write;
 use std::time::Duration;
 
-use convmat::{Convolution, Error, Formulation, LinearOperator, Upscaler, bytes_in_words};
+use convmat::{Error, Formulation, LinearOperator, bytes_in_words};
 use ndarray::{ArrayView5, s};
 
 use super::closed_form::ClosedForm;
@@ -86,7 +86,13 @@ fn attempt(job: &Job, format: Format, image: ArrayView5<f32>, formulation: Formu
     let (result, time) = timed(&upscaler, image)?;
     let worst = ClosedForm::new(image, job.kind, job.scale).compare(result.view(), job.kind);
     let workspace_bytes = upscaler.workspace_len(1) as u128 * size_of::<f32>() as u128;
-    Ok(Trial { on: format, worst, time, matrix_bytes: matrix_bytes(&upscaler, formulation), workspace_bytes })
+    Ok(Trial {
+        on: format,
+        worst,
+        time,
+        matrix_bytes: upscaler.convolution().stored_bytes(formulation),
+        workspace_bytes,
+    })
 }
 
 /// The same on the largest window in the middle of the image that the limit allows, or on none; and what to say of it.
@@ -107,21 +113,4 @@ fn attempt_on_window(
         }
     }
     Ok((None, "and no window is small enough: not checked".to_owned()))
-}
-
-/// Bytes of what a formulation stores; [`Formulation::Sparse`] stores Cᵀ beside C.
-fn matrix_bytes(upscaler: &Upscaler<f32, 2>, formulation: Formulation) -> u128 {
-    let c = upscaler.convolution();
-    match formulation {
-        Formulation::Dense => c.dense_bytes(),
-        Formulation::Sparse => c.csr_bytes() + transpose_csr_bytes(c),
-        _ => 0,
-    }
-}
-
-/// Cᵀ has as many values as C and a row per column of it.
-fn transpose_csr_bytes(c: &Convolution<f32, 2>) -> u128 {
-    let word = size_of::<usize>() as u128;
-    let (rows, columns) = (c.geometry().rows() as u128, c.geometry().columns() as u128);
-    c.csr_bytes() - (rows + 1) * word + (columns + 1) * word
 }

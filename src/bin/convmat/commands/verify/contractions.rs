@@ -49,20 +49,12 @@ pub fn check<T: Scalar, const N: usize>(
 /// Every formulation, with every GEMM where it uses one.
 fn variants() -> Vec<(String, Formulation, GemmBackend)> {
     let of = |formulation: Formulation| match formulation {
-        Formulation::Dense | Formulation::Im2col | Formulation::ZeroInsertion => GemmBackend::ALL
-            .iter()
-            .map(|&gemm| (format!("{formulation}, {}", crate_of(gemm)), formulation, gemm))
-            .collect(),
+        Formulation::Dense | Formulation::Im2col | Formulation::ZeroInsertion => {
+            GemmBackend::ALL.iter().map(|&gemm| (format!("{formulation}, {gemm}"), formulation, gemm)).collect()
+        }
         _ => vec![(formulation.to_string(), formulation, GemmBackend::default())],
     };
     Formulation::ALL.into_iter().flat_map(of).collect()
-}
-
-const fn crate_of(gemm: GemmBackend) -> &'static str {
-    match gemm {
-        GemmBackend::Gemm => "gemm",
-        GemmBackend::MatrixMultiply => "matrixmultiply",
-    }
 }
 
 /// Compares element by element.
