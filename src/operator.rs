@@ -226,3 +226,6 @@ fn probe<T: Scalar, A: LinearOperator<T> + ?Sized>(operator: &A, byte_limit: u12
     }
     Ok(CsMat::new_csc((rows, columns), offsets, indices, values).to_csr())
 }
+
+#[cfg(test)]
+mod tests;
