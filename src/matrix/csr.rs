@@ -39,9 +39,9 @@ fn build<T: Scalar>(geometry: &Geometry<3>, weights: &Weights<T>, rows: Side, by
     let weights = flat(weights);
     offsets.push(0);
     for row in 0..pattern.rows() {
-        pattern.for_each_in_row(row, |column, weight| {
-            indices.push(column);
-            values.push(weights[weight]);
+        pattern.for_each_run(row, |column, weight, links| {
+            indices.extend(links.iter().map(|link| column + link.other));
+            values.extend(links.iter().map(|link| weights[weight + link.tap]));
         });
         offsets.push(indices.len());
     }

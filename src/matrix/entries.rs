@@ -2,7 +2,7 @@
 
 use std::vec;
 
-use crate::geometry::{Geometry, Links, Side};
+use crate::geometry::{Geometry, Link, Links, Side};
 
 /// One structural nonzero: `C[row, column] = weights[weight]`, whatever the weight's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,6 +79,15 @@ impl Pattern {
     /// Calls `visit(column, weight)` for every entry of one row, columns ascending. A row out of range has none.
     #[inline]
     pub fn for_each_in_row(&self, row: usize, mut visit: impl FnMut(usize, usize)) {
+        self.for_each_run(row, |column, weight, links| {
+            links.iter().for_each(|link| visit(column + link.other, weight + link.tap));
+        });
+    }
+
+    /// Calls `visit(column, weight, links)` for every run of entries of one row along the width: each link adds its `other` to
+    /// the column and its tap to the weight.
+    #[inline]
+    pub(super) fn for_each_run(&self, row: usize, mut visit: impl FnMut(usize, usize, &[Link])) {
         let [channels, depth, height, width] = self.geometry.shape(self.rows);
         let plane = depth * height * width;
         if plane == 0 || row >= channels * plane {
@@ -105,9 +114,7 @@ impl Pattern {
                 for link_h in self.links[1].at(h) {
                     let column = column + (link_d.other * other_height + link_h.other) * other_width;
                     let weight = weight + (link_d.tap * kernel_h + link_h.tap) * kernel_w;
-                    for link_w in self.links[2].at(w) {
-                        visit(column + link_w.other, weight + link_w.tap);
-                    }
+                    visit(column, weight, self.links[2].at(w));
                 }
             }
         }
