@@ -26,17 +26,20 @@ pub fn for_cases<S: Strategy>(cases: u32, strategy: S, check: impl Fn(S::Value))
 
 /// Makes a test in one, two and three dimensions of a function that is generic over their number.
 macro_rules! in_every_rank {
-    ($check:ident) => {
+    ($(#[$attribute:meta])* $check:ident) => {
         mod $check {
             #[test]
+            $(#[$attribute])*
             fn in_1d() {
                 super::$check::<1>();
             }
             #[test]
+            $(#[$attribute])*
             fn in_2d() {
                 super::$check::<2>();
             }
             #[test]
+            $(#[$attribute])*
             fn in_3d() {
                 super::$check::<3>();
             }

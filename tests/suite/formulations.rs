@@ -148,7 +148,7 @@ fn the_workspace_takes_what_was_announced<const N: usize>() {
                 operator.apply_into(x.view(), to.view_mut(), &mut workspace).unwrap();
                 operator.apply_adjoint_into(y.view(), back.view_mut(), &mut workspace).unwrap();
                 assert_eq!(workspace.len(), operator.workspace_len(batch), "{what}, batch {batch}");
-                assert_eq!(workspace.is_empty(), workspace.len() == 0);
+                assert_eq!(workspace.is_empty(), operator.workspace_len(batch) == 0);
             }
             // Another layout takes a copy of each tensor on top. A larger buffer may serve a smaller purpose.
             let mut workspace = Workspace::new();

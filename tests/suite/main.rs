@@ -1,10 +1,16 @@
 //! The crate from outside: everything here goes through the public interface.
 
+mod bad_input;
 mod common;
 mod contracts;
 mod formulations;
+mod layers;
+mod limits;
+mod operators;
 mod oracle;
+mod padding;
 mod tiles;
+mod upscaler;
 mod values;
 mod views;
 mod windows;

@@ -115,7 +115,8 @@ fn the_generator_reaches_what_is_easily_got_wrong() {
         (0..500).map(|_| proptest::strategy::ValueTree::current(&strategy.new_tree(&mut runner).unwrap())).collect();
     let count = |what: &dyn Fn(&Case<1>) -> bool| cases.iter().filter(|case| what(case)).count();
     let extent = |case: &Case<1>| (case.kernel[0] - 1) * case.dilation[0] + 1;
-    let kinds: [(&str, &dyn Fn(&Case<1>) -> bool); 8] = [
+    type Kind<'a> = (&'a str, &'a dyn Fn(&Case<1>) -> bool);
+    let kinds: [Kind; 8] = [
         ("convolutions", &|case| !case.transposed),
         ("transposed convolutions", &|case| case.transposed),
         ("a padding beyond the kernel", &|case| case.pads[0].0 > extent(case)),
