@@ -270,13 +270,15 @@ fn direct_and_sparse_bits_do_not_depend_on_the_other_samples<const N: usize>() {
 }
 
 #[test]
-fn automatic_choice_goes_by_the_channels_of_a_group() {
+fn depthwise_layers_are_summed_directly_and_others_lowered() {
     for (small, large, groups, chosen) in [
-        (3, 64, 1, Formulation::Gather),
-        (64, 3, 1, Formulation::Gather),
-        (4, 4, 1, Formulation::Im2col),
+        (1, 64, 1, Formulation::Gather),
         (1, 1, 16, Formulation::Gather),
-        (4, 4, 2, Formulation::Im2col),
+        (1, 2, 4, Formulation::Gather),
+        (2, 1, 1, Formulation::Im2col),
+        (2, 1, 4, Formulation::Im2col),
+        (3, 64, 1, Formulation::Im2col),
+        (64, 3, 1, Formulation::Im2col),
     ] {
         let case = Case { groups, ..square(small, large) };
         assert_eq!(Formulation::Auto.resolve(&case.geometry()), chosen, "{small} × {large}, {groups} groups");

@@ -1,6 +1,7 @@
 //! The crate from outside: everything here goes through the public interface.
 
 mod bad_input;
+mod bad_layers;
 mod common;
 mod contracts;
 mod formulations;
