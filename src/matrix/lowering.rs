@@ -246,3 +246,88 @@ fn contiguous<T>(row: ArrayView1<'_, T>) -> &[T] {
 fn view<'a, T, Sh: ShapeBuilder>(shape: Sh, slice: &'a [T]) -> Result<ArrayView<'a, T, Sh::Dim>> {
     ArrayView::from_shape(shape, slice).map_err(|_| Error::Overflow { what: "the batch" })
 }
+
+#[cfg(test)]
+mod tests {
+    use rayon::ThreadPoolBuilder;
+
+    use super::*;
+    use crate::geometry::{Channels, Options};
+
+    /// A square layer with unit stride: pixels per side of y, kernel, channels per group on the small and large side.
+    fn lowering(pixels: usize, kernel: usize, (small, large): (usize, usize), groups: usize) -> Lowering {
+        let channels = Channels { small: small * groups, large: large * groups };
+        let o = Options::new().groups(groups);
+        let g = Geometry::convolution([pixels + kernel - 1; 2], [kernel; 2], channels, &o).unwrap();
+        Lowering::new(&g.lift())
+    }
+
+    #[test]
+    fn tiles_are_those_of_the_derivation() {
+        use Share::{Channels, Pixels, Weights};
+        let check = |low: &Lowering, batch, share, (channels, samples, pixels)| {
+            let expected = Tiling { channels, samples, pixels };
+            assert_eq!(low.tiling::<f32>(batch, share), expected, "{share:?} of {batch}");
+        };
+        // 42 channels of 9 taps make 378 rows of at most 384; one plane is a 16th of the batch.
+        let low = lowering(14, 3, (64, 64), 1);
+        check(&low, 16, Pixels, (42, 1, 196));
+        // 14 channels of 9 taps, no fewer: a third of the rows. 1040 columns hold 5 planes.
+        check(&low, 16, Channels, (14, 5, 196));
+        check(&low, 3, Channels, (14, 3, 196));
+        check(&low, 3, Weights, (14, 3, 196));
+        // 341 columns of 384 rows are half a megabyte; a 16th of the batch, 307, are 6 planes of 49.
+        let low = lowering(7, 1, (2048, 512), 1);
+        check(&low, 100, Pixels, (384, 6, 49));
+        check(&low, 16, Pixels, (384, 1, 49));
+        check(&low, 0, Pixels, (384, 1, 49));
+        check(&low, 100, Channels, (128, 20, 49));
+        check(&low, 16, Channels, (128, 16, 49));
+        assert_eq!(low.tiling::<f64>(100, Channels), Tiling { channels: 128, samples: 10, pixels: 49 });
+        // Two groups make twice the tasks, so that each may be twice as large.
+        check(&lowering(7, 1, (8, 512), 2), 100, Pixels, (384, 6, 49));
+        check(&lowering(7, 1, (8, 512), 2), 40, Pixels, (384, 5, 49));
+        check(&lowering(7, 1, (8, 512), 1), 40, Pixels, (384, 2, 49));
+        // 4096 channels in 16 tasks.
+        check(&lowering(1, 1, (8, 4096), 1), 1, Channels, (256, 1, 1));
+        check(&lowering(1, 1, (8, 4096), 2), 1, Channels, (384, 1, 1));
+        // 2¹⁸ taps are a megabyte per column: 64 columns, and equal parts of whole vectors.
+        check(&lowering(10, 512, (1, 1), 1), 1, Pixels, (1, 1, 64));
+        check(&lowering(8, 512, (1, 1), 1), 1, Channels, (1, 1, 64));
+        // Tiles of the small side count as well: 2 + 2¹⁷ rows of 4 bytes come 127 times to 64 MiB.
+        check(&lowering(1, 1, (1 << 17, 2), 1), 1000, Channels, (2, 127, 1));
+        check(&lowering(1, 1, (1 << 17, 2), 1), 1000, Pixels, (2, 64, 1));
+    }
+
+    #[test]
+    fn work_is_counted_and_shared() {
+        let low = lowering(14, 3, (64, 32), 2);
+        // Two groups, 64 · 32 · 9 weights, 196 pixels, a multiplication and an addition.
+        assert_eq!(low.flops(), 2 * 2 * 64 * 32 * 9 * 196);
+        let pool = ThreadPoolBuilder::new().num_threads(64).build().unwrap();
+        let work = |batch, share| pool.install(|| low.work::<f32>(batch, share));
+        // A 16th of 5 samples in both groups are 123 pixels: two tiles to a plane, rounded up to whole vectors.
+        let pixels = work(5, Share::Pixels);
+        assert_eq!(pixels.tiling, Tiling { channels: 32, samples: 1, pixels: 112 });
+        assert_eq!((pixels.workers, pixels.scratch_per_worker), (2 * 5 * 2, 32 * 9 * 112));
+        assert_eq!(pixels.scratch_len(), 20 * 32 * 9 * 112);
+        // 14 channels, 5 samples: 3 × 3 blocks of each group.
+        let channels = work(12, Share::Channels);
+        assert_eq!(channels.tiling, Tiling { channels: 14, samples: 5, pixels: 196 });
+        assert_eq!(channels.tiling.columns(), 980);
+        assert_eq!((channels.workers, channels.scratch_per_worker), (2 * 3 * 3, (14 * 9 + 64) * 980));
+        assert_eq!(work(12, Share::Weights).workers, 2 * 3);
+        assert_eq!(low.channel_blocks(&channels.tiling).collect::<Vec<_>>(), [0..14, 14..28, 28..32]);
+        let mut scratch = vec![0f32; channels.scratch_per_worker];
+        let (columns, packed) = low.split_scratch(&channels.tiling, &mut scratch);
+        assert_eq!((columns.len(), packed.len()), (14 * 9 * 980, 64 * 980));
+    }
+
+    #[test]
+    fn blocks_cover_a_range() {
+        assert_eq!(blocks(7, 3).collect::<Vec<_>>(), [0..3, 3..6, 6..7]);
+        assert_eq!(blocks(6, 3).collect::<Vec<_>>(), [0..3, 3..6]);
+        assert_eq!(blocks(0, 3).count(), 0);
+        assert_eq!(blocks(2, 0).count(), 2);
+    }
+}
