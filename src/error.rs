@@ -116,6 +116,13 @@ pub enum Error {
         /// The largest amount possible for this length.
         max: usize,
     },
+    /// The allocator has no memory of this size.
+    Memory {
+        /// What would be built.
+        what: &'static str,
+        /// Bytes it needs.
+        bytes: u128,
+    },
     /// An explicit matrix or tensor would need more bytes than the limit allows.
     ByteLimit {
         /// What would be built.
@@ -167,6 +174,9 @@ impl fmt::Display for Error {
             }
             Error::PadLength { axis, mode, amount, max } => {
                 write!(f, "{mode} of {amount} along axis {axis} is too much; at most {max} is possible here")
+            }
+            Error::Memory { what, bytes } => {
+                write!(f, "{what} would need {}, more than there is", bytes_in_words(*bytes))
             }
             Error::ByteLimit { what, bytes, limit, instead } => write!(
                 f,

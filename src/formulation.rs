@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::geometry::{Geometry, Shape, Side};
 use crate::kernel::GemmBackend;
 use crate::matrix::{Dense, Im2col, Sparse, ZeroInsertion, csr};
-use crate::operator::{DEFAULT_BYTE_LIMIT, LinearOperator, Method, Weights, Workspace, on_slices};
+use crate::operator::{DEFAULT_BYTE_LIMIT, LinearOperator, Method, Weights, Workspace, allocatable, on_slices};
 use crate::scalar::Scalar;
 
 /// A way to multiply with C and Cᵀ. All compute the same map; they differ in time, memory and what they show.
@@ -130,7 +130,13 @@ impl<T: Scalar> Formulated<T> {
         options: &FormulationOptions,
     ) -> Result<Self> {
         let (copy, limit) = (weights.clone(), options.byte_limit);
-        let method: Box<dyn Method<T>> = match formulation.resolve(&geometry) {
+        let formulation = formulation.resolve(&geometry);
+        // Explicit matrices have a limit. The others list the axes, but not for tensors that could never be.
+        if !matches!(formulation, Formulation::Dense | Formulation::Sparse) {
+            allocatable::<T, 4>(geometry.small_shape(), "the small side of one sample")?;
+            allocatable::<T, 4>(geometry.large_shape(), "the large side of one sample")?;
+        }
+        let method: Box<dyn Method<T>> = match formulation {
             Formulation::Gather => Box::new(Gather::new(geometry, copy)),
             Formulation::Scatter => Box::new(Scatter::new(geometry, copy)),
             Formulation::Dense => Box::new(Dense::new(&geometry, &copy, options.gemm, limit)?),

@@ -15,7 +15,7 @@ use crate::convolution::Convolution;
 use crate::error::{Error, Result};
 use crate::formulation::{Formulation, FormulationOptions};
 use crate::geometry::{Channels, Geometry, Options, OutputSize, Padding, Side};
-use crate::operator::{Adjoint, Compose, LinearOperator, Pad, PadMode, Weights, expect_shape, with_batch};
+use crate::operator::{Adjoint, Compose, LinearOperator, Pad, PadMode, Weights, allocatable, expect_shape, with_batch};
 use crate::scalar::Scalar;
 use crate::tensor::{TensorDim, WeightDim, spatial_size};
 use crate::weight_gradient::weight_gradient;
@@ -125,7 +125,8 @@ impl<D: Direction, T: Scalar, const N: usize> Layer<D, T, N> {
         let channels = Channels { small, large };
         let shape =
             Geometry::transposed([1; N], kernel, channels, &Options::new().groups(options.groups))?.weight_shape();
-        Self::from_shared(ArcArray::zeros(shape), Some(Array1::zeros(out_channels)), options)
+        let weights = ArcArray::zeros(allocatable::<T, 5>(shape, "the weights")?);
+        Self::from_shared(weights, Some(Array1::zeros(out_channels)), options)
     }
 
     /// The same layer without bias.

@@ -127,11 +127,19 @@ pub(crate) fn with_batch(batch: usize, shape: Shape) -> [usize; 5] {
     [batch, shape[0], shape[1], shape[2], shape[3]]
 }
 
-/// A zero batch of tensors, or an error if its size overflows.
+/// A zero batch of tensors, or an error if there is no memory for it.
 pub(crate) fn new_batch<T: Scalar>(batch: usize, shape: Shape) -> Result<Array5<T>> {
-    let shape = with_batch(batch, shape);
-    checked_len(&shape, "the number of elements of the batch")?;
-    Ok(Array5::zeros(shape))
+    Ok(Array5::zeros(allocatable::<T, 5>(with_batch(batch, shape), "the batch")?))
+}
+
+/// The shape itself, if an array of it can be addressed and the allocator grants its memory.
+pub(crate) fn allocatable<T, const N: usize>(shape: [usize; N], what: &'static str) -> Result<[usize; N]> {
+    let elements = checked_len(&shape, what)?;
+    // Asking and giving back costs little next to using it, and a failed allocation would end the program.
+    match Vec::<T>::new().try_reserve_exact(elements) {
+        Ok(()) => Ok(shape),
+        Err(_) => Err(Error::Memory { what, bytes: elements as u128 * size_of::<T>() as u128 }),
+    }
 }
 
 /// Runs `body` on the batch as contiguous slices: checks both shapes, copies other layouts through the workspace, and

@@ -88,8 +88,7 @@ fn contract<T: Scalar>(low: &Lowering, batch: usize, large: &[T], small: &[T], g
             let large = large.slice(s![samples.clone(), *group, .., ..]);
             let small = small.slice(s![samples, *group, .., ..]);
             for pixels in blocks(low.map.pixels(), tiling.pixels) {
-                let runs = low.map.runs(pixels.clone());
-                let columns = low.fill_columns(large, channels.clone(), &runs, pixels.len(), columns);
+                let columns = low.fill_columns(large, channels.clone(), pixels.clone(), columns);
                 let tile = low.small_tile(small, pixels, packed);
                 gemm(GemmBackend::default(), tile, columns.t(), true, gradient.slice_mut(s![0, .., ..]));
             }

@@ -121,6 +121,7 @@ impl Axis {
         }
         let fits = |value: Option<usize>| value.is_some_and(|v| v <= LIMIT);
         if !fits(small.checked_mul(stride))
+            || !fits(Some(stride))
             || !fits(kernel.checked_mul(dilation))
             || !fits(Some(large))
             || !fits(Some(begin.unsigned_abs()))

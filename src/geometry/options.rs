@@ -162,7 +162,7 @@ impl<const N: usize> Options<N> {
             Padding::SameUpper | Padding::SameLower => {
                 let small = large.div_ceil(stride);
                 // Stride beyond the extent asks for negative padding: none is given and the end is simply not read.
-                let total = ((small - 1) * stride + extent).saturating_sub(large);
+                let total = add(multiply(small - 1, stride)?, extent)?.saturating_sub(large);
                 (small, self.share_at_start(total))
             }
             _ => {

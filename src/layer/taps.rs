@@ -9,6 +9,7 @@ use ndarray::{ArcArray, Array1, Array5};
 use super::{Layer, Transposed};
 use crate::error::{Error, Result};
 use crate::geometry::Options;
+use crate::operator::allocatable;
 use crate::scalar::Scalar;
 
 /// Keys' parameter for which PyTorch's `bicubic` is known.
@@ -111,8 +112,9 @@ impl<T: Scalar, const N: usize> Layer<Transposed, T, N> {
             (stride[axis], kernel[axis], padding[i], taps[axis]) = (scale, values.len(), pad, values);
         }
         let shape = [channels, 1, kernel[0], kernel[1], kernel[2]];
-        crate::geometry::checked_len(&shape, "the number of weights")?;
-        let weights = Array5::from_shape_fn(shape, |(_, _, d, h, w)| T::from_f64(taps[0][d] * taps[1][h] * taps[2][w]));
+        let weights = Array5::from_shape_fn(allocatable::<T, 5>(shape, "the weights")?, |(_, _, d, h, w)| {
+            T::from_f64(taps[0][d] * taps[1][h] * taps[2][w])
+        });
         let options =
             Options::new().stride(std::array::from_fn(|i| stride[i + 3 - N])).padding(padding).groups(channels);
         Self::from_shared(ArcArray::from(weights), None::<Array1<T>>, options)

@@ -3,7 +3,7 @@
 use ndarray::{Array, ArrayRef};
 use rayon::prelude::*;
 
-use super::columns::ColumnMap;
+use super::columns::{ColumnMap, PLANES};
 use crate::error::{Error, Result};
 use crate::geometry::{Channels, Geometry, Options};
 use crate::operator::{expect_shape, new_batch};
@@ -43,27 +43,28 @@ pub fn col2im<T: Scalar, const N: usize, C: ColumnsDim<N>>(
 ) -> Result<Array<T, C::Tensor>> {
     let one = Channels { small: 1, large: 1 };
     let g = Geometry::convolution(output_size, kernel, one, &options.groups(1))?.lift();
-    let map = ColumnMap::new(&g);
-    let (taps, pixels, plane) = (map.taps(), map.pixels(), map.plane());
+    let (taps, pixels, plane) = (g.taps(), g.rows(), g.columns());
     let columns = C::to3(columns.view());
     let (batch, rows, _) = columns.dim();
     let channels = rows / taps;
     if channels == 0 {
-        return Err(Error::Shape {
-            what: "the columns",
-            expected: vec![batch, taps, pixels],
-            actual: columns.shape().to_vec(),
-        });
+        let expected = vec![batch, taps, pixels];
+        return Err(Error::Shape { what: "the columns", expected, actual: columns.shape().to_vec() });
     }
     expect_shape("the columns", &[batch, channels * taps, pixels], columns.shape())?;
     let [_, depth, height, width] = g.large_shape();
     let mut x = new_batch(batch, [channels, depth, height, width])?;
+    let map = ColumnMap::new(&g);
     let columns = columns.as_standard_layout();
-    let runs = map.runs(0..pixels);
     if let (Some(to), Some(from)) = (x.as_slice_mut(), columns.as_slice()) {
-        to.par_chunks_mut(plane)
-            .zip(from.par_chunks(taps * pixels))
-            .for_each(|(plane, columns)| runs.scatter_add(columns, pixels, plane));
+        let tasks = to.par_chunks_mut(PLANES * plane).zip(from.par_chunks(PLANES * taps * pixels));
+        tasks.for_each(|(planes, columns)| {
+            map.for_each_runs(0..pixels, |runs| {
+                let columns = columns.chunks_exact(taps * pixels);
+                let planes = planes.chunks_exact_mut(plane);
+                planes.zip(columns).for_each(|(plane, columns)| runs.scatter_add(columns, pixels, plane));
+            });
+        });
     }
     Ok(C::Tensor::from5(x))
 }

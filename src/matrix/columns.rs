@@ -36,8 +36,8 @@ struct Run {
     first: usize,
 }
 
-/// The column matrix of some pixels, as runs of entries that read the plane and of entries that read padding. It is the same for
-/// every channel and sample, so it is made once per tile.
+/// Part of the column matrix of some pixels, as runs of entries that read the plane and of entries that read padding. It is the
+/// same for every channel and sample, so it is made once for all those of a tile.
 #[derive(Clone, Debug)]
 pub(crate) struct Runs {
     stride: usize,
@@ -45,7 +45,35 @@ pub(crate) struct Runs {
     padding: Vec<Run>,
 }
 
+/// Runs listed at a time: some 100 KiB, next to a tile in the second-level cache.
+const MAX_RUNS: usize = 4096;
+
+/// Planes that one task of im2col or col2im handles, so that listing the runs weighs little.
+pub(super) const PLANES: usize = 16;
+
 impl Runs {
+    /// Appends one tap over one segment; `row` is where the plane's row that it reads starts, if there is one.
+    fn add(&mut self, tap: usize, segment: &Segment, row: Option<usize>, width_tap: &TapRange) {
+        let Range { start, end } = segment.width;
+        // The part of the segment that stays inside the row, or nothing.
+        let inside = row.map_or(start..start, |_| {
+            let from = width_tap.small.start.clamp(start, end);
+            from..width_tap.small.end.clamp(from, end)
+        });
+        let run = |part: Range<usize>, first| Run {
+            tap,
+            column: segment.offset + part.start - start,
+            len: part.len(),
+            first,
+        };
+        push(&mut self.padding, run(start..inside.start, 0), 0);
+        push(&mut self.padding, run(inside.end..end, 0), 0);
+        if let Some(row) = row.filter(|_| !inside.is_empty()) {
+            let along = width_tap.first_large + (inside.start - width_tap.small.start) * self.stride;
+            push(&mut self.inside, run(inside, row + along), self.stride);
+        }
+    }
+
     /// im2col: row `tap` goes to `columns[tap·row_stride..]`, padding becomes zero.
     pub(crate) fn gather<T: Scalar>(&self, plane: &[T], columns: &mut [T], row_stride: usize) {
         for run in &self.padding {
@@ -103,11 +131,10 @@ impl ColumnMap {
         self.axes.iter().map(Axis::kernel).product()
     }
 
-    /// The column matrix of a range of pixels.
-    pub(crate) fn runs(&self, pixels: Range<usize>) -> Runs {
+    /// Visits the column matrix of a range of pixels, as many taps at a time as have about [`MAX_RUNS`] runs.
+    pub(crate) fn for_each_runs(&self, pixels: Range<usize>, mut visit: impl FnMut(&Runs)) {
         let [depth_axis, height_axis, width_axis] = &self.axes;
-        let (height, width, stride) = (height_axis.large(), width_axis.large(), width_axis.stride());
-        let mut runs = Runs { stride, inside: Vec::new(), padding: Vec::new() };
+        let mut runs = Runs { stride: width_axis.stride(), inside: Vec::new(), padding: Vec::new() };
         let mut tap = 0;
         for depth_tap in 0..depth_axis.kernel() {
             for height_tap in 0..height_axis.kernel() {
@@ -115,31 +142,31 @@ impl ColumnMap {
                     for segment in self.segments(pixels.clone()) {
                         let row = depth_axis
                             .large_at(segment.depth, depth_tap)
-                            .zip(height_axis.large_at(segment.height, height_tap));
-                        let Range { start, end } = segment.width;
-                        // The part of the segment that stays inside the row, or nothing.
-                        let inside = row.map_or(start..start, |_| {
-                            let from = width_tap.small.start.clamp(start, end);
-                            from..width_tap.small.end.clamp(from, end)
-                        });
-                        let run = |part: Range<usize>, first| Run {
-                            tap,
-                            column: segment.offset + part.start - start,
-                            len: part.len(),
-                            first,
-                        };
-                        push(&mut runs.padding, run(start..inside.start, 0), 0);
-                        if let Some((d, h)) = row.filter(|_| !inside.is_empty()) {
-                            let along = width_tap.first_large + (inside.start - width_tap.small.start) * stride;
-                            push(&mut runs.inside, run(inside.clone(), (d * height + h) * width + along), stride);
-                        }
-                        push(&mut runs.padding, run(inside.end..end, 0), 0);
+                            .zip(height_axis.large_at(segment.height, height_tap))
+                            .map(|(depth, height)| (depth * height_axis.large() + height) * width_axis.large());
+                        runs.add(tap, &segment, row, width_tap);
                     }
                     tap += 1;
+                    if runs.inside.len() + runs.padding.len() >= MAX_RUNS {
+                        visit(&runs);
+                        runs.inside.clear();
+                        runs.padding.clear();
+                    }
                 }
             }
         }
-        runs
+        visit(&runs);
+    }
+
+    /// Whether the column matrix of a plane has one column that is the plane itself, element by element: the kernel of a
+    /// single-pixel output covers the input exactly, as in a fully connected layer.
+    pub(crate) fn is_identity(&self) -> bool {
+        self.pixels() == 1
+            && self.axes.iter().all(|axis| {
+                axis.kernel() == axis.large()
+                    && axis.large_at(0, 0) == Some(0)
+                    && axis.taps_of_small(0).len() == axis.large()
+            })
     }
 
     /// The pixels, cut where a row of the small side ends.

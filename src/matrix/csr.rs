@@ -27,25 +27,26 @@ pub(crate) fn csr<T: Scalar>(geometry: &Geometry<3>, weights: &Weights<T>, byte_
 
 /// C (rows on the small side) or Cᵀ (rows on the large side).
 fn build<T: Scalar>(geometry: &Geometry<3>, weights: &Weights<T>, rows: Side, byte_limit: u128) -> Result<CsMat<T>> {
-    let pattern = Pattern::new(geometry, rows);
-    let bytes = csr_bytes::<T>(pattern.rows(), geometry.entries());
+    let count = geometry.shape(rows).iter().product();
+    let bytes = csr_bytes::<T>(count, geometry.entries());
     expect_bytes("the sparse matrix", bytes, byte_limit, INSTEAD)?;
     if bytes > isize::MAX as u128 {
         return Err(Error::Overflow { what: "the number of entries of the sparse matrix" });
     }
+    let pattern = Pattern::new(geometry, rows);
     let entries = geometry.entries() as usize;
-    let mut offsets = Vec::with_capacity(pattern.rows() + 1);
+    let mut offsets = Vec::with_capacity(count + 1);
     let (mut indices, mut values) = (Vec::with_capacity(entries), Vec::with_capacity(entries));
     let weights = flat(weights);
     offsets.push(0);
-    for row in 0..pattern.rows() {
+    for row in 0..count {
         pattern.for_each_run(row, |column, weight, links| {
             indices.extend(links.iter().map(|link| column + link.other));
             values.extend(links.iter().map(|link| weights[weight + link.tap]));
         });
         offsets.push(indices.len());
     }
-    Ok(CsMat::new((pattern.rows(), pattern.columns()), offsets, indices, values))
+    Ok(CsMat::new((count, pattern.columns()), offsets, indices, values))
 }
 
 /// The formulation that stores C and Cᵀ, both in CSR form, so that each direction reads rows and writes every output once.

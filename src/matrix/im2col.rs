@@ -3,9 +3,10 @@
 use ndarray::{Array, Array3, ArrayRef};
 use rayon::prelude::*;
 
-use super::columns::ColumnMap;
-use crate::error::Result;
-use crate::geometry::{Channels, Geometry, Options, checked_len};
+use super::columns::{ColumnMap, PLANES};
+use crate::error::{Error, Result};
+use crate::geometry::{Channels, Geometry, Options};
+use crate::operator::allocatable;
 use crate::scalar::Scalar;
 use crate::tensor::{ColumnsDim, TensorDim, spatial_size};
 
@@ -40,19 +41,24 @@ pub fn im2col<T: Scalar, const N: usize, I: TensorDim<N>>(
     let (batch, channels) = (x.dim().0, x.dim().1);
     let size = spatial_size(x.shape());
     let g = Geometry::convolution(size, kernel, Channels { small: 1, large: channels }, &options.groups(1))?.lift();
+    let (taps, pixels) = (g.taps(), g.rows());
+    let rows = channels.checked_mul(taps).ok_or(Error::Overflow { what: "the number of elements of the columns" })?;
+    let mut columns = Array3::zeros(allocatable::<T, 3>([batch, rows, pixels], "the columns")?);
     let map = ColumnMap::new(&g);
-    let (taps, pixels, plane) = (map.taps(), map.pixels(), map.plane());
-    let runs = map.runs(0..pixels);
-    let shape = [batch, channels * taps, pixels];
-    checked_len(&shape, "the number of elements of the columns")?;
-    let mut columns = Array3::zeros(shape);
+    let plane = map.plane();
     let x = x.as_standard_layout();
     if let (Some(to), Some(from)) = (columns.as_slice_mut(), x.as_slice())
         && !to.is_empty()
     {
-        to.par_chunks_mut(taps * pixels)
-            .zip(from.par_chunks(plane))
-            .for_each(|(columns, plane)| runs.gather(plane, columns, pixels));
+        let tasks = to.par_chunks_mut(PLANES * taps * pixels).zip(from.par_chunks(PLANES * plane));
+        tasks.for_each(|(columns, planes)| {
+            map.for_each_runs(0..pixels, |runs| {
+                let columns = columns.chunks_exact_mut(taps * pixels);
+                columns
+                    .zip(planes.chunks_exact(plane))
+                    .for_each(|(columns, plane)| runs.gather(plane, columns, pixels));
+            });
+        });
     }
     Ok(I::Columns::from3(columns))
 }

@@ -68,11 +68,10 @@ impl<T: Scalar> Im2col<T> {
             let (samples, _, channels, pixels) = piece.output.dim();
             let x = x.slice(s![piece.sample..piece.sample + samples, piece.group, .., ..]);
             let taps = low.map.taps();
-            let runs = low.map.runs(piece.first..piece.first + pixels);
             for block in low.channel_blocks(tiling) {
                 let w = weights.slice(s![piece.group, .., block.start * taps..block.end * taps]);
                 let accumulate = block.start > 0;
-                let columns = low.fill_columns(x, block, &runs, pixels, columns);
+                let columns = low.fill_columns(x, block, piece.first..piece.first + pixels, columns);
                 let output = if samples == 1 {
                     piece.output.slice_mut(s![0, 0, .., ..])
                 } else {
@@ -93,29 +92,37 @@ impl<T: Scalar> Im2col<T> {
     fn adjoint(&self, batch: usize, work: &Work, y: &[T], x: &mut [T], scratch: &mut [T]) -> Result<()> {
         let (low, tiling) = (&self.lowering, &work.tiling);
         let (y, weights) = (low.small(batch, y)?, self.weights()?);
-        let (taps, pixels) = (low.map.taps(), low.map.pixels());
+        let (taps, pixels, is_identity) = (low.map.taps(), low.map.pixels(), low.map.is_identity());
         let shape = (batch, low.groups, low.large_channels, low.map.plane());
         let x = ArrayViewMut4::from_shape(shape, x).map_err(|_| Error::Overflow { what: "the batch" })?;
         let mut pieces = pieces(x, tiling.samples, 2, tiling.channels);
         for_each_task(&mut pieces, scratch, work.scratch_per_worker, |piece, scratch| {
-            piece.output.fill(T::zero());
             let (columns, packed) = low.split_scratch(tiling, scratch);
             let (samples, _, channels, _) = piece.output.dim();
             let y = y.slice(s![piece.sample..piece.sample + samples, piece.group, .., ..]);
             let w = weights.slice(s![piece.group, .., piece.first * taps..(piece.first + channels) * taps]);
+            if is_identity && piece.output.merge_axes(Axis(2), Axis(3)) {
+                // Every element of x receives one summand: GEMM writes it in place.
+                let x = piece.output.slice_mut(s![.., 0, 0, ..]).reversed_axes();
+                gemm(self.backend, w.t(), low.small_tile(y, 0..1, packed), false, x);
+                return;
+            }
+            piece.output.fill(T::zero());
             for pixels in blocks(pixels, tiling.pixels) {
                 let tile = low.small_tile(y, pixels.clone(), packed);
                 let width = samples * pixels.len();
-                let runs = low.map.runs(pixels.clone());
                 gemm(self.backend, w.t(), tile, false, matrix_mut((channels * taps, width), columns));
-                for (sample, mut x) in piece.output.outer_iter_mut().enumerate() {
-                    for (channel, mut plane) in x.index_axis_mut(Axis(0), 0).outer_iter_mut().enumerate() {
-                        if let Some(plane) = plane.as_slice_mut() {
-                            let rows = &columns[channel * taps * width + sample * pixels.len()..];
-                            runs.scatter_add(rows, width, plane);
+                let count = pixels.len();
+                low.map.for_each_runs(pixels, |runs| {
+                    for (sample, mut x) in piece.output.outer_iter_mut().enumerate() {
+                        for (channel, mut plane) in x.index_axis_mut(Axis(0), 0).outer_iter_mut().enumerate() {
+                            if let Some(plane) = plane.as_slice_mut() {
+                                let rows = &columns[channel * taps * width + sample * count..];
+                                runs.scatter_add(rows, width, plane);
+                            }
                         }
                     }
-                }
+                });
             }
         });
         Ok(())

@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use ndarray::{ArrayView, ArrayView1, ArrayView2, ArrayView3, ArrayView4, ArrayViewMut2, Axis, ShapeBuilder, Slice, s};
 
-use super::columns::{ColumnMap, Runs};
+use super::columns::ColumnMap;
 use crate::error::{Error, Result};
 use crate::geometry::{Geometry, Side};
 use crate::kernel::workers;
@@ -118,24 +118,25 @@ impl Lowering {
         // Several samples need a tile of the small side as well, within the same bound.
         let both = rows.saturating_add(self.small_channels).saturating_mul(size);
         let samples = columns.min(MAX_TILE_BYTES / both) / pixels;
+        // Equal parts, so that no worker is left with all the large ones.
         if samples > 1 {
-            return Tiling { channels, samples: samples.min(batch.max(1)), pixels };
+            return Tiling { channels, samples: batch.div_ceil(batch.div_ceil(samples).max(1)).max(1), pixels };
         }
-        // Equal parts, in whole vectors of 16 where that is possible.
-        let parts = pixels.div_ceil(columns);
-        Tiling { channels, samples: 1, pixels: pixels.div_ceil(parts).next_multiple_of(16).min(pixels) }
+        let part = pixels.div_ceil(pixels.div_ceil(columns));
+        // In whole vectors of 16 where that is possible.
+        let whole = part.next_multiple_of(16);
+        Tiling { channels, samples: 1, pixels: if whole <= columns { whole.min(pixels) } else { part } }
     }
 
     /// The plan of work for a batch.
     pub(crate) fn work<T>(&self, batch: usize, share: Share) -> Work {
         let tiling = self.tiling::<T>(batch, share);
         let (batches, blocks) = (batch.div_ceil(tiling.samples), self.large_channels.div_ceil(tiling.channels));
-        let tasks = self.groups
-            * match share {
-                Share::Pixels => batches * self.map.pixels().div_ceil(tiling.pixels),
-                Share::Channels => batches * blocks,
-                Share::Weights => blocks,
-            };
+        let tasks = self.groups.saturating_mul(match share {
+            Share::Pixels => batches.saturating_mul(self.map.pixels().div_ceil(tiling.pixels)),
+            Share::Channels => batches.saturating_mul(blocks),
+            Share::Weights => blocks,
+        });
         let workers = workers(tasks, self.flops().saturating_mul(batch as u128));
         Work { scratch_per_worker: self.scratch_per_worker(&tiling), workers, tiling }
     }
@@ -173,25 +174,26 @@ impl Lowering {
         blocks(self.large_channels, tiling.channels)
     }
 
-    /// im2col of a tile: rows (channel of the block, tap), columns (sample, pixel), where `runs` are those of the pixels.
+    /// im2col of a tile: rows (channel of the block, tap), columns (sample, pixel).
     ///
     /// `large` is `[samples, channels of one group, plane]`, contiguous along its planes.
     pub(crate) fn fill_columns<'a, T: Scalar>(
         &self,
         large: ArrayView3<T>,
         channels: Range<usize>,
-        runs: &Runs,
-        pixels: usize,
+        pixels: Range<usize>,
         columns: &'a mut [T],
     ) -> ArrayView2<'a, T> {
-        let (taps, width) = (self.map.taps(), large.dim().0 * pixels);
+        let (taps, width, count) = (self.map.taps(), large.dim().0 * pixels.len(), pixels.len());
         let columns = &mut columns[..channels.len() * taps * width];
-        for (sample, large) in large.outer_iter().enumerate() {
-            for (i, channel) in channels.clone().enumerate() {
-                let rows = &mut columns[i * taps * width + sample * pixels..];
-                runs.gather(contiguous(large.index_axis(Axis(0), channel)), rows, width);
+        self.map.for_each_runs(pixels, |runs| {
+            for (sample, large) in large.outer_iter().enumerate() {
+                for (i, channel) in channels.clone().enumerate() {
+                    let rows = &mut columns[i * taps * width + sample * count..];
+                    runs.gather(contiguous(large.index_axis(Axis(0), channel)), rows, width);
+                }
             }
-        }
+        });
         matrix((channels.len() * taps, width), columns)
     }
 
@@ -272,8 +274,8 @@ mod tests {
         // 42 channels of 9 taps make 378 rows of at most 384; one plane is a 16th of the batch.
         let low = lowering(14, 3, (64, 64), 1);
         check(&low, 16, Pixels, (42, 1, 196));
-        // 14 channels of 9 taps, no fewer: a third of the rows. 1040 columns hold 5 planes.
-        check(&low, 16, Channels, (14, 5, 196));
+        // 14 channels of 9 taps, no fewer: a third of the rows. 1040 columns hold 5 planes: 16 are 4 times 4.
+        check(&low, 16, Channels, (14, 4, 196));
         check(&low, 3, Channels, (14, 3, 196));
         check(&low, 3, Weights, (14, 3, 196));
         // 341 columns of 384 rows are half a megabyte; a 16th of the batch, 307, are 6 planes of 49.
@@ -295,8 +297,8 @@ mod tests {
         check(&lowering(10, 512, (1, 1), 1), 1, Pixels, (1, 1, 64));
         check(&lowering(8, 512, (1, 1), 1), 1, Channels, (1, 1, 64));
         // Tiles of the small side count as well: 2 + 2¹⁷ rows of 4 bytes come 127 times to 64 MiB.
-        check(&lowering(1, 1, (1 << 17, 2), 1), 1000, Channels, (2, 127, 1));
-        check(&lowering(1, 1, (1 << 17, 2), 1), 1000, Pixels, (2, 64, 1));
+        check(&lowering(1, 1, (1 << 17, 2), 1), 1000, Channels, (2, 125, 1));
+        check(&lowering(1, 1, (1 << 17, 2), 1), 1000, Pixels, (2, 63, 1));
     }
 
     #[test]
@@ -311,16 +313,16 @@ mod tests {
         assert_eq!(pixels.tiling, Tiling { channels: 32, samples: 1, pixels: 112 });
         assert_eq!((pixels.workers, pixels.scratch_per_worker), (2 * 5 * 2, 32 * 9 * 112));
         assert_eq!(pixels.scratch_len(), 20 * 32 * 9 * 112);
-        // 14 channels, 5 samples: 3 × 3 blocks of each group.
+        // 14 channels, at most 5 samples: 3 × 3 blocks of each group.
         let channels = work(12, Share::Channels);
-        assert_eq!(channels.tiling, Tiling { channels: 14, samples: 5, pixels: 196 });
-        assert_eq!(channels.tiling.columns(), 980);
-        assert_eq!((channels.workers, channels.scratch_per_worker), (2 * 3 * 3, (14 * 9 + 64) * 980));
+        assert_eq!(channels.tiling, Tiling { channels: 14, samples: 4, pixels: 196 });
+        assert_eq!(channels.tiling.columns(), 784);
+        assert_eq!((channels.workers, channels.scratch_per_worker), (2 * 3 * 3, (14 * 9 + 64) * 784));
         assert_eq!(work(12, Share::Weights).workers, 2 * 3);
         assert_eq!(low.channel_blocks(&channels.tiling).collect::<Vec<_>>(), [0..14, 14..28, 28..32]);
         let mut scratch = vec![0f32; channels.scratch_per_worker];
         let (columns, packed) = low.split_scratch(&channels.tiling, &mut scratch);
-        assert_eq!((columns.len(), packed.len()), (14 * 9 * 980, 64 * 980));
+        assert_eq!((columns.len(), packed.len()), (14 * 9 * 784, 64 * 784));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use ndarray::{ArrayView5, ArrayViewMut5};
 use rayon::prelude::*;
 use sprs::CsMat;
 
-use super::{LinearOperator, Workspace, csr_bytes, expect_bytes, on_slices};
+use super::{LinearOperator, Workspace, allocatable, csr_bytes, expect_bytes, on_slices};
 use crate::error::{Error, Result};
 use crate::geometry::{Shape, checked_len};
 use crate::scalar::Scalar;
@@ -91,6 +91,7 @@ impl Pad {
         }
         checked_len(&domain, "the number of elements before padding")?;
         checked_len(&range, "the number of elements after padding")?;
+        range[1..].iter().try_for_each(|&length| allocatable::<Option<usize>, 1>([length], "the padding").map(drop))?;
         let sources = std::array::from_fn(|axis| {
             let begin = amounts[axis].0 as isize;
             (0..range[axis + 1] as isize).map(|i| mode.source(i - begin, domain[axis + 1])).collect()
@@ -118,6 +119,9 @@ impl Pad {
                 .ok_or(Error::PadLength { axis, mode: "crop", amount: begin.saturating_add(end), max: length })?;
         }
         checked_len(&domain, "the number of elements before cropping")?;
+        range[1..]
+            .iter()
+            .try_for_each(|&length| allocatable::<Option<usize>, 1>([length], "the cropping").map(drop))?;
         let sources = std::array::from_fn(|axis| (0..range[axis + 1]).map(|i| Some(i + amounts[axis].0)).collect());
         Ok(Self { domain, range, sources })
     }

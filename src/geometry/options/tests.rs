@@ -117,7 +117,7 @@ fn impossible_options_are_refused_with_their_numbers() {
         assert!(o.padding([huge]).transposed_axis(0, 3, 1).is_err());
         assert!(matches!(o.stride([huge]).transposed_axis(0, 3, 1), Err(Error::Overflow { .. })));
         assert!(matches!(o.dilation([huge]).transposed_axis(0, 3, 4), Err(Error::Overflow { .. })));
-        assert!(matches!(o.dilation([huge]).convolution_axis(0, 3, 4), Err(_)));
+        assert!(o.dilation([huge]).convolution_axis(0, 3, 4).is_err());
         assert!(matches!(o.convolution_axis(0, huge, 1), Err(Error::Overflow { .. })));
         assert!(o.output(OutputSize::Shape([huge])).transposed_axis(0, 3, 1).is_err());
     }
