@@ -1,0 +1,75 @@
+//! Lowering keeps no memory but what it declares: a counting allocator watches it.
+//!
+//! It is a test crate of its own because an allocator belongs to a whole program, with one test so that no other allocates
+//! at the same time.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+
+use convmat::{Channels, Convolution, Formulation, Geometry, Options, Workspace, weight_gradient};
+use ndarray::Array5;
+
+struct Counting;
+
+static HELD: AtomicUsize = AtomicUsize::new(0);
+static PEAK: AtomicUsize = AtomicUsize::new(0);
+
+// SAFETY: every call goes to the system's allocator unchanged; the counters are atomic and allocate nothing.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        PEAK.fetch_max(HELD.fetch_add(layout.size(), SeqCst) + layout.size(), SeqCst);
+        // SAFETY: the caller's promises about the layout are passed on.
+        unsafe { System.alloc(layout) }
+    }
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        HELD.fetch_sub(layout.size(), SeqCst);
+        // SAFETY: the pointer came from `alloc` above with this layout.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// The most that `run` held beyond what was held before it.
+fn peak(run: impl FnOnce()) -> usize {
+    let before = HELD.load(SeqCst);
+    PEAK.store(before, SeqCst);
+    run();
+    PEAK.load(SeqCst) - before
+}
+
+#[test]
+fn lowering_holds_its_workspace_and_little_else() {
+    const MIB: usize = 1 << 20;
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
+    let options = Options::new();
+    // A huge kernel, whose taps have as many runs as the column matrix has entries in a row; and an ordinary layer.
+    for (size, kernel, channels, batch) in [
+        ([200, 136], [128, 128], Channels { small: 1, large: 1 }, 1),
+        ([40, 40], [3, 3], Channels { small: 32, large: 16 }, 8),
+    ] {
+        let g = Geometry::convolution(size, kernel, channels, &options).unwrap();
+        let c = Convolution::new(g, Array5::<f32>::ones(g.weight_shape())).unwrap();
+        let operator = c.formulate(Formulation::Im2col).unwrap();
+        let [channels_x, d, h, w] = g.large_shape();
+        let mut x = Array5::ones([batch, channels_x, d, h, w]);
+        let [channels_y, d, h, w] = g.small_shape();
+        let mut y = Array5::ones([batch, channels_y, d, h, w]);
+        let mut gradient = Array5::ones(g.weight_shape());
+        pool.install(|| {
+            let declared = operator.workspace_len(batch) * size_of::<f32>();
+            let mut workspace = Workspace::new();
+            // What the GEMM crate packs per thread is kept between calls: the first call takes it.
+            operator.apply_into(x.view(), y.view_mut(), &mut workspace).unwrap();
+            operator.apply_adjoint_into(y.view(), x.view_mut(), &mut workspace).unwrap();
+            weight_gradient(&g, x.view(), y.view(), gradient.view_mut()).unwrap();
+            let forward = peak(|| operator.apply_into(x.view(), y.view_mut(), &mut workspace).unwrap());
+            assert!(forward < 4 * MIB, "{g:?}: {forward} bytes beside the workspace");
+            let adjoint = peak(|| operator.apply_adjoint_into(y.view(), x.view_mut(), &mut workspace).unwrap());
+            assert!(adjoint < 4 * MIB, "{g:?}: {adjoint} bytes beside the workspace");
+            let weights = peak(|| weight_gradient(&g, x.view(), y.view(), gradient.view_mut()).unwrap());
+            assert!(weights < declared + 12 * MIB, "{g:?}: {weights} bytes for the weight gradient");
+        });
+    }
+}
