@@ -47,6 +47,14 @@ fn bytes_are_counted_before_anything_is_built() {
 }
 
 #[test]
+fn memory_that_is_not_there_is_an_error_with_its_size() {
+    assert_eq!(allocatable::<f32, 2>([1 << 50, 2], "it"), Err(Error::Memory { what: "it", bytes: 4 << 51 }));
+    assert_eq!(allocatable::<f64, 1>([1 << 55], "it"), Err(Error::Memory { what: "it", bytes: 8 << 55 }));
+    assert_eq!(allocatable::<f64, 2>([3, 0], "it"), Ok([3, 0]));
+    assert!(matches!(allocatable::<f32, 2>([usize::MAX, 2], "it"), Err(Error::Overflow { .. })));
+}
+
+#[test]
 fn probing_works_in_blocks_of_any_size_and_keeps_to_its_limit() {
     let want = LinearOperator::<f64>::matrix(&pad(), u128::MAX).unwrap().to_dense();
     // One probed column is 70 + 140 values; the matrix holds 140 entries and 141 offsets.
