@@ -116,3 +116,8 @@ pub use scalar::{Precision, Scalar};
 pub use tensor::{ColumnsDim, TensorDim, WeightDim};
 pub use upsample::Upscaler;
 pub use weight_gradient::weight_gradient;
+
+/// The README's example is a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -61,8 +61,9 @@ pub trait LinearOperator<T: Scalar>: Send + Sync {
     /// x = Aᵀ·y for every sample of the batch, into `x`, with scratch memory from `workspace`.
     fn apply_adjoint_into(&self, y: ArrayView5<T>, x: ArrayViewMut5<T>, workspace: &mut Workspace<T>) -> Result<()>;
 
-    /// Elements of scratch memory that either direction takes from the workspace for contiguous tensors of this batch,
-    /// with the threads of the current rayon pool. Other layouts need a copy of the tensor on top.
+    /// Elements of scratch memory that either direction has on loan from the workspace at one time, for contiguous tensors
+    /// of this batch and the threads of the current rayon pool. Other layouts need a copy of the tensor on top. A workspace that
+    /// lent buffers of several lengths may keep more.
     fn workspace_len(&self, batch: usize) -> usize;
 
     /// y = A·x in a new array.
