@@ -68,3 +68,68 @@ pub fn col2im<T: Scalar, const N: usize, C: ColumnsDim<N>>(
     }
     Ok(C::Tensor::from5(x))
 }
+
+#[cfg(test)]
+mod tests {
+    use ndarray::{Array2, Array3, Array4};
+
+    use super::*;
+    use crate::matrix::im2col;
+
+    /// Columns and image of a 2-D geometry by the relation itself, for `batch` samples of `channels` channels.
+    fn literal(x: &Array4<f64>, kernel: [usize; 2], options: &Options<2>) -> Array3<f64> {
+        let (batch, channels, height, width) = x.dim();
+        let one = Channels { small: 1, large: 1 };
+        let g = Geometry::convolution([height, width], kernel, one, options).unwrap();
+        let [rows, columns] = g.small_size();
+        Array3::from_shape_fn((batch, channels * kernel[0] * kernel[1], rows * columns), |(b, row, pixel)| {
+            let (channel, tap) = (row / (kernel[0] * kernel[1]), row % (kernel[0] * kernel[1]));
+            let i = g.axes()[0].large_at(pixel / columns, tap / kernel[1]);
+            let j = g.axes()[1].large_at(pixel % columns, tap % kernel[1]);
+            i.zip(j).map_or(0.0, |(i, j)| x[[b, channel, i, j]])
+        })
+    }
+
+    #[test]
+    fn columns_are_the_relation_and_their_sums_the_adjoint() {
+        // More planes than a task takes, and lists of runs that need several rounds.
+        for (batch, channels, size, kernel, stride) in [
+            (2, 37, [5, 4], [2, 3], [2, 1]),
+            (1, 1, [3, 3], [3, 3], [1, 1]),
+            (3, 1, [1, 7], [1, 2], [1, 3]),
+            (1, 2, [70, 66], [64, 64], [1, 1]),
+        ] {
+            let options = Options::new().stride(stride).padding([1, 1]);
+            let x = Array4::from_shape_fn((batch, channels, size[0], size[1]), |(b, c, i, j)| {
+                ((b * 5 + c * 3 + i * 7 + j * 11) % 13) as f64 - 6.0
+            });
+            let columns = im2col(&x, kernel, &options).unwrap();
+            assert_eq!(columns, literal(&x, kernel, &options));
+            let back = Array3::from_shape_fn(columns.dim(), |(b, r, p)| ((b + r * 3 + p * 5) % 7) as f64 - 3.0);
+            let image = col2im(&back, size, kernel, &options).unwrap();
+            assert_eq!(image.dim(), x.dim());
+            // ⟨im2col(x), c⟩ = ⟨x, col2im(c)⟩ for unit vectors x.
+            for at in
+                [[0, 0, 0, 0], [batch - 1, channels - 1, size[0] - 1, size[1] - 1], [batch - 1, 0, 0, size[1] - 1]]
+            {
+                let mut unit = Array4::zeros(x.dim());
+                unit[at] = 1.0;
+                assert_eq!((literal(&unit, kernel, &options) * &back).sum(), image[at]);
+            }
+        }
+    }
+
+    #[test]
+    fn rows_and_columns_that_do_not_fit_are_refused() {
+        let fold = |rows, pixels| {
+            col2im(&Array2::<f32>::ones((rows, pixels)), [3, 3], [2, 2], &Options::new()).map(|x| x.dim().0)
+        };
+        assert_eq!(fold(8, 4), Ok(2));
+        let shape = |expected: [usize; 3], actual: [usize; 3]| {
+            Err(Error::Shape { what: "the columns", expected: expected.to_vec(), actual: actual.to_vec() })
+        };
+        assert_eq!(fold(9, 4), shape([1, 8, 4], [1, 9, 4]));
+        assert_eq!(fold(8, 5), shape([1, 8, 4], [1, 8, 5]));
+        assert_eq!(fold(3, 4), shape([1, 4, 4], [1, 3, 4]));
+    }
+}

@@ -65,7 +65,9 @@ fn probing_works_in_blocks_of_any_size_and_keeps_to_its_limit() {
     }
     for limit in [0, column - 1, column, matrix - 1] {
         let error = probe::<f64, _>(&pad(), limit).unwrap_err();
-        assert!(matches!(error, Error::ByteLimit { limit: found, .. } if found == limit), "limit {limit}");
+        let Error::ByteLimit { what, bytes, limit: found, .. } = error else { panic!("{error} under limit {limit}") };
+        let want = if limit < column { ("one probed column", column) } else { ("the probed matrix", bytes) };
+        assert_eq!((what, bytes, found), (want.0, want.1, limit));
     }
     let nothing = Pad::new([1, 1, 0, 3], [(0, 0); 3], PadMode::Zeros).unwrap();
     assert_eq!(probe::<f64, _>(&nothing, u128::MAX).unwrap().shape(), (0, 0));
