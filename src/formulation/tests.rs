@@ -115,3 +115,21 @@ fn names_are_read_back_and_auto_resolves() {
     assert_eq!(resolve(1, 2), Formulation::Gather);
     assert_eq!(resolve(64, 64), Formulation::Im2col);
 }
+
+#[test]
+fn scratch_memory_is_what_the_formulations_say() {
+    let options = Options::new().stride([2, 2]).padding([1, 1]);
+    let g = Geometry::convolution([6, 7], [3, 2], Channels { small: 2, large: 3 }, &options).unwrap();
+    let weights = Numbers(4).tensor(g.weight_shape()).into_shared();
+    let len = |formulation, batch| {
+        let operator = Formulated::new(g.lift(), weights.clone(), formulation, &FormulationOptions::default()).unwrap();
+        operator.workspace_len(batch)
+    };
+    for batch in [0, 1, 2, 100] {
+        assert_eq!([Formulation::Gather, Formulation::Scatter, Formulation::Dense].map(|f| len(f, batch)), [0; 3]);
+    }
+    // 16 samples side by side, of the longer of the two sides; a single sample needs no company.
+    assert_eq!([0, 1, 2, 100].map(|batch| len(Formulation::Sparse, batch)), [0, 0, 16 * 126, 16 * 126]);
+    // 5 × 7 pixels with zeros inserted: two channels and seven rows of the flipped kernel's input, besides the lowering's own.
+    assert!(len(Formulation::ZeroInsertion, 3) > 3 * 2 * 5 * 7);
+}

@@ -161,12 +161,10 @@ impl ColumnMap {
     /// Whether the column matrix of a plane has one column that is the plane itself, element by element: the kernel of a
     /// single-pixel output covers the input exactly, as in a fully connected layer.
     pub(crate) fn is_identity(&self) -> bool {
-        self.pixels() == 1
-            && self.axes.iter().all(|axis| {
-                axis.kernel() == axis.large()
-                    && axis.large_at(0, 0) == Some(0)
-                    && axis.taps_of_small(0).len() == axis.large()
-            })
+        let covers = |axis: &Axis| {
+            axis.kernel() == axis.large() && (0..axis.kernel()).all(|tap| axis.large_at(0, tap) == Some(tap))
+        };
+        self.pixels() == 1 && self.axes.iter().all(covers)
     }
 
     /// The pixels, cut where a row of the small side ends.
@@ -206,5 +204,74 @@ fn push(runs: &mut Vec<Run>, run: Run, stride: usize) {
             last.len += run.len;
         }
         _ => runs.push(run),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::geometry::Channels;
+
+    fn map(axes: [Axis; 3]) -> ColumnMap {
+        ColumnMap::new(&Geometry::new(axes, Channels { small: 1, large: 1 }, 1).unwrap())
+    }
+
+    fn axis(small: usize, large: usize, kernel: usize, stride: usize, dilation: usize, begin: isize) -> Axis {
+        Axis::new(small, large, kernel, stride, dilation, begin).unwrap()
+    }
+
+    /// (tap, column, length, first) of the runs inside and in the padding.
+    fn runs(map: &ColumnMap, pixels: Range<usize>) -> [Vec<[usize; 4]>; 2] {
+        let mut found = [Vec::new(), Vec::new()];
+        map.for_each_runs(pixels, |runs| {
+            for (found, runs) in found.iter_mut().zip([&runs.inside, &runs.padding]) {
+                found.extend(runs.iter().map(|run| [run.tap, run.column, run.len, run.first]));
+            }
+        });
+        found
+    }
+
+    #[test]
+    fn only_a_kernel_that_is_the_plane_is_the_identity() {
+        let n = Axis::neutral();
+        let is_identity = |h: Axis, w: Axis| map([n, h, w]).is_identity();
+        assert!(is_identity(n, n));
+        assert!(is_identity(axis(1, 3, 3, 2, 1, 0), axis(1, 4, 4, 5, 1, 0)));
+        assert!(!is_identity(axis(1, 3, 3, 1, 1, 0), axis(1, 4, 5, 1, 1, 0)), "the kernel reaches beyond the plane");
+        assert!(!is_identity(axis(1, 3, 2, 1, 1, 0), n), "the plane reaches beyond the kernel");
+        assert!(!is_identity(axis(1, 3, 3, 1, 1, 1), n), "padding before");
+        assert!(!is_identity(axis(1, 3, 3, 1, 1, -1), n), "a window that starts later");
+        assert!(!is_identity(axis(1, 3, 3, 1, 2, 0), n), "dilation");
+        assert!(!is_identity(n, axis(2, 3, 3, 1, 1, 0)), "two pixels");
+    }
+
+    #[test]
+    fn runs_are_as_long_as_they_can_be_and_never_empty() {
+        let n = Axis::neutral();
+        // A 1×1 kernel reads the plane from end to end; a part of it likewise.
+        let whole = map([axis(2, 2, 1, 1, 1, 0), axis(3, 3, 1, 1, 1, 0), axis(4, 4, 1, 1, 1, 0)]);
+        assert_eq!(runs(&whole, 0..24), [vec![[0, 0, 24, 0]], vec![]]);
+        assert_eq!(runs(&whole, 5..19), [vec![[0, 0, 14, 5]], vec![]]);
+        assert!(runs(&whole, 7..7).iter().all(Vec::is_empty));
+        // Padding of one around 2×3 pixels, three taps along the width.
+        let padded = map([n, axis(2, 2, 1, 1, 1, 0), axis(3, 3, 3, 1, 1, 1)]);
+        let inside = vec![[0, 1, 2, 0], [0, 4, 2, 3], [1, 0, 6, 0], [2, 0, 2, 1], [2, 3, 2, 4]];
+        assert_eq!(runs(&padded, 0..6), [inside, vec![[0, 0, 1, 0], [0, 3, 1, 0], [2, 2, 1, 0], [2, 5, 1, 0]]]);
+        // A row that lies in the padding altogether; with stride 2 the next row goes on two elements further.
+        let strided = map([n, axis(2, 1, 1, 1, 1, 1), axis(2, 4, 1, 2, 1, 0)]);
+        assert_eq!(runs(&strided, 0..4), [vec![[0, 2, 2, 0]], vec![[0, 0, 2, 0]]]);
+    }
+
+    #[test]
+    fn long_lists_of_runs_come_in_parts() {
+        let map = map([Axis::neutral(), axis(3, 1100, 1098, 1, 1, 0), axis(1, 4, 4, 1, 1, 0)]);
+        let (mut parts, mut total) = (0, 0);
+        map.for_each_runs(0..3, |runs| {
+            assert!(runs.inside.len() + runs.padding.len() < MAX_RUNS + 3);
+            parts += 1;
+            total += runs.inside.len();
+        });
+        // Three rows of one pixel each per tap do not continue each other.
+        assert_eq!((parts, total), (4, 3 * 1098 * 4));
     }
 }
