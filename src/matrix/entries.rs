@@ -59,23 +59,6 @@ impl Pattern {
         }
     }
 
-    /// Calls `visit(row, entries in it)` for every row in order. O(rows).
-    pub fn for_each_row_len(&self, mut visit: impl FnMut(usize, usize)) {
-        let channels = self.geometry.channels_per_group(self.columns_side());
-        let mut row = 0;
-        for _ in 0..self.geometry.channels().of(self.rows) {
-            for d in 0..self.links[0].len() {
-                for h in 0..self.links[1].len() {
-                    let outer = channels * self.links[0].at(d).len() * self.links[1].at(h).len();
-                    for w in 0..self.links[2].len() {
-                        visit(row, outer * self.links[2].at(w).len());
-                        row += 1;
-                    }
-                }
-            }
-        }
-    }
-
     /// Calls `visit(column, weight)` for every entry of one row, columns ascending. A row out of range has none.
     #[inline]
     pub fn for_each_in_row(&self, row: usize, mut visit: impl FnMut(usize, usize)) {
@@ -173,15 +156,7 @@ mod tests {
         assert_eq!(c, t.iter().map(|&(row, column, weight)| (column, row, weight)).collect::<Vec<_>>());
         for side in [Side::Small, Side::Large] {
             let pattern = of(side);
-            let mut rows = 0;
-            pattern.for_each_row_len(|row, len| {
-                assert_eq!(row, rows);
-                rows += 1;
-                let mut count = 0;
-                pattern.for_each_in_row(row, |_, _| count += 1);
-                assert_eq!(count, len);
-            });
-            assert_eq!(rows, pattern.rows());
+            let rows = pattern.rows();
             pattern.for_each_in_row(rows, |_, _| panic!("a row out of range has no entry"));
         }
         assert_eq!((of(Side::Small).rows(), of(Side::Small).columns()), (g.rows(), g.columns()));
