@@ -306,6 +306,7 @@ mod tests {
         let low = lowering(14, 3, (64, 32), 2);
         // Two groups, 64 · 32 · 9 weights, 196 pixels, a multiplication and an addition.
         assert_eq!(low.flops(), 2 * 2 * 64 * 32 * 9 * 196);
+        assert_eq!(lowering(7, 1, (8, 4), 3).flops(), 2 * 3 * 8 * 4 * 49);
         let pool = ThreadPoolBuilder::new().num_threads(64).build().unwrap();
         let work = |batch, share| pool.install(|| low.work::<f32>(batch, share));
         // A 16th of 5 samples in both groups are 123 pixels: two tiles to a plane, rounded up to whole vectors.
