@@ -119,7 +119,7 @@ impl Lowering {
         let both = rows.saturating_add(self.small_channels).saturating_mul(size);
         let samples = columns.min(MAX_TILE_BYTES / both) / pixels;
         // Equal parts, so that no worker is left with all the large ones.
-        if samples > 1 {
+        if samples > 0 {
             return Tiling { channels, samples: batch.div_ceil(batch.div_ceil(samples).max(1)).max(1), pixels };
         }
         let part = pixels.div_ceil(pixels.div_ceil(columns));
@@ -296,6 +296,9 @@ mod tests {
         // 2¹⁸ taps are a megabyte per column: 64 columns, and equal parts of whole vectors.
         check(&lowering(10, 512, (1, 1), 1), 1, Pixels, (1, 1, 64));
         check(&lowering(8, 512, (1, 1), 1), 1, Channels, (1, 1, 64));
+        // 2²² taps are 16 MiB per column, of which 64 MiB hold four.
+        check(&lowering(10, 2048, (1, 1), 1), 1, Pixels, (1, 1, 4));
+        check(&lowering(10, 2048, (1, 1), 1), 1, Channels, (1, 1, 4));
         // Tiles of the small side count as well: 2 + 2¹⁷ rows of 4 bytes come 127 times to 64 MiB.
         check(&lowering(1, 1, (1 << 17, 2), 1), 1000, Channels, (2, 125, 1));
         check(&lowering(1, 1, (1 << 17, 2), 1), 1000, Pixels, (2, 63, 1));

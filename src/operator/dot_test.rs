@@ -113,6 +113,27 @@ mod tests {
     }
 
     #[test]
+    fn both_sides_and_the_tolerance_are_what_they_say() {
+        let shape = [1, 1, 2, 3];
+        let (x, y): (Array5<f32>, Array5<f32>) = (noise(4, shape, 1).unwrap(), noise(4, shape, !1).unwrap());
+        let test = dot_test(&Scale(2.0), 4, 1).unwrap();
+        let inner = dot(&x, &y);
+        assert!((test.forward - 2.0 * inner).abs() < 1e-12 && (test.adjoint - 2.0 * inner).abs() < 1e-12);
+        // ‖2x‖·‖y‖ + ‖x‖·‖2y‖.
+        let norms = 4.0 * (dot(&x, &x) * dot(&y, &y)).sqrt();
+        assert!((test.tolerance / (64.0 * 2f64.powi(-24) * norms) - 1.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn noise_is_split_mix_64() {
+        // The generator's first numbers from state 0, as its authors publish them.
+        let words = [0xE220_A839_7B1D_CDAF_u64, 0x6E78_9E6A_A1B9_65F4, 0x06C4_5D18_8009_454F];
+        let values: Array5<f64> = noise(1, [1, 1, 1, 3], 0).unwrap();
+        let want = words.map(|word| (word >> 11) as f64 / 2f64.powi(52) - 1.0);
+        assert_eq!(values.into_raw_vec_and_offset().0, want);
+    }
+
+    #[test]
     fn noise_fills_the_interval() {
         let values: Array5<f64> = noise(1, [1, 1, 100, 100], 3).unwrap();
         let mean = values.sum() / 1e4;

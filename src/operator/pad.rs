@@ -42,7 +42,7 @@ impl PadMode {
         let source = match self {
             PadMode::Zeros => Some(i),
             PadMode::Replicate => Some(i.clamp(0, last.max(0))),
-            PadMode::Reflect => Some(if i < 0 { -i } else { last - (i - last).abs() }),
+            PadMode::Reflect => Some(last - (i.abs() - last).abs()),
             PadMode::Circular => i.checked_rem_euclid(length as isize),
         };
         source.and_then(|i| usize::try_from(i).ok()).filter(|&i| i < length)

@@ -27,6 +27,21 @@ fn a_box_is_the_operator_in_it() {
 }
 
 #[test]
+fn the_adjoint_exchanges_the_directions() {
+    let composed = Compose::<f64, _, _>::new(Adjoint(Pad::crop([1, 1, 7, 10], [(0, 0), (2, 1), (0, 3)]).unwrap()), {
+        Pad::crop([1, 1, 7, 10], [(0, 0), (2, 1), (3, 0)]).unwrap()
+    })
+    .unwrap();
+    let adjoint = Adjoint(composed.clone());
+    let x = Array5::from_shape_fn([1, 1, 1, 7, 10], |i| (i.3 * 10 + i.4) as f64);
+    assert_eq!(adjoint.apply(x.view()).unwrap(), composed.apply_adjoint(x.view()).unwrap());
+    assert_eq!(adjoint.apply_adjoint(x.view()).unwrap(), composed.apply(x.view()).unwrap());
+    assert_ne!(composed.apply(x.view()).unwrap(), composed.apply_adjoint(x.view()).unwrap());
+    assert_eq!(adjoint.workspace_len(2), 2 * 4 * 7);
+    assert_eq!(adjoint.matrix(u128::MAX).unwrap().to_dense(), probe(&adjoint, u128::MAX).unwrap().to_dense());
+}
+
+#[test]
 fn tensors_of_another_shape_are_refused() {
     let x = |shape| Array5::<f32>::zeros(shape);
     let apply = |from: [usize; 5], to: [usize; 5]| {
