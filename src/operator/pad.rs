@@ -249,6 +249,22 @@ mod tests {
     }
 
     #[test]
+    fn cropping_is_slicing_and_zero_padding_puts_back() {
+        let x =
+            Array5::from_shape_fn([2, 2, 4, 5, 7], |(b, c, d, h, w)| (b * 280 + c * 140 + d * 35 + h * 7 + w) as f64);
+        let amounts = [(1, 1), (2, 0), (3, 2)];
+        let crop = Pad::crop([2, 4, 5, 7], amounts).unwrap();
+        let inside = ndarray::s![.., .., 1..3, 2..5, 3..5];
+        let cropped = crop.apply(x.view()).unwrap();
+        assert_eq!(cropped, x.slice(inside));
+        let pad = Pad::new([2, 2, 3, 2], amounts, PadMode::Zeros).unwrap();
+        let padded = pad.apply(cropped.view()).unwrap();
+        assert_eq!(padded.slice(inside), cropped);
+        assert_eq!(padded.sum(), cropped.sum());
+        assert_eq!(crop.apply_adjoint(cropped.view()).unwrap(), padded);
+    }
+
+    #[test]
     fn every_mode_passes_the_dot_test_and_has_its_matrix() {
         for mode in [PadMode::Zeros, PadMode::Replicate, PadMode::Reflect, PadMode::Circular] {
             let pad = Pad::new([2, 2, 3, 4], [(1, 1), (2, 0), (3, 2)], mode).unwrap();
