@@ -123,6 +123,13 @@ pub enum Error {
         /// Bytes it needs.
         bytes: u128,
     },
+    /// An index points outside of what it counts in.
+    Index {
+        /// The index.
+        index: usize,
+        /// Indices must stay below this.
+        limit: usize,
+    },
     /// An explicit matrix or tensor would need more bytes than the limit allows.
     ByteLimit {
         /// What would be built.
@@ -178,6 +185,7 @@ impl fmt::Display for Error {
             Error::Memory { what, bytes } => {
                 write!(f, "{what} would need {}, more than there is", bytes_in_words(*bytes))
             }
+            Error::Index { index, limit } => write!(f, "index {index} is out of range; there are {limit} elements"),
             Error::ByteLimit { what, bytes, limit, instead } => write!(
                 f,
                 "{what} would need {} > {}; use {instead}, or raise the limit",

@@ -4,6 +4,7 @@
 //! operator C that their weights and options define.
 
 mod direction;
+mod init;
 pub mod taps;
 
 use std::marker::PhantomData;
@@ -15,6 +16,7 @@ use crate::convolution::Convolution;
 use crate::error::{Error, Result};
 use crate::formulation::{Formulation, FormulationOptions};
 use crate::geometry::{Channels, Geometry, Options, OutputSize, Padding, Side};
+use crate::in_weights::InWeights;
 use crate::operator::{Adjoint, Compose, LinearOperator, Pad, PadMode, Weights, allocatable, expect_shape, with_batch};
 use crate::scalar::Scalar;
 use crate::tensor::{TensorDim, WeightDim, spatial_size};
@@ -304,6 +306,18 @@ impl<D: Direction, T: Scalar, const N: usize> Layer<D, T, N> {
             Some(pad) => Box::new(Compose::new(operator, pad)?),
             None => operator,
         })
+    }
+
+    /// The layer without its bias as a linear map of its weights, for a fixed input: w ↦ C(w)·x, or w ↦ C(w)ᵀ·y for a
+    /// transposed convolution. Its adjoint is the weight gradient. A padding mode is part of it.
+    ///
+    /// # Errors
+    /// As [`operator`](Self::operator); [`Error::Shape`] if the input has another number of channels.
+    pub fn in_weights<I: TensorDim<N>>(&self, x: &ArrayRef<T, I>) -> Result<InWeights<T>> {
+        let x = I::to5(x.view());
+        let (pad, c) = self.read(spatial_size(x.shape()), &self.options)?;
+        let x = pad.map_or_else(|| Ok(x.to_owned()), |pad| pad.apply(x))?;
+        InWeights::new(*c.geometry(), D::INPUT, x)
     }
 
     /// The layer's output for an input `[batch, channels, spatial…]` or `[channels, spatial…]`.

@@ -55,6 +55,9 @@
 //! | im2col and col2im themselves | [`matrix::im2col()`], [`matrix::col2im()`] |
 //! | the weight gradient | [`weight_gradient()`] |
 //! | images upsampled by transposed convolution | [`Upscaler`] |
+//! | resizing by rule, and upsampling that was learned | [`Resize`], [`upsample::learned`] |
+//! | the layer as a linear map of its weights, least squares | [`InWeights`], [`least_squares`] |
+//! | max pooling with indices, and unpooling | [`MaxPool`] |
 //! | the definitions, literally | [`mod@reference`], [`trans_conv`] |
 //!
 //! # Conventions
@@ -90,31 +93,38 @@ mod direct;
 mod error;
 mod formulation;
 pub mod geometry;
+mod in_weights;
 #[allow(unsafe_code)]
 mod kernel;
 pub mod layer;
 pub mod matrix;
 mod operator;
+mod pooling;
 pub mod reference;
 mod scalar;
 mod tensor;
-mod upsample;
+pub mod upsample;
 mod weight_gradient;
 
 pub use convolution::Convolution;
 pub use error::{Error, Result, bytes_in_words};
 pub use formulation::{Formulation, FormulationOptions};
 pub use geometry::{Channels, Geometry, Options, OutputSize, Padding, Shape};
+pub use in_weights::InWeights;
 pub use kernel::GemmBackend;
 pub use layer::{
     Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d, Direction, Forward, Gradients, Layer,
     Transposed,
 };
-pub use operator::{Adjoint, Compose, DEFAULT_BYTE_LIMIT, DotTest, LinearOperator, Pad, PadMode, Workspace, dot_test};
+pub use operator::{
+    Adjoint, Compose, DEFAULT_BYTE_LIMIT, DotTest, Equations, LinearOperator, Pad, PadMode, Solution, Workspace,
+    dot_test, least_squares,
+};
+pub use pooling::{IndexBase, MaxPool};
 pub use reference::trans_conv;
 pub use scalar::{Precision, Scalar};
 pub use tensor::{ColumnsDim, TensorDim, WeightDim};
-pub use upsample::Upscaler;
+pub use upsample::{Coordinates, Resize, ResizeMode, ResizeOptions, ResizeTo, Rounding, Upscaler};
 pub use weight_gradient::weight_gradient;
 
 /// The README's example is a test.

@@ -9,6 +9,7 @@ mod compose;
 mod dot_test;
 mod method;
 mod pad;
+mod solve;
 mod workspace;
 
 pub use adjoint::Adjoint;
@@ -17,6 +18,7 @@ pub use dot_test::{DotTest, dot_test};
 pub(crate) use method::Method;
 use ndarray::{ArcArray, Array5, ArrayView5, ArrayViewMut5, Ix5};
 pub use pad::{Pad, PadMode};
+pub use solve::{Equations, Solution, least_squares};
 use sprs::CsMat;
 pub use workspace::Workspace;
 

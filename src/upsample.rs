@@ -1,15 +1,20 @@
 //! Upsampling as a product of operators.
 
-use ndarray::{ArrayView5, ArrayViewMut5};
+pub mod learned;
+mod resample;
+mod resize;
+
+use ndarray::{ArcArray, ArrayRef2, ArrayView5, ArrayViewMut5};
+pub use resize::{Coordinates, Resize, ResizeMode, ResizeOptions, ResizeTo, Rounding};
 use sprs::CsMat;
 
 use crate::convolution::Convolution;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::formulation::{Formulation, FormulationOptions};
-use crate::geometry::{Shape, Side};
+use crate::geometry::{Options, Shape, Side};
 use crate::layer::taps::Interpolation;
 use crate::layer::{Layer, Transposed};
-use crate::operator::{Adjoint, Compose, LinearOperator, Pad, PadMode, Workspace};
+use crate::operator::{Adjoint, Compose, LinearOperator, Pad, PadMode, Workspace, allocatable};
 use crate::scalar::Scalar;
 
 /// Input elements repeated beyond every border before upsampling: enough for the bicubic kernel's reach of two.
@@ -57,7 +62,7 @@ impl<T: Scalar, const N: usize> Upscaler<T, N> {
     /// As [`new`](Self::new), with Cᵀ in a formulation.
     ///
     /// # Errors
-    /// As [`new`](Self::new), and [`Error::ByteLimit`](crate::Error::ByteLimit) for an explicit matrix over the limit.
+    /// As [`new`](Self::new), and [`Error::ByteLimit`] for an explicit matrix over the limit.
     pub fn with_formulation(
         channels: usize,
         size: [usize; N],
@@ -66,16 +71,26 @@ impl<T: Scalar, const N: usize> Upscaler<T, N> {
         formulation: Formulation,
         options: &FormulationOptions,
     ) -> Result<Self> {
-        let layer = Layer::<Transposed, T, N>::interpolating(channels, scale, kind)?;
+        Self::framed(&Layer::interpolating(channels, scale, kind)?, size, MARGIN, formulation, options)
+    }
+
+    /// crop · Cᵀ · pad for a depthwise layer whose output is `stride` times its input, with `margin` repeated elements.
+    fn framed(
+        layer: &Layer<Transposed, T, N>,
+        size: [usize; N],
+        margin: usize,
+        formulation: Formulation,
+        options: &FormulationOptions,
+    ) -> Result<Self> {
         let unpadded = layer.geometry(size)?;
-        let (mut margin, mut excess) = ([(0, 0); 3], [(0, 0); 3]);
-        for (i, &scale) in scale.iter().enumerate() {
+        let (mut frame, mut excess) = ([(0, 0); 3], [(0, 0); 3]);
+        for (i, &scale) in layer.options().stride.iter().enumerate() {
             let axis = i + 3 - N;
-            margin[axis] = (MARGIN, MARGIN);
-            excess[axis] = (MARGIN * scale, MARGIN * scale);
+            frame[axis] = (margin, margin);
+            excess[axis] = (margin * scale, margin * scale);
         }
-        let pad = Pad::new(unpadded.shape(Side::Small), margin, PadMode::Replicate)?;
-        let convolution = layer.convolution(size.map(|length| length + 2 * MARGIN))?;
+        let pad = Pad::new(unpadded.shape(Side::Small), frame, PadMode::Replicate)?;
+        let convolution = layer.convolution(size.map(|length| length + 2 * margin))?;
         let crop = Pad::crop(convolution.geometry().large_shape(), excess)?;
         let transposed = Adjoint(convolution.formulate_with(formulation, options)?);
         Ok(Self { operator: Compose::new(crop, Compose::new(transposed, pad)?)?, convolution })
@@ -84,6 +99,35 @@ impl<T: Scalar, const N: usize> Upscaler<T, N> {
     /// C, whose adjoint upsamples the padded input.
     pub const fn convolution(&self) -> &Convolution<T, N> {
         &self.convolution
+    }
+}
+
+impl<T: Scalar> Upscaler<T, 2> {
+    /// Upsamples by `scale` with taps of one's own, `[k, k]` with k − scale even and ≥ 0, the same for every channel: those of
+    /// [`learned::learn`].
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for taps that are not square or not centred on the stride; otherwise as
+    /// [`new`](Self::new).
+    pub fn from_taps(
+        channels: usize,
+        size: [usize; 2],
+        scale: usize,
+        taps: &ArrayRef2<T>,
+        formulation: Formulation,
+        options: &FormulationOptions,
+    ) -> Result<Self> {
+        let (kernel, width) = taps.dim();
+        let excess = kernel.checked_sub(scale).filter(|excess| excess % 2 == 0 && kernel == width && scale > 0);
+        let Some(excess) = excess else {
+            let expected = vec![scale + kernel.saturating_sub(scale) / 2 * 2; 2];
+            return Err(Error::Shape { what: "the taps", expected, actual: taps.shape().to_vec() });
+        };
+        let shape = allocatable::<T, 5>([channels, 1, 1, kernel, kernel], "the weights")?;
+        let weights = ArcArray::from_shape_fn(shape, |(_, _, _, i, j)| taps[[i, j]]);
+        let o = Options::new().stride([scale; 2]).padding([excess / 2; 2]).groups(channels);
+        let layer = Layer::from_shared(weights, None, o)?;
+        Self::framed(&layer, size, learned::margin(kernel, scale), formulation, options)
     }
 }
 

@@ -110,6 +110,35 @@ impl Case {
         sizes(name, self.attrs.get(name).unwrap_or(&Value::Null))
     }
 
+    /// A list attribute that may be missing or null.
+    pub fn sizes_or_none<const N: usize>(&self, name: &str) -> Result<Option<[usize; N]>, Obstacle> {
+        self.attrs.get(name).filter(|value| !value.is_null()).map(|value| sizes(name, value)).transpose()
+    }
+
+    /// A list of numbers, one per axis, that may be missing or null.
+    pub fn numbers<const N: usize>(&self, name: &str) -> Result<Option<[f64; N]>, Obstacle> {
+        let Some(value) = self.attrs.get(name).filter(|value| !value.is_null()) else { return Ok(None) };
+        let list: Option<Vec<f64>> = value.as_array().and_then(|list| list.iter().map(Value::as_f64).collect());
+        let list = list.ok_or_else(|| format!("{name} {value} is no list of numbers"))?;
+        let list = list.try_into();
+        list.map(Some).map_err(|_| Obstacle::RuledOut(format!("the length of {name}, fixed at compile time")))
+    }
+
+    /// A number.
+    pub fn number(&self, name: &str) -> Option<f64> {
+        self.attrs.get(name)?.as_f64()
+    }
+
+    /// A word.
+    pub fn word(&self, name: &str) -> Option<&str> {
+        self.attrs.get(name)?.as_str()
+    }
+
+    /// A flag that is off unless it is said.
+    pub fn flag(&self, name: &str) -> bool {
+        self.attrs.get(name).and_then(Value::as_bool).unwrap_or(false)
+    }
+
     /// Stride, dilation and explicit pads, which all operations have, and groups and output padding of those that do.
     pub fn explicit<const N: usize>(&self) -> Result<Options<N>, Obstacle> {
         let (begin, end) = (self.axes::<N>("pad_begin")?, self.axes::<N>("pad_end")?);
@@ -259,7 +288,7 @@ fn case(line: &Value, files: &BTreeMap<&str, SafeTensors>) -> Result<Case, Obsta
         extra: text("scope")? == "extra",
         batched: line["batched"].as_bool().unwrap_or(true),
         single,
-        mixed: types.iter().any(|value| *value != types[0]),
+        mixed: types.iter().any(|value| *value != types[0]) || line["kind"] == "dtype_mismatch",
         shapes,
         tensors,
         attrs: line["attrs"].clone(),

@@ -13,7 +13,9 @@ mod columns;
 mod compare;
 mod layers;
 mod operators;
+mod pooling;
 mod rejections;
+mod resize;
 
 use std::collections::BTreeMap;
 use std::panic::{self, AssertUnwindSafe};
@@ -24,9 +26,6 @@ use case::{Case, Obstacle};
 use compare::Report;
 use convmat::{Direction, Forward, Scalar, TensorDim, Transposed, WeightDim};
 use ndarray::{Ix2, Ix3, Ix4, Ix5};
-
-/// Operations of the format that convmat does not have.
-const NOT_BUILT: [&str; 3] = ["resize", "max_unpool", "max_pool_with_indices"];
 
 enum Outcome {
     Passed,
@@ -74,9 +73,6 @@ fn main() -> ExitCode {
 }
 
 fn outcome(case: &Case, report: &mut Report) -> Outcome {
-    if NOT_BUILT.contains(&case.op.as_str()) {
-        return Outcome::Skipped(format!("{}: not built yet", case.op));
-    }
     if case.mixed {
         return Outcome::Skipped("operands of different element types, ruled out by the type system".into());
     }
@@ -84,6 +80,7 @@ fn outcome(case: &Case, report: &mut Report) -> Outcome {
         1 => by_precision::<1, Ix3, Ix2, Ix3>(case, report),
         2 => by_precision::<2, Ix4, Ix3, Ix4>(case, report),
         3 => by_precision::<3, Ix5, Ix4, Ix5>(case, report),
+        nd if case.rejects => Err(Obstacle::RuledOut(format!("{nd} spatial axes"))),
         nd => Err(Obstacle::Broken(format!("{nd} spatial axes"))),
     }));
     match run {
@@ -149,6 +146,17 @@ where
             report.require(!accepted, &case.op, "accepted what must be rejected");
             Ok(())
         }
+        ("resize", true) => {
+            report.require(resize::call::<N>(case)?.is_err(), &case.op, "accepted what must be rejected");
+            Ok(())
+        }
+        ("max_unpool", true) => {
+            report.require(pooling::call::<T, N, I>(case)?.is_err(), &case.op, "accepted what must be rejected");
+            Ok(())
+        }
+        ("resize", false) => resize::check::<T, N>(case, report),
+        ("max_unpool", false) => pooling::check_unpool::<T, N, I>(case, report),
+        ("max_pool_with_indices", false) => pooling::check_pool::<T, N, I>(case, report),
         ("unfold", false) => columns::check_unfold::<T, N, I>(case, report),
         ("fold", false) => columns::check_fold::<T, N, I>(case, report),
         (other, _) => Err(Obstacle::Broken(format!("unknown operation \"{other}\""))),

@@ -29,16 +29,30 @@ pub enum Interpolation {
     },
 }
 
+/// The kernel of linear interpolation, 1 − |u| on [−1, 1].
+pub(crate) fn triangle(u: f64) -> f64 {
+    (1.0 - u.abs()).max(0.0)
+}
+
+/// Keys' cubic kernel on [−2, 2].
+pub(crate) fn cubic(u: f64, a: f64) -> f64 {
+    let u = u.abs();
+    if u <= 1.0 {
+        ((a + 2.0) * u - (a + 3.0)) * u * u + 1.0
+    } else if u < 2.0 {
+        ((a * u - 5.0 * a) * u + 8.0 * a) * u - 4.0 * a
+    } else {
+        0.0
+    }
+}
+
 impl Interpolation {
     /// φ(u).
     fn weight(self, u: f64) -> f64 {
-        let u = u.abs();
         match self {
             Self::Nearest => 1.0,
-            Self::Bilinear => (1.0 - u).max(0.0),
-            Self::Bicubic { a } if u <= 1.0 => ((a + 2.0) * u - (a + 3.0)) * u * u + 1.0,
-            Self::Bicubic { a } if u < 2.0 => ((a * u - 5.0 * a) * u + 8.0 * a) * u - 4.0 * a,
-            Self::Bicubic { .. } => 0.0,
+            Self::Bilinear => triangle(u),
+            Self::Bicubic { a } => cubic(u, a),
         }
     }
 

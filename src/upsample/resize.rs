@@ -1,0 +1,350 @@
+//! Resizing by rule: nearest, linear and cubic interpolation as linear operators.
+//!
+//! Resizing is separable: one banded matrix per axis ([`resample`](super::resample)), applied depth first, then height and
+//! width together, band of rows by band of rows.
+
+use ndarray::{ArrayView5, ArrayViewMut5};
+use sprs::CsMat;
+
+use super::resample::{Band, Lengths, band};
+use crate::error::{Error, Result};
+use crate::geometry::{Shape, checked_len};
+use crate::kernel::{for_each_task, workers};
+use crate::operator::{LinearOperator, Workspace, allocatable, csr_bytes, expect_bytes, on_slices};
+use crate::scalar::Scalar;
+
+/// How an output element lies on the input's grid. With s the scale (output length / input length unless given):
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Coordinates {
+    /// `(o + ½)/s − ½`: PyTorch's `align_corners=False` and `nearest-exact`, ONNX's default.
+    #[default]
+    HalfPixel,
+    /// As `HalfPixel`, but 0 where the output has one element (ONNX).
+    PytorchHalfPixel,
+    /// As `HalfPixel`, centred where scale · input is no integer (ONNX).
+    HalfPixelSymmetric,
+    /// `o/s`: PyTorch's `nearest`.
+    Asymmetric,
+    /// `o·(input − 1)/(output − 1)`: PyTorch's `align_corners=True`. With a given scale, ONNX's fractional output length
+    /// `s · input` takes the place of the output's.
+    AlignCorners,
+}
+
+/// How the nearest element is chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rounding {
+    /// Down: PyTorch's `nearest`.
+    Floor,
+    /// Up.
+    Ceil,
+    /// To the nearest, ties down: ONNX's default.
+    PreferFloor,
+    /// To the nearest, ties up: PyTorch's `nearest-exact`.
+    PreferCeil,
+}
+
+/// The rule of a resizing.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum ResizeMode {
+    /// One element.
+    Nearest(Rounding),
+    /// Linear along every axis: bilinear, trilinear.
+    Linear,
+    /// Keys' cubic along every axis.
+    Cubic {
+        /// Keys' parameter: −0.75 is PyTorch's and ONNX's, −0.5 Pillow's and that of PyTorch with `antialias=True`.
+        a: f64,
+    },
+}
+
+/// What to resize to.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum ResizeTo<const N: usize> {
+    /// A spatial size; the scale is output length / input length.
+    Size([usize; N]),
+    /// A scale per axis; the size is `⌊input · scale⌋`, and coordinates use the scale as given (PyTorch with
+    /// `recompute_scale_factor=None`, ONNX's `scales`).
+    Scale([f64; N]),
+}
+
+/// A rule, its coordinates and its treatment of the borders.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ResizeOptions {
+    /// The rule.
+    pub mode: ResizeMode,
+    /// The coordinates.
+    pub coordinates: Coordinates,
+    /// Stretch the kernel by the factor of a reduction, so that every input element counts; without meaning for nearest.
+    pub antialias: bool,
+    /// Give elements outside of the input no weight and normalise the rest, in place of repeating the edge. PyTorch does it where
+    /// it antialiases, ONNX where it is told to.
+    pub exclude_outside: bool,
+}
+
+impl ResizeOptions {
+    /// PyTorch's `interpolate(mode="nearest")`.
+    pub const fn nearest() -> Self {
+        Self::of(ResizeMode::Nearest(Rounding::Floor), Coordinates::Asymmetric)
+    }
+
+    /// PyTorch's `interpolate(mode="nearest-exact")`.
+    pub const fn nearest_exact() -> Self {
+        Self::of(ResizeMode::Nearest(Rounding::PreferCeil), Coordinates::HalfPixel)
+    }
+
+    /// PyTorch's `interpolate(mode="linear" | "bilinear" | "trilinear")`.
+    pub const fn linear() -> Self {
+        Self::of(ResizeMode::Linear, Coordinates::HalfPixel)
+    }
+
+    /// PyTorch's `interpolate(mode="bicubic")`, a = −0.75.
+    pub const fn cubic() -> Self {
+        Self::of(ResizeMode::Cubic { a: crate::layer::taps::PYTORCH_BICUBIC }, Coordinates::HalfPixel)
+    }
+
+    /// PyTorch's `interpolate(mode="bicubic", antialias=True)`, a = −0.5.
+    pub const fn antialiased_cubic() -> Self {
+        Self::of(ResizeMode::Cubic { a: -0.5 }, Coordinates::HalfPixel).antialiased()
+    }
+
+    /// The same with other coordinates.
+    pub const fn coordinates(mut self, coordinates: Coordinates) -> Self {
+        self.coordinates = coordinates;
+        self
+    }
+
+    /// The same with PyTorch's `antialias=True`: the kernel stretched and nothing outside of the input.
+    pub const fn antialiased(mut self) -> Self {
+        self.antialias = true;
+        self.exclude_outside = true;
+        self
+    }
+
+    const fn of(mode: ResizeMode, coordinates: Coordinates) -> Self {
+        Self { mode, coordinates, antialias: false, exclude_outside: false }
+    }
+}
+
+/// Resizing of every channel by a fixed rule, as a linear operator. Its adjoint is PyTorch's backward of `interpolate`.
+///
+/// **Cost.** Per output element as many products as taps along each axis (2 per axis for linear, 4 for cubic); scratch memory
+/// for a band of rows per thread, and in 3-D for one resized depth.
+/// **Bits** depend neither on the number of threads nor on the other samples.
+///
+/// ```
+/// use convmat::{LinearOperator, Resize, ResizeOptions, ResizeTo};
+/// use ndarray::Array5;
+/// # fn main() -> convmat::Result<()> {
+/// let resize = Resize::new(1, [2], ResizeTo::Size([4]), ResizeOptions::linear())?;
+/// let x = Array5::from_shape_vec([1, 1, 1, 1, 2], vec![4.0f32, 8.0]).unwrap();
+/// assert_eq!(resize.apply(x.view())?.into_raw_vec_and_offset().0, [4., 5., 7., 8.]);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Resize {
+    domain: Shape,
+    range: Shape,
+    forward: [Band; 3],
+    adjoint: [Band; 3],
+}
+
+impl Resize {
+    /// Resizing of tensors of `channels` channels and spatial size `size`.
+    ///
+    /// # Errors
+    /// [`Error::Zero`] for an empty input or output, [`Error::NotFinite`] for a scale that is not positive and finite,
+    /// [`Error::Overflow`] for a size beyond reach.
+    pub fn new<const N: usize>(
+        channels: usize,
+        size: [usize; N],
+        to: ResizeTo<N>,
+        options: ResizeOptions,
+    ) -> Result<Self> {
+        const { assert!(N >= 1 && N <= 3, "tensors have 1, 2 or 3 spatial axes") };
+        let (mut domain, mut range) = ([channels, 1, 1, 1], [channels, 1, 1, 1]);
+        let mut lengths = [Lengths { input: 1, output: 1, scale: None }; N];
+        for (i, lengths) in lengths.iter_mut().enumerate() {
+            let input = size[i];
+            *lengths = match to {
+                ResizeTo::Size(size) => Lengths { input, output: size[i], scale: None },
+                ResizeTo::Scale(scale) => {
+                    Lengths { input, output: scaled_length(input, scale[i])?, scale: Some(scale[i]) }
+                }
+            };
+            (domain[i + 4 - N], range[i + 4 - N]) = (input, lengths.output);
+        }
+        if channels == 0 {
+            return Err(Error::NoChannels { what: "channels" });
+        }
+        checked_len(&domain, "the number of elements before resizing")?;
+        checked_len(&range, "the number of elements after resizing")?;
+        // A start, an offset and a few weights per output element of every axis: not for lengths that no tensor can have.
+        range[1..].iter().try_for_each(|&length| allocatable::<[f64; 8], 1>([length], "the weights").map(drop))?;
+        let mut forward = [Band::identity(1), Band::identity(1), Band::identity(1)];
+        for (i, lengths) in lengths.into_iter().enumerate() {
+            let ResizeOptions { mode, coordinates, antialias, exclude_outside } = options;
+            forward[i + 3 - N] =
+                band(lengths, mode, coordinates, antialias, exclude_outside).map_err(|error| error.on_axis(i))?;
+        }
+        let adjoint = [0, 1, 2].map(|axis| forward[axis].transposed());
+        Ok(Self { domain, range, forward, adjoint })
+    }
+}
+
+/// `⌊input · scale⌋`.
+fn scaled_length(input: usize, scale: f64) -> Result<usize> {
+    let length = (input as f64 * scale).floor();
+    if !(scale.is_finite() && scale > 0.0) {
+        return Err(Error::NotFinite { what: "the scale" });
+    }
+    // Beyond 2⁵² lengths are no longer exact in f64, and no memory holds them.
+    if length >= 2f64.powi(52) {
+        return Err(Error::Overflow { what: "the scaled length" });
+    }
+    Ok(length as usize)
+}
+
+impl<T: Scalar> LinearOperator<T> for Resize {
+    fn domain(&self) -> Shape {
+        self.domain
+    }
+
+    fn range(&self) -> Shape {
+        self.range
+    }
+
+    fn apply_into(&self, x: ArrayView5<T>, y: ArrayViewMut5<T>, workspace: &mut Workspace<T>) -> Result<()> {
+        run(&self.forward, (self.domain, self.range), x, y, workspace)
+    }
+
+    fn apply_adjoint_into(&self, y: ArrayView5<T>, x: ArrayViewMut5<T>, workspace: &mut Workspace<T>) -> Result<()> {
+        run(&self.adjoint, (self.range, self.domain), y, x, workspace)
+    }
+
+    fn workspace_len(&self, batch: usize) -> usize {
+        scratch_len(&self.forward, batch * self.domain[0]).max(scratch_len(&self.adjoint, batch * self.domain[0]))
+    }
+
+    fn matrix(&self, byte_limit: u128) -> Result<CsMat<T>> {
+        let [depth, height, width] = &self.forward;
+        let entries = self.forward.iter().fold(self.domain[0] as u128, |n, band| n.saturating_mul(band.entries()));
+        let rows = self.range.iter().product();
+        expect_bytes("the resizing's matrix", csr_bytes::<T>(rows, entries), byte_limit, "apply")?;
+        let columns = self.domain.iter().product();
+        let (mut offsets, mut indices, mut values) = (Vec::with_capacity(rows + 1), Vec::new(), Vec::new());
+        offsets.push(0);
+        for channel in 0..self.domain[0] {
+            for (d, h, w) in triples(depth.outputs(), height.outputs(), width.outputs()) {
+                let ((d, depth), (h, height), (w, width)) = (depth.row(d), height.row(h), width.row(w));
+                for (i, j, k) in triples(depth.len(), height.len(), width.len()) {
+                    let plane = channel * self.domain[1] + d + i;
+                    indices.push((plane * self.domain[2] + h + j) * self.domain[3] + w + k);
+                    values.push(T::from_f64(depth[i] * height[j] * width[k]));
+                }
+                offsets.push(indices.len());
+            }
+        }
+        Ok(CsMat::new((rows, columns), offsets, indices, values))
+    }
+}
+
+fn triples(a: usize, b: usize, c: usize) -> impl Iterator<Item = (usize, usize, usize)> {
+    (0..a).flat_map(move |i| (0..b).flat_map(move |j| (0..c).map(move |k| (i, j, k))))
+}
+
+/// Output rows that one task resizes: enough that rows shared by neighbouring bands weigh little.
+const ROWS: usize = 64;
+
+/// Bands of output rows of every plane.
+fn row_bands(height: &Band) -> usize {
+    height.outputs().div_ceil(ROWS)
+}
+
+/// Elements of scratch memory of one task: the rows it reads, resized along the width, and one row combined along the depth.
+fn scratch_per_task([_, height, width]: &[Band; 3]) -> usize {
+    let rows = (0..row_bands(height)).map(|i| height.needed(rows_of(height, i)).len()).max().unwrap_or(0);
+    rows * width.outputs() + width.inputs()
+}
+
+fn rows_of(height: &Band, band: usize) -> std::ops::Range<usize> {
+    band * ROWS..((band + 1) * ROWS).min(height.outputs())
+}
+
+fn workers_for(bands: &[Band; 3], planes: usize) -> usize {
+    let [depth, height, width] = bands;
+    let tasks = planes.saturating_mul(depth.outputs()).saturating_mul(row_bands(height));
+    let flops = 4 * planes as u128 * bands.iter().map(Band::entries).product::<u128>() / (width.entries().max(1));
+    workers(tasks, flops.saturating_mul(width.outputs() as u128))
+}
+
+fn scratch_len(bands: &[Band; 3], planes: usize) -> usize {
+    scratch_per_task(bands).saturating_mul(workers_for(bands, planes))
+}
+
+/// Resizes every plane of a batch by one matrix per axis.
+fn run<T: Scalar>(
+    bands: &[Band; 3],
+    shapes: (Shape, Shape),
+    from: ArrayView5<T>,
+    to: ArrayViewMut5<T>,
+    workspace: &mut Workspace<T>,
+) -> Result<()> {
+    let planes = from.dim().0 * shapes.0[0];
+    let each = scratch_per_task(bands);
+    let [depth, height, width] = bands;
+    let (rows_in, row_out) = (height.inputs(), width.outputs());
+    let weights = bands.each_ref().map(Band::rounded::<T>);
+    on_slices(shapes, from, to, scratch_len(bands, planes), workspace, |from, to, scratch| {
+        if to.is_empty() {
+            return Ok(());
+        }
+        let mut tasks: Vec<(usize, usize, &mut [T])> = to
+            .chunks_mut(height.outputs() * row_out)
+            .enumerate()
+            .flat_map(|(plane, to)| to.chunks_mut(ROWS * row_out).enumerate().map(move |(i, to)| (plane, i, to)))
+            .collect();
+        for_each_task(&mut tasks, scratch, each, |(plane, i, to), scratch| {
+            let (channel, d) = (*plane / depth.outputs(), *plane % depth.outputs());
+            let outputs = rows_of(height, *i);
+            let needed = height.needed(outputs.clone());
+            let (rows, combined) = scratch.split_at_mut(each - width.inputs());
+            let input_row =
+                |plane: usize, row: usize| &from[(plane * rows_in + row) * width.inputs()..][..width.inputs()];
+            // STEP 1: every row that is read, combined along the depth and resized along the width.
+            for (row, resized) in needed.clone().zip(rows.chunks_exact_mut(row_out)) {
+                let (first, count) = (channel * depth.inputs() + depth.row(d).0, depth.row(d).1.len());
+                let depth_weights = &weights[0][depth.bounds(d)];
+                if count == 1 && depth_weights[0] == T::one() {
+                    width.apply(&weights[2], input_row(first, row), resized);
+                    continue;
+                }
+                combine(depth_weights, (0..count).map(|k| input_row(first + k, row)), combined);
+                width.apply(&weights[2], combined, resized);
+            }
+            // STEP 2: the resized rows, combined along the height.
+            for (output, to) in outputs.zip(to.chunks_exact_mut(row_out)) {
+                let first = height.row(output).0 - needed.start.min(height.row(output).0);
+                let count = height.row(output).1.len();
+                let read = (0..count).map(|k| &rows[(first + k) * row_out..][..row_out]);
+                combine(&weights[1][height.bounds(output)], read, to);
+            }
+        });
+        Ok(())
+    })
+}
+
+/// `to = Σ_k weights[k] · rows[k]`.
+fn combine<'a, T: Scalar>(weights: &[T], rows: impl Iterator<Item = &'a [T]>, to: &mut [T]) {
+    let mut terms = weights.iter().zip(rows);
+    match terms.next() {
+        None => to.fill(T::zero()),
+        Some((&weight, row)) => to.iter_mut().zip(row).for_each(|(to, &value)| *to = weight * value),
+    }
+    for (&weight, row) in terms {
+        to.iter_mut().zip(row).for_each(|(to, &value)| *to += weight * value);
+    }
+}
+
+#[cfg(test)]
+mod tests;
