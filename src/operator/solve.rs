@@ -41,7 +41,7 @@ pub struct Solution<T> {
 /// let pad = Pad::new([1, 1, 1, 3], [(0, 0), (0, 0), (1, 1)], PadMode::Reflect)?;
 /// let b = Array5::from_shape_vec([1, 1, 1, 1, 5], vec![1., 5., 2., 7., 3.]).unwrap();
 /// let found = least_squares(&[Equations { operator: &pad, target: b.view() }], 1e-14, 10)?;
-/// let want = [5., 2., 7.];
+/// let want = [5.0f64, 2.0, 7.0];
 /// assert!(found.x.iter().zip(want).all(|(x, want)| (x - want).abs() < 1e-12));
 /// # Ok(())
 /// # }
