@@ -133,3 +133,18 @@ fn scratch_memory_is_what_the_formulations_say() {
     // 5 × 7 pixels with zeros inserted: two channels and seven rows of the flipped kernel's input, besides the lowering's own.
     assert!(len(Formulation::ZeroInsertion, 3) > 3 * 2 * 5 * 7);
 }
+
+#[test]
+fn sparse_products_of_several_tasks_are_the_literal_sums() {
+    let mut numbers = Numbers(5);
+    // 5000 rows of 16 entries for 16 samples: some 2000 rows make a task.
+    let g = Geometry::transposed([5000], [16], Channels { small: 1, large: 1 }, &Options::<1>::new()).unwrap();
+    let weights = numbers.tensor(g.weight_shape());
+    let (x, y) = (numbers.tensor(with_batch(16, g.large_shape())), numbers.tensor(with_batch(16, g.small_shape())));
+    let options = FormulationOptions::default();
+    let sparse = Formulated::new(g.lift(), weights.clone().into_shared(), Formulation::Sparse, &options).unwrap();
+    let forward = reference::convolution(&g, weights.view(), x.view()).unwrap();
+    assert_eq!(sparse.apply(x.view()).unwrap().mapv(f64::from), forward);
+    let adjoint = reference::transposed_convolution(&g, weights.view(), y.view()).unwrap();
+    assert_eq!(sparse.apply_adjoint(y.view()).unwrap().mapv(f64::from), adjoint);
+}
