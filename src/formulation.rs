@@ -149,10 +149,7 @@ impl<T: Scalar> Formulated<T> {
 
     /// Computes the side `output` of a batch from the other one.
     fn run(&self, output: Side, from: ArrayView5<T>, to: ArrayViewMut5<T>, workspace: &mut Workspace<T>) -> Result<()> {
-        let input = match output {
-            Side::Small => Side::Large,
-            Side::Large => Side::Small,
-        };
+        let input = output.other();
         let shapes = (self.geometry.shape(input), self.geometry.shape(output));
         let batch = from.dim().0;
         let scratch = self.method.scratch_len(output, batch);

@@ -53,10 +53,7 @@ impl<T: Scalar> InWeights<T> {
     }
 
     fn output(&self) -> Side {
-        match self.side {
-            Side::Small => Side::Large,
-            Side::Large => Side::Small,
-        }
+        self.side.other()
     }
 
     /// Shape of the layer's output, `[batch, channels, D, H, W]`.

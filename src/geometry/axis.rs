@@ -24,6 +24,16 @@ pub enum Side {
     Large,
 }
 
+impl Side {
+    /// The other end.
+    pub const fn other(self) -> Self {
+        match self {
+            Side::Small => Side::Large,
+            Side::Large => Side::Small,
+        }
+    }
+}
+
 /// One axis of a convolution: `small·stride + tap·dilation − begin = large`.
 ///
 /// An axis holds *both* lengths. How they came about (padding at the end, output padding, "same") is forgotten once it

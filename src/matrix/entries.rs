@@ -53,10 +53,7 @@ impl Pattern {
     }
 
     fn columns_side(&self) -> Side {
-        match self.rows {
-            Side::Small => Side::Large,
-            Side::Large => Side::Small,
-        }
+        self.rows.other()
     }
 
     /// Calls `visit(column, weight)` for every entry of one row, columns ascending. A row out of range has none.

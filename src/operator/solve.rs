@@ -2,6 +2,7 @@
 
 use ndarray::{Array5, ArrayView5, Zip};
 
+use super::dot_test::dot;
 use super::{LinearOperator, Workspace, expect_shape, new_batch, with_batch};
 use crate::error::{Error, Result};
 use crate::scalar::Scalar;
@@ -113,10 +114,6 @@ fn adjoint<T: Scalar>(
         }
     }
     sum.ok_or(Error::Unsupported { option: "least squares", on: "no equations" })
-}
-
-fn dot<T: Scalar>(a: &Array5<T>, b: &Array5<T>) -> f64 {
-    a.iter().zip(b).map(|(&a, &b)| a.to_f64() * b.to_f64()).sum()
 }
 
 #[cfg(test)]
