@@ -1,14 +1,11 @@
 //! Images in and out: files ↔ planes of f32 in the units of the file, 0 to 255 or to 65535.
 //!
-//! Dimensions are known and checked before a pixel is decoded; outputs appear whole or not at all. It knows PNG, JPEG and
-//! the file system, but no convolution.
+//! Dimensions are known and checked before a pixel is decoded. It knows PNG and JPEG, but no convolution.
 
 use std::fmt;
-use std::fs::{self, File};
-use std::io::{self, Cursor, Read, Write};
+use std::io::{self, Cursor};
 use std::path::{Path, PathBuf};
 
-use convmat::bytes_in_words;
 use image::codecs::jpeg::JpegEncoder;
 use image::codecs::png::PngEncoder;
 use image::metadata::Orientation;
@@ -16,6 +13,7 @@ use image::{ColorType, DynamicImage, ImageDecoder, ImageEncoder, ImageFormat, Im
 use ndarray::Array5;
 
 use crate::error::{Failure, Result};
+use crate::files;
 
 /// Most pixels of an image that is read, 268 million.
 const MAX_PIXELS: u64 = 1 << 28;
@@ -135,15 +133,7 @@ impl Source {
 
 /// The whole file, or why not.
 fn read_file(path: &Path) -> io::Result<Vec<u8>> {
-    let file = File::open(path)?;
-    if file.metadata()?.is_dir() {
-        return Err(io::Error::other("it is a directory"));
-    }
-    let mut bytes = Vec::new();
-    file.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > MAX_BYTES {
-        return Err(io::Error::other(format!("it has more than {}", bytes_in_words(MAX_BYTES.into()))));
-    }
+    let bytes = files::read(path, MAX_BYTES)?;
     // The JPEG decoder fills what is missing with grey and says nothing.
     if image::guess_format(&bytes).ok() == Some(ImageFormat::Jpeg) && !is_complete_jpeg(&bytes) {
         return Err(io::Error::other("the JPEG data are truncated"));
@@ -189,17 +179,8 @@ impl Target {
             "jpg" | "jpeg" => ImageFormat::Jpeg,
             _ => return Err(Failure::Usage(format!("{} does not end in .png, .jpg or .jpeg", path.display()))),
         };
-        if path.is_dir() {
-            return Err(Failure::write(path, "it is a directory"));
-        }
-        // A link that leads nowhere is in the way as well.
-        if !replace && path.symlink_metadata().is_ok() {
-            return Err(Failure::Exists(path.to_owned()));
-        }
-        let target = Self { path: path.to_owned(), encoding, replace };
-        // A file without a name shows whether the folder can be written to and leaves no trace.
-        tempfile::tempfile_in(target.folder()).map_err(|error| Failure::write(path, error))?;
-        Ok(target)
+        files::expect_writable(path, replace)?;
+        Ok(Self { path: path.to_owned(), encoding, replace })
     }
 
     /// Refuses kinds of images that the file format does not have.
@@ -216,13 +197,10 @@ impl Target {
         &self.path
     }
 
-    /// Writes a quantized picture: encodes it in memory, writes a temporary file beside the target and renames it.
+    /// Writes a quantized picture, completely or not at all.
     pub fn write(&self, picture: &Picture) -> Result<()> {
         let encoded = self.encode(picture).map_err(|error| Failure::write(&self.path, error))?;
-        self.persist(&encoded).map_err(|error| match error.kind() {
-            io::ErrorKind::AlreadyExists => Failure::Exists(self.path.clone()),
-            _ => Failure::write(&self.path, error),
-        })
+        files::write(&self.path, &encoded, self.replace)
     }
 
     fn encode(&self, picture: &Picture) -> image::ImageResult<Vec<u8>> {
@@ -232,33 +210,6 @@ impl Target {
             _ => encode(PngEncoder::new(&mut file), picture)?,
         }
         Ok(file)
-    }
-
-    fn persist(&self, bytes: &[u8]) -> io::Result<()> {
-        let mut builder = tempfile::Builder::new();
-        builder.prefix(".convmat-");
-        // Temporary files are private by default. This one becomes an ordinary file: the umask decides.
-        #[cfg(unix)]
-        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-        let mut file = builder.tempfile_in(self.folder())?;
-        file.write_all(bytes)?;
-        if self.replace {
-            // A private file stays private when its contents are replaced.
-            if let Ok(old) = fs::metadata(&self.path) {
-                file.as_file().set_permissions(old.permissions())?;
-            }
-            file.persist(&self.path)?;
-        } else {
-            file.persist_noclobber(&self.path)?;
-        }
-        Ok(())
-    }
-
-    fn folder(&self) -> &Path {
-        match self.path.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder,
-            _ => Path::new("."),
-        }
     }
 }
 

@@ -7,9 +7,11 @@
 mod args;
 mod commands;
 mod error;
+mod files;
 mod images;
 mod progress;
 mod report;
+mod taps;
 mod values;
 
 use std::io::{self, Write};
