@@ -14,6 +14,7 @@ mod workspace;
 
 pub use adjoint::Adjoint;
 pub use compose::Compose;
+pub(crate) use dot_test::dot;
 pub use dot_test::{DotTest, dot_test};
 pub(crate) use method::Method;
 use ndarray::{ArcArray, Array5, ArrayView5, ArrayViewMut5, Ix5};

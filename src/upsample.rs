@@ -118,17 +118,22 @@ impl<T: Scalar> Upscaler<T, 2> {
         options: &FormulationOptions,
     ) -> Result<Self> {
         let (kernel, width) = taps.dim();
-        let excess = kernel.checked_sub(scale).filter(|excess| excess % 2 == 0 && kernel == width && scale > 0);
-        let Some(excess) = excess else {
-            let expected = vec![scale + kernel.saturating_sub(scale) / 2 * 2; 2];
-            return Err(Error::Shape { what: "the taps", expected, actual: taps.shape().to_vec() });
-        };
+        let excess = excess([kernel, width], scale)?;
         let shape = allocatable::<T, 5>([channels, 1, 1, kernel, kernel], "the weights")?;
         let weights = ArcArray::from_shape_fn(shape, |(_, _, _, i, j)| taps[[i, j]]);
         let o = Options::new().stride([scale; 2]).padding([excess / 2; 2]).groups(channels);
         let layer = Layer::from_shared(weights, None, o)?;
         Self::framed(&layer, size, learned::margin(kernel, scale), formulation, options)
     }
+}
+
+/// k − scale of k × k taps that are centred on their stride.
+fn excess([kernel, width]: [usize; 2], scale: usize) -> Result<usize> {
+    let excess = kernel.checked_sub(scale).filter(|excess| excess % 2 == 0 && kernel == width && scale > 0);
+    excess.ok_or_else(|| {
+        let expected = scale.saturating_add(kernel.saturating_sub(scale) / 2 * 2);
+        Error::Shape { what: "the taps", expected: vec![expected; 2], actual: vec![kernel, width] }
+    })
 }
 
 impl<T: Scalar, const N: usize> LinearOperator<T> for Upscaler<T, N> {

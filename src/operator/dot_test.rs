@@ -63,7 +63,7 @@ fn noise<T: Scalar>(batch: usize, shape: Shape, seed: u64) -> Result<Array5<T>> 
 }
 
 /// ⟨a, b⟩, summed in f64.
-pub(super) fn dot<T: Scalar>(a: &Array5<T>, b: &Array5<T>) -> f64 {
+pub(crate) fn dot<T: Scalar>(a: &Array5<T>, b: &Array5<T>) -> f64 {
     a.iter().zip(b).map(|(&a, &b)| a.to_f64() * b.to_f64()).sum()
 }
 

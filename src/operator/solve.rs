@@ -26,6 +26,9 @@ pub struct Solution<T> {
     pub gradient: f64,
     /// Σ ‖b − A·x‖² at the end, by recursion.
     pub loss: f64,
+    /// Smallest and largest Ritz value of ΣAᵀA: they lie among its eigenvalues' range and come close to its ends as iterations go
+    /// on. (0, 0) if there were none.
+    pub eigenvalues: (f64, f64),
 }
 
 /// The x that minimises Σ ‖A·x − b‖² over all blocks of equations, by conjugate gradients on the normal equations.
@@ -68,6 +71,7 @@ pub fn least_squares<T: Scalar>(
     let mut direction = gradient.clone();
     let (start, mut norm) = (dot(&gradient, &gradient), dot(&gradient, &gradient));
     let mut iterations = 0;
+    let mut lanczos = Tridiagonal::default();
     while iterations < max_iterations && norm > tolerance * tolerance * start {
         let images = equations
             .iter()
@@ -81,11 +85,13 @@ pub fn least_squares<T: Scalar>(
         if curvature <= 0.0 {
             break;
         }
-        let step = T::from_f64(norm / curvature);
+        let alpha = norm / curvature;
+        let step = T::from_f64(alpha);
         x.scaled_add(step, &direction);
         residuals.iter_mut().zip(&images).for_each(|(residual, image)| residual.scaled_add(-step, image));
         gradient = adjoint(equations, &residuals, &mut workspace)?;
         let next = dot(&gradient, &gradient);
+        lanczos.push(alpha, next / norm);
         let keep = T::from_f64(next / norm);
         Zip::from(&mut direction)
             .and(&gradient)
@@ -95,7 +101,54 @@ pub fn least_squares<T: Scalar>(
     }
     let loss = residuals.iter().map(|residual| dot(residual, residual)).sum();
     let gradient = if start > 0.0 { (norm / start).sqrt() } else { 0.0 };
-    Ok(Solution { x, iterations, gradient, loss })
+    Ok(Solution { x, iterations, gradient, loss, eigenvalues: lanczos.extremes() })
+}
+
+/// The symmetric tridiagonal matrix that conjugate gradients build on their way, whose eigenvalues are the Ritz values (Saad
+/// 2003, *Iterative Methods for Sparse Linear Systems*, section 6.7.3): `1/α_j + β_{j−1}/α_{j−1}` on the diagonal and
+/// `√β_j/α_j` beside it.
+#[derive(Default)]
+struct Tridiagonal {
+    diagonal: Vec<f64>,
+    /// Squares of the entries beside the diagonal, each after its row; the last one lies outside.
+    beside: Vec<f64>,
+    /// β/α of the last iteration.
+    carried: f64,
+}
+
+impl Tridiagonal {
+    fn push(&mut self, alpha: f64, beta: f64) {
+        self.diagonal.push(1.0 / alpha + self.carried);
+        self.beside.push(beta / (alpha * alpha));
+        self.carried = beta / alpha;
+    }
+
+    /// Number of eigenvalues below `x`: the negative pivots of T − x·I (Sylvester's law of inertia).
+    fn below(&self, x: f64) -> usize {
+        let (mut pivot, mut count, mut square) = (1.0, 0, 0.0);
+        for (&diagonal, &beside) in self.diagonal.iter().zip(&self.beside) {
+            pivot = diagonal - x - square / pivot;
+            if pivot == 0.0 {
+                pivot = f64::MIN_POSITIVE;
+            }
+            count += usize::from(pivot < 0.0);
+            square = beside;
+        }
+        count
+    }
+
+    /// The smallest and the largest eigenvalue, by bisection. The matrix is positive definite, so 0 and its trace enclose them.
+    fn extremes(&self) -> (f64, f64) {
+        let find = |wanted: usize| {
+            let (mut low, mut high) = (0.0, self.diagonal.iter().sum::<f64>());
+            for _ in 0..120 {
+                let middle = 0.5 * (low + high);
+                if self.below(middle) < wanted { low = middle } else { high = middle }
+            }
+            high
+        };
+        (find(1), find(self.diagonal.len()))
+    }
 }
 
 /// Σ Aᵀ·r.
@@ -134,6 +187,20 @@ mod tests {
         assert!(found.iterations <= 12, "as many distinct eigenvalues as sizes of repeated groups");
         assert!(found.x.iter().zip(&x).all(|(a, b)| (a - b).abs() < 1e-10));
         assert!(found.loss < 1e-18 && found.gradient <= 1e-13);
+        // AᵀA of both blocks is diagonal: 2 inside, times 2 or 3 and 3 or 2 where borders are repeated.
+        let (smallest, largest) = found.eigenvalues;
+        assert!((smallest - 2.0).abs() < 1e-9 && (largest - 18.0).abs() < 1e-9, "{smallest} {largest}");
+    }
+
+    #[test]
+    fn eigenvalues_of_a_known_tridiagonal_matrix() {
+        // 2 on the diagonal and −1 beside it: 2 − 2·cos(jπ/(n + 1)).
+        let n = 20;
+        let second = Tridiagonal { diagonal: vec![2.0; n], beside: vec![1.0; n], carried: 0.0 };
+        let eigenvalue = |j: usize| 2.0 - 2.0 * (std::f64::consts::PI * j as f64 / (n + 1) as f64).cos();
+        let (smallest, largest) = second.extremes();
+        assert!((smallest - eigenvalue(1)).abs() < 1e-13 && (largest - eigenvalue(n)).abs() < 1e-13);
+        assert_eq!(Tridiagonal::default().extremes(), (0.0, 0.0));
     }
 
     #[test]
@@ -142,7 +209,7 @@ mod tests {
         let crop = Adjoint(Pad::new([1, 1, 1, 2], [(0, 0), (0, 0), (1, 1)], PadMode::Zeros).unwrap());
         let zeros = Array5::<f64>::zeros([1, 1, 1, 1, 2]);
         let found = least_squares(&[Equations { operator: &crop, target: zeros.view() }], 1e-9, 5).unwrap();
-        assert_eq!((found.iterations, found.loss), (0, 0.0));
+        assert_eq!((found.iterations, found.loss, found.eigenvalues), (0, 0.0, (0.0, 0.0)));
         let wrong = Array5::<f64>::zeros([1, 1, 1, 1, 3]);
         assert!(least_squares(&[Equations { operator: &crop, target: wrong.view() }], 1e-9, 5).is_err());
     }
