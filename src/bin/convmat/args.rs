@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use convmat::Formulation;
 
-use crate::values::{Bytes, Lengths, Pads, bicubic_parameter};
+use crate::values::{Bytes, Lengths, Pads, between, bicubic_parameter};
 
 /// Convolution as a matrix C, transposed convolution as Cᵀ.
 #[derive(Parser, Debug)]
@@ -37,6 +37,13 @@ pub enum Command {
     /// and the layers' gradients with central differences. Every bound follows from rounding. Lengths are written 6x6; one
     /// given once applies to every axis.
     Verify(VerifyArgs),
+    /// Learn the taps that upsample photographs best, by least squares.
+    ///
+    /// Every image and its antialiased bicubic half, rounded to grey levels, is a pair; the K × K taps of one transposed
+    /// convolution with stride 2 that bring the images back with the least squared error are found in f64 by conjugate gradients on
+    /// the normal equations. Mirror images count as well, so the taps are symmetric. Soft copies of the images keep the taps from
+    /// sharpening what has no detail. Alpha is left out.
+    LearnUpsampling(LearnArgs),
 }
 
 /// Arguments of `upscale`.
@@ -147,6 +154,41 @@ pub struct VerifyArgs {
     #[arg(long, value_name = "BYTES", default_value_t = Bytes(convmat::DEFAULT_BYTE_LIMIT))]
     pub byte_limit: Bytes,
 }
+
+/// Arguments of `learn-upsampling`.
+#[derive(Args, Debug)]
+#[command(after_help = LEARN_EXAMPLES)]
+pub struct LearnArgs {
+    /// The photographs: PNG or JPEG, at least 2×2 pixels
+    #[arg(value_name = "IMAGE", required = true)]
+    pub images: Vec<PathBuf>,
+    /// Where to write the taps: a safetensors file
+    #[arg(short, long, value_name = "FILE")]
+    pub output: PathBuf,
+    /// Taps along each axis, even, at most 64
+    #[arg(long, default_value_t = 12, value_name = "K")]
+    pub kernel: usize,
+    /// Reach of the binomial blur that makes the soft copies, in pixels; its standard deviation is √(REACH/2)
+    #[arg(long, default_value_t = 8, value_name = "REACH", value_parser = clap::value_parser!(u16).range(1..=500))]
+    pub soft_reach: u16,
+    /// How many times a squared error on soft copies counts; 0 learns from the photographs alone
+    #[arg(long, default_value_t = 10.0, value_name = "WEIGHT", allow_negative_numbers = true, value_parser = between(0.0, 1e6))]
+    pub soft_weight: f64,
+    /// Gradient at which to stop, relative to that of zero taps
+    #[arg(long, default_value = "1e-12", value_name = "RATIO", value_parser = between(1e-15, 1.0))]
+    pub tolerance: f64,
+    /// Iterations after which to stop in any case
+    #[arg(long, default_value_t = 2000, value_name = "COUNT")]
+    pub max_iterations: usize,
+    /// Replace FILE if it exists
+    #[arg(long)]
+    pub force: bool,
+}
+
+const LEARN_EXAMPLES: &str = "\
+Examples:
+  convmat learn-upsampling holiday/*.jpg -o taps.safetensors
+  convmat learn-upsampling a.png b.png -o sharp.safetensors --kernel 10 --soft-weight 0";
 
 const VERIFY_EXAMPLES: &str = "\
 Examples:

@@ -1,5 +1,6 @@
 //! The commands: each computes and reports. They know no argument syntax and do not end the program.
 
+mod learn_upsampling;
 mod rounding;
 mod upscale;
 mod verify;
@@ -13,5 +14,6 @@ pub fn run(command: &Command, out: &mut dyn Write) -> Result<()> {
     match command {
         Command::Upscale(args) => upscale::run(args, out),
         Command::Verify(args) => verify::run(args, out),
+        Command::LearnUpsampling(args) => learn_upsampling::run(args, out),
     }
 }

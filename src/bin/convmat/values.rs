@@ -109,14 +109,18 @@ impl FromStr for Bytes {
     }
 }
 
+/// A number from `low` to `high`.
+pub fn between(low: f64, high: f64) -> impl Fn(&str) -> std::result::Result<f64, String> + Clone {
+    move |text| match text.parse::<f64>() {
+        Ok(value) if (low..=high).contains(&value) => Ok(value),
+        _ => Err(format!("expected a number from {low} to {high}")),
+    }
+}
+
 /// Keys' parameter a.
 pub fn bicubic_parameter(text: &str) -> std::result::Result<f64, String> {
     // Beyond this the lobes of φ outweigh the pixel itself many times over; f32 would lose the image in them.
-    const LARGEST: f64 = 10.0;
-    match text.parse::<f64>() {
-        Ok(a) if a.abs() <= LARGEST => Ok(a),
-        _ => Err(format!("expected a number from -{LARGEST} to {LARGEST}")),
-    }
+    between(-10.0, 10.0)(text)
 }
 
 fn number(text: &str) -> std::result::Result<usize, String> {
@@ -176,6 +180,15 @@ mod tests {
             assert!(bytes(wrong).is_err(), "{wrong}");
         }
         assert_eq!(bytes(&Bytes(1 << 30).to_string()), Ok(1 << 30));
+    }
+
+    #[test]
+    fn numbers_stay_between_their_bounds() {
+        let number = between(1e-15, 1.0);
+        assert_eq!((number("1e-15"), number("1")), (Ok(1e-15), Ok(1.0)));
+        for wrong in ["0", "1.1", "nan", "inf", "", "one"] {
+            assert!(number(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -1,0 +1,180 @@
+//! `convmat learn-upsampling`: photographs and their halves → the taps that upsample best, in a file.
+//!
+//! It knows no file format; the mathematics is the library's `upsample::learned`.
+
+use std::collections::HashMap;
+use std::io::Write;
+use std::path::Path;
+use std::time::Instant;
+
+use convmat::bytes_in_words;
+use convmat::layer::taps::Interpolation;
+use convmat::upsample::learned::{Learned, Pair, frequency_response, learn, mean_square, soften};
+use ndarray::{Array2, Array4, s};
+
+use crate::args::LearnArgs;
+use crate::error::{Failure, Result};
+use crate::files;
+use crate::images::{Format, Picture, Source};
+use crate::progress;
+use crate::report::{Table, field, scientific, seconds};
+use crate::taps::{self, Taps};
+
+/// What the taps are for: pairs are photographs and their halves.
+const SCALE: usize = 2;
+/// Grey levels that white is learned as, whatever the bits of the file: no photograph counts more for having 16.
+const PEAK: f64 = 255.0;
+/// Grey levels from a tie that still count as one. Slopes at borders have exact ties, which the order of a sum would decide.
+const TIE: f64 = 1e-9;
+/// Limit on the bytes of everything that learning holds.
+const MAX_BYTES: u128 = 8 << 30;
+/// Bytes per value of a photograph: six f64 for pair, target, residual, the direction's image and what one pair needs on the way.
+const BYTES_PER_VALUE: u128 = 48;
+
+pub fn run(args: &LearnArgs, out: &mut dyn Write) -> Result<()> {
+    taps::expect_kernel(args.kernel, SCALE).map_err(|why| Failure::Usage(format!("--kernel: {why}")))?;
+    files::expect_writable(&args.output, args.force)?;
+    let sources = args.images.iter().map(|path| open(path)).collect::<Result<Vec<_>>>()?;
+    expect_memory(&sources, args.soft_weight > 0.0)?;
+
+    let (mut pairs, mut soft, mut names) = (Vec::new(), Vec::new(), Vec::new());
+    for (source, path) in sources.into_iter().zip(&args.images) {
+        let format = source.format;
+        let planes = planes(&source.decode()?);
+        // Halves and soft copies are rounded as a file of this kind would be.
+        let (peak, step) = (f64::from(format.peak()), PEAK / f64::from(format.peak()));
+        let round = |value: f64| (value / step + 0.5 + TIE).floor().clamp(0.0, peak) * step;
+        if args.soft_weight > 0.0 {
+            let copy = soften(&planes, args.soft_reach.into())?.mapv(round);
+            soft.push(Pair::halved(copy, round)?.weighted(args.soft_weight)?);
+        }
+        pairs.push(Pair::halved(planes, round)?);
+        field(out, "image", format_args!("{}: {format}", path.display()))?;
+        names.push(path.file_name().unwrap_or_default().to_string_lossy().into_owned());
+    }
+    let photographs = pairs.len();
+    pairs.append(&mut soft);
+
+    let progress = progress::bar(1, "learning");
+    let start = Instant::now();
+    let learned = learn(&pairs, args.kernel, args.tolerance, args.max_iterations)?;
+    let time = start.elapsed();
+    progress.finish_and_clear();
+    if learned.taps.iter().all(|&weight| weight == 0.0) {
+        return Err(Failure::Refused("there is nothing to learn from black images".to_owned()));
+    }
+    describe(args, &learned, out)?;
+    field(out, "time", seconds(time))?;
+    let bicubic = rule(Interpolation::Bicubic { a: -0.5 })?;
+    let (photographs, soft) = pairs.split_at(photographs);
+    for (name, pairs, weight) in [("photographs", photographs, 1.0), ("soft copies", soft, args.soft_weight)] {
+        if !pairs.is_empty() {
+            let loss = |taps| mean_square(pairs, taps).map(|sum| decibels(sum / weight));
+            let (own, other) = (loss(&learned.taps)?, loss(&bicubic)?);
+            field(out, name, format_args!("{own}, bicubic (a = −0.5) {other}; every pixel, before rounding"))?;
+        }
+    }
+    tabulate(&learned.taps, &bicubic, out)?;
+    let taps = Taps { weights: learned.taps, scale: SCALE };
+    taps::write(&args.output, &taps, origin(args, &names), args.force)?;
+    field(out, "output", args.output.display())?;
+    Ok(())
+}
+
+/// An image that has a half.
+fn open(path: &Path) -> Result<Source> {
+    let source = Source::open(path)?;
+    let Format { width, height, .. } = source.format;
+    if width < SCALE || height < SCALE {
+        return Err(Failure::Refused(format!("{} is {width}×{height}: its half has no pixel", path.display())));
+    }
+    Ok(source)
+}
+
+/// Refuses what would not fit into memory, before a pixel is decoded.
+fn expect_memory(sources: &[Source], is_softened: bool) -> Result<()> {
+    let values = |format: Format| format.width as u128 * format.height as u128 * colours(format) as u128;
+    let copies = if is_softened { 2 } else { 1 };
+    let bytes = sources.iter().map(|source| values(source.format)).sum::<u128>() * copies * BYTES_PER_VALUE;
+    if bytes > MAX_BYTES {
+        let (needed, limit) = (bytes_in_words(bytes), bytes_in_words(MAX_BYTES));
+        return Err(Failure::Refused(format!(
+            "learning from these images needs {needed}, more than the limit of {limit}"
+        )));
+    }
+    Ok(())
+}
+
+/// Channels without alpha.
+fn colours(format: Format) -> usize {
+    if format.channels() < 3 { 1 } else { 3 }
+}
+
+/// The channels of a picture but alpha, `[channels, 1, h, w]`, white at [`PEAK`].
+fn planes(picture: &Picture) -> Array4<f64> {
+    let step = PEAK / f64::from(picture.format.peak());
+    let colours = picture.planes.slice(s![0, ..colours(picture.format), .., .., ..]);
+    colours.mapv(|value| f64::from(value) * step)
+}
+
+fn describe(args: &LearnArgs, learned: &Learned<f64>, out: &mut dyn Write) -> Result<()> {
+    let soft = if args.soft_weight > 0.0 {
+        format!(", with soft copies (reach {} pixels) counting {} times", args.soft_reach, args.soft_weight)
+    } else {
+        String::new()
+    };
+    let count = args.images.len();
+    let pairs = if count == 1 { "1 pair".to_owned() } else { format!("{count} pairs") };
+    field(out, "learned from", format_args!("{pairs} (image, antialiased half) and their mirror images{soft}"))?;
+    let (iterations, gradient) = (learned.iterations, scientific(learned.gradient));
+    let is_short = iterations == args.max_iterations && learned.gradient > args.tolerance;
+    let stop = if is_short { ", stopped by --max-iterations" } else { "" };
+    field(out, "iterations", format_args!("{iterations} of conjugate gradients, relative gradient {gradient}{stop}"))?;
+    let (smallest, largest) = learned.curvature;
+    field(out, "condition", format_args!("{} of the normal equations", scientific(largest / smallest)))?;
+    Ok(())
+}
+
+/// The taps, and how they treat waves beside two rules.
+fn tabulate(learned: &Array2<f64>, bicubic: &Array2<f64>, out: &mut dyn Write) -> Result<()> {
+    writeln!(out, "\ntaps, {0}×{0}", learned.nrows())?;
+    for row in learned.outer_iter() {
+        writeln!(out, "{}", row.iter().map(|weight| format!("{weight:9.5}")).collect::<String>())?;
+    }
+    writeln!(out, "\nfrequency response along one axis, 1 for half the new sampling rate")?;
+    let mut table = Table::new([">frequency", ">bilinear", ">bicubic", ">learned"]);
+    let bilinear = rule(Interpolation::Bilinear)?;
+    for eighths in 0..=8 {
+        let frequency = f64::from(eighths) / 8.0;
+        let [a, b, c] = [&bilinear, bicubic, learned].map(|taps| frequency_response(taps, SCALE, frequency));
+        table.row([format!("{frequency:.3}"), format!("{a:.3}"), format!("{b:.3}"), format!("{c:.3}")]);
+    }
+    writeln!(out, "{table}")?;
+    Ok(())
+}
+
+/// The taps of an interpolation along both axes.
+fn rule(kind: Interpolation) -> Result<Array2<f64>> {
+    let (line, _) = kind.taps(SCALE)?;
+    Ok(Array2::from_shape_fn([line.len(); 2], |(i, j)| line[i] * line[j]))
+}
+
+/// PSNR of a mean squared error.
+fn decibels(mean_square: f64) -> String {
+    format!("{:.3} dB", 10.0 * (PEAK * PEAK / mean_square).log10())
+}
+
+/// Where the taps come from, for the file: the command that makes them again.
+fn origin(args: &LearnArgs, names: &[String]) -> HashMap<String, String> {
+    let LearnArgs { kernel, soft_reach, soft_weight, tolerance, max_iterations, .. } = args;
+    let command = format!(
+        "convmat learn-upsampling {} --kernel {kernel} --soft-reach {soft_reach} --soft-weight {soft_weight} \
+         --tolerance {tolerance:e} --max-iterations {max_iterations}",
+        names.join(" ")
+    );
+    HashMap::from([
+        ("command".to_owned(), command),
+        ("images".to_owned(), names.join(", ")),
+        ("convmat".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
+    ])
+}
