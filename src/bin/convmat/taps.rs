@@ -37,7 +37,7 @@ pub fn expect_kernel(kernel: usize, scale: usize) -> std::result::Result<(), Str
     if kernel > MAX_KERNEL {
         return Err(format!("{kernel}×{kernel} taps are more than the limit of {MAX_KERNEL}×{MAX_KERNEL}"));
     }
-    if scale == 0 || kernel < scale || (kernel - scale) % 2 != 0 {
+    if scale == 0 || kernel < scale || !(kernel - scale).is_multiple_of(2) {
         return Err(format!("{kernel}×{kernel} taps do not fit scale {scale}: k − scale must be even and at least 0"));
     }
     Ok(())
@@ -168,14 +168,17 @@ mod tests {
     #[test]
     fn the_committed_taps_are_symmetric_and_keep_constants() {
         let Taps { weights, scale } = committed().unwrap();
+        assert_eq!((weights.dim(), scale), ((12, 12), 2));
         let last = weights.nrows() - 1;
         for ((i, j), &weight) in weights.indexed_iter() {
-            assert!((weight - weights[[last - i, j]]).abs() < 1e-8 && (weight - weights[[i, last - j]]).abs() < 1e-8);
+            assert_eq!(weight, weights[[last - i, j]]);
+            assert_eq!(weight, weights[[i, last - j]]);
         }
         for phase in (0..scale * scale).map(|p| [p / scale, p % scale]) {
             let picked = weights.indexed_iter().filter(|((i, j), _)| [i % scale, j % scale] == phase);
+            // Nothing forces the sum to 1: this is how far learning stays from it.
             let sum: f64 = picked.map(|(_, &weight)| weight).sum();
-            assert!((sum - 1.0).abs() < 1e-3, "phase {phase:?} sums to {sum}");
+            assert!((sum - 1.0).abs() < 2e-4, "phase {phase:?} sums to {sum}");
         }
     }
 }
