@@ -29,7 +29,9 @@ pub enum Command {
     /// Upsample a PNG or JPEG image by transposed convolution.
     ///
     /// U = crop · Cᵀ · pad, per channel, in f32, rounded to nearest and clamped at the end. Bit depth and channels of the image
-    /// are kept; EXIF orientation is applied, the colour profile kept.
+    /// are kept (grey of fewer than 8 bits gets 8); EXIF orientation is applied, the colour profile kept. An indexed PNG
+    /// stays one: with its own palette where that has every colour of the result, as with --kernel nearest, else with the
+    /// result's colours, quantized to 256 if there are more.
     Upscale(UpscaleArgs),
     /// Check one geometry in every formulation: values, adjoints, gradients.
     ///

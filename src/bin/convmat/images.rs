@@ -1,6 +1,9 @@
 //! Images in and out: files ↔ planes of f32 in the units of the file, 0 to 255 or to 65535.
 //!
-//! Dimensions are known and checked before a pixel is decoded. It knows PNG and JPEG, but no convolution.
+//! Dimensions are known and checked before a pixel is decoded. It knows PNG and JPEG, but no convolution; [`palette`] knows how
+//! indexed images come to have colours and indices again.
+
+mod palette;
 
 use std::fmt;
 use std::io::{self, Cursor};
@@ -10,8 +13,9 @@ use image::codecs::jpeg::JpegEncoder;
 use image::codecs::png::PngEncoder;
 use image::metadata::Orientation;
 use image::{ColorType, DynamicImage, ImageDecoder, ImageEncoder, ImageFormat, ImageReader, Limits};
-use ndarray::Array5;
+use ndarray::{Array5, Axis};
 
+use self::palette::Palette;
 use crate::error::{Failure, Result};
 use crate::files;
 
@@ -19,6 +23,9 @@ use crate::files;
 const MAX_PIXELS: u64 = 1 << 28;
 /// Most bytes of a file that is read, and of its decoded pixels: eight per pixel.
 const MAX_BYTES: u64 = 8 * MAX_PIXELS;
+/// Endings of the names of images, in small letters.
+const EXTENSIONS: [(&str, ImageFormat); 3] =
+    [("png", ImageFormat::Png), ("jpg", ImageFormat::Jpeg), ("jpeg", ImageFormat::Jpeg)];
 /// Quality of JPEG files, 1 to 100.
 const JPEG_QUALITY: u8 = 95;
 
@@ -68,8 +75,16 @@ pub struct Picture {
     pub format: Format,
     /// `[1, channels, 1, height, width]`.
     pub planes: Array5<f32>,
+    pub metadata: Metadata,
+}
+
+/// What a file says of its pixels, and its upsampled version as well.
+#[derive(Clone, Debug, Default)]
+pub struct Metadata {
     /// ICC profile.
-    pub profile: Option<Vec<u8>>,
+    profile: Option<Vec<u8>>,
+    /// The palette of an indexed image; planes hold its colours.
+    palette: Option<Palette>,
 }
 
 impl Picture {
@@ -85,6 +100,7 @@ pub struct Source {
     path: PathBuf,
     decoder: Box<dyn ImageDecoder>,
     orientation: Orientation,
+    palette: Option<Palette>,
     pub format: Format,
 }
 
@@ -92,6 +108,7 @@ impl Source {
     pub fn open(path: &Path) -> Result<Self> {
         let failure = |why: &dyn fmt::Display| Failure::read(path, why);
         let bytes = read_file(path).map_err(|error| failure(&error))?;
+        let palette = Palette::of_png(&bytes);
         let mut reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format().map_err(|error| failure(&error))?;
         if !matches!(reader.format(), Some(ImageFormat::Png | ImageFormat::Jpeg)) {
             return Err(failure(&"it is neither a PNG nor a JPEG image"));
@@ -112,7 +129,7 @@ impl Source {
         );
         let (width, height) = if is_turned { (height, width) } else { (width, height) };
         let format = Format { width: width as usize, height: height as usize, color: decoder.color_type() };
-        Ok(Self { path: path.to_owned(), decoder, orientation, format })
+        Ok(Self { path: path.to_owned(), decoder, orientation, palette, format })
     }
 
     pub fn decode(mut self) -> Result<Picture> {
@@ -127,7 +144,7 @@ impl Source {
         } else {
             return Err(Failure::read(&self.path, "its samples have neither 8 nor 16 bits"));
         };
-        Ok(Picture { format, planes, profile })
+        Ok(Picture { format, planes, metadata: Metadata { profile, palette: self.palette } })
     }
 }
 
@@ -163,6 +180,11 @@ fn planes<S: Copy + Into<f32>>(format: Format, samples: &[S]) -> Array5<f32> {
     })
 }
 
+fn named_format(path: &Path) -> Option<ImageFormat> {
+    let extension = path.extension()?.to_str()?;
+    EXTENSIONS.iter().find(|(name, _)| extension.eq_ignore_ascii_case(name)).map(|&(_, format)| format)
+}
+
 /// Where and how an image is written.
 pub struct Target {
     path: PathBuf,
@@ -173,11 +195,8 @@ pub struct Target {
 impl Target {
     /// Finds out early what would make [`write`](Self::write) fail.
     pub fn new(path: &Path, replace: bool) -> Result<Self> {
-        let extension = path.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
-        let encoding = match extension.as_str() {
-            "png" => ImageFormat::Png,
-            "jpg" | "jpeg" => ImageFormat::Jpeg,
-            _ => return Err(Failure::Usage(format!("{} does not end in .png, .jpg or .jpeg", path.display()))),
+        let Some(encoding) = named_format(path) else {
+            return Err(Failure::Usage(format!("{} does not end in .png, .jpg or .jpeg", path.display())));
         };
         files::expect_writable(path, replace)?;
         Ok(Self { path: path.to_owned(), encoding, replace })
@@ -203,19 +222,23 @@ impl Target {
         files::write(&self.path, &encoded, self.replace)
     }
 
-    fn encode(&self, picture: &Picture) -> image::ImageResult<Vec<u8>> {
+    fn encode(&self, picture: &Picture) -> std::result::Result<Vec<u8>, String> {
         let mut file = Vec::new();
-        match self.encoding {
-            ImageFormat::Jpeg => encode(JpegEncoder::new_with_quality(&mut file, JPEG_QUALITY), picture)?,
-            _ => encode(PngEncoder::new(&mut file), picture)?,
-        }
+        let encoded = match (self.encoding, &picture.metadata.palette) {
+            (ImageFormat::Jpeg, _) => encode(JpegEncoder::new_with_quality(&mut file, JPEG_QUALITY), picture),
+            (_, Some(palette)) => {
+                let (palette, indices) = palette.index(&colors(picture));
+                return palette.encode(&indices, dimensions(picture.format), picture.metadata.profile.as_deref());
+            }
+            _ => encode(PngEncoder::new(&mut file), picture),
+        };
+        encoded.map_err(|error| error.to_string())?;
         Ok(file)
     }
 }
 
 fn encode(mut encoder: impl ImageEncoder, picture: &Picture) -> image::ImageResult<()> {
-    let Format { width, height, color } = picture.format;
-    if let Some(profile) = &picture.profile {
+    if let Some(profile) = &picture.metadata.profile {
         encoder.set_icc_profile(profile.clone()).map_err(image::ImageError::Unsupported)?;
     }
     let interleaved = picture.planes.view().permuted_axes([0, 2, 3, 4, 1]);
@@ -224,9 +247,23 @@ fn encode(mut encoder: impl ImageEncoder, picture: &Picture) -> image::ImageResu
     } else {
         interleaved.iter().map(|&value| value as u8).collect()
     };
-    // Sizes beyond u32 are no PNG and no JPEG; the encoder refuses the largest one.
+    let (width, height) = dimensions(picture.format);
+    encoder.write_image(&samples, width, height, picture.format.color.into())
+}
+
+/// Sizes beyond u32 are no PNG and no JPEG; the encoder refuses the largest one.
+fn dimensions(format: Format) -> (u32, u32) {
     let length = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
-    encoder.write_image(&samples, length(width), length(height), color.into())
+    (length(format.width), length(format.height))
+}
+
+/// The pixels of an RGB or RGBA picture of 8 bits, which is what an indexed one is expanded to.
+fn colors(picture: &Picture) -> Vec<palette::Rgba> {
+    let pixels = picture.planes.lanes(Axis(1));
+    pixels
+        .into_iter()
+        .map(|pixel| std::array::from_fn(|i| pixel.get(i).map_or(u8::MAX, |&value| value as u8)))
+        .collect()
 }
 
 #[cfg(test)]
@@ -246,7 +283,7 @@ mod tests {
         let format = Format { width: 5, height: 1, color: ColorType::L8 };
         let values = vec![-3.0, 0.49, 0.5, 254.5, 300.0];
         let planes = Array5::from_shape_vec([1, 1, 1, 1, 5], values).unwrap();
-        let mut picture = Picture { format, planes, profile: None };
+        let mut picture = Picture { format, planes, metadata: Metadata::default() };
         picture.quantize();
         assert_eq!(picture.planes.into_raw_vec_and_offset().0, [0., 0., 1., 255., 255.]);
     }

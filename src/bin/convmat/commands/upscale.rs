@@ -68,7 +68,7 @@ pub fn run(args: &UpscaleArgs, out: &mut dyn Write) -> Result<()> {
     let progress = progress::bar(1, "upsampling");
     let (planes, time) = timed(&upscaler, input.planes.view())?;
     progress.finish_and_clear();
-    let mut output = Picture { format, planes, profile: input.profile };
+    let mut output = Picture { format, planes, metadata: input.metadata };
     output.quantize();
     target.write(&output)?;
 

@@ -1,0 +1,61 @@
+//! `convmat verify`.
+
+use super::common::Run;
+
+#[test]
+fn certificates_of_several_geometries() {
+    for arguments in [
+        "--input 6x6 --kernel 3x3 --stride 2",
+        "--conv --input 9 --kernel 4 --padding 1,2 --dilation 2 --groups 2",
+        "--input 3x4x3 --kernel 2 --padding same-upper --stride 2x1x2",
+        "--input 4 --kernel 2 --padding 7",
+        "--transposed --input 4x5 --kernel 3 --stride 2 --padding 1 --output-padding 1",
+        "--transposed --input 3x3 --kernel 5 --stride 3 --padding 2 --output-size 8x9",
+        "--transposed --input 2x2x2 --kernel 2 --stride 2 --output-shape 5",
+        "--transposed --input 4 --kernel 1 --groups 3 --in-channels 3 --out-channels 6 --seed 7",
+    ] {
+        let arguments: Vec<_> = ["verify"].into_iter().chain(arguments.split(' ')).collect();
+        let run = Run::of(&arguments).succeeds().says(" 0 FAILED, 0 skipped").says("⟨y, C·x⟩ = ⟨∂F/∂w, w⟩, f32");
+        assert!(!run.out.contains("FAILED "), "{}", run.out);
+    }
+}
+
+#[test]
+fn certificates_say_what_they_leave_out() {
+    Run::of(&["verify", "--input", "8x8", "--kernel", "3", "--byte-limit", "1KiB"])
+        .succeeds()
+        .says("KiB > 1 KiB")
+        .says("0 FAILED, 12 skipped");
+    Run::of(&["verify", "--input", "40x40", "--kernel", "3"]).succeeds().says("256 of 6400 coordinates");
+    // Grown at the end by more than a stride: no convolution has this input.
+    Run::of(&["verify", "--transposed", "--input", "3", "--kernel", "2", "--output-shape", "9"])
+        .succeeds()
+        .says("no options of it give this geometry");
+}
+
+#[test]
+fn certificates_depend_on_the_seed_alone() {
+    let certificate = |seed: &str| Run::of(&["verify", "--input", "6", "--kernel", "3", "--seed", seed]).succeeds().out;
+    assert_eq!(certificate("1"), certificate("1"));
+    assert_ne!(certificate("1"), certificate("2"));
+}
+
+#[test]
+fn impossible_geometries_are_one_line() {
+    for (arguments, complaint) in [
+        ("--input 3 --kernel 5", "the output is empty along axis 0"),
+        ("--input 6 --kernel 3 --stride 0", "stride[0] is 0"),
+        ("--input 6 --kernel 3 --groups 0", "groups is 0"),
+        ("--input 6 --kernel 3 --groups 2 --in-channels 3", "do not divide into 2 groups"),
+        ("--input 6 --kernel 3 --stride 2 --padding same", "needs stride 1"),
+        ("--input 6 --kernel 3 --output-padding 1", "output_padding has no meaning for a convolution"),
+        ("--transposed --input 6 --kernel 3 --output-padding 1", "output_padding[0] is 1"),
+        ("--transposed --input 6 --kernel 3 --stride 2 --output-size 99", "possible are 13 to 14"),
+        ("--input 9223372036854775807x9 --kernel 1", "too large"),
+        ("--input 100000x100000 --kernel 3", "too many to verify"),
+        ("--input 4 --kernel 999999999999 --padding 999999999999", "too many to verify"),
+    ] {
+        let arguments: Vec<_> = ["verify"].into_iter().chain(arguments.split(' ')).collect();
+        Run::of(&arguments).fails(1, complaint);
+    }
+}
