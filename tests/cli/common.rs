@@ -50,6 +50,18 @@ impl Run {
         self
     }
 
+    /// A line on stderr for every bad image, in this order, and one that counts them.
+    #[track_caller]
+    pub fn lists(self, complaints: &[&str], of: usize) -> Self {
+        let total = format!("{} of {of} images failed", complaints.len());
+        let lines: Vec<_> = self.err.lines().collect();
+        assert_eq!((self.code, lines.len()), (1, complaints.len() + 1), "{}{}", self.out, self.err);
+        for (line, complaint) in lines.iter().zip(complaints.iter().chain([&total.as_str()])) {
+            assert!(line.starts_with("error: ") && line.contains(complaint), "{line} lacks {complaint}");
+        }
+        self
+    }
+
     #[track_caller]
     pub fn says(self, text: &str) -> Self {
         assert!(self.out.contains(text), "{} lacks {text}", self.out);

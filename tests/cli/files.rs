@@ -2,7 +2,10 @@
 
 use std::fs;
 
-use image::{DynamicImage, ImageBuffer, Luma, LumaA, Rgb, Rgba};
+use image::codecs::png::PngEncoder;
+use image::{
+    DynamicImage, ExtendedColorType, ImageBuffer, ImageDecoder, ImageEncoder, ImageReader, Luma, LumaA, Rgb, Rgba,
+};
 
 use super::common::{Folder, Run, channels, decode, header_of_png};
 
@@ -102,9 +105,60 @@ fn unwritable_outputs_are_one_line() {
     // A file is no folder, whoever runs the tests.
     Run::of(&["upscale", &input, "-o", &format!("{input}/out.png")]).fails(1, "cannot write");
     assert_eq!(folder.names(), before);
-    fs::create_dir(folder.path("folder.png")).expect("a folder");
-    Run::of(&["upscale", &input, "-o", &folder.path("folder.png"), "--force"]).fails(1, "directory");
+    fs::create_dir_all(folder.path("photo-2x.png/folder")).expect("a folder");
+    Run::of(&["upscale", &input, "--force"]).fails(1, "directory");
     assert_eq!(folder.names().len(), before.len() + 1);
+    // A folder that nothing will be written to is not made.
+    Run::of(&["upscale", &folder.path("missing.png"), "-o", &folder.path("new/")]).fails(1, "No such file");
+    assert_eq!(folder.names().len(), before.len() + 1);
+}
+
+#[test]
+fn a_folder_takes_the_output_of_one_image() {
+    let folder = Folder::new();
+    let input = folder.photo();
+    Run::of(&["upscale", &input, "-o", &folder.path("new/and/deep/")]).succeeds();
+    Run::of(&["upscale", &input, "-o", &folder.path("new")]).succeeds();
+    assert_eq!(decode(folder.path("new/and/deep/photo-2x.png")), decode(folder.path("new/photo-2x.png")));
+    Run::of(&["upscale", &input, "-o", &folder.path("new")]).fails(1, "--force");
+}
+
+#[test]
+fn the_smallest_images_are_upsampled() {
+    let folder = Folder::new();
+    for (width, height) in [(1, 1), (1, 9), (9, 1)] {
+        let input = folder.save("thin.png", ImageBuffer::from_fn(width, height, |x, y| Luma([(9 * x + 5 * y) as u8])));
+        for kernel in ["nearest", "bilinear", "bicubic", "learned"] {
+            Run::of(&["upscale", &input, "--kernel", kernel, "--verify", "--force"]).succeeds();
+            let result = decode(folder.path("thin-2x.png"));
+            assert_eq!((result.width(), result.height()), (2 * width, 2 * height));
+        }
+    }
+}
+
+#[test]
+fn orientation_is_applied_and_the_profile_kept() {
+    let folder = Folder::new();
+    let upright = ImageBuffer::from_fn(16, 8, |x, y| Rgb([(8 * x) as u8, (8 * y) as u8, 90]));
+    let path = folder.save("photo.jpg", upright);
+    let bytes = fs::read(&path).expect("the JPEG");
+    // Exif after the start of the image: one entry, orientation 6, a quarter turn to the right.
+    let mut turned = bytes[..2].to_vec();
+    turned.extend(b"\xFF\xE1\x00\x22Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0");
+    turned.extend(&bytes[2..]);
+    fs::write(folder.path("turned.jpg"), turned).expect("a turned JPEG");
+    Run::of(&["upscale", &path, &folder.path("turned.jpg"), "--kernel", "nearest"]).succeeds();
+    let (plain, turned) = (decode(folder.path("photo-2x.png")), decode(folder.path("turned-2x.png")));
+    assert_eq!(plain.rotate90(), turned);
+
+    let mut profile = vec![7; 128];
+    profile[16..20].copy_from_slice(b"RGB ");
+    let mut encoder = PngEncoder::new(fs::File::create(folder.path("profile.png")).expect("a file"));
+    encoder.set_icc_profile(profile.clone()).expect("PNG has profiles");
+    encoder.write_image(&[40; 12], 2, 2, ExtendedColorType::Rgb8).expect("the PNG is written");
+    Run::of(&["upscale", &folder.path("profile.png")]).succeeds();
+    let reader = ImageReader::open(folder.path("profile-2x.png")).expect("the result");
+    assert_eq!(reader.into_decoder().expect("a PNG").icc_profile().expect("a PNG"), Some(profile));
 }
 
 #[cfg(unix)]

@@ -1,8 +1,10 @@
 //! The binary from outside: arguments, images, files, exit codes, reports.
 #![cfg(feature = "cli")]
 
+mod batch;
 mod common;
 mod files;
+mod learned;
 mod palette;
 mod upscale;
 mod verify;

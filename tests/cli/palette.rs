@@ -79,16 +79,17 @@ fn many_interpolated_colours_are_quantized() {
     writer.write_image_data(&pixels).expect("the pixels");
     writer.finish().expect("the end");
     let plain = folder.save("plain.png", decode(&path));
-    for input in [&path, &plain] {
-        Run::of(&["upscale", input]).succeeds();
-    }
-    let (_, color, palette, _) = header(&folder.path("many-2x.png"));
+    // Two images of one size and kind, one of them indexed.
+    Run::of(&["upscale", &path, &plain, "-o", &folder.path("out")]).succeeds().says("2 written");
+    let (_, color, palette, _) = header(&folder.path("out/many-2x.png"));
     assert_eq!((color, palette.map(|palette| palette.len())), (png::ColorType::Indexed, Some(3 * 256)));
-    assert_eq!(header(&folder.path("plain-2x.png")).1, png::ColorType::Rgb);
-    let [exact, quantized] = ["plain", "many"].map(|name| decode(folder.path(&format!("{name}-2x.png"))).to_rgb8());
+    assert_eq!(header(&folder.path("out/plain-2x.png")).1, png::ColorType::Rgb);
+    let [exact, quantized] = ["plain", "many"].map(|name| decode(folder.path(&format!("out/{name}-2x.png"))).to_rgb8());
     let squares: f64 = exact.iter().zip(quantized.iter()).map(|(&a, &b)| (f64::from(a) - f64::from(b)).powi(2)).sum();
     let rms = (squares / exact.len() as f64).sqrt();
     assert!(0.0 < rms && rms < 16.0, "{rms}");
+    Run::of(&["upscale", &path, "-o", &folder.path("alone.png")]).succeeds();
+    assert_eq!(decode(folder.path("alone.png")).to_rgb8(), quantized);
 }
 
 #[test]

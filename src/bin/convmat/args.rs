@@ -19,6 +19,7 @@ const EXAMPLES: &str = "\
 Examples:
   convmat upscale photo.png                        writes photo-2x.png, bicubic
   convmat upscale photo.jpg --scale 3 -o large.png --verify
+  convmat upscale photos --kernel learned -o large writes large/…-2x.png
   convmat verify --input 6x6 --kernel 3x3 --stride 2
   convmat verify --transposed --input 5 --kernel 4 --stride 2 --padding 1 --output-padding 1
 
@@ -26,12 +27,16 @@ Exit codes: 0 success, 1 failure, 2 wrong usage. NO_COLOR is honoured.";
 
 #[derive(Subcommand, Debug)]
 pub enum Command {
-    /// Upsample a PNG or JPEG image by transposed convolution.
+    /// Upsample PNG and JPEG images by transposed convolution.
     ///
-    /// U = crop · Cᵀ · pad, per channel, in f32, rounded to nearest and clamped at the end. Bit depth and channels of the image
+    /// U = crop · Cᵀ · pad, per channel, in f32, rounded to nearest and clamped at the end. Bit depth and channels of an image
     /// are kept (grey of fewer than 8 bits gets 8); EXIF orientation is applied, the colour profile kept. An indexed PNG
     /// stays one: with its own palette where that has every colour of the result, as with --kernel nearest, else with the
     /// result's colours, quantized to 256 if there are more.
+    ///
+    /// Several images of one size and kind share one operator and are multiplied together, as many as 256 MiB of buffers hold.
+    /// Existing outputs are skipped unless --force is given, inputs that are outputs of other inputs as well; a bad file does
+    /// not stop the others and is listed at the end.
     Upscale(UpscaleArgs),
     /// Check one geometry in every formulation: values, adjoints, gradients.
     ///
@@ -52,25 +57,29 @@ pub enum Command {
 #[derive(Args, Debug)]
 #[command(after_help = UPSCALE_EXAMPLES)]
 pub struct UpscaleArgs {
-    /// The image: PNG or JPEG, at most 2²⁸ pixels
-    #[arg(value_name = "IN")]
-    pub input: PathBuf,
-    /// Where to write: .png, .jpg or .jpeg (quality 95) [default: IN-<SCALE>x.png beside IN]
+    /// PNG or JPEG images of at most 2²⁸ pixels, folders of them (not their subfolders), or patterns such as 'photos/*.png'
+    #[arg(value_name = "IN", required = true)]
+    pub inputs: Vec<PathBuf>,
+    /// Where to write: for one image a file that ends in .png, .jpg or .jpeg (quality 95), else a folder, made if it is
+    /// missing [default: IN-<SCALE>x.png beside IN]
     #[arg(short, long, value_name = "OUT")]
     pub output: Option<PathBuf>,
-    /// Factor along both axes: 2, 3 or 4
-    #[arg(long, default_value_t = 2, value_name = "FACTOR", value_parser = clap::value_parser!(u8).range(2..=4))]
-    pub scale: u8,
+    /// Factor along both axes: 2, 3 or 4 [default: 2, or that of --taps]
+    #[arg(long, value_name = "FACTOR", value_parser = clap::value_parser!(u8).range(2..=4))]
+    pub scale: Option<u8>,
     /// Interpolation kernel
     #[arg(long, value_enum, default_value_t = Kernel::Bicubic)]
     pub kernel: Kernel,
+    /// Taps of one's own in place of a kernel: a safetensors file with a tensor `taps`, [k, k], and metadata `scale`
+    #[arg(long, value_name = "FILE", conflicts_with = "kernel")]
+    pub taps: Option<PathBuf>,
     /// Keys' parameter a of the bicubic kernel, -10 to 10; -0.5 is Keys' own [default: -0.75, PyTorch's]
     #[arg(long, value_name = "A", allow_negative_numbers = true, value_parser = bicubic_parameter)]
     pub bicubic_a: Option<f64>,
     /// How to multiply with Cᵀ: auto, gather, scatter, dense, sparse, im2col or zero-insertion
     #[arg(long, default_value_t = Formulation::Auto)]
     pub formulation: Formulation,
-    /// Run every formulation and compare each with the interpolation written out in f64
+    /// Run every formulation and compare each with the upsampling written out in f64
     #[arg(long)]
     pub verify: bool,
     /// Print the PSNR (dB) of the result against this image of the result's size and kind
@@ -79,19 +88,20 @@ pub struct UpscaleArgs {
     /// Limit on an explicit matrix: bytes, or with KiB, MiB, GiB
     #[arg(long, value_name = "BYTES", default_value_t = Bytes(convmat::DEFAULT_BYTE_LIMIT))]
     pub byte_limit: Bytes,
-    /// Replace OUT if it exists
+    /// Replace what exists
     #[arg(long)]
     pub force: bool,
 }
 
 const UPSCALE_EXAMPLES: &str = "\
 Examples:
-  convmat upscale photo.png
+  convmat upscale photo.png --kernel learned
   convmat upscale photo.png --scale 4 --kernel bilinear -o photo-large.jpg --force
   convmat upscale photo.png --formulation sparse --verify
-  convmat upscale small.png --reference original.png";
+  convmat upscale small.png --reference original.png
+  convmat upscale photos 'scans/*.jpg' -o large";
 
-/// Interpolation kernels by name.
+/// Upsampling kernels by name.
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kernel {
     /// The nearest pixel
@@ -100,6 +110,8 @@ pub enum Kernel {
     Bilinear,
     /// Keys' piecewise cubic along both axes
     Bicubic,
+    /// Taps that were learned from photographs, for a factor of 2
+    Learned,
 }
 
 /// Arguments of `verify`.

@@ -22,6 +22,10 @@ pub enum Failure {
     Refused(String),
     /// Checks that failed, out of how many.
     Checks { failed: usize, of: usize },
+    /// One of several images, and what was wrong with it.
+    Image(PathBuf, Box<Failure>),
+    /// Images that failed while others did not, out of how many.
+    Images { failures: Vec<Failure>, of: usize },
     /// What the library refused.
     Library(convmat::Error),
     /// The report could not be printed.
@@ -35,6 +39,22 @@ impl Failure {
 
     pub fn write(path: &Path, why: impl fmt::Display) -> Self {
         Self::Write(path.to_owned(), why.to_string())
+    }
+
+    /// The failure, naming the image that it is about.
+    pub fn about(self, image: &Path) -> Self {
+        match self {
+            Self::Read(..) | Self::Write(..) => self,
+            _ => Self::Image(image.to_owned(), Box::new(self)),
+        }
+    }
+
+    /// The failures that this one sums up.
+    pub fn parts(&self) -> &[Self] {
+        match self {
+            Self::Images { failures, .. } => failures,
+            _ => &[],
+        }
     }
 
     pub const fn exit_code(&self) -> u8 {
@@ -57,6 +77,8 @@ impl fmt::Display for Failure {
             Self::Write(path, why) => format!("cannot write {}: {why}", path.display()),
             Self::Exists(path) => format!("{} exists; --force replaces it", path.display()),
             Self::Checks { failed, of } => format!("{failed} of {of} checks FAILED"),
+            Self::Image(path, failure) => format!("{}: {failure}", path.display()),
+            Self::Images { failures, of } => format!("{} of {of} images failed", failures.len()),
             Self::Library(error) => error.to_string(),
             Self::Print(error) => format!("cannot print the report: {error}"),
         };

@@ -180,6 +180,11 @@ fn planes<S: Copy + Into<f32>>(format: Format, samples: &[S]) -> Array5<f32> {
     })
 }
 
+/// Whether a file is an image by its name.
+pub fn is_image_name(path: &Path) -> bool {
+    named_format(path).is_some()
+}
+
 fn named_format(path: &Path) -> Option<ImageFormat> {
     let extension = path.extension()?.to_str()?;
     EXTENSIONS.iter().find(|(name, _)| extension.eq_ignore_ascii_case(name)).map(|&(_, format)| format)

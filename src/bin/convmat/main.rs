@@ -50,7 +50,9 @@ const fn is_help(kind: ErrorKind) -> bool {
 fn report(failure: &Failure) -> ExitCode {
     // A reader that went away (`convmat … | head`) wants no explanation.
     if !failure.is_broken_pipe() {
-        let _ = writeln!(io::stderr(), "error: {failure}");
+        for failure in failure.parts().iter().chain([failure]) {
+            let _ = writeln!(io::stderr(), "error: {failure}");
+        }
     }
     ExitCode::from(failure.exit_code())
 }

@@ -1,8 +1,9 @@
 //! Progress of long work: on stderr, and only on a terminal. It knows no command.
 
+use std::fmt::Write;
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
 /// A bar of `steps` steps that clears itself; without colours, so that `NO_COLOR` needs nothing.
 pub fn bar(steps: usize, what: &'static str) -> ProgressBar {
@@ -10,6 +11,20 @@ pub fn bar(steps: usize, what: &'static str) -> ProgressBar {
     let bar = ProgressBar::new(steps as u64).with_message(what);
     if let Ok(style) = ProgressStyle::with_template("{spinner} {pos}/{len} {msg} {elapsed}") {
         bar.set_style(style);
+    }
+    bar.enable_steady_tick(Duration::from_millis(100));
+    bar
+}
+
+/// A bar over the pixels of several images, with their rate and the time that is left. Its message says what is counted.
+pub fn pixels(count: u64) -> ProgressBar {
+    let bar = ProgressBar::new(count);
+    // A rate that cannot be written is not shown.
+    let rate = |state: &ProgressState, out: &mut dyn Write| {
+        let _ = write!(out, "{:.1} megapixels/s", state.per_sec() / 1e6);
+    };
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} {bar:30} {percent}% {rate}, {eta} left") {
+        bar.set_style(style.with_key("rate", rate));
     }
     bar.enable_steady_tick(Duration::from_millis(100));
     bar

@@ -9,7 +9,8 @@ use convmat::{Error, Formulation, LinearOperator, bytes_in_words};
 use ndarray::{ArrayView5, s};
 
 use super::closed_form::ClosedForm;
-use super::{Job, timed};
+use super::job::Job;
+use super::timed;
 use crate::commands::rounding::Worst;
 use crate::error::{Failure, Result};
 use crate::images::Format;
@@ -67,8 +68,8 @@ pub fn run(job: &Job, format: Format, image: ArrayView5<f32>, out: &mut dyn Writ
     progress.finish_and_clear();
     writeln!(
         out,
-        "\nAgainst the interpolation written out in f64 at every output pixel; bound γₙ·Σ|w||x|, n = {}, u = 2⁻²⁴:",
-        ClosedForm::roundings(job.kind)
+        "\nAgainst the upsampling written out in f64 at every output pixel; bound γₙ·Σ|w||x|, n = {}, u = 2⁻²⁴:",
+        ClosedForm::roundings(&job.rule, job.scale)
     )?;
     write!(out, "{table}")?;
     for note in notes {
@@ -84,7 +85,7 @@ pub fn run(job: &Job, format: Format, image: ArrayView5<f32>, out: &mut dyn Writ
 fn attempt(job: &Job, format: Format, image: ArrayView5<f32>, formulation: Formulation) -> Result<Trial> {
     let upscaler = job.upscaler(format, formulation)?;
     let (result, time) = timed(&upscaler, image)?;
-    let worst = ClosedForm::new(image, job.kind, job.scale).compare(result.view(), job.kind);
+    let worst = ClosedForm::new(image, &job.rule, job.scale).compare(result.view());
     let workspace_bytes = upscaler.workspace_len(1) as u128 * size_of::<f32>() as u128;
     Ok(Trial {
         on: format,

@@ -1,38 +1,65 @@
-//! Interpolation written out at every output pixel in f64: what the transposed convolution is compared with.
+//! Upsampling written out at every output pixel in f64: what the transposed convolution is compared with.
 //!
-//! Output o lies at c = (o + ½)/s − ½ on the input's grid; indices beyond the border are clamped to it. This is PyTorch's
-//! `interpolate(align_corners=False)`. Independent on purpose: it shares no tap, no stride and no padding with the library.
+//! Output o lies at c = (o + ½)/s − ½ on the input's grid and reads inputs by their distance from it; indices beyond the border
+//! are clamped to it. For interpolation this is PyTorch's `interpolate(align_corners=False)`. Independent on purpose: it
+//! shares no tap of an interpolation, no stride and no padding with the library.
 
 use convmat::layer::taps::Interpolation;
-use ndarray::ArrayView5;
+use ndarray::{Array2, ArrayView5};
 
+use super::job::Rule;
 use crate::commands::rounding::{Worst, gamma};
 
 const UNIT_ROUNDOFF: f64 = f32::EPSILON as f64 / 2.0;
 
-/// Inputs that one output reads along one axis, with their weights.
-type Reads = Vec<(usize, f64)>;
-
-/// The interpolation of one image.
+/// The upsampling of one image.
 pub struct ClosedForm<'a> {
     image: ArrayView5<'a, f32>,
-    rows: Vec<Reads>,
-    columns: Vec<Reads>,
+    scale: usize,
+    /// What every output row reads, and every output column.
+    rows: Vec<Vec<usize>>,
+    columns: Vec<Vec<usize>>,
+    /// Their weights along both axes for the outputs o with o mod s = row and column phase, row phase first.
+    weights: Vec<Array2<f64>>,
+    /// Factor of Σ|w||x| in the bound.
+    roundings: f64,
 }
 
 impl<'a> ClosedForm<'a> {
-    pub fn new(image: ArrayView5<'a, f32>, kind: Interpolation, scale: usize) -> Self {
-        let axis = |length: usize| (0..length * scale).map(|o| reads(kind, scale, length, o)).collect();
+    pub fn new(image: ArrayView5<'a, f32>, rule: &Rule, scale: usize) -> Self {
+        let reach = reach(rule, scale).ceil() as isize;
+        // Counted from ⌊c⌋.
+        let offsets: Vec<isize> = (1 - reach..=reach).collect();
+        let read = |o: usize, length: usize| {
+            let index =
+                |offset: isize| (center(o, scale).floor() as isize + offset).clamp(0, length as isize - 1) as usize;
+            offsets.iter().copied().map(index).collect()
+        };
+        let axis = |length: usize| (0..length * scale).map(|o| read(o, length)).collect();
+        let distance = |phase: usize, offset: isize| {
+            let center = center(phase, scale);
+            center - center.floor() - offset as f64
+        };
+        let weights = (0..scale * scale)
+            .map(|phases| {
+                Array2::from_shape_fn([offsets.len(); 2], |(i, j)| {
+                    let (dy, dx) = (distance(phases / scale, offsets[i]), distance(phases % scale, offsets[j]));
+                    weight(rule, scale, dy, dx)
+                })
+            })
+            .collect();
         let (_, _, _, height, width) = image.dim();
-        Self { image, rows: axis(height), columns: axis(width) }
+        let (rows, columns) = (axis(height), axis(width));
+        Self { image, scale, rows, columns, weights, roundings: Self::roundings(rule, scale) }
     }
 
     /// Σ w·x and Σ |w|·|x| at one output pixel.
     fn at(&self, channel: usize, row: usize, column: usize) -> (f64, f64) {
+        let weights = &self.weights[row % self.scale * self.scale + column % self.scale];
         let (mut value, mut magnitude) = (0.0, 0.0);
-        for &(y, wy) in &self.rows[row] {
-            for &(x, wx) in &self.columns[column] {
-                let term = wy * wx * f64::from(self.image[[0, channel, 0, y, x]]);
+        for (&y, weights) in self.rows[row].iter().zip(weights.outer_iter()) {
+            for (&x, weight) in self.columns[column].iter().zip(weights) {
+                let term = weight * f64::from(self.image[[0, channel, 0, y, x]]);
                 value += term;
                 magnitude += term.abs();
             }
@@ -42,18 +69,14 @@ impl<'a> ClosedForm<'a> {
 
     /// Factor of Σ|w||x| in the bound: n products and their sum, one rounding of each weight to f32, and one more unit that
     /// covers the closed form's own arithmetic, whose unit roundoff is 2²⁹ times smaller.
-    pub fn roundings(kind: Interpolation) -> f64 {
-        let reach = match kind {
-            Interpolation::Nearest => 1.0,
-            Interpolation::Bilinear => 2.0,
-            Interpolation::Bicubic { .. } => 4.0,
-        };
-        reach * reach + 2.0
+    pub fn roundings(rule: &Rule, scale: usize) -> f64 {
+        // An interval of twice the reach, open at one end, has at most so many inputs; further ones have no tap.
+        (2.0 * reach(rule, scale)).ceil().powi(2) + 2.0
     }
 
     /// Compares every pixel of a result computed in f32.
-    pub fn compare(&self, result: ArrayView5<f32>, kind: Interpolation) -> Worst {
-        let factor = gamma(Self::roundings(kind), UNIT_ROUNDOFF);
+    pub fn compare(&self, result: ArrayView5<f32>) -> Worst {
+        let factor = gamma(self.roundings, UNIT_ROUNDOFF);
         let mut worst = Worst::default();
         for ((_, channel, _, row, column), &computed) in result.indexed_iter() {
             let (value, magnitude) = self.at(channel, row, column);
@@ -63,31 +86,50 @@ impl<'a> ClosedForm<'a> {
     }
 }
 
-/// What output `o` reads of an axis of `length` inputs.
-fn reads(kind: Interpolation, scale: usize, length: usize, o: usize) -> Reads {
-    let center = (o as f64 + 0.5) / scale as f64 - 0.5;
-    let floor = center.floor();
-    let offsets: &[f64] = match kind {
-        Interpolation::Nearest => &[if center - floor < 0.5 { 0.0 } else { 1.0 }],
-        Interpolation::Bilinear => &[0.0, 1.0],
-        Interpolation::Bicubic { .. } => &[-1.0, 0.0, 1.0, 2.0],
-    };
-    let read = |&offset: &f64| {
-        let position = floor + offset;
-        let index = position.clamp(0.0, length as f64 - 1.0) as usize;
-        let weight = match kind {
-            Interpolation::Nearest => 1.0,
-            Interpolation::Bilinear => 1.0 - (center - position).abs(),
-            Interpolation::Bicubic { a } => keys((center - position).abs(), a),
-        };
-        (index, weight)
-    };
-    offsets.iter().map(read).collect()
+/// Where output `o` lies on the input's grid.
+fn center(o: usize, scale: usize) -> f64 {
+    (o as f64 + 0.5) / scale as f64 - 0.5
+}
+
+/// Inputs further from the output than this have no weight.
+fn reach(rule: &Rule, scale: usize) -> f64 {
+    match rule {
+        Rule::Interpolation(Interpolation::Nearest) => 0.5,
+        Rule::Interpolation(Interpolation::Bilinear) => 1.0,
+        Rule::Interpolation(Interpolation::Bicubic { .. }) => 2.0,
+        Rule::Taps(taps) => taps.nrows() as f64 / (2 * scale) as f64,
+    }
+}
+
+/// The weight of an input whose distance from the output is `(dy, dx)`, output minus input.
+fn weight(rule: &Rule, scale: usize, dy: f64, dx: f64) -> f64 {
+    match rule {
+        Rule::Interpolation(kind) => along_axis(*kind, dy) * along_axis(*kind, dx),
+        // The taps sample a kernel at steps of 1/s, centred at distance 0.
+        Rule::Taps(taps) => {
+            let index = |distance: f64| (distance * scale as f64 + (taps.nrows() - 1) as f64 / 2.0).round();
+            let (i, j) = (index(dy), index(dx));
+            let inside = |index: f64| (0.0..taps.nrows() as f64).contains(&index);
+            if inside(i) && inside(j) { taps[[i as usize, j as usize]] } else { 0.0 }
+        }
+    }
+}
+
+fn along_axis(kind: Interpolation, distance: f64) -> f64 {
+    match kind {
+        Interpolation::Nearest => f64::from((-0.5..0.5).contains(&distance)),
+        Interpolation::Bilinear => (1.0 - distance.abs()).max(0.0),
+        Interpolation::Bicubic { a } => keys(distance.abs(), a),
+    }
 }
 
 /// Keys' cubic: (a + 2)d³ − (a + 3)d² + 1 up to distance 1, a·(d − 1)(d − 2)² up to 2.
 fn keys(d: f64, a: f64) -> f64 {
-    if d <= 1.0 { (a + 2.0) * d.powi(3) - (a + 3.0) * d.powi(2) + 1.0 } else { a * (d - 1.0) * (d - 2.0).powi(2) }
+    match d {
+        d if d <= 1.0 => (a + 2.0) * d.powi(3) - (a + 3.0) * d.powi(2) + 1.0,
+        d if d < 2.0 => a * (d - 1.0) * (d - 2.0).powi(2),
+        _ => 0.0,
+    }
 }
 
 #[cfg(test)]
@@ -96,24 +138,50 @@ mod tests {
 
     use super::*;
 
+    /// What output `column` of a row reads: indices and weights.
+    fn reads(rule: &Rule, scale: usize, length: usize, column: usize) -> Vec<(usize, f64)> {
+        (0..length)
+            .map(|x| {
+                let image = Array5::from_shape_fn([1, 1, 1, 1, length], |i| f32::from(u8::from(i.4 == x)));
+                (x, ClosedForm::new(image.view(), rule, scale).at(0, 0, column).0)
+            })
+            .filter(|read| read.1 != 0.0)
+            .collect()
+    }
+
     #[test]
     fn weights_are_those_of_the_literature() {
-        assert_eq!(reads(Interpolation::Nearest, 3, 4, 5), [(1, 1.0)]);
-        assert_eq!(reads(Interpolation::Bilinear, 2, 4, 0), [(0, 0.25), (0, 0.75)]);
-        assert_eq!(reads(Interpolation::Bilinear, 2, 4, 7), [(3, 0.75), (3, 0.25)]);
-        // PyTorch's cubic at ¾ between pixels 0 and 1.
-        let cubic = reads(Interpolation::Bicubic { a: -0.75 }, 2, 4, 2);
-        assert_eq!(cubic, [(0, -0.03515625), (0, 0.26171875), (1, 0.87890625), (2, -0.10546875)]);
+        let reads = |kind, scale, column| reads(&Rule::Interpolation(kind), scale, 4, column);
+        assert_eq!(reads(Interpolation::Nearest, 3, 5), [(1, 1.0)]);
+        assert_eq!(reads(Interpolation::Bilinear, 2, 0), [(0, 1.0)]);
+        assert_eq!(reads(Interpolation::Bilinear, 2, 6), [(2, 0.25), (3, 0.75)]);
+        // PyTorch's cubic at ¾ between pixels 1 and 2.
+        let cubic = [(0, -0.03515625), (1, 0.26171875), (2, 0.87890625), (3, -0.10546875)];
+        assert_eq!(reads(Interpolation::Bicubic { a: -0.75 }, 2, 4), cubic);
+    }
+
+    #[test]
+    fn taps_are_scattered_from_their_inputs() {
+        // Stride 2, kernel 6, padding 2: tap t of input i lands on 2i − 2 + t.
+        let taps = Array2::from_shape_fn([6, 6], |(i, j)| (10 * i + j) as f64);
+        let image = Array5::from_shape_fn([1, 1, 1, 7, 8], |i| f32::from(u8::from(i.3 == 3 && i.4 == 4)));
+        let form = ClosedForm::new(image.view(), &Rule::Taps(taps), 2);
+        assert_eq!(form.at(0, 6 - 2 + 5, 8 - 2 + 1).0, 51.0);
+        assert_eq!(form.at(0, 6 - 2 + 1, 8 - 2 + 4).0, 14.0);
+        assert_eq!(form.at(0, 6 - 2 + 6, 8 - 2 + 1).0, 0.0);
+        assert_eq!(form.roundings, 11.0);
     }
 
     #[test]
     fn a_wrong_pixel_is_found() {
-        let kind = Interpolation::Bilinear;
-        let image = Array5::from_shape_fn([1, 1, 1, 2, 3], |i| (40 * i.3 + 7 * i.4) as f32);
-        let form = ClosedForm::new(image.view(), kind, 2);
-        let mut result = Array5::from_shape_fn([1, 1, 1, 4, 6], |i| form.at(0, i.3, i.4).0 as f32);
-        assert!(form.compare(result.view(), kind).passed());
-        result[[0, 0, 0, 2, 2]] *= 1.0 + 1e-5;
-        assert!(!form.compare(result.view(), kind).passed());
+        let taps = Array2::from_shape_fn([4, 4], |(i, j)| 0.1 + (i * j) as f64);
+        for rule in [Rule::Interpolation(Interpolation::Bilinear), Rule::Taps(taps)] {
+            let image = Array5::from_shape_fn([1, 1, 1, 2, 3], |i| (40 * i.3 + 7 * i.4) as f32);
+            let form = ClosedForm::new(image.view(), &rule, 2);
+            let mut result = Array5::from_shape_fn([1, 1, 1, 4, 6], |i| form.at(0, i.3, i.4).0 as f32);
+            assert!(form.compare(result.view()).passed());
+            result[[0, 0, 0, 2, 2]] *= 1.0 + 1e-5;
+            assert!(!form.compare(result.view()).passed());
+        }
     }
 }

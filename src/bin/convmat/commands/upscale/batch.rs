@@ -1,0 +1,180 @@
+//! Several images: those of one size and kind together, each written by itself, none stopped by another.
+//!
+//! Headers come first, so that the images can be grouped and the work is known; pixels are decoded a batch at a time, so that
+//! memory is bounded however many images there are. It knows no file format.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use convmat::{Formulation, LinearOperator, Upscaler};
+use ndarray::{Array5, Axis, s};
+use rayon::prelude::*;
+
+use super::inputs::Assignment;
+use super::job::{Job, buffer_bytes};
+use crate::args::UpscaleArgs;
+use crate::error::{Failure, Result};
+use crate::images::{Format, Metadata, Picture, Source, Target};
+use crate::progress;
+
+/// Bytes of the buffers of one product beyond which no further image joins it.
+const BATCH_BYTES: u128 = 256 << 20;
+
+/// An image that is to be written.
+struct Task {
+    input: PathBuf,
+    target: Target,
+}
+
+/// What has become of the images so far.
+#[derive(Default)]
+struct Tally {
+    written: usize,
+    written_pixels: usize,
+    skipped: usize,
+    failures: Vec<Failure>,
+}
+
+pub fn run(
+    args: &UpscaleArgs,
+    job: &Job,
+    (assignments, left_out): (Vec<Assignment>, Vec<PathBuf>),
+    out: &mut dyn Write,
+) -> Result<()> {
+    let start = Instant::now();
+    let of = assignments.len();
+    let mut tally = Tally { skipped: left_out.len(), ..Tally::default() };
+    for path in left_out {
+        writeln!(out, "skipped {}: it is the output of another input", path.display())?;
+    }
+    let groups = prepare(args, job, assignments, &mut tally, out)?;
+
+    let pixels = |format: &Format| (format.width * format.height * job.scale * job.scale) as u64;
+    let progress = progress::pixels(groups.iter().map(|(format, tasks)| pixels(format) * tasks.len() as u64).sum());
+    for (format, tasks) in &groups {
+        let upscaler = match job.upscaler(*format, args.formulation) {
+            Ok(upscaler) => upscaler,
+            Err(error) => {
+                let failures = tasks.iter().map(|task| Failure::from(error.clone()).about(&task.input));
+                tally.failures.extend(failures);
+                progress.inc(pixels(format) * tasks.len() as u64);
+                continue;
+            }
+        };
+        for batch in tasks.chunks(batch_length(&upscaler, args.formulation)) {
+            progress.set_message(format!("{} of {of} images", tally.written + tally.failures.len()));
+            let scaled = format.scaled(job.scale);
+            for (task, result) in batch.iter().zip(upsample(&upscaler, *format, scaled, batch)) {
+                match result {
+                    Ok(()) => {
+                        tally.written += 1;
+                        tally.written_pixels += scaled.width * scaled.height;
+                        let (input, output) = (task.input.display(), task.target.path().display());
+                        progress.suspend(|| writeln!(out, "{input} → {output}: {scaled}"))?;
+                    }
+                    Err(failure) => tally.failures.push(failure.about(&task.input)),
+                }
+            }
+            progress.inc(pixels(format) * batch.len() as u64);
+        }
+    }
+    progress.finish_and_clear();
+    let Tally { written, written_pixels, skipped, failures } = tally;
+    let rate = written_pixels as f64 / 1e6 / start.elapsed().as_secs_f64();
+    let failed = failures.len();
+    writeln!(
+        out,
+        "{written} written, {skipped} skipped, {failed} failed; {rate:.1} megapixels/s of output, reading and writing included"
+    )?;
+    if failures.is_empty() { Ok(()) } else { Err(Failure::Images { failures, of }) }
+}
+
+/// Reads the headers and groups the images by size and kind, in the order of first appearance.
+fn prepare(
+    args: &UpscaleArgs,
+    job: &Job,
+    assignments: Vec<Assignment>,
+    tally: &mut Tally,
+    out: &mut dyn Write,
+) -> Result<Vec<(Format, Vec<Task>)>> {
+    let mut groups: Vec<(Format, Vec<Task>)> = Vec::new();
+    let progress = progress::bar(assignments.len(), "headers");
+    for Assignment { input, output } in assignments {
+        match examine(job, &input, &output, args.force) {
+            Ok((format, target)) => {
+                let task = Task { input, target };
+                match groups.iter_mut().find(|group| group.0 == format) {
+                    Some((_, tasks)) => tasks.push(task),
+                    None => groups.push((format, vec![task])),
+                }
+            }
+            Err(Failure::Exists(path)) => {
+                tally.skipped += 1;
+                progress.suspend(|| writeln!(out, "skipped {}: {} exists", input.display(), path.display()))?;
+            }
+            Err(failure) => tally.failures.push(failure.about(&input)),
+        }
+        progress.inc(1);
+    }
+    progress.finish_and_clear();
+    Ok(groups)
+}
+
+/// Everything that can be found out about an image without its pixels.
+fn examine(job: &Job, input: &Path, output: &Path, force: bool) -> Result<(Format, Target)> {
+    let target = Target::new(output, force)?;
+    let format = Source::open(input)?.format;
+    target.expect_format(format.scaled(job.scale))?;
+    job.expect_buffers(format)?;
+    Ok((format, target))
+}
+
+/// Images of one product: as many as fit, but one where the bits of a result depend on their number.
+fn batch_length(upscaler: &Upscaler<f32, 2>, formulation: Formulation) -> usize {
+    let resolved = formulation.resolve(upscaler.convolution().geometry());
+    if !matches!(resolved, Formulation::Gather | Formulation::Scatter | Formulation::Sparse) {
+        return 1;
+    }
+    usize::try_from(BATCH_BYTES / buffer_bytes(upscaler).max(1)).unwrap_or(usize::MAX).max(1)
+}
+
+/// Reads, upsamples and writes images of one format: the files in parallel, the product together. One result per task.
+fn upsample(upscaler: &Upscaler<f32, 2>, format: Format, scaled: Format, batch: &[Task]) -> Vec<Result<()>> {
+    let [channels, depth, height, width] = upscaler.domain();
+    // What cannot be read stays 0 and is multiplied for nothing.
+    let mut stacked = Array5::zeros([batch.len(), channels, depth, height, width]);
+    let slots: Vec<_> = stacked.axis_chunks_iter_mut(Axis(0), 1).collect();
+    let inputs: Vec<Result<Metadata>> = slots
+        .into_par_iter()
+        .zip(batch)
+        .map(|(mut slot, task)| {
+            let picture = decode(task, format)?;
+            slot.assign(&picture.planes);
+            Ok(picture.metadata)
+        })
+        .collect();
+    let product = upscaler.apply(stacked.view());
+    drop(stacked);
+    inputs
+        .into_par_iter()
+        .zip(batch)
+        .enumerate()
+        .map(|(i, (metadata, task))| {
+            let metadata = metadata?;
+            let planes = product.as_ref().map_err(Clone::clone)?.slice(s![i..=i, .., .., .., ..]).to_owned();
+            let mut output = Picture { format: scaled, planes, metadata };
+            output.quantize();
+            task.target.write(&output)
+        })
+        .collect()
+}
+
+/// The pixels of an image whose header was read before.
+fn decode(task: &Task, format: Format) -> Result<Picture> {
+    let source = Source::open(&task.input)?;
+    if source.format != format {
+        return Err(Failure::Refused(format!("it was {format} and is {} now", source.format)));
+    }
+    source.decode()
+}

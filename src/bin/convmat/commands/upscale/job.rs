@@ -1,0 +1,110 @@
+//! What to do to an image, whatever the image: the taps, the factor, the limits. It knows no file of an image.
+
+use std::fmt;
+
+use convmat::layer::taps::{Interpolation, PYTORCH_BICUBIC};
+use convmat::{Formulation, FormulationOptions, LinearOperator, Scalar, Upscaler, bytes_in_words};
+use ndarray::Array2;
+
+use crate::args::{Kernel, UpscaleArgs};
+use crate::error::{Failure, Result};
+use crate::images::Format;
+use crate::taps::{self, Taps};
+
+/// Limit on the bytes of all buffers of an upsampling: input, output, workspace.
+const MAX_BUFFER_BYTES: u128 = 8 << 30;
+
+/// Where the taps come from.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Rule {
+    /// An interpolation.
+    Interpolation(Interpolation),
+    /// Taps as they are, `[k, k]`.
+    Taps(Array2<f64>),
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Interpolation(Interpolation::Nearest) => f.write_str("nearest"),
+            Self::Interpolation(Interpolation::Bilinear) => f.write_str("bilinear"),
+            Self::Interpolation(Interpolation::Bicubic { a }) => write!(f, "bicubic (a = {a})"),
+            Self::Taps(_) => f.write_str("learned"),
+        }
+    }
+}
+
+/// A rule and a factor.
+pub struct Job {
+    pub rule: Rule,
+    pub scale: usize,
+    pub options: FormulationOptions,
+}
+
+impl Job {
+    pub fn new(args: &UpscaleArgs) -> Result<Self> {
+        let kind = match args.kernel {
+            Kernel::Learned => None,
+            _ if args.taps.is_some() => None,
+            Kernel::Nearest => Some(Interpolation::Nearest),
+            Kernel::Bilinear => Some(Interpolation::Bilinear),
+            Kernel::Bicubic => Some(Interpolation::Bicubic { a: args.bicubic_a.unwrap_or(PYTORCH_BICUBIC) }),
+        };
+        if args.bicubic_a.is_some() && !matches!(kind, Some(Interpolation::Bicubic { .. })) {
+            return Err(Failure::Usage("--bicubic-a needs --kernel bicubic".to_owned()));
+        }
+        let options = FormulationOptions { byte_limit: args.byte_limit.0, ..FormulationOptions::default() };
+        if let Some(kind) = kind {
+            return Ok(Self { rule: Rule::Interpolation(kind), scale: args.scale.map_or(2, usize::from), options });
+        }
+        let Taps { weights, scale } = learned_taps(args)?;
+        Ok(Self { rule: Rule::Taps(weights), scale, options })
+    }
+
+    pub fn upscaler<T: Scalar>(&self, format: Format, formulation: Formulation) -> convmat::Result<Upscaler<T, 2>> {
+        let (channels, size, scale) = (format.channels(), [format.height, format.width], self.scale);
+        match &self.rule {
+            Rule::Interpolation(kind) => {
+                Upscaler::with_formulation(channels, size, [scale; 2], *kind, formulation, &self.options)
+            }
+            Rule::Taps(taps) => {
+                Upscaler::from_taps(channels, size, scale, &taps.mapv(T::from_f64), formulation, &self.options)
+            }
+        }
+    }
+
+    /// Refuses what would not fit into memory, before anything of that size is allocated.
+    pub fn expect_buffers(&self, format: Format) -> Result<()> {
+        // The direct sums allocate no matrix, so asking them costs nothing; the others need a little more at most.
+        let bytes = buffer_bytes(&self.upscaler(format, Formulation::Gather)?);
+        if bytes > MAX_BUFFER_BYTES {
+            return Err(Failure::Refused(format!(
+                "{}×{} as output needs {} of buffers, more than the limit of {}",
+                format.width * self.scale,
+                format.height * self.scale,
+                bytes_in_words(bytes),
+                bytes_in_words(MAX_BUFFER_BYTES)
+            )));
+        }
+        Ok(())
+    }
+}
+
+/// Bytes of the input, the output and the workspace of one image.
+pub fn buffer_bytes(upscaler: &Upscaler<f32, 2>) -> u128 {
+    let count = |shape: [usize; 4]| shape.iter().map(|&length| length as u128).product::<u128>();
+    let elements = count(upscaler.domain()) + count(upscaler.range()) + upscaler.workspace_len(1) as u128;
+    elements * size_of::<f32>() as u128
+}
+
+/// The taps of `--taps` or those that ship with the program; a `--scale` must be theirs.
+fn learned_taps(args: &UpscaleArgs) -> Result<Taps> {
+    let found = args.taps.as_deref().map_or_else(taps::committed, taps::read)?;
+    match args.scale {
+        Some(scale) if usize::from(scale) != found.scale => {
+            let name = args.taps.as_ref().map_or("the learned taps".into(), |path| path.display().to_string());
+            Err(Failure::Usage(format!("--scale is {scale}, and the scale of {name} is {}", found.scale)))
+        }
+        _ => Ok(found),
+    }
+}

@@ -1,0 +1,113 @@
+//! One image: upsampled, written, and everything said of it. It knows no other image.
+
+use std::io::Write;
+use std::path::Path;
+
+use convmat::{Formulation, Upscaler};
+use ndarray::s;
+
+use super::inputs::Destination;
+use super::job::Job;
+use super::quality::{self, BORDER};
+use super::{certify, timed};
+use crate::args::UpscaleArgs;
+use crate::error::{Failure, Result};
+use crate::images::{Format, Picture, Source, Target};
+use crate::progress;
+use crate::report::{field, lengths, matrix, seconds};
+
+pub fn run(args: &UpscaleArgs, job: &Job, path: &Path, destination: &Destination, out: &mut dyn Write) -> Result<()> {
+    let source = Source::open(path)?;
+    let format = source.format.scaled(job.scale);
+    job.expect_buffers(source.format)?;
+    destination.create()?;
+    let target = Target::new(&destination.of(path, job.scale), args.force)?;
+    target.expect_format(format)?;
+    let reference = args.reference.as_deref().map(|path| open_reference(path, format)).transpose()?;
+    let upscaler = job.upscaler(source.format, args.formulation)?;
+
+    let input = source.decode()?;
+    let reference = reference.map(Source::decode).transpose()?;
+    let progress = progress::bar(1, "upsampling");
+    let (planes, time) = timed(&upscaler, input.planes.view())?;
+    progress.finish_and_clear();
+    let mut output = Picture { format, planes, metadata: input.metadata };
+    output.quantize();
+    target.write(&output)?;
+
+    field(out, "input", format_args!("{}: {}", path.display(), input.format))?;
+    field(out, "output", format_args!("{}: {format}", target.path().display()))?;
+    describe(job, &upscaler, args.formulation, out)?;
+    let megapixels = (format.width * format.height) as f64 / 1e6;
+    let rate = megapixels / time.as_secs_f64();
+    field(out, "time", format_args!("{}, {rate:.1} megapixels/s of output", seconds(time)))?;
+    drop(upscaler);
+    if let Some(reference) = reference {
+        compare(&output, &reference, out)?;
+    }
+    if args.verify {
+        certify::run(job, input.format, input.planes.view(), out)?;
+    }
+    Ok(())
+}
+
+/// Geometry, shape and nonzeros of C, and the formulation.
+fn describe(job: &Job, upscaler: &Upscaler<f32, 2>, chosen: Formulation, out: &mut dyn Write) -> Result<()> {
+    let geometry = upscaler.convolution().geometry();
+    let stride = geometry.axes().map(|axis| axis.stride());
+    let padding = geometry.axes().map(|axis| axis.begin().unsigned_abs());
+    field(
+        out,
+        "geometry",
+        format_args!(
+            "{}, transposed convolution per channel: kernel {}, stride {}, padding {}, groups {}",
+            job.rule,
+            lengths(&geometry.kernel()),
+            lengths(&stride),
+            lengths(&padding),
+            geometry.groups()
+        ),
+    )?;
+    let (small, large) = (geometry.small_size(), geometry.large_size());
+    field(
+        out,
+        "Cᵀ",
+        format_args!("height×width {} (borders repeated) → {} (cropped)", lengths(&small), lengths(&large)),
+    )?;
+    field(out, "C", matrix(geometry.rows(), geometry.columns(), geometry.entries()))?;
+    let resolved = chosen.resolve(geometry);
+    let note = if chosen == resolved { "" } else { " (chosen by auto)" };
+    field(out, "formulation", format_args!("{resolved}{note}"))?;
+    Ok(())
+}
+
+fn open_reference(path: &Path, expected: Format) -> Result<Source> {
+    let source = Source::open(path)?;
+    if source.format != expected {
+        let why = format!("--reference {} is {}; the result is {expected}", path.display(), source.format);
+        return Err(Failure::Refused(why));
+    }
+    Ok(source)
+}
+
+/// PSNR over all channels, of the whole image and without its borders.
+fn compare(output: &Picture, reference: &Picture, out: &mut dyn Write) -> Result<()> {
+    let peak = f64::from(output.format.peak());
+    let (a, b) = (&output.planes, &reference.planes);
+    let whole = decibels(quality::psnr(a.view(), b.view(), peak));
+    let (height, width) = (output.format.height, output.format.width);
+    let inner = if height.min(width) > 2 * BORDER {
+        let border = BORDER as isize;
+        let inside = s![.., .., .., border..-border, border..-border];
+        let inner = decibels(quality::psnr(a.slice(inside), b.slice(inside), peak));
+        format!("{inner} without {BORDER} pixels at every border")
+    } else {
+        format!("too small to leave out {BORDER} pixels at every border")
+    };
+    field(out, "PSNR", format_args!("{whole} whole image, {inner} (all channels, peak {peak})"))?;
+    Ok(())
+}
+
+fn decibels(psnr: f64) -> String {
+    if psnr.is_infinite() { "∞ dB (identical)".to_owned() } else { format!("{psnr:.2} dB") }
+}
