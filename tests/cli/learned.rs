@@ -62,7 +62,9 @@ fn taps_that_do_not_fit_are_one_line() {
         [([4, 9], "2", "4×9"), ([6, 6], "3", "do not fit scale 3"), ([6, 6], "two", "is no number")]
     {
         let file = save(&folder, &[0.25; 36], shape, scale);
-        Run::of(&["upscale", &input, "--taps", &file]).fails(1, complaint);
+        for arguments in [&["--taps", &file][..], &["--taps", &file, "--evaluate"]] {
+            Run::of(&[&["upscale", &input], arguments].concat()).fails(1, complaint);
+        }
     }
     Run::of(&["upscale", &input, "--taps", &input]).fails(1, "it is no safetensors file");
     assert_eq!(folder.names().len(), 2);

@@ -3,6 +3,7 @@
 
 mod batch;
 mod common;
+mod evaluate;
 mod files;
 mod learned;
 mod palette;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use convmat::Formulation;
 
-use crate::values::{Bytes, Lengths, Pads, between, bicubic_parameter};
+use crate::values::{Bytes, Lengths, Pads, Window, between, bicubic_parameter};
 
 /// Convolution as a matrix C, transposed convolution as Cᵀ.
 #[derive(Parser, Debug)]
@@ -91,6 +91,16 @@ pub struct UpscaleArgs {
     /// Replace what exists
     #[arg(long)]
     pub force: bool,
+    /// Write no result; take each IN as an original, reduce it, bring it back by every kernel, and print PSNR and SSIM
+    #[arg(long, conflicts_with_all = ["kernel", "bicubic_a", "formulation", "byte_limit", "verify", "reference"])]
+    pub evaluate: bool,
+    /// Write what --evaluate measures to this file as well, as comma-separated values
+    #[arg(long, value_name = "FILE", requires = "evaluate")]
+    pub csv: Option<PathBuf>,
+    /// Write this window of IN, in pixels, to OUT, twice as large: by nearest, bilinear, bicubic and learned, and the
+    /// original, side by side
+    #[arg(long, value_name = "X,Y,WIDTH,HEIGHT", requires_all = ["evaluate", "output"])]
+    pub crop: Option<Window>,
 }
 
 const UPSCALE_EXAMPLES: &str = "\
@@ -99,7 +109,8 @@ Examples:
   convmat upscale photo.png --scale 4 --kernel bilinear -o photo-large.jpg --force
   convmat upscale photo.png --formulation sparse --verify
   convmat upscale small.png --reference original.png
-  convmat upscale photos 'scans/*.jpg' -o large";
+  convmat upscale photos 'scans/*.jpg' -o large
+  convmat upscale photos --evaluate --csv quality.csv";
 
 /// Upsampling kernels by name.
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]

@@ -52,6 +52,18 @@ impl Format {
         self.resized(self.height.saturating_mul(scale), self.width.saturating_mul(scale))
     }
 
+    /// The same kind of image without alpha.
+    pub const fn without_alpha(self) -> Self {
+        let color = match self.color {
+            ColorType::La8 => ColorType::L8,
+            ColorType::La16 => ColorType::L16,
+            ColorType::Rgba8 => ColorType::Rgb8,
+            ColorType::Rgba16 => ColorType::Rgb16,
+            color => color,
+        };
+        Self { color, ..self }
+    }
+
     fn is_deep(self) -> bool {
         u16::from(self.color.bytes_per_pixel()) == 2 * u16::from(self.color.channel_count())
     }

@@ -1,4 +1,4 @@
-//! Values as they are written on the command line, turned into checked types: lengths, paddings, byte counts.
+//! Values as they are written on the command line, turned into checked types: lengths, paddings, windows, byte counts.
 //!
 //! It knows how values are spelled, not what a command does with them.
 
@@ -69,6 +69,27 @@ impl FromStr for Pads {
             "same-upper" => Ok(Self::SameUpper),
             "same-lower" => Ok(Self::SameLower),
             _ => axes(text, pair).map(Self::Explicit),
+        }
+    }
+}
+
+/// A window of an image in pixels: `LEFT,TOP,WIDTH,HEIGHT`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    pub left: usize,
+    pub top: usize,
+    pub width: usize,
+    pub height: usize,
+}
+
+impl FromStr for Window {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        let numbers = text.split(',').map(number).collect::<std::result::Result<Vec<_>, _>>()?;
+        match numbers[..] {
+            [left, top, width, height] if width > 0 && height > 0 => Ok(Self { left, top, width, height }),
+            _ => Err("expected X,Y,WIDTH,HEIGHT with a width and a height of at least 1".to_owned()),
         }
     }
 }
@@ -167,6 +188,15 @@ mod tests {
         assert_eq!(padding("1,2x0"), Ok(Padding::Explicit([(1, 2), (0, 0)])));
         assert_eq!(padding("same-lower"), Ok(Padding::SameLower));
         assert!(padding("1,2,3").is_err() && padding("full").is_err());
+    }
+
+    #[test]
+    fn windows_are_four_numbers() {
+        let window = Window { left: 1, top: 2, width: 30, height: 4 };
+        assert_eq!("1,2,30,4".parse(), Ok(window));
+        for wrong in ["", "1,2,3", "1,2,3,4,5", "1,2,0,4", "-1,2,3,4", "1x2x3x4"] {
+            assert!(wrong.parse::<Window>().is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -1,11 +1,12 @@
 //! `convmat upscale`: images through U = crop · Cᵀ · pad.
 //!
-//! This file says which way is taken: [`single`] for one image, with all that can be said of it, [`batch`] for several.
-//! [`inputs`] finds the files, [`job`] knows the taps.
+//! This file says which way is taken: [`single`] for one image, with all that can be said of it, [`batch`] for several,
+//! [`evaluate`] where originals are to be compared with what comes back. [`inputs`] finds the files, [`job`] knows the taps.
 
 mod batch;
 mod certify;
 mod closed_form;
+mod evaluate;
 mod inputs;
 mod job;
 mod quality;
@@ -23,6 +24,9 @@ use crate::args::UpscaleArgs;
 use crate::error::{Failure, Result};
 
 pub fn run(args: &UpscaleArgs, out: &mut dyn Write) -> Result<()> {
+    if args.evaluate {
+        return evaluate::run(args, Inputs::find(&args.inputs)?.into_files(), out);
+    }
     let job = Job::new(args)?;
     let inputs = Inputs::find(&args.inputs)?;
     let destination = Destination::new(args.output.as_deref(), &inputs)?;

@@ -38,6 +38,13 @@ impl Inputs {
             _ => Self::Several(files),
         })
     }
+
+    pub fn into_files(self) -> Vec<PathBuf> {
+        match self {
+            Self::One(file) => vec![file],
+            Self::Several(files) => files,
+        }
+    }
 }
 
 /// What a pattern matches; `None` for a path that exists or has no `*`, `?` or `[`.

@@ -12,7 +12,7 @@ use crate::images::Format;
 use crate::taps::{self, Taps};
 
 /// Limit on the bytes of all buffers of an upsampling: input, output, workspace.
-const MAX_BUFFER_BYTES: u128 = 8 << 30;
+pub const MAX_BUFFER_BYTES: u128 = 8 << 30;
 
 /// Where the taps come from.
 #[derive(Clone, Debug, PartialEq)]
@@ -98,7 +98,7 @@ pub fn buffer_bytes(upscaler: &Upscaler<f32, 2>) -> u128 {
 }
 
 /// The taps of `--taps` or those that ship with the program; a `--scale` must be theirs.
-fn learned_taps(args: &UpscaleArgs) -> Result<Taps> {
+pub fn learned_taps(args: &UpscaleArgs) -> Result<Taps> {
     let found = args.taps.as_deref().map_or_else(taps::committed, taps::read)?;
     match args.scale {
         Some(scale) if usize::from(scale) != found.scale => {
