@@ -67,7 +67,7 @@ pub struct UpscaleArgs {
     /// Factor along both axes: 2, 3 or 4 [default: 2, or that of --taps]
     #[arg(long, value_name = "FACTOR", value_parser = clap::value_parser!(u8).range(2..=4))]
     pub scale: Option<u8>,
-    /// Interpolation kernel
+    /// Upsampling kernel
     #[arg(long, value_enum, default_value_t = Kernel::Bicubic)]
     pub kernel: Kernel,
     /// Taps of one's own in place of a kernel: a safetensors file with a tensor `taps`, [k, k], and metadata `scale`

@@ -103,8 +103,7 @@ impl Destination {
     /// `-o`: a folder if it is one or ends like one, and for several inputs; else a file.
     pub fn new(output: Option<&Path>, inputs: &Inputs) -> Result<Self> {
         let Some(path) = output else { return Ok(Self::Beside) };
-        let ends_like_a_folder =
-            path.as_os_str().as_encoded_bytes().ends_with(std::path::MAIN_SEPARATOR_STR.as_bytes());
+        let ends_like_a_folder = path.to_string_lossy().ends_with(std::path::is_separator);
         if path.is_dir() || ends_like_a_folder {
             return Ok(Self::Folder(path.to_owned()));
         }
