@@ -1,6 +1,7 @@
 //! The commands: each computes and reports. They know no argument syntax and do not end the program.
 
 mod learn_upsampling;
+mod memory;
 mod rounding;
 mod upscale;
 mod verify;

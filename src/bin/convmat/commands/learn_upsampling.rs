@@ -7,12 +7,12 @@ use std::io::Write;
 use std::path::Path;
 use std::time::Instant;
 
-use convmat::bytes_in_words;
 use convmat::layer::taps::Interpolation;
 use convmat::upsample::learned::{Learned, Pair, frequency_response, learn, mean_square, soften};
 use ndarray::{Array2, Array4, s};
 
 use crate::args::LearnArgs;
+use crate::commands::memory;
 use crate::error::{Failure, Result};
 use crate::files;
 use crate::images::{Format, Picture, Source};
@@ -26,8 +26,6 @@ const SCALE: usize = 2;
 const PEAK: f64 = 255.0;
 /// Grey levels from a tie that still count as one. Slopes at borders have exact ties, which the order of a sum would decide.
 const TIE: f64 = 1e-9;
-/// Limit on the bytes of everything that learning holds.
-const MAX_BYTES: u128 = 8 << 30;
 /// Bytes per value of a photograph: six f64 for pair, target, residual, the direction's image and what one pair needs on the way.
 const BYTES_PER_VALUE: u128 = 48;
 
@@ -91,29 +89,18 @@ fn open(path: &Path) -> Result<Source> {
     Ok(source)
 }
 
-/// Refuses what would not fit into memory, before a pixel is decoded.
+/// Refuses images that would not fit into memory together.
 fn expect_memory(sources: &[Source], is_softened: bool) -> Result<()> {
-    let values = |format: Format| format.width as u128 * format.height as u128 * colours(format) as u128;
+    let count = |format: Format| format.width as u128 * format.height as u128 * format.channels() as u128;
     let copies = if is_softened { 2 } else { 1 };
-    let bytes = sources.iter().map(|source| values(source.format)).sum::<u128>() * copies * BYTES_PER_VALUE;
-    if bytes > MAX_BYTES {
-        let (needed, limit) = (bytes_in_words(bytes), bytes_in_words(MAX_BYTES));
-        return Err(Failure::Refused(format!(
-            "learning from these images needs {needed}, more than the limit of {limit}"
-        )));
-    }
-    Ok(())
-}
-
-/// Channels without alpha.
-fn colours(format: Format) -> usize {
-    if format.channels() < 3 { 1 } else { 3 }
+    let values = sources.iter().map(|source| count(source.format.without_alpha())).sum::<u128>() * copies;
+    memory::expect("learning from these images", values * BYTES_PER_VALUE)
 }
 
 /// The channels of a picture but alpha, `[channels, 1, h, w]`, white at [`PEAK`].
 fn planes(picture: &Picture) -> Array4<f64> {
     let step = PEAK / f64::from(picture.format.peak());
-    let colours = picture.planes.slice(s![0, ..colours(picture.format), .., .., ..]);
+    let colours = picture.planes.slice(s![0, ..picture.format.without_alpha().channels(), .., .., ..]);
     colours.mapv(|value| f64::from(value) * step)
 }
 

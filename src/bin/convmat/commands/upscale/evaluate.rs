@@ -6,12 +6,13 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use convmat::layer::taps::{Interpolation, PYTORCH_BICUBIC};
-use convmat::{Formulation, FormulationOptions, LinearOperator, Resize, ResizeOptions, ResizeTo, bytes_in_words};
+use convmat::{Formulation, FormulationOptions, LinearOperator, Resize, ResizeOptions, ResizeTo};
 use ndarray::{Array5, ArrayView5, s};
 
-use super::job::{Job, MAX_BUFFER_BYTES, Rule, learned_taps};
+use super::job::{Job, Rule, learned_taps};
 use super::quality::{self, Quality};
 use crate::args::UpscaleArgs;
+use crate::commands::memory;
 use crate::error::{Failure, Result};
 use crate::files;
 use crate::images::{Format, Metadata, Picture, Source, Target};
@@ -164,18 +165,10 @@ fn evaluate(
 
 /// Refuses images that are too small to be reduced and compared, or too large for memory.
 fn expect_evaluable(format: Format) -> Result<()> {
-    quality::expect_size(format.height, format.width)?;
-    let bytes = PLANES * format.width as u128 * format.height as u128 * size_of::<f64>() as u128;
-    if bytes > MAX_BUFFER_BYTES {
-        return Err(Failure::Refused(format!(
-            "{}×{} needs {} of buffers to evaluate, more than the limit of {}",
-            format.width,
-            format.height,
-            bytes_in_words(bytes),
-            bytes_in_words(MAX_BUFFER_BYTES)
-        )));
-    }
-    Ok(())
+    let Format { width, height, .. } = format;
+    quality::expect_size(height, width)?;
+    let bytes = PLANES * width as u128 * height as u128 * size_of::<f64>() as u128;
+    memory::expect(format_args!("evaluating {width}×{height} pixels"), bytes)
 }
 
 fn expect_inside(window: Window, format: Format) -> Result<()> {

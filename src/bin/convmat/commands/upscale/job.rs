@@ -3,16 +3,14 @@
 use std::fmt;
 
 use convmat::layer::taps::{Interpolation, PYTORCH_BICUBIC};
-use convmat::{Formulation, FormulationOptions, LinearOperator, Scalar, Upscaler, bytes_in_words};
+use convmat::{Formulation, FormulationOptions, LinearOperator, Scalar, Upscaler};
 use ndarray::Array2;
 
 use crate::args::{Kernel, UpscaleArgs};
+use crate::commands::memory;
 use crate::error::{Failure, Result};
 use crate::images::Format;
 use crate::taps::{self, Taps};
-
-/// Limit on the bytes of all buffers of an upsampling: input, output, workspace.
-pub const MAX_BUFFER_BYTES: u128 = 8 << 30;
 
 /// Where the taps come from.
 #[derive(Clone, Debug, PartialEq)]
@@ -73,20 +71,12 @@ impl Job {
         }
     }
 
-    /// Refuses what would not fit into memory, before anything of that size is allocated.
+    /// Refuses an image whose input, output and workspace would not fit into memory.
     pub fn expect_buffers(&self, format: Format) -> Result<()> {
         // The direct sums allocate no matrix, so asking them costs nothing; the others need a little more at most.
         let bytes = buffer_bytes(&self.upscaler(format, Formulation::Gather)?);
-        if bytes > MAX_BUFFER_BYTES {
-            return Err(Failure::Refused(format!(
-                "{}×{} as output needs {} of buffers, more than the limit of {}",
-                format.width * self.scale,
-                format.height * self.scale,
-                bytes_in_words(bytes),
-                bytes_in_words(MAX_BUFFER_BYTES)
-            )));
-        }
-        Ok(())
+        let Format { width, height, .. } = format.scaled(self.scale);
+        memory::expect(format_args!("{width}×{height} as output"), bytes)
     }
 }
 
