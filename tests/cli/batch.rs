@@ -117,6 +117,27 @@ fn bad_files_do_not_stop_the_others() {
 }
 
 #[test]
+fn folders_that_nothing_came_into_are_not_left() {
+    let (folder, images) = album();
+    let whole = fs::read(folder.path("in/b.png")).expect("an image");
+    for name in ["a", "b"] {
+        fs::write(folder.path(&format!("{name}.png")), &whole[..whole.len() / 2]).expect("a truncated image");
+    }
+    let (a, b) = (folder.path("a.png"), folder.path("b.png"));
+    let (new, old) = (folder.path("new/and/deep"), folder.path("old"));
+    fs::create_dir(&old).expect("a folder");
+    let before = folder.names();
+    Run::of(&["upscale", &a, "-o", &format!("{new}/")]).fails(1, "a.png");
+    Run::of(&["upscale", &a, &b, "-o", &new]).lists(&["a.png", "b.png"], 2).says("0 written");
+    Run::of(&["upscale", &a, &b, "-o", &old]).lists(&["a.png", "b.png"], 2);
+    assert_eq!(folder.names(), before);
+    Run::of(&["upscale", &a, &images, "-o", &new]).fails(1, "would both become");
+    assert_eq!(folder.names(), before);
+    Run::of(&["upscale", &a, &format!("{images}/b.png"), "-o", &new]).lists(&["a.png"], 2).says("1 written");
+    assert_eq!(names(&folder, "new/and/deep"), ["b-2x.png"]);
+}
+
+#[test]
 fn matrices_over_the_limit_fail_image_by_image() {
     let (folder, images) = album();
     let run = Run::of(&["upscale", &images, "--formulation", "dense", "--byte-limit", "150KiB"]);

@@ -37,7 +37,7 @@ pub fn run(args: &UpscaleArgs, out: &mut dyn Write) -> Result<()> {
                 return Err(Failure::Usage("--verify and --reference need one image".to_owned()));
             }
             let assignments = assign(files, &destination, job.scale)?;
-            destination.create()?;
+            let _made = destination.create()?;
             batch::run(args, &job, assignments, out)
         }
     }

@@ -8,6 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Failure, Result};
+use crate::files::folder;
 use crate::images::is_image_name;
 
 /// The files that were asked for.
@@ -128,10 +129,24 @@ impl Destination {
     }
 
     /// Creates the folder if it is missing.
-    pub fn create(&self) -> Result<()> {
-        match self {
-            Self::Folder(folder) => fs::create_dir_all(folder).map_err(|error| Failure::write(folder, error)),
-            _ => Ok(()),
+    pub fn create(&self) -> Result<MadeFolders> {
+        let Self::Folder(folder) = self else { return Ok(MadeFolders::default()) };
+        let is_missing = |path: &&Path| !path.as_os_str().is_empty() && !path.exists();
+        let made = MadeFolders(folder.ancestors().take_while(is_missing).map(Path::to_owned).collect());
+        fs::create_dir_all(folder).map_err(|error| Failure::write(folder, error))?;
+        Ok(made)
+    }
+}
+
+/// Folders that were missing and made, the inner before the outer. On being dropped, those that nothing was put into go again.
+#[derive(Debug, Default)]
+pub struct MadeFolders(Vec<PathBuf>);
+
+impl Drop for MadeFolders {
+    fn drop(&mut self) {
+        for folder in &self.0 {
+            // Only empty folders can be removed so.
+            let _ = fs::remove_dir(folder);
         }
     }
 }
@@ -162,11 +177,7 @@ pub fn assign(files: Vec<PathBuf>, destination: &Destination, scale: usize) -> R
 
 /// The same for all spellings of a path whose folder exists.
 fn identity(path: &Path) -> PathBuf {
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    match (folder.canonicalize(), path.file_name()) {
+    match (folder(path).canonicalize(), path.file_name()) {
         (Ok(folder), Some(name)) => folder.join(name),
         _ => path.to_owned(),
     }

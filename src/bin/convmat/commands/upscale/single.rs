@@ -20,7 +20,7 @@ pub fn run(args: &UpscaleArgs, job: &Job, path: &Path, destination: &Destination
     let source = Source::open(path)?;
     let format = source.format.scaled(job.scale);
     job.expect_buffers(source.format)?;
-    destination.create()?;
+    let _made = destination.create()?;
     let target = Target::new(&destination.of(path, job.scale), args.force)?;
     target.expect_format(format)?;
     let reference = args.reference.as_deref().map(|path| open_reference(path, format)).transpose()?;
