@@ -5,6 +5,7 @@ mod batch;
 mod common;
 mod evaluate;
 mod files;
+mod learn_upsampling;
 mod learned;
 mod palette;
 mod upscale;
@@ -14,7 +15,7 @@ use common::{Folder, Run, convmat, finish};
 
 #[test]
 fn help_has_examples() {
-    for arguments in [&["--help"][..], &["upscale", "--help"], &["verify", "--help"]] {
+    for arguments in [&["--help"][..], &["upscale", "--help"], &["verify", "--help"], &["learn-upsampling", "--help"]] {
         Run::of(arguments).succeeds().says("Examples:\n  convmat ");
     }
     Run::of(&["upscale", "--help"]).succeeds().says("[default: bicubic]").says("[default: 1GiB]");

@@ -1,61 +1,24 @@
 //! `convmat learn-upsampling` from outside: what it prints, the file it writes, and what it refuses.
-#![cfg(feature = "cli")]
 
 use std::fs;
 use std::path::Path;
 
-use assert_cmd::cargo::cargo_bin_cmd;
-use image::{DynamicImage, ImageBuffer, Luma, LumaA, Rgb};
+use image::{ImageBuffer, Luma, LumaA, Rgb};
 use safetensors::SafeTensors;
-use tempfile::TempDir;
+
+use super::common::{Folder, Run, convmat, finish};
 
 /// A folder with two small images.
-struct Folder(TempDir);
+fn photographs() -> Folder {
+    let folder = Folder::new();
+    folder.save("grey.png", ImageBuffer::from_fn(24, 19, |x, y| Luma([grey(x, y)])));
+    folder.save("colour.png", ImageBuffer::from_fn(17, 22, |x, y| Rgb([grey(x, y), grey(y, x), grey(x + 9, y)])));
+    folder
+}
 
-impl Folder {
-    fn new() -> Self {
-        let folder = Self(TempDir::new().expect("a temporary folder"));
-        folder.save("grey.png", ImageBuffer::from_fn(24, 19, |x, y| Luma([grey(x, y)])));
-        folder.save("colour.png", ImageBuffer::from_fn(17, 22, |x, y| Rgb([grey(x, y), grey(y, x), grey(x + 9, y)])));
-        folder
-    }
-
-    fn path(&self, name: &str) -> String {
-        self.0.path().join(name).to_str().expect("a UTF-8 path").to_owned()
-    }
-
-    fn save(&self, name: &str, image: impl Into<DynamicImage>) -> String {
-        let path = self.path(name);
-        image.into().save(&path).expect("the image is written");
-        path
-    }
-
-    /// Runs the command in the folder: exit code, stdout, stderr.
-    fn learn(&self, arguments: &[&str]) -> (i32, String, String) {
-        let mut command = cargo_bin_cmd!("convmat");
-        let output = command.current_dir(self.0.path()).arg("learn-upsampling").args(arguments).output();
-        let output = output.expect("the binary starts");
-        let text = |bytes| String::from_utf8(bytes).expect("reports are UTF-8");
-        (output.status.code().expect("no signal ends it"), text(output.stdout), text(output.stderr))
-    }
-
-    #[track_caller]
-    fn learns(&self, arguments: &[&str]) -> String {
-        let (code, out, err) = self.learn(arguments);
-        assert_eq!((code, err.as_str()), (0, ""), "{out}");
-        out
-    }
-
-    /// One line on stderr, and no file written.
-    #[track_caller]
-    fn refuses(&self, arguments: &[&str], code: i32, complaint: &str) {
-        let before = fs::read_dir(self.0.path()).expect("the folder is read").count();
-        let (actual, _, err) = self.learn(&[arguments, &["-o", "refused.safetensors"]].concat());
-        assert_eq!(actual, code, "{err}");
-        assert!(err.starts_with("error: ") && err.lines().count() == 1, "{err}");
-        assert!(err.contains(complaint), "{err} lacks {complaint}");
-        assert_eq!(fs::read_dir(self.0.path()).expect("the folder is read").count(), before, "a file was left behind");
-    }
+/// Runs the command in the folder.
+fn learn(folder: &Folder, arguments: &[&str]) -> Run {
+    finish(convmat().current_dir(folder.path(".")).arg("learn-upsampling").args(arguments))
 }
 
 /// Edges, slopes and a texture.
@@ -79,9 +42,9 @@ fn taps(path: impl AsRef<Path>) -> (usize, Vec<f64>, Vec<(String, String)>) {
 
 #[test]
 fn learning_is_deterministic_and_says_where_taps_come_from() {
-    let folder = Folder::new();
+    let folder = photographs();
     let images = ["grey.png", "colour.png", "--kernel", "6"];
-    let out = folder.learns(&[&images[..], &["-o", "a.safetensors"]].concat());
+    let run = learn(&folder, &[&images[..], &["-o", "a.safetensors"]].concat()).succeeds();
     for text in [
         "grey.png: 24×19 grey, 8 bits per channel",
         "2 pairs (image, antialiased half) and their mirror images, with soft copies (reach 8 pixels) counting 10 times",
@@ -90,10 +53,10 @@ fn learning_is_deterministic_and_says_where_taps_come_from() {
         "taps, 6×6\n",
         "frequency  bilinear  bicubic  learned\n    0.000     1.000    1.000 ",
     ] {
-        assert!(out.contains(text), "{out} lacks {text}");
+        assert!(run.out.contains(text), "{} lacks {text}", run.out);
     }
-    assert!(!out.contains("stopped by --max-iterations"), "{out}");
-    folder.learns(&[&images[..], &["-o", "b.safetensors"]].concat());
+    assert!(!run.out.contains("stopped by --max-iterations"), "{}", run.out);
+    learn(&folder, &[&images[..], &["-o", "b.safetensors"]].concat()).succeeds();
     let first = taps(folder.path("a.safetensors"));
     assert_eq!(first, taps(folder.path("b.safetensors")));
     let (kernel, weights, metadata) = first;
@@ -109,7 +72,7 @@ fn learning_is_deterministic_and_says_where_taps_come_from() {
     assert!(metadata.iter().map(|(k, v)| (k.as_str(), v.as_str())).eq(expected), "{metadata:?}");
     // The taps that were printed are those of the file, and they are symmetric.
     let printed: String = weights[..6].iter().map(|weight| format!("{weight:9.5}")).collect();
-    assert!(out.contains(&printed), "{out} lacks {printed}");
+    run.says(&printed);
     for (i, j) in (0..6).flat_map(|i| (0..6).map(move |j| (i, j))) {
         assert_eq!(weights[i * 6 + j], weights[(5 - i) * 6 + j]);
         assert_eq!(weights[i * 6 + j], weights[i * 6 + 5 - j]);
@@ -118,28 +81,29 @@ fn learning_is_deterministic_and_says_where_taps_come_from() {
 
 #[test]
 fn options_make_other_taps() {
-    let folder = Folder::new();
-    folder.learns(&["grey.png", "--kernel", "4", "-o", "soft.safetensors"]);
-    let out = folder.learns(&["grey.png", "--kernel", "4", "--soft-weight", "0", "-o", "sharp.safetensors"]);
-    assert!(!out.contains("soft copies"), "{out}");
+    let folder = photographs();
+    learn(&folder, &["grey.png", "--kernel", "4", "-o", "soft.safetensors"]).succeeds();
+    let run =
+        learn(&folder, &["grey.png", "--kernel", "4", "--soft-weight", "0", "-o", "sharp.safetensors"]).succeeds();
+    assert!(!run.out.contains("soft copies"), "{}", run.out);
     let (soft, sharp) = (taps(folder.path("soft.safetensors")).1, taps(folder.path("sharp.safetensors")).1);
     assert!(soft.iter().zip(&sharp).any(|(a, b)| (a - b).abs() > 1e-4));
-    let (_, _, err) = folder.learn(&["grey.png", "-o", "soft.safetensors"]);
-    assert!(err.contains("soft.safetensors exists; --force replaces it"), "{err}");
+    learn(&folder, &["grey.png", "-o", "soft.safetensors"]).fails(1, "soft.safetensors exists; --force replaces it");
     assert_eq!(taps(folder.path("soft.safetensors")).1, soft, "nothing was replaced");
-    let out = folder.learns(&["grey.png", "--max-iterations", "1", "-o", "soft.safetensors", "--force"]);
-    assert!(out.contains("stopped by --max-iterations") && taps(folder.path("soft.safetensors")).0 == 12, "{out}");
+    let options = ["--max-iterations", "1", "-o", "soft.safetensors", "--force"];
+    learn(&folder, &[&["grey.png"], &options[..]].concat()).succeeds().says("stopped by --max-iterations");
+    assert_eq!(taps(folder.path("soft.safetensors")).0, 12);
 }
 
 #[test]
 fn alpha_is_left_out_and_deep_images_count_like_others() {
-    let folder = Folder::new();
+    let folder = photographs();
     let image = |step: u16| move |x, y| u16::from(grey(x, y)) * step;
     folder.save("deep.png", ImageBuffer::from_fn(24, 19, |x, y| Luma([image(257)(x, y)])));
     folder.save("alpha.png", ImageBuffer::from_fn(24, 19, |x, y| LumaA([grey(x, y), (x * 9) as u8])));
     for name in ["grey", "alpha", "deep"] {
         let output = format!("{name}.safetensors");
-        folder.learns(&[&format!("{name}.png"), "--kernel", "4", "-o", &output]);
+        learn(&folder, &[&format!("{name}.png"), "--kernel", "4", "-o", &output]).succeeds();
     }
     let [grey, alpha, deep] = ["grey", "alpha", "deep"].map(|name| taps(folder.path(&format!("{name}.safetensors"))).1);
     assert_eq!(grey, alpha);
@@ -149,15 +113,18 @@ fn alpha_is_left_out_and_deep_images_count_like_others() {
 
 #[test]
 fn what_cannot_be_learned_from_is_one_line_and_no_file() {
-    let folder = Folder::new();
+    let folder = photographs();
     for (name, width, height) in [("point.png", 1, 1), ("row.png", 9, 1), ("column.png", 1, 9)] {
         folder.save(name, ImageBuffer::from_fn(width, height, |x, y| Luma([grey(x, y)])));
-        folder.refuses(&["grey.png", name], 1, &format!("{name} is {width}×{height}: its half has no pixel"));
     }
     folder.save("black.png", ImageBuffer::from_pixel(8, 8, Luma([0u8])));
     fs::write(folder.path("text.png"), "not an image").expect("the file is written");
+    let before = folder.names();
     for (arguments, code, complaint) in [
-        (&["missing.png"][..], 1, "cannot read missing.png"),
+        (&["grey.png", "point.png"][..], 1, "point.png is 1×1: its half has no pixel"),
+        (&["grey.png", "row.png"], 1, "row.png is 9×1: its half has no pixel"),
+        (&["column.png"], 1, "column.png is 1×9: its half has no pixel"),
+        (&["missing.png"], 1, "cannot read missing.png"),
         (&["grey.png", "missing.png"], 1, "cannot read missing.png"),
         (&["grey.png", "text.png"], 1, "cannot read text.png: it is neither a PNG nor a JPEG image"),
         (&["black.png"], 1, "nothing to learn from black images"),
@@ -171,8 +138,9 @@ fn what_cannot_be_learned_from_is_one_line_and_no_file() {
         (&["grey.png", "--soft-weight", "nan"], 2, "expected a number from 0 to 1000000"),
         (&["grey.png", "--tolerance", "0"], 2, "expected a number from 0.000000000000001 to 1"),
     ] {
-        folder.refuses(arguments, code, complaint);
+        learn(&folder, &[arguments, &["-o", "refused.safetensors"]].concat()).fails(code, complaint);
+        assert_eq!(folder.names(), before, "a file was left behind");
     }
-    let (code, _, err) = folder.learn(&["grey.png", "-o", "no/such/folder/taps.safetensors"]);
-    assert!(code == 1 && err.starts_with("error: cannot write no/such/folder/taps.safetensors"), "{err}");
+    let output = "no/such/folder/taps.safetensors";
+    learn(&folder, &["grey.png", "-o", output]).fails(1, "cannot write no/such/folder/taps.safetensors");
 }
