@@ -50,7 +50,7 @@ impl Run {
         self
     }
 
-    /// A line on stderr for every bad image, in this order, and one that counts them.
+    /// A line on stderr for every bad one of several images, in this order, and one that counts them.
     #[track_caller]
     pub fn lists(self, complaints: &[&str], of: usize) -> Self {
         let total = format!("{} of {of} images failed", complaints.len());

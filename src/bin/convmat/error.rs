@@ -49,6 +49,15 @@ impl Failure {
         }
     }
 
+    /// The failures of some of `of` images; that of the only image needs no summary.
+    pub fn of_images(mut failures: Vec<Self>, of: usize) -> Result<()> {
+        match failures.len() {
+            0 => Ok(()),
+            1 if of == 1 => Err(failures.remove(0)),
+            _ => Err(Self::Images { failures, of }),
+        }
+    }
+
     /// The failures that this one sums up.
     pub fn parts(&self) -> &[Self] {
         match self {

@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use convmat::layer::taps::Interpolation;
@@ -35,23 +35,10 @@ pub fn run(args: &LearnArgs, out: &mut dyn Write) -> Result<()> {
     let sources = args.images.iter().map(|path| open(path)).collect::<Result<Vec<_>>>()?;
     expect_memory(&sources, args.soft_weight > 0.0)?;
 
-    let (mut pairs, mut soft, mut names) = (Vec::new(), Vec::new(), Vec::new());
-    for (source, path) in sources.into_iter().zip(&args.images) {
-        let format = source.format;
-        let planes = planes(&source.decode()?);
-        // Halves and soft copies are rounded as a file of this kind would be.
-        let (peak, step) = (f64::from(format.peak()), PEAK / f64::from(format.peak()));
-        let round = |value: f64| (value / step + 0.5 + TIE).floor().clamp(0.0, peak) * step;
-        if args.soft_weight > 0.0 {
-            let copy = soften(&planes, args.soft_reach.into())?.mapv(round);
-            soft.push(Pair::halved(copy, round)?.weighted(args.soft_weight)?);
-        }
-        pairs.push(Pair::halved(planes, round)?);
-        field(out, "image", format_args!("{}: {format}", path.display()))?;
-        names.push(path.file_name().unwrap_or_default().to_string_lossy().into_owned());
+    for (source, path) in sources.iter().zip(&args.images) {
+        field(out, "image", format_args!("{}: {}", path.display(), source.format))?;
     }
-    let photographs = pairs.len();
-    pairs.append(&mut soft);
+    let pairs = pairs(args, sources)?;
 
     let progress = progress::bar(1, "learning");
     let start = Instant::now();
@@ -64,7 +51,7 @@ pub fn run(args: &LearnArgs, out: &mut dyn Write) -> Result<()> {
     describe(args, &learned, out)?;
     field(out, "time", seconds(time))?;
     let bicubic = rule(Interpolation::Bicubic { a: -0.5 })?;
-    let (photographs, soft) = pairs.split_at(photographs);
+    let (photographs, soft) = pairs.split_at(args.images.len());
     for (name, pairs, weight) in [("photographs", photographs, 1.0), ("soft copies", soft, args.soft_weight)] {
         if !pairs.is_empty() {
             let loss = |taps| mean_square(pairs, taps).map(|sum| decibels(sum / weight));
@@ -74,7 +61,7 @@ pub fn run(args: &LearnArgs, out: &mut dyn Write) -> Result<()> {
     }
     tabulate(&learned.taps, &bicubic, out)?;
     let taps = Taps { weights: learned.taps, scale: SCALE };
-    taps::write(&args.output, &taps, origin(args, &names), args.force)?;
+    taps::write(&args.output, &taps, origin(args), args.force)?;
     field(out, "output", args.output.display())?;
     Ok(())
 }
@@ -95,6 +82,25 @@ fn expect_memory(sources: &[Source], is_softened: bool) -> Result<()> {
     let copies = if is_softened { 2 } else { 1 };
     let values = sources.iter().map(|source| count(source.format.without_alpha())).sum::<u128>() * copies;
     memory::expect("learning from these images", values * BYTES_PER_VALUE)
+}
+
+/// The photographs and their halves; after them, if they are to count, soft copies and theirs.
+fn pairs(args: &LearnArgs, sources: Vec<Source>) -> Result<Vec<Pair<f64>>> {
+    let (mut pairs, mut soft) = (Vec::new(), Vec::new());
+    for source in sources {
+        let peak = f64::from(source.format.peak());
+        let planes = planes(&source.decode()?);
+        // Halves and soft copies are rounded as a file of this kind would be.
+        let step = PEAK / peak;
+        let round = |value: f64| (value / step + 0.5 + TIE).floor().clamp(0.0, peak) * step;
+        if args.soft_weight > 0.0 {
+            let copy = soften(&planes, args.soft_reach.into())?.mapv(round);
+            soft.push(Pair::halved(copy, round)?.weighted(args.soft_weight)?);
+        }
+        pairs.push(Pair::halved(planes, round)?);
+    }
+    pairs.append(&mut soft);
+    Ok(pairs)
 }
 
 /// The channels of a picture but alpha, `[channels, 1, h, w]`, white at [`PEAK`].
@@ -152,8 +158,10 @@ fn decibels(mean_square: f64) -> String {
 }
 
 /// Where the taps come from, for the file: the command that makes them again.
-fn origin(args: &LearnArgs, names: &[String]) -> HashMap<String, String> {
-    let LearnArgs { kernel, soft_reach, soft_weight, tolerance, max_iterations, .. } = args;
+fn origin(args: &LearnArgs) -> HashMap<String, String> {
+    let LearnArgs { images, kernel, soft_reach, soft_weight, tolerance, max_iterations, .. } = args;
+    let name = |path: &PathBuf| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let names: Vec<_> = images.iter().map(name).collect();
     let command = format!(
         "convmat learn-upsampling {} --kernel {kernel} --soft-reach {soft_reach} --soft-weight {soft_weight} \
          --tolerance {tolerance:e} --max-iterations {max_iterations}",

@@ -5,7 +5,7 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use convmat::{Formulation, LinearOperator, Upscaler};
 use ndarray::{Array5, Axis, s};
@@ -36,6 +36,32 @@ struct Tally {
     failures: Vec<Failure>,
 }
 
+impl Tally {
+    /// What has become of one image.
+    fn count(&mut self, task: &Task, scaled: Format, result: Result<()>, out: &mut dyn Write) -> Result<()> {
+        match result {
+            Ok(()) => {
+                self.written += 1;
+                self.written_pixels += scaled.width * scaled.height;
+                writeln!(out, "{} → {}: {scaled}", task.input.display(), task.target.path().display())?;
+            }
+            Err(failure) => self.failures.push(failure.about(&task.input)),
+        }
+        Ok(())
+    }
+
+    fn report(&self, time: Duration, out: &mut dyn Write) -> Result<()> {
+        let (written, skipped, failed) = (self.written, self.skipped, self.failures.len());
+        let rate = self.written_pixels as f64 / 1e6 / time.as_secs_f64();
+        writeln!(
+            out,
+            "{written} written, {skipped} skipped, {failed} failed; {rate:.1} megapixels/s of output, reading and writing \
+             included"
+        )?;
+        Ok(())
+    }
+}
+
 pub fn run(
     args: &UpscaleArgs,
     job: &Job,
@@ -53,41 +79,24 @@ pub fn run(
     let pixels = |format: &Format| (format.width * format.height * job.scale * job.scale) as u64;
     let progress = progress::pixels(groups.iter().map(|(format, tasks)| pixels(format) * tasks.len() as u64).sum());
     for (format, tasks) in &groups {
-        let upscaler = match job.upscaler(*format, args.formulation) {
-            Ok(upscaler) => upscaler,
-            Err(error) => {
-                let failures = tasks.iter().map(|task| Failure::from(error.clone()).about(&task.input));
-                tally.failures.extend(failures);
-                progress.inc(pixels(format) * tasks.len() as u64);
-                continue;
-            }
-        };
-        for batch in tasks.chunks(batch_length(&upscaler, args.formulation)) {
+        let scaled = format.scaled(job.scale);
+        let upscaler = job.upscaler(*format, args.formulation);
+        let batch = upscaler.as_ref().map_or(tasks.len(), |upscaler| batch_length(upscaler, args.formulation));
+        for batch in tasks.chunks(batch) {
             progress.set_message(format!("{} of {of} images", tally.written + tally.failures.len()));
-            let scaled = format.scaled(job.scale);
-            for (task, result) in batch.iter().zip(upsample(&upscaler, *format, scaled, batch)) {
-                match result {
-                    Ok(()) => {
-                        tally.written += 1;
-                        tally.written_pixels += scaled.width * scaled.height;
-                        let (input, output) = (task.input.display(), task.target.path().display());
-                        progress.suspend(|| writeln!(out, "{input} → {output}: {scaled}"))?;
-                    }
-                    Err(failure) => tally.failures.push(failure.about(&task.input)),
-                }
+            let results = match &upscaler {
+                Ok(upscaler) => upsample(upscaler, *format, scaled, batch),
+                Err(error) => batch.iter().map(|_| Err(error.clone().into())).collect(),
+            };
+            for (task, result) in batch.iter().zip(results) {
+                progress.suspend(|| tally.count(task, scaled, result, out))?;
             }
             progress.inc(pixels(format) * batch.len() as u64);
         }
     }
     progress.finish_and_clear();
-    let Tally { written, written_pixels, skipped, failures } = tally;
-    let rate = written_pixels as f64 / 1e6 / start.elapsed().as_secs_f64();
-    let failed = failures.len();
-    writeln!(
-        out,
-        "{written} written, {skipped} skipped, {failed} failed; {rate:.1} megapixels/s of output, reading and writing included"
-    )?;
-    if failures.is_empty() { Ok(()) } else { Err(Failure::Images { failures, of }) }
+    tally.report(start.elapsed(), out)?;
+    Failure::of_images(tally.failures, of)
 }
 
 /// Reads the headers and groups the images by size and kind, in the order of first appearance.

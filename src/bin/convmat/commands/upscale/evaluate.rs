@@ -55,14 +55,7 @@ impl Evaluation {
 
 pub fn run(args: &UpscaleArgs, paths: Vec<PathBuf>, out: &mut dyn Write) -> Result<()> {
     let (jobs, scale) = jobs(args)?;
-    let target = match (&args.output, args.crop) {
-        (Some(_), None) => return Err(Failure::Usage("-o with --evaluate needs --crop".to_owned())),
-        (Some(_), Some(_)) if paths.len() != 1 => {
-            return Err(Failure::Usage(format!("--crop needs one image, and there are {}", paths.len())));
-        }
-        (Some(path), Some(window)) => Some((Target::new(path, args.force)?, window)),
-        (None, _) => None,
-    };
+    let target = target(args, paths.len())?;
     if let Some(path) = &args.csv {
         files::expect_writable(path, args.force)?;
     }
@@ -90,18 +83,25 @@ pub fn run(args: &UpscaleArgs, paths: Vec<PathBuf>, out: &mut dyn Write) -> Resu
     }
     if let (Some((target, window)), Some(picture), [evaluation]) = (&target, &picture, evaluations.as_slice()) {
         target.write(picture)?;
+        let (path, bicubic) = (target.path().display(), METHODS[evaluation.better_bicubic()]);
+        let Window { left, top, width, height } = window;
         writeln!(
             out,
-            "\n{}: {}×{} pixels at ({}, {}), enlarged ×{ENLARGEMENT}: nearest, bilinear, {}, learned, original",
-            target.path().display(),
-            window.width,
-            window.height,
-            window.left,
-            window.top,
-            METHODS[evaluation.better_bicubic()]
+            "\n{path}: {width}×{height} pixels at ({left}, {top}), enlarged ×{ENLARGEMENT}: nearest, bilinear, {bicubic}, \
+             learned, original"
         )?;
     }
-    if failures.is_empty() { Ok(()) } else { Err(Failure::Images { failures, of }) }
+    Failure::of_images(failures, of)
+}
+
+/// The picture that is asked for: where it goes, and of which window.
+fn target(args: &UpscaleArgs, images: usize) -> Result<Option<(Target, Window)>> {
+    match (&args.output, args.crop) {
+        (None, _) => Ok(None),
+        (Some(_), None) => Err(Failure::Usage("-o with --evaluate needs --crop".to_owned())),
+        (Some(path), Some(window)) if images == 1 => Ok(Some((Target::new(path, args.force)?, window))),
+        (Some(_), Some(_)) => Err(Failure::Usage(format!("--crop needs one image, and there are {images}"))),
+    }
 }
 
 /// One job per method, in their order.
