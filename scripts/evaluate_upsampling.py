@@ -10,7 +10,6 @@ if a PSNR differs from convmat's by more than 0.01 dB or an SSIM by more than 0.
 
 import argparse
 import csv
-import json
 import pathlib
 import shlex
 import subprocess
@@ -23,23 +22,13 @@ import torch.nn.functional as F
 from PIL import Image, ImageOps
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
+from taps_file import read_taps
+
 REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
 COMMITTED_TAPS = REPOSITORY / "src/bin/convmat/taps/learned-2x.safetensors"
 BORDER = 8
 PSNR_TOLERANCE = 0.01
 SSIM_TOLERANCE = 0.001
-
-
-def read_taps(path):
-    """The tensor `taps` and the scale of a safetensors file: length of the header, header in JSON, data."""
-    data = pathlib.Path(path).read_bytes()
-    length = int.from_bytes(data[:8], "little")
-    header = json.loads(data[8 : 8 + length])
-    tensor = header["taps"]
-    begin, end = tensor["data_offsets"]
-    dtype = {"F64": "<f8", "F32": "<f4"}[tensor["dtype"]]
-    taps = np.frombuffer(data[8 + length :][begin:end], dtype).reshape(tensor["shape"])
-    return torch.from_numpy(taps.astype(np.float64)), int(header["__metadata__"]["scale"])
 
 
 def read_image(path, scale):
@@ -89,7 +78,7 @@ def transposed(x, taps, scale):
     frame = kernel // scale + 1
     channels = x.shape[1]
     padded = F.pad(x, (frame,) * 4, mode="replicate")
-    weights = taps.expand(channels, 1, kernel, kernel)
+    weights = torch.from_numpy(taps).expand(channels, 1, kernel, kernel)
     y = F.conv_transpose2d(padded, weights, stride=scale, padding=(kernel - scale) // 2, groups=channels)
     edge = frame * scale
     return y[..., edge:-edge, edge:-edge]

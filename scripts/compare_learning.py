@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Holds `convmat learn-upsampling` to a dense least-squares solve that shares no code with it.
 
-    scripts/learned_taps.py CONVMAT IMAGE... [--kernel 4 6 8 10 12] [--soft-weight 0 10] [--soft-reach 8]
+    scripts/compare_learning.py CONVMAT IMAGE... [--kernel 4 6 8 10 12] [--soft-weight 0 10] [--soft-reach 8]
 
 For every kernel and weight it runs the command, builds the normal equations itself from the images, their antialiased halves
 by PyTorch, all four mirror images and soft copies by SciPy, solves them with NumPy in float64, and compares the taps: relative
@@ -9,10 +9,7 @@ difference in the Euclidean norm, at most 1e-6. Needs numpy, scipy, torch, Pillo
 """
 
 import argparse
-import json
 import math
-import pathlib
-import struct
 import subprocess
 import sys
 import tempfile
@@ -21,6 +18,8 @@ import numpy as np
 import torch
 from PIL import Image
 from scipy.ndimage import convolve1d
+
+from taps_file import read_taps
 
 TOLERANCE = 1e-6
 
@@ -88,15 +87,6 @@ def dense(images, kernel, weight, reach):
     return np.linalg.solve(normal, right).reshape(kernel, kernel), np.linalg.cond(normal)
 
 
-def read_taps(path):
-    """The tensor `taps` of a safetensors file: length of the header, header, data."""
-    data = pathlib.Path(path).read_bytes()
-    (length,) = struct.unpack("<Q", data[:8])
-    tensor = json.loads(data[8 : 8 + length])["taps"]
-    begin, end = tensor["data_offsets"]
-    return np.frombuffer(data[8 + length :][begin:end], "<f8").reshape(tensor["shape"])
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("convmat")
@@ -113,7 +103,7 @@ def main():
                 options = f"--kernel {kernel} --soft-weight {weight} --soft-reach {arguments.soft_reach} --force"
                 command = [arguments.convmat, "learn-upsampling", *arguments.images, "-o", path, *options.split()]
                 subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-                taps = read_taps(path)
+                taps, _ = read_taps(path)
                 wanted, condition = dense(arguments.images, kernel, weight, arguments.soft_reach)
                 difference = np.linalg.norm(taps - wanted) / np.linalg.norm(wanted)
                 worst = max(worst, difference)
