@@ -83,7 +83,7 @@ fn a_window_is_shown_side_by_side() {
     assert_eq!(picture[(60, 5)].0, [255; 3]);
     let force = ["upscale", "--evaluate", CHELSEA, "-o", &output, "--force", "--crop"];
     for window in ["440,0,11,1", "0,299,1,2", "18446744073709551615,0,2,1"] {
-        Run::of(&[&force[..], &[window]].concat()).fails(1, "is not inside of 450×300 pixels");
+        Run::of(&[&force[..], &[window]].concat()).fails(1, "does not lie inside 450×300 pixels");
     }
     Run::of(&["upscale", "--evaluate", CHELSEA, "-o", &output]).fails(2, "-o with --evaluate needs --crop");
     Run::of(&["upscale", "--evaluate", CHELSEA, CHELSEA, "-o", &output, "--crop", "0,0,1,1"]).fails(2, "one image");

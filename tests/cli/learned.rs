@@ -59,7 +59,7 @@ fn taps_that_do_not_fit_are_one_line() {
         Run::of(&[&["upscale", &input], arguments].concat()).fails(2, complaint);
     }
     for (shape, scale, complaint) in
-        [([4, 9], "2", "4×9"), ([6, 6], "3", "do not fit scale 3"), ([6, 6], "two", "is no number")]
+        [([4, 9], "2", "[4, 9], not [k, k]"), ([6, 6], "3", "do not fit scale 3"), ([6, 6], "two", "is no number")]
     {
         let file = save(&folder, &[0.25; 36], shape, scale);
         for arguments in [&["--taps", &file][..], &["--taps", &file, "--evaluate"]] {

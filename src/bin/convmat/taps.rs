@@ -76,25 +76,23 @@ fn parse(bytes: &[u8]) -> std::result::Result<Taps, String> {
             if names.is_empty() { "none".to_owned() } else { names.join(", ") }
         )
     })?;
-    let &[height, width] = tensor.shape() else {
-        return Err(format!("`{TENSOR}` has {} axes instead of 2", tensor.shape().len()));
+    let kernel = match *tensor.shape() {
+        [height, width] if height == width => height,
+        ref shape => return Err(format!("`{TENSOR}` has shape {shape:?}, not [k, k]")),
     };
-    if height != width {
-        return Err(format!("`{TENSOR}` is {height}×{width}, not square"));
-    }
     let text = metadata.metadata().as_ref().and_then(|metadata| metadata.get(SCALE));
     let text = text.ok_or_else(|| format!("its metadata have no `{SCALE}`"))?;
     let scale = text.parse().map_err(|_| format!("its metadata's `{SCALE}`, {text:?}, is no number of pixels"))?;
-    expect_kernel(height, scale)?;
+    expect_kernel(kernel, scale)?;
     let values: Vec<f64> = match tensor.dtype() {
         Dtype::F64 => tensor.data().as_chunks().0.iter().map(|&bytes| f64::from_le_bytes(bytes)).collect(),
         Dtype::F32 => tensor.data().as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes).into()).collect(),
         other => return Err(format!("`{TENSOR}` holds {other:?}, not F64 or F32")),
     };
     if let Some(at) = values.iter().position(|value| !value.is_finite()) {
-        return Err(format!("tap ({}, {}) is {}", at / width, at % width, values[at]));
+        return Err(format!("tap ({}, {}) is {}", at / kernel, at % kernel, values[at]));
     }
-    let weights = Array2::from_shape_vec([height, width], values).map_err(|error| error.to_string())?;
+    let weights = Array2::from_shape_vec([kernel; 2], values).map_err(|error| error.to_string())?;
     Ok(Taps { weights, scale })
 }
 
@@ -147,8 +145,8 @@ mod tests {
             (good[..good.len() - 1].to_vec(), "no safetensors file: incomplete metadata"),
             (file("weights", Dtype::F64, &[4, 4], Some("2")), "no tensor `taps`, but weights"),
             (file(TENSOR, Dtype::I64, &[4, 4], Some("2")), "holds I64, not F64 or F32"),
-            (file(TENSOR, Dtype::F64, &[16], Some("2")), "has 1 axes instead of 2"),
-            (file(TENSOR, Dtype::F64, &[4, 6], Some("2")), "4×6, not square"),
+            (file(TENSOR, Dtype::F64, &[16], Some("2")), "has shape [16], not [k, k]"),
+            (file(TENSOR, Dtype::F64, &[4, 6], Some("2")), "has shape [4, 6], not [k, k]"),
             (file(TENSOR, Dtype::F64, &[0, 0], Some("2")), "0×0 taps do not fit scale 2"),
             (file(TENSOR, Dtype::F64, &[5, 5], Some("2")), "5×5 taps do not fit scale 2"),
             (file(TENSOR, Dtype::F64, &[2, 2], Some("4")), "2×2 taps do not fit scale 4"),

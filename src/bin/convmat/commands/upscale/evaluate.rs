@@ -178,7 +178,7 @@ fn expect_inside(window: Window, format: Format) -> Result<()> {
     }
     let Window { left, top, width, height } = window;
     Err(Failure::Refused(format!(
-        "--crop {left},{top},{width},{height} is not inside of {}×{} pixels",
+        "--crop {left},{top},{width},{height} does not lie inside {}×{} pixels",
         format.width, format.height
     )))
 }
