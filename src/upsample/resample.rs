@@ -113,15 +113,56 @@ pub(crate) struct Lengths {
     pub(crate) scale: Option<f64>,
 }
 
+/// A point of the input's grid as ⌊x⌋ and x − ⌊x⌋. Weights depend on the fraction alone.
+struct Point {
+    floor: i64,
+    fraction: f64,
+}
+
+impl Point {
+    fn at(x: f64) -> Self {
+        Self { floor: x.floor() as i64, fraction: x - x.floor() }
+    }
+
+    /// A quotient: the fraction is rounded once, so that equal fractions are equal to the bit.
+    fn quotient(numerator: i128, denominator: i128) -> Self {
+        let fraction = numerator.rem_euclid(denominator) as f64 / denominator as f64;
+        Self { floor: numerator.div_euclid(denominator) as i64, fraction }
+    }
+}
+
 impl Lengths {
     /// Output element o on the input's grid.
-    fn source(&self, coordinates: Coordinates, o: usize) -> f64 {
-        let (input, output, o) = (self.input as f64, self.output as f64, o as f64);
-        let scale = self.scale.unwrap_or(output / input);
+    fn source(&self, coordinates: Coordinates, o: usize) -> Point {
+        if coordinates == Coordinates::PytorchHalfPixel && self.output == 1 {
+            return Point::at(0.0);
+        }
+        match self.scale {
+            Some(scale) if scale != self.output as f64 / self.input as f64 => {
+                Point::at(self.scaled_source(scale, coordinates, o as f64))
+            }
+            _ => self.exact_source(coordinates, o as i128),
+        }
+    }
+
+    /// With output length / input length for a scale.
+    fn exact_source(&self, coordinates: Coordinates, o: i128) -> Point {
+        let (input, output) = (self.input as i128, self.output as i128);
         match coordinates {
-            Coordinates::HalfPixel => (o + 0.5) / scale - 0.5,
-            Coordinates::PytorchHalfPixel if self.output == 1 => 0.0,
-            Coordinates::PytorchHalfPixel => (o + 0.5) / scale - 0.5,
+            // The integer output is the fractional one, so that nothing is to be centred.
+            Coordinates::HalfPixel | Coordinates::PytorchHalfPixel | Coordinates::HalfPixelSymmetric => {
+                Point::quotient((2 * o + 1) * input - output, 2 * output)
+            }
+            Coordinates::Asymmetric => Point::quotient(o * input, output),
+            Coordinates::AlignCorners => Point::quotient(o * (input - 1), (output - 1).max(1)),
+        }
+    }
+
+    /// With any other scale.
+    fn scaled_source(&self, scale: f64, coordinates: Coordinates, o: f64) -> f64 {
+        let (input, output) = (self.input as f64, self.output as f64);
+        match coordinates {
+            Coordinates::HalfPixel | Coordinates::PytorchHalfPixel => (o + 0.5) / scale - 0.5,
             Coordinates::HalfPixelSymmetric => {
                 // The integer output is centred on the fractional one (ONNX Resize, half_pixel_symmetric).
                 let adjustment = output / (scale * input);
@@ -129,7 +170,7 @@ impl Lengths {
             }
             Coordinates::Asymmetric => o / scale,
             Coordinates::AlignCorners => {
-                let length = self.scale.map_or(output, |scale| scale * input);
+                let length = scale * input;
                 if length == 1.0 { 0.0 } else { o * (input - 1.0) / (length - 1.0) }
             }
         }
@@ -159,25 +200,25 @@ pub(crate) fn band(
     let scale = lengths.scale.unwrap_or(lengths.output as f64 / lengths.input as f64);
     // Antialiasing stretches the kernel by the factor of reduction, so that every input element is heard.
     let stretch = if antialias { (1.0 / scale).max(1.0) } else { 1.0 };
-    let last = lengths.input - 1;
-    let clamped = |i: f64| i.clamp(0.0, last as f64) as usize;
+    let last = lengths.input as i64 - 1;
+    let clamped = |i: i64| i.clamp(0, last) as usize;
     let (radius, kernel): (f64, Box<dyn Fn(f64) -> f64>) = match mode {
         ResizeMode::Nearest(rounding) => {
-            let rows =
-                (0..lengths.output).map(|o| vec![(clamped(rounding.round(lengths.source(coordinates, o))), 1.0)]);
+            let rows = (0..lengths.output).map(|o| vec![(clamped(rounding.round(lengths.source(coordinates, o))), 1.0)]);
             return Ok(Band::from_rows(lengths.input, rows));
         }
         ResizeMode::Linear => (1.0, Box::new(triangle)),
         ResizeMode::Cubic { a } => (2.0, Box::new(move |u| cubic(u, a))),
     };
     let rows = (0..lengths.output).map(|o| {
-        let source = lengths.source(coordinates, o);
+        let Point { floor, fraction } = lengths.source(coordinates, o);
         // PyTorch's linear mode clamps the coordinate, ONNX's the taps: the same, since the two taps fall together.
-        let first = (source - radius * stretch).floor() + 1.0;
+        let first = (fraction - radius * stretch).floor() + 1.0;
         let count = (2.0 * radius * stretch).ceil() as usize + 1;
-        let taps = (0..count).map(|k| first + k as f64).map(|i| (i, kernel((i - source) / stretch)));
-        let inside = |i: f64| i >= 0.0 && i <= last as f64;
-        let taps: Vec<(f64, f64)> = taps.filter(|&(i, w)| w != 0.0 && (!exclude_outside || inside(i))).collect();
+        let distances = (0..count).map(|k| first + k as f64);
+        let taps = distances.map(|d| (floor + d as i64, kernel((d - fraction) / stretch)));
+        let inside = |i: i64| (0..=last).contains(&i);
+        let taps: Vec<(i64, f64)> = taps.filter(|&(i, w)| w != 0.0 && (!exclude_outside || inside(i))).collect();
         // The kernels themselves sum to 1; stretched or cut ones do not.
         let norm = if antialias || exclude_outside { taps.iter().map(|tap| tap.1).sum::<f64>().recip() } else { 1.0 };
         taps.into_iter().map(|(i, w)| (clamped(i), w * norm)).collect()
@@ -186,12 +227,13 @@ pub(crate) fn band(
 }
 
 impl Rounding {
-    fn round(self, x: f64) -> f64 {
-        match self {
-            Rounding::Floor => x.floor(),
-            Rounding::Ceil => x.ceil(),
-            Rounding::PreferFloor => (x - 0.5).ceil(),
-            Rounding::PreferCeil => (x + 0.5).floor(),
-        }
+    fn round(self, Point { floor, fraction }: Point) -> i64 {
+        let up = match self {
+            Rounding::Floor => false,
+            Rounding::Ceil => fraction > 0.0,
+            Rounding::PreferFloor => fraction > 0.5,
+            Rounding::PreferCeil => fraction >= 0.5,
+        };
+        floor + i64::from(up)
     }
 }
