@@ -1,8 +1,10 @@
 //! Upsampling as a product of operators.
 
 pub mod learned;
+mod phases;
 mod resample;
 mod resize;
+mod separable;
 
 use ndarray::{ArcArray, ArrayRef2, ArrayView5, ArrayViewMut5};
 pub use resize::{Coordinates, Resize, ResizeMode, ResizeOptions, ResizeTo, Rounding};

@@ -78,16 +78,17 @@ impl Band {
         self.offsets[output]..self.offsets[output + 1]
     }
 
-    /// `to[o] = Σ_k weights[o][k] · from[start[o] + k]` along one row, `weights` being [`rounded`](Self::rounded).
-    pub(crate) fn apply<T: Scalar>(&self, weights: &[T], from: &[T], to: &mut [T]) {
-        for ((to, &start), bounds) in to.iter_mut().zip(&self.starts).zip(self.offsets.windows(2)) {
+    /// `to[o] = Σ_k weights[o][k] · from[start[o] + k]` for some rows, `weights` being [`rounded`](Self::rounded).
+    pub(crate) fn apply<T: Scalar>(&self, weights: &[T], from: &[T], to: &mut [T], outputs: Range<usize>) {
+        let bounds = self.offsets[outputs.start..=outputs.end].windows(2);
+        for ((to, &start), bounds) in to[outputs.clone()].iter_mut().zip(&self.starts[outputs]).zip(bounds) {
             let weights = &weights[bounds[0]..bounds[1]];
             let from = &from[start..start + weights.len()];
             // Unrolled for the linear and the cubic kernel.
             *to = match (weights, from) {
                 ([a], [x]) => *a * *x,
                 ([a, b], [x, y]) => *a * *x + *b * *y,
-                ([a, b, c, d], [x, y, z, u]) => (*a * *x + *b * *y) + (*c * *z + *d * *u),
+                ([a, b, c, d], [x, y, z, u]) => *a * *x + *b * *y + *c * *z + *d * *u,
                 _ => weights.iter().zip(from).map(|(&weight, &value)| weight * value).sum(),
             };
         }
@@ -204,7 +205,8 @@ pub(crate) fn band(
     let clamped = |i: i64| i.clamp(0, last) as usize;
     let (radius, kernel): (f64, Box<dyn Fn(f64) -> f64>) = match mode {
         ResizeMode::Nearest(rounding) => {
-            let rows = (0..lengths.output).map(|o| vec![(clamped(rounding.round(lengths.source(coordinates, o))), 1.0)]);
+            let rows =
+                (0..lengths.output).map(|o| vec![(clamped(rounding.round(lengths.source(coordinates, o))), 1.0)]);
             return Ok(Band::from_rows(lengths.input, rows));
         }
         ResizeMode::Linear => (1.0, Box::new(triangle)),

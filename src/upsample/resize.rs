@@ -1,16 +1,16 @@
 //! Resizing by rule: nearest, linear and cubic interpolation as linear operators.
 //!
-//! Resizing is separable: one banded matrix per axis ([`resample`](super::resample)), applied depth first, then height and
-//! width together, band of rows by band of rows.
+//! Resizing is separable: one banded matrix per axis ([`resample`](super::resample)), applied by
+//! [`separable`](super::separable).
 
 use ndarray::{ArrayView5, ArrayViewMut5};
 use sprs::CsMat;
 
 use super::resample::{Band, Lengths, band};
+use super::separable::Separable;
 use crate::error::{Error, Result};
 use crate::geometry::{Shape, checked_len};
-use crate::kernel::{for_each_task, workers};
-use crate::operator::{LinearOperator, Workspace, allocatable, csr_bytes, expect_bytes, on_slices};
+use crate::operator::{LinearOperator, Workspace, allocatable, csr_bytes, expect_bytes};
 use crate::scalar::Scalar;
 
 /// How an output element lies on the input's grid. With s the scale (output length / input length unless given):
@@ -145,8 +145,8 @@ impl ResizeOptions {
 pub struct Resize {
     domain: Shape,
     range: Shape,
-    forward: [Band; 3],
-    adjoint: [Band; 3],
+    forward: Separable,
+    adjoint: Separable,
 }
 
 impl Resize {
@@ -187,8 +187,8 @@ impl Resize {
             forward[i + 3 - N] =
                 band(lengths, mode, coordinates, antialias, exclude_outside).map_err(|error| error.on_axis(i))?;
         }
-        let adjoint = [0, 1, 2].map(|axis| forward[axis].transposed());
-        Ok(Self { domain, range, forward, adjoint })
+        let adjoint = forward.each_ref().map(Band::transposed);
+        Ok(Self { domain, range, forward: Separable::new(forward), adjoint: Separable::new(adjoint) })
     }
 }
 
@@ -215,20 +215,21 @@ impl<T: Scalar> LinearOperator<T> for Resize {
     }
 
     fn apply_into(&self, x: ArrayView5<T>, y: ArrayViewMut5<T>, workspace: &mut Workspace<T>) -> Result<()> {
-        run(&self.forward, (self.domain, self.range), x, y, workspace)
+        self.forward.apply((self.domain, self.range), x, y, workspace)
     }
 
     fn apply_adjoint_into(&self, y: ArrayView5<T>, x: ArrayViewMut5<T>, workspace: &mut Workspace<T>) -> Result<()> {
-        run(&self.adjoint, (self.range, self.domain), y, x, workspace)
+        self.adjoint.apply((self.range, self.domain), y, x, workspace)
     }
 
     fn workspace_len(&self, batch: usize) -> usize {
-        scratch_len(&self.forward, batch * self.domain[0]).max(scratch_len(&self.adjoint, batch * self.domain[0]))
+        let planes = batch.saturating_mul(self.domain[0]);
+        self.forward.scratch_len(planes).max(self.adjoint.scratch_len(planes))
     }
 
     fn matrix(&self, byte_limit: u128) -> Result<CsMat<T>> {
-        let [depth, height, width] = &self.forward;
-        let entries = self.forward.iter().fold(self.domain[0] as u128, |n, band| n.saturating_mul(band.entries()));
+        let bands @ [depth, height, width] = self.forward.bands();
+        let entries = bands.iter().fold(self.domain[0] as u128, |n, band| n.saturating_mul(band.entries()));
         let rows = self.range.iter().product();
         expect_bytes("the resizing's matrix", csr_bytes::<T>(rows, entries), byte_limit, "apply")?;
         let columns = self.domain.iter().product();
@@ -251,99 +252,6 @@ impl<T: Scalar> LinearOperator<T> for Resize {
 
 fn triples(a: usize, b: usize, c: usize) -> impl Iterator<Item = (usize, usize, usize)> {
     (0..a).flat_map(move |i| (0..b).flat_map(move |j| (0..c).map(move |k| (i, j, k))))
-}
-
-/// Output rows that one task resizes: enough that rows shared by neighbouring bands weigh little.
-const ROWS: usize = 64;
-
-/// Bands of output rows of every plane.
-fn row_bands(height: &Band) -> usize {
-    height.outputs().div_ceil(ROWS)
-}
-
-/// Elements of scratch memory of one task: the rows it reads, resized along the width, and one row combined along the depth.
-fn scratch_per_task([_, height, width]: &[Band; 3]) -> usize {
-    let rows = (0..row_bands(height)).map(|i| height.needed(rows_of(height, i)).len()).max().unwrap_or(0);
-    rows * width.outputs() + width.inputs()
-}
-
-fn rows_of(height: &Band, band: usize) -> std::ops::Range<usize> {
-    band * ROWS..((band + 1) * ROWS).min(height.outputs())
-}
-
-fn workers_for(bands: &[Band; 3], planes: usize) -> usize {
-    let [depth, height, width] = bands;
-    let tasks = planes.saturating_mul(depth.outputs()).saturating_mul(row_bands(height));
-    let flops = 4 * planes as u128 * bands.iter().map(Band::entries).product::<u128>() / (width.entries().max(1));
-    workers(tasks, flops.saturating_mul(width.outputs() as u128))
-}
-
-fn scratch_len(bands: &[Band; 3], planes: usize) -> usize {
-    scratch_per_task(bands).saturating_mul(workers_for(bands, planes))
-}
-
-/// Resizes every plane of a batch by one matrix per axis.
-fn run<T: Scalar>(
-    bands: &[Band; 3],
-    shapes: (Shape, Shape),
-    from: ArrayView5<T>,
-    to: ArrayViewMut5<T>,
-    workspace: &mut Workspace<T>,
-) -> Result<()> {
-    let planes = from.dim().0 * shapes.0[0];
-    let each = scratch_per_task(bands);
-    let [depth, height, width] = bands;
-    let (rows_in, row_out) = (height.inputs(), width.outputs());
-    let weights = bands.each_ref().map(Band::rounded::<T>);
-    on_slices(shapes, from, to, scratch_len(bands, planes), workspace, |from, to, scratch| {
-        if to.is_empty() {
-            return Ok(());
-        }
-        let mut tasks: Vec<(usize, usize, &mut [T])> = to
-            .chunks_mut(height.outputs() * row_out)
-            .enumerate()
-            .flat_map(|(plane, to)| to.chunks_mut(ROWS * row_out).enumerate().map(move |(i, to)| (plane, i, to)))
-            .collect();
-        for_each_task(&mut tasks, scratch, each, |(plane, i, to), scratch| {
-            let (channel, d) = (*plane / depth.outputs(), *plane % depth.outputs());
-            let outputs = rows_of(height, *i);
-            let needed = height.needed(outputs.clone());
-            let (rows, combined) = scratch.split_at_mut(each - width.inputs());
-            let input_row =
-                |plane: usize, row: usize| &from[(plane * rows_in + row) * width.inputs()..][..width.inputs()];
-            // STEP 1: every row that is read, combined along the depth and resized along the width.
-            for (row, resized) in needed.clone().zip(rows.chunks_exact_mut(row_out)) {
-                let (first, count) = (channel * depth.inputs() + depth.row(d).0, depth.row(d).1.len());
-                let depth_weights = &weights[0][depth.bounds(d)];
-                if count == 1 && depth_weights[0] == T::one() {
-                    width.apply(&weights[2], input_row(first, row), resized);
-                    continue;
-                }
-                combine(depth_weights, (0..count).map(|k| input_row(first + k, row)), combined);
-                width.apply(&weights[2], combined, resized);
-            }
-            // STEP 2: the resized rows, combined along the height.
-            for (output, to) in outputs.zip(to.chunks_exact_mut(row_out)) {
-                let first = height.row(output).0 - needed.start.min(height.row(output).0);
-                let count = height.row(output).1.len();
-                let read = (0..count).map(|k| &rows[(first + k) * row_out..][..row_out]);
-                combine(&weights[1][height.bounds(output)], read, to);
-            }
-        });
-        Ok(())
-    })
-}
-
-/// `to = Σ_k weights[k] · rows[k]`.
-fn combine<'a, T: Scalar>(weights: &[T], rows: impl Iterator<Item = &'a [T]>, to: &mut [T]) {
-    let mut terms = weights.iter().zip(rows);
-    match terms.next() {
-        None => to.fill(T::zero()),
-        Some((&weight, row)) => to.iter_mut().zip(row).for_each(|(to, &value)| *to = weight * value),
-    }
-    for (&weight, row) in terms {
-        to.iter_mut().zip(row).for_each(|(to, &value)| *to += weight * value);
-    }
 }
 
 #[cfg(test)]

@@ -1,0 +1,165 @@
+//! Weighted sums of rows, `to = Σ_k weights[k] · row(k)`, in one pass over memory.
+//!
+//! A result far larger than the caches would evict everything only to be evicted itself; it can be written past them, which
+//! also spares reading each line before it is overwritten.
+
+use crate::scalar::Scalar;
+
+/// How results are written. Values do not depend on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stores {
+    /// As usual: what is read again soon.
+    Cached,
+    /// Past the caches, where the processor can (x86-64).
+    Streamed,
+}
+
+impl Stores {
+    /// Bytes of a result from which it is streamed: beyond usual second-level caches and a good part of a third.
+    const STREAMED_BYTES: usize = 16 << 20;
+
+    /// What suits a result of `len` elements.
+    pub(crate) const fn for_result<T>(len: usize) -> Self {
+        if len >= Self::STREAMED_BYTES / size_of::<T>() { Self::Streamed } else { Self::Cached }
+    }
+}
+
+/// Elements summed at a time: a whole number of cache lines, few enough for registers.
+const LANES: usize = 16;
+
+/// Bytes of a cache line: a streamed one has to be written whole.
+const LINE: usize = 64;
+
+/// `to[i] = Σ_k weights[k] · row(k)[i]`, summed in the order of k; 0 without weights. Rows are at least as long as `to`.
+pub(crate) fn combine<'a, T: Scalar>(weights: &[T], row: impl Fn(usize) -> &'a [T], to: &mut [T], stores: Stores) {
+    // The kernels of interpolation have loops of their own, with everything in registers.
+    match *weights {
+        [] => to.fill(T::zero()),
+        [a] => lines([a], [row(0)], to, stores),
+        [a, b] => lines([a, b], [row(0), row(1)], to, stores),
+        [a, b, c, d] => lines([a, b, c, d], [row(0), row(1), row(2), row(3)], to, stores),
+        _ => {
+            // Of more rows, a part is summed at a time that stays in the first-level cache.
+            const PART: usize = 1024;
+            for (part, to) in to.chunks_mut(PART).enumerate() {
+                for (k, &weight) in weights.iter().enumerate() {
+                    let terms = to.iter_mut().zip(&row(k)[part * PART..]);
+                    match k {
+                        0 => terms.for_each(|(sum, &value)| *sum = weight * value),
+                        _ => terms.for_each(|(sum, &value)| *sum += weight * value),
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// [`combine`] for a number of rows that the compiler knows.
+fn lines<T: Scalar, const K: usize>(weights: [T; K], rows: [&[T]; K], to: &mut [T], stores: Stores) {
+    let rows = rows.map(|row| &row[..to.len()]);
+    let head = match stores {
+        Stores::Cached => 0,
+        Stores::Streamed => to.as_ptr().align_offset(LINE).min(to.len()),
+    };
+    let (before, rest) = to.split_at_mut(head);
+    singles(weights, rows, before);
+    let rows = rows.map(|row| &row[head..]);
+    let (lines, after) = rest.as_chunks_mut::<LANES>();
+    singles(weights, rows.map(|row| &row[lines.len() * LANES..]), after);
+    let rows = rows.map(|row| &row.as_chunks::<LANES>().0[..lines.len()]);
+    for (i, line) in lines.iter_mut().enumerate() {
+        let mut sum = rows[0][i].map(|value| weights[0] * value);
+        for k in 1..K {
+            // Lane by lane inside: a vector is what the compiler makes of it.
+            for (sum, &value) in sum.iter_mut().zip(&rows[k][i]) {
+                *sum += weights[k] * value;
+            }
+        }
+        match stores {
+            Stores::Cached => *line = sum,
+            Stores::Streamed => stream(line, sum),
+        }
+    }
+    if stores == Stores::Streamed {
+        fence();
+    }
+}
+
+/// What does not fill a line.
+fn singles<T: Scalar, const K: usize>(weights: [T; K], rows: [&[T]; K], to: &mut [T]) {
+    for (i, to) in to.iter_mut().enumerate() {
+        // Nothing is added to zero: −0 stays −0.
+        *to = weights[0] * rows[0][i];
+        for k in 1..K {
+            *to += weights[k] * rows[k][i];
+        }
+    }
+}
+
+/// Writes a line past the caches if it lies as the instruction wants it, and as usual otherwise. [`fence`] has to follow.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+fn stream<T: Scalar>(line: &mut [T; LANES], values: [T; LANES]) {
+    use std::arch::x86_64::{__m128i, _mm_loadu_si128, _mm_stream_si128};
+    let (to, from) = (line.as_mut_ptr().cast::<__m128i>(), values.as_ptr().cast::<__m128i>());
+    if !to.is_aligned() {
+        *line = values;
+        return;
+    }
+    for i in 0..size_of::<[T; LANES]>() / size_of::<__m128i>() {
+        // SAFETY: both arrays are that many vectors long, `to` is aligned to vectors, and SSE2 belongs to x86-64. The elements
+        // are f32 or f64 (`Scalar` is sealed), so any bits are values.
+        unsafe { _mm_stream_si128(to.add(i), _mm_loadu_si128(from.add(i))) };
+    }
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn stream<T: Scalar>(line: &mut [T; LANES], values: [T; LANES]) {
+    *line = values;
+}
+
+/// Makes streamed lines visible before everything that this thread writes later, and so to whoever waits for it.
+fn fence() {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: SSE belongs to x86-64, and the instruction touches no memory of its own.
+    unsafe {
+        std::arch::x86_64::_mm_sfence()
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check<T: Scalar>() {
+        let rows: Vec<Vec<T>> =
+            (0..5).map(|k| (0..200).map(|i| T::from_f64(((k * 31 + i * 7) % 23) as f64 - 11.0)).collect()).collect();
+        let weights: Vec<T> = [0.5, -2.0, 3.0, 0.25, 1.0].map(T::from_f64).into();
+        for stores in [Stores::Cached, Stores::Streamed] {
+            // Every alignment of the result, and lengths around a line.
+            for (start, len, count) in (0..33).flat_map(|i| [(i, 100, 5), (i, i, 2), (i, 16, 1), (i, 90, 4), (i, 7, 0)])
+            {
+                let mut to = [T::from_f64(f64::NAN); 200];
+                combine(&weights[..count], |k| &rows[k], &mut to[start..start + len], stores);
+                for (i, &value) in to.iter().enumerate() {
+                    let inside = (start..start + len).contains(&i);
+                    let want = (0..count).map(|k| weights[k] * rows[k][i.wrapping_sub(start).min(199)]).sum();
+                    assert!(if inside { value == want } else { value.to_f64().is_nan() }, "{i} of {start}+{len}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn sums_are_the_same_however_they_are_stored() {
+        check::<f32>();
+        check::<f64>();
+    }
+
+    #[test]
+    fn large_results_are_streamed() {
+        assert_eq!(Stores::for_result::<f32>((4 << 20) - 1), Stores::Cached);
+        assert_eq!(Stores::for_result::<f32>(4 << 20), Stores::Streamed);
+        assert_eq!(Stores::for_result::<f64>(2 << 20), Stores::Streamed);
+    }
+}
