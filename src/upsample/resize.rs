@@ -63,7 +63,8 @@ pub enum ResizeTo<const N: usize> {
     /// A spatial size; the scale is output length / input length.
     Size([usize; N]),
     /// A scale per axis; the size is `⌊input · scale⌋`, and coordinates use the scale as given (PyTorch with
-    /// `recompute_scale_factor=None`, ONNX's `scales`).
+    /// `recompute_scale_factor=None`, ONNX's `scales`). It counts on an axis that stays as long as it was, too, which
+    /// PyTorch copies in some modes.
     Scale([f64; N]),
 }
 
@@ -100,6 +101,11 @@ impl ResizeOptions {
     /// PyTorch's `interpolate(mode="bicubic")`, a = −0.75.
     pub const fn cubic() -> Self {
         Self::of(ResizeMode::Cubic { a: crate::layer::taps::PYTORCH_BICUBIC }, Coordinates::HalfPixel)
+    }
+
+    /// PyTorch's `interpolate(mode="bilinear", antialias=True)`.
+    pub const fn antialiased_linear() -> Self {
+        Self::linear().antialiased()
     }
 
     /// PyTorch's `interpolate(mode="bicubic", antialias=True)`, a = −0.5.

@@ -57,7 +57,7 @@ fn rules_read_what_their_formulas_say() {
     assert_eq!(line(&ramp, to([7]), corners), [0., 5., 10., 15., 20., 25., 30.]);
     assert_eq!(line(&ramp, to([1]), corners), [0.]);
     // A kernel stretched by two has the weights 1, 3, 3, 1 over 8; at the border what lies outside is left out.
-    let halved = line(&ramp, to([2]), ResizeOptions::linear().antialiased());
+    let halved = line(&ramp, to([2]), ResizeOptions::antialiased_linear());
     let want = [(3. * 0. + 3. * 10. + 20.) / 7., (10. + 3. * 20. + 3. * 30.) / 7.];
     assert!(halved.iter().zip(want).all(|(got, want)| (got - want).abs() < 1e-12), "{halved:?}");
     // ⌊4 · 0.6⌋ = 2 elements, and the scale as given: (o + ½)/0.6 − ½.
@@ -69,7 +69,7 @@ fn rules_read_what_their_formulas_say() {
 fn every_rule_has_its_adjoint_and_its_matrix() {
     let base =
         [ResizeOptions::nearest(), ResizeOptions::nearest_exact(), ResizeOptions::linear(), ResizeOptions::cubic()];
-    let antialiased = [ResizeOptions::linear().antialiased(), ResizeOptions::antialiased_cubic()];
+    let antialiased = [ResizeOptions::antialiased_linear(), ResizeOptions::antialiased_cubic()];
     for options in base.into_iter().chain(antialiased) {
         for coordinates in [Coordinates::HalfPixel, Coordinates::AlignCorners, Coordinates::HalfPixelSymmetric] {
             let options = options.coordinates(coordinates);
