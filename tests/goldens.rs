@@ -1,14 +1,14 @@
-//! Goldens of our own making: `tests/goldens/goldens.json`, made by `tests/goldens/make.py` with torch 2.15.0.
+//! Goldens of our own making: `goldens.json` and `resize.json` in `tests/goldens`, made by `make.py` with torch 2.15.0.
 //!
-//! They tie the layers, their gradients, im2col, col2im and the upscaler to PyTorch without needing anything outside of
-//! the repository. Every case runs in f64 and f32, and every operator in every formulation. Tolerances are
+//! They tie the layers, their gradients, im2col, col2im, the upscaler and resizing to PyTorch without needing anything outside
+//! of the repository. Every case runs in f64 and f32, and every operator in every formulation. Tolerances are
 //! `max|got − want| / max(1, max|want|)`: 1e-10 in f64 (1e-12 for interpolation, whose sums are short) and 1e-5 in f32.
 
 use convmat::layer::taps::{Interpolation, PYTORCH_BICUBIC};
 use convmat::matrix::{col2im, im2col};
 use convmat::{
-    Direction, Formulation, FormulationOptions, Forward, Layer, LinearOperator, Options, PadMode, Padding, Precision,
-    Scalar, TensorDim, Transposed, Upscaler, WeightDim,
+    Coordinates, Direction, Formulation, FormulationOptions, Forward, Layer, LinearOperator, Options, PadMode, Padding,
+    Precision, Resize, ResizeOptions, ResizeTo, Scalar, TensorDim, Transposed, Upscaler, WeightDim,
 };
 use ndarray::{Array, Array1, Array5, ArrayD, Dimension, Ix2, Ix3, Ix4, Ix5, IxDyn};
 use serde_json::Value;
@@ -80,9 +80,10 @@ fn sizes(list: &Value) -> Vec<usize> {
 
 /// Calls `check` for the cases for which `wanted` holds, and finds out that there are `count`.
 fn for_each(wanted: impl Fn(&Golden) -> bool, count: usize, check: impl Fn(&Golden)) {
-    let document: Value = serde_json::from_str(include_str!("goldens/goldens.json")).unwrap();
-    let cases = document["cases"].as_array().unwrap();
-    let cases = cases.iter().map(|case| Golden { name: case["name"].as_str().unwrap(), case });
+    let files = [include_str!("goldens/goldens.json"), include_str!("goldens/resize.json")];
+    let files = files.map(|file| serde_json::from_str::<Value>(file).unwrap());
+    let cases = files.iter().flat_map(|file| file["cases"].as_array().unwrap());
+    let cases = cases.map(|case| Golden { name: case["name"].as_str().unwrap(), case });
     assert_eq!(cases.filter(|golden| wanted(golden)).map(|golden| check(&golden)).count(), count);
 }
 
@@ -247,6 +248,63 @@ fn interpolation() {
                 assert_eq!(nd, 3);
                 upscaler::<f64, 3, Ix5>(golden);
                 upscaler::<f32, 3, Ix5>(golden);
+            }
+        },
+    );
+}
+
+/// Resizing is PyTorch's, forward and backward, by itself and by its matrix.
+fn resize<T: Scalar, const N: usize, I: TensorDim<N>>(golden: &Golden) {
+    let (x, grad): (Array<T, I>, Array<T, I>) = (golden.tensor("input"), golden.tensor("grad_output"));
+    let flag = |name: &str| golden.case[name].as_bool().unwrap();
+    let options = match (golden.case["mode"].as_str().unwrap(), flag("antialias")) {
+        ("nearest", false) => ResizeOptions::nearest(),
+        ("nearest-exact", false) => ResizeOptions::nearest_exact(),
+        ("linear" | "bilinear" | "trilinear", false) => ResizeOptions::linear(),
+        ("bilinear", true) => ResizeOptions::antialiased_linear(),
+        ("bicubic", false) => ResizeOptions::cubic(),
+        ("bicubic", true) => ResizeOptions::antialiased_cubic(),
+        other => panic!("{}: mode {other:?}", golden.name),
+    };
+    let options = if flag("aligned") { options.coordinates(Coordinates::AlignCorners) } else { options };
+    let to = match golden.case["scale"].as_array() {
+        None => ResizeTo::Size(golden.axes("size")),
+        Some(scale) => ResizeTo::Scale(std::array::from_fn(|i| scale[i].as_f64().unwrap())),
+    };
+    let size: [usize; N] = std::array::from_fn(|i| x.shape()[2 + i]);
+    let resize = Resize::new(x.shape()[1], size, to, options).unwrap();
+    let output = I::from5(resize.apply(I::to5(x.view())).unwrap());
+    assert_eq!(output.shape(), golden.shape("output"), "{}", golden.name);
+    golden.close("output", &output, "output", 1e-12);
+    let input = resize.apply_adjoint(I::to5(grad.view())).unwrap();
+    golden.close("gradient", &input, "grad_input", 1e-12);
+    let matrix = LinearOperator::<T>::matrix(&resize, 1 << 20).unwrap();
+    let rows = |sample: ndarray::ArrayView4<T>| {
+        let sample: Vec<T> = sample.iter().copied().collect();
+        matrix.outer_iterator().map(|row| row.iter().map(|(i, &weight)| weight * sample[i]).sum()).collect::<Vec<T>>()
+    };
+    let product: Array1<T> = I::to5(x.view()).outer_iter().flat_map(rows).collect();
+    golden.close("matrix", &product, "output", 1e-12);
+}
+
+#[test]
+fn resizing() {
+    for_each(
+        |golden| golden.op() == "resize",
+        43,
+        |golden| match golden.nd() {
+            1 => {
+                resize::<f64, 1, Ix3>(golden);
+                resize::<f32, 1, Ix3>(golden);
+            }
+            2 => {
+                resize::<f64, 2, Ix4>(golden);
+                resize::<f32, 2, Ix4>(golden);
+            }
+            nd => {
+                assert_eq!(nd, 3);
+                resize::<f64, 3, Ix5>(golden);
+                resize::<f32, 3, Ix5>(golden);
             }
         },
     );

@@ -1,4 +1,4 @@
-"""Makes goldens.json: small seeded cases with the values PyTorch computes for them, in float64.
+"""Makes goldens.json and resize.json: small seeded cases with the values PyTorch computes for them, in float64.
 
     python3 -m venv venv && venv/bin/pip install numpy torch==2.15.0
     venv/bin/python tests/goldens/make.py
@@ -114,6 +114,28 @@ def interpolate(mode, size, scale, channels=2, batch=1):
     add("interpolate", len(size), {"mode": mode, "scale": scale}, differentiate(call, {"input": operand}))
 
 
+def resize(mode, size, to=None, scale=None, *, channels=1, batch=1, aligned=None, antialias=False, recompute=None):
+    """Resizing to a size or by a scale; without align_corners where there is none."""
+    call = {"mode": mode, "antialias": antialias}
+    call |= {"size": to} if scale is None else {"scale_factor": scale, "recompute_scale_factor": recompute}
+    call |= {} if mode.startswith("nearest") else {"align_corners": bool(aligned)}
+    tensors = differentiate(lambda leaves: F.interpolate(leaves["input"], **call), {"input": eighths(batch, channels, *size)})
+    # A scale that is recomputed, and one beside aligned corners, is only another way to name the size.
+    named = None if recompute or aligned else scale
+    attrs = {"mode": mode, "aligned": bool(aligned), "antialias": antialias, "scale": named}
+    add("resize", len(size), {**attrs, "size": list(tensors["output"].shape[2:])}, tensors)
+
+
+def write(name):
+    """The cases so far, into a file."""
+    lines = ",\n".join(json.dumps(case, separators=(",", ":")) for case in cases)
+    about = f"Made by tests/goldens/make.py with torch {torch.__version__.split('+')[0]}; do not edit."
+    path = pathlib.Path(__file__).with_name(name)
+    path.write_text(f'{{"about":{json.dumps(about)},"cases":[\n{lines}\n]}}\n')
+    print(f"{name}: {len(cases)} cases, {path.stat().st_size} bytes")
+    cases.clear()
+
+
 # conv: every option alone, then together.
 layer("conv", [9], [3], (2, 3), stride=[2], padding=[1])
 layer("conv", [11], [3], (4, 6), dilation=[3], padding=[4], groups=2)
@@ -166,8 +188,35 @@ interpolate("bicubic", [4, 4], [4, 5])
 interpolate("linear", [5], [4])
 interpolate("trilinear", [2, 3, 2], [2, 3, 2])
 
-lines = ",\n".join(json.dumps(case, separators=(",", ":")) for case in cases)
-about = f"Made by tests/goldens/make.py with torch {torch.__version__.split('+')[0]}; do not edit."
-path = pathlib.Path(__file__).with_name("goldens.json")
-path.write_text(f'{{"about":{json.dumps(about)},"cases":[\n{lines}\n]}}\n')
-print(f"{len(cases)} cases, {path.stat().st_size} bytes")
+write("goldens.json")
+
+# resize: every rule up and down, by sizes that are no multiples.
+for mode in ["nearest", "nearest-exact", "linear"]:
+    resize(mode, [5], [8], channels=2)
+    resize(mode, [7], [3], batch=2)
+    resize(mode, [6], scale=[1.7])
+for mode in ["nearest", "nearest-exact", "bilinear", "bicubic"]:
+    resize(mode, [3, 4], [5, 9])
+    resize(mode, [6, 7], [4, 3], channels=2)
+    resize(mode, [5, 4], scale=[0.7, 2.6], batch=2)
+for mode in ["nearest", "nearest-exact", "trilinear"]:
+    resize(mode, [2, 3, 4], [3, 2, 7])
+# Corners, and scales that are only names of sizes.
+for mode in ["bilinear", "bicubic"]:
+    resize(mode, [4, 3], [7, 5], aligned=True)
+    resize(mode, [6, 5], scale=[0.5, 1.5], aligned=True)
+    resize(mode, [5, 3], scale=[1.5, 2.4], recompute=True)
+resize("linear", [4], [1], aligned=True)
+resize("trilinear", [3, 2, 3], [2, 4, 5], aligned=True)
+# Antialiased down, up, and both; the scale as given.
+for mode in ["bilinear", "bicubic"]:
+    resize(mode, [9, 8], [4, 3], antialias=True)
+    resize(mode, [3, 4], [5, 6], antialias=True)
+    resize(mode, [8, 3], scale=[0.4, 2.5], antialias=True)
+# Single elements and lines; a line long enough to repeat.
+resize("bilinear", [1, 1], [3, 2])
+resize("bicubic", [1, 5], [4, 7])
+resize("bicubic", [5, 1], [2, 3], aligned=True)
+resize("bicubic", [1, 20], scale=[1.0, 2.0])
+resize("bilinear", [1, 24], [1, 16])
+write("resize.json")
