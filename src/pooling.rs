@@ -3,10 +3,11 @@
 //! Neither is linear in its input, but each is once its indices are fixed: unpooling is then a 0/1 matrix and its gradient
 //! the transpose of that. This module knows the geometry of windows and nothing of weights.
 
-use ndarray::{Array, Array5, ArrayRef, ArrayView5};
+use ndarray::{Array, Array5, ArrayRef, ArrayView5, ArrayViewMut5};
 
 use crate::error::{Error, Result};
 use crate::geometry::{Channels, Geometry, Options, Padding};
+use crate::kernel::{for_each_task, split, workers};
 use crate::operator::{expect_shape, new_batch};
 use crate::scalar::Scalar;
 use crate::tensor::{TensorDim, spatial_size};
@@ -77,8 +78,8 @@ impl<const N: usize> MaxPool<N> {
         Geometry::convolution(size, self.kernel, Channels { small: 1, large: 1 }, &self.options)
     }
 
-    /// The maximum of every window and where it lay; of equal ones the first. A NaN is greater than any number, as in
-    /// PyTorch.
+    /// The maximum of every window and where it lay; of equal ones the first. A NaN is greater than any number, and of several
+    /// the last one counts, as in PyTorch. Planes are shared among the threads of the current rayon pool.
     ///
     /// **Shapes.** `[batch, channels, spatial…]` → the same with the spatial size of a convolution; the batch may be left out.
     ///
@@ -99,26 +100,30 @@ impl<const N: usize> MaxPool<N> {
         let mut y = new_batch(batch, [channels, d, h, w])?;
         let mut indices = Array5::zeros(y.dim());
         let position = self.position(x.dim());
-        for ((index, value), to) in y.indexed_iter_mut().zip(indices.iter_mut()) {
-            let (b, c, d, h, w) = index;
-            let mut best: Option<T> = None;
-            for d in links[0].at(d) {
-                for h in links[1].at(h) {
-                    for w in links[2].at(w) {
-                        let candidate = x[[b, c, d.other, h.other, w.other]];
-                        let greater = best.is_none_or(|best| {
-                            // Not a number beats every number, and the first of them stays.
-                            candidate > best || (is_nan(candidate) && !is_nan(best))
-                        });
-                        if greater {
-                            best = Some(candidate);
-                            *to = position(b, c, [d.other, h.other, w.other]);
+        let mut tasks: Vec<_> = planes(y.view_mut()).zip(planes(indices.view_mut())).enumerate().collect();
+        let comparisons = (tasks.len() as u128).saturating_mul(g.entries());
+        // Nothing to remember from plane to plane: the scratch memory only says how many workers there are.
+        let mut scratch = vec![(); workers(tasks.len(), comparisons)];
+        for_each_task(&mut tasks, &mut scratch, 1, |(plane, (y, indices)), _| {
+            // Without channels there is one task, of nothing.
+            let (b, c) = (*plane / channels.max(1), *plane % channels.max(1));
+            for (((.., d, h, w), value), to) in y.indexed_iter_mut().zip(indices.iter_mut()) {
+                let mut best: Option<T> = None;
+                for d in links[0].at(d) {
+                    for h in links[1].at(h) {
+                        for w in links[2].at(w) {
+                            let candidate = x[[b, c, d.other, h.other, w.other]];
+                            // Not a number beats every number, and the last of them stays: PyTorch's rule.
+                            if best.is_none_or(|best| candidate > best || is_nan(candidate)) {
+                                best = Some(candidate);
+                                *to = position(b, c, [d.other, h.other, w.other]);
+                            }
                         }
                     }
                 }
+                *value = best.unwrap_or(T::zero());
             }
-            *value = best.unwrap_or(T::zero());
-        }
+        });
         Ok((I::from5(y), I::from5(indices)))
     }
 
@@ -126,7 +131,8 @@ impl<const N: usize> MaxPool<N> {
     /// lay, and adds up there.
     ///
     /// # Errors
-    /// [`Error::Shape`] if `indices` and `grad_output` differ in shape, [`Error::Index`] for an index out of range.
+    /// [`Error::Shape`] if `indices` and `grad_output` differ in shape, or from `x` in batch or channels, [`Error::Index`] for
+    /// an index out of range.
     pub fn backward<T: Scalar, I: TensorDim<N>>(
         &self,
         x: &ArrayRef<T, I>,
@@ -135,6 +141,7 @@ impl<const N: usize> MaxPool<N> {
     ) -> Result<Array<T, I>> {
         let (x, indices, grad) = (I::to5(x.view()), I::to5(indices.view()), I::to5(grad_output.view()));
         expect_shape("the indices", grad.shape(), indices.shape())?;
+        expect_shape("batch and channels of the indices", &x.shape()[..2], &indices.shape()[..2])?;
         let mut input = Array5::zeros(x.dim());
         let size = spatial5(&x);
         for_each_target(self.base, (indices, size), size, |index, target| {
@@ -234,7 +241,8 @@ fn for_each_target(
     let (batch, channels) = (indices.dim().0, indices.dim().1);
     let [depth, height, width] = if base == IndexBase::Plane { size } else { counted };
     let plane = depth * height * width;
-    let limit = if base == IndexBase::Plane { plane } else { batch * channels * plane };
+    // What is counted in need not exist: only the size asked for has been allocated.
+    let limit = if base == IndexBase::Plane { plane } else { plane.saturating_mul(batch * channels) };
     for ((b, c, d, h, w), &index) in indices.indexed_iter() {
         if index >= limit {
             return Err(Error::Index { index, limit });
@@ -253,6 +261,11 @@ fn for_each_target(
         visit([b, c, d, h, w], [target.0, target.1, at[0], at[1], at[2]]);
     }
     Ok(())
+}
+
+/// The planes of a tensor, batch by batch.
+fn planes<T>(view: ArrayViewMut5<T>) -> impl Iterator<Item = ArrayViewMut5<T>> {
+    split(view, 0, 1).flat_map(|sample| split(sample, 1, 1))
 }
 
 fn spatial5<T>(x: &ArrayView5<T>) -> [usize; 3] {
@@ -281,7 +294,7 @@ mod tests {
         assert_eq!((y[[0, 0]], indices[[0, 0]]), (f64::NEG_INFINITY, 0));
         let (y, indices) = MaxPool::new([3]).forward(&array![[1., f64::NAN, f64::NAN]]).unwrap();
         assert!(y[[0, 0]].is_nan());
-        assert_eq!(indices[[0, 0]], 1);
+        assert_eq!(indices[[0, 0]], 2, "the last of them, as in PyTorch");
     }
 
     #[test]
@@ -311,6 +324,26 @@ mod tests {
             let grad = pool.backward(&x, &indices, &y).unwrap();
             assert_eq!(grad, unpooled, "windows that do not overlap put every gradient where its value was");
         }
+    }
+
+    #[test]
+    fn planes_are_pooled_alike_on_any_number_of_threads() {
+        let x = Array4::from_shape_fn([3, 7, 60, 50], |(n, c, i, j)| (n * 31 + c * 17 + i * 13 + j * j * 7) % 101);
+        let x = x.mapv(|value| value as f32);
+        let pool = MaxPool::new([5, 4]).stride([2, 1]).pad([(2, 1), (0, 3)]).index_base(IndexBase::Tensor);
+        let on = |threads: usize| {
+            let threads = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            threads.install(|| pool.forward(&x).unwrap())
+        };
+        let (y, indices) = on(1);
+        for (value, &index) in y.iter().zip(&indices) {
+            assert_eq!(*value, x.as_slice().unwrap()[index]);
+        }
+        for threads in [2, 3, 16] {
+            assert_eq!(on(threads), (y.clone(), indices.clone()), "{threads} threads");
+        }
+        let views = x.slice(ndarray::s![.., ..;-2, .., ..;2]);
+        assert_eq!(pool.forward(&views).unwrap(), pool.forward(&views.to_owned()).unwrap());
     }
 
     #[test]

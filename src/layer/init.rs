@@ -66,7 +66,7 @@ impl<D: Direction, T: Scalar, const N: usize> Layer<D, T, N> {
     pub fn init_icnr(mut self, scale: [usize; N]) -> Self {
         let weights = self.weights.clone();
         let step = |axis: usize| if axis < 3 - N { 1 } else { scale[axis + N - 3].max(1) };
-        let channels: usize = scale.iter().map(|&s| s.max(1)).product();
+        let channels = scale.iter().fold(1usize, |channels, &s| channels.saturating_mul(s.max(1)));
         self.weights = Array5::from_shape_fn(weights.dim(), |(small, large, d, h, w)| match D::INPUT {
             Side::Small => weights[[small, large, d / step(0) * step(0), h / step(1) * step(1), w / step(2) * step(2)]],
             Side::Large => weights[[small / channels * channels, large, d, h, w]],

@@ -10,6 +10,7 @@ mod limits;
 mod operators;
 mod oracle;
 mod padding;
+mod pooling;
 mod tiles;
 mod upscaler;
 mod values;
