@@ -30,26 +30,31 @@ const LANES: usize = 16;
 /// Bytes of a cache line: a streamed one has to be written whole.
 const LINE: usize = 64;
 
-/// `to[i] = Σ_k weights[k] · row(k)[i]`, summed in the order of k; 0 without weights. Rows are at least as long as `to`.
+/// `to[i] = Σ_k weights[k] · row(k)[i]`, summed in the order of k; 0 without weights. Rows are at least as long as `to`. A row
+/// of weight 0 is not read, so that what is no number in it goes nowhere.
 pub(crate) fn combine<'a, T: Scalar>(weights: &[T], row: impl Fn(usize) -> &'a [T], to: &mut [T], stores: Stores) {
     // The kernels of interpolation have loops of their own, with everything in registers.
     match *weights {
-        [] => to.fill(T::zero()),
+        _ if weights.contains(&T::zero()) => parts(weights, row, to),
         [a] => lines([a], [row(0)], to, stores),
         [a, b] => lines([a, b], [row(0), row(1)], to, stores),
         [a, b, c, d] => lines([a, b, c, d], [row(0), row(1), row(2), row(3)], to, stores),
-        _ => {
-            // Of more rows, a part is summed at a time that stays in the first-level cache.
-            const PART: usize = 1024;
-            for (part, to) in to.chunks_mut(PART).enumerate() {
-                for (k, &weight) in weights.iter().enumerate() {
-                    let terms = to.iter_mut().zip(&row(k)[part * PART..]);
-                    match k {
-                        0 => terms.for_each(|(sum, &value)| *sum = weight * value),
-                        _ => terms.for_each(|(sum, &value)| *sum += weight * value),
-                    }
-                }
-            }
+        _ => parts(weights, row, to),
+    }
+}
+
+/// [`combine`] for any weights: row after row, a part at a time that stays in the first-level cache.
+fn parts<'a, T: Scalar>(weights: &[T], row: impl Fn(usize) -> &'a [T], to: &mut [T]) {
+    const PART: usize = 1024;
+    for (part, to) in to.chunks_mut(PART).enumerate() {
+        let read = weights.iter().enumerate().filter(|(_, weight)| **weight != T::zero());
+        let mut terms = read.map(|(k, &weight)| (weight, &row(k)[part * PART..]));
+        match terms.next() {
+            None => to.fill(T::zero()),
+            Some((weight, row)) => to.iter_mut().zip(row).for_each(|(sum, &value)| *sum = weight * value),
+        }
+        for (weight, row) in terms {
+            to.iter_mut().zip(row).for_each(|(sum, &value)| *sum += weight * value);
         }
     }
 }
@@ -154,6 +159,16 @@ mod tests {
     fn sums_are_the_same_however_they_are_stored() {
         check::<f32>();
         check::<f64>();
+    }
+
+    #[test]
+    fn rows_without_weight_are_not_read() {
+        let rows = [[1.0, 2.0], [f64::NAN; 2], [4.0, 8.0]];
+        for (weights, want) in [([1.0, 0.0, 0.5], [3.0, 6.0]), ([0.0, 0.0, -1.0], [-4.0, -8.0]), ([0.0; 3], [0.0; 2])] {
+            let mut to = [f64::NAN; 2];
+            combine(&weights, |k| &rows[k], &mut to, Stores::Cached);
+            assert_eq!(to, want);
+        }
     }
 
     #[test]

@@ -19,6 +19,8 @@ pub(crate) struct Band {
     /// Where each row's weights start in `weights`; one more than rows.
     offsets: Vec<usize>,
     weights: Vec<f64>,
+    /// Whether there are weights of 0: elements that a row spans and does not read.
+    gaps: bool,
 }
 
 impl Band {
@@ -29,17 +31,22 @@ impl Band {
 
     /// From the (index, weight) pairs of each row; weights of one index are added up.
     pub(crate) fn from_rows(inputs: usize, rows: impl Iterator<Item = Vec<(usize, f64)>>) -> Self {
-        let mut band = Self { inputs, starts: Vec::new(), offsets: vec![0], weights: Vec::new() };
+        let (mut starts, mut offsets, mut weights) = (Vec::new(), vec![0], Vec::new());
         for row in rows {
             let start = row.iter().map(|entry| entry.0).min().unwrap_or(0);
             let end = row.iter().map(|entry| entry.0 + 1).max().unwrap_or(0);
-            let at = band.weights.len();
-            band.weights.resize(at + end - start, 0.0);
-            row.iter().for_each(|&(index, weight)| band.weights[at + index - start] += weight);
-            band.starts.push(start);
-            band.offsets.push(band.weights.len());
+            let at = weights.len();
+            weights.resize(at + end - start, 0.0);
+            row.iter().for_each(|&(index, weight)| weights[at + index - start] += weight);
+            starts.push(start);
+            offsets.push(weights.len());
         }
-        band
+        Self::new(inputs, starts, offsets, weights)
+    }
+
+    fn new(inputs: usize, starts: Vec<usize>, offsets: Vec<usize>, weights: Vec<f64>) -> Self {
+        let gaps = weights.contains(&0.0);
+        Self { inputs, starts, offsets, weights, gaps }
     }
 
     pub(crate) fn inputs(&self) -> usize {
@@ -86,6 +93,10 @@ impl Band {
             let from = &from[start..start + weights.len()];
             // Unrolled for the linear and the cubic kernel.
             *to = match (weights, from) {
+                _ if self.gaps => {
+                    let terms = weights.iter().zip(from).filter(|(weight, _)| **weight != T::zero());
+                    terms.map(|(&weight, &value)| weight * value).sum()
+                }
                 ([a], [x]) => *a * *x,
                 ([a, b], [x, y]) => *a * *x + *b * *y,
                 ([a, b, c, d], [x, y, z, u]) => *a * *x + *b * *y + *c * *z + *d * *u,
@@ -94,15 +105,30 @@ impl Band {
         }
     }
 
-    /// The transposed matrix. Rows stay contiguous because both ends of the rows of a resizing never move backwards; where
-    /// they do (at mirrored coordinates), gaps are filled with zeros.
+    /// The transposed matrix. An input that an output between two of its readers does not read has a gap there.
     pub(crate) fn transposed(&self) -> Self {
-        let mut rows = vec![Vec::new(); self.inputs];
-        for output in 0..self.outputs() {
-            let (start, weights) = self.row(output);
-            weights.iter().enumerate().for_each(|(k, &weight)| rows[start + k].push((output, weight)));
+        // First and one past the last output that reads each input.
+        let mut spans = vec![(usize::MAX, 0); self.inputs];
+        let rows = || (0..self.outputs()).map(|output| (output, self.row(output)));
+        for (output, (start, weights)) in rows() {
+            for span in &mut spans[start..start + weights.len()] {
+                *span = (span.0.min(output), output + 1);
+            }
         }
-        Self::from_rows(self.outputs(), rows.into_iter())
+        let mut offsets = vec![0];
+        offsets.extend(spans.iter().scan(0, |end, span| {
+            *end += span.1 - span.0.min(span.1);
+            Some(*end)
+        }));
+        // Inputs that nothing reads start at 0, as in `from_rows`.
+        let starts: Vec<usize> = spans.iter().map(|span| span.0.min(span.1)).collect();
+        let mut transposed = vec![0.0; offsets[self.inputs]];
+        for (output, (start, weights)) in rows() {
+            for (input, weight) in (start..).zip(weights) {
+                transposed[offsets[input] + output - starts[input]] = *weight;
+            }
+        }
+        Self::new(self.outputs(), starts, offsets, transposed)
     }
 }
 

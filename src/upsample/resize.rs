@@ -134,7 +134,9 @@ impl ResizeOptions {
 /// Resizing of every channel by a fixed rule, as a linear operator. Its adjoint is PyTorch's backward of `interpolate`.
 ///
 /// **Cost.** Per output element as many products as taps along each axis (2 per axis for linear, 4 for cubic); scratch memory
-/// for a band of rows per thread, and in 3-D for one resized depth.
+/// for a band of rows per thread. Where p outputs per q inputs repeat the same weights along the width, p and q up to 8, vector
+/// instructions do the work; elsewhere an output is a scalar product. Outputs of 16 MiB and more are written past the caches.
+/// A value that is no number reaches the outputs in which it has weight, and no others.
 /// **Bits** depend neither on the number of threads nor on the other samples.
 ///
 /// ```
@@ -160,7 +162,7 @@ impl Resize {
     ///
     /// # Errors
     /// [`Error::Zero`] for an empty input or output, [`Error::NotFinite`] for a scale that is not positive and finite,
-    /// [`Error::Overflow`] for a size beyond reach.
+    /// [`Error::Overflow`] or [`Error::Memory`] for a size beyond reach.
     pub fn new<const N: usize>(
         channels: usize,
         size: [usize; N],
@@ -185,8 +187,9 @@ impl Resize {
         }
         checked_len(&domain, "the number of elements before resizing")?;
         checked_len(&range, "the number of elements after resizing")?;
-        // A start, an offset and a few weights per output element of every axis: not for lengths that no tensor can have.
-        range[1..].iter().try_for_each(|&length| allocatable::<[f64; 8], 1>([length], "the weights").map(drop))?;
+        // A start, an offset and a few weights per element of every axis: not for lengths that no tensor can have.
+        let mut lengths_held = domain[1..].iter().chain(&range[1..]);
+        lengths_held.try_for_each(|&length| allocatable::<[f64; 8], 1>([length], "the weights").map(drop))?;
         let mut forward = [Band::identity(1), Band::identity(1), Band::identity(1)];
         for (i, lengths) in lengths.into_iter().enumerate() {
             let ResizeOptions { mode, coordinates, antialias, exclude_outside } = options;
@@ -238,6 +241,9 @@ impl<T: Scalar> LinearOperator<T> for Resize {
         let entries = bands.iter().fold(self.domain[0] as u128, |n, band| n.saturating_mul(band.entries()));
         let rows = self.range.iter().product();
         expect_bytes("the resizing's matrix", csr_bytes::<T>(rows, entries), byte_limit, "apply")?;
+        // No limit is no address space.
+        allocatable::<usize, 1>([rows + 1], "the resizing's matrix")?;
+        allocatable::<[f64; 2], 1>([usize::try_from(entries).unwrap_or(usize::MAX)], "the resizing's matrix")?;
         let columns = self.domain.iter().product();
         let (mut offsets, mut indices, mut values) = (Vec::with_capacity(rows + 1), Vec::new(), Vec::new());
         offsets.push(0);
@@ -245,9 +251,11 @@ impl<T: Scalar> LinearOperator<T> for Resize {
             for (d, h, w) in triples(depth.outputs(), height.outputs(), width.outputs()) {
                 let ((d, depth), (h, height), (w, width)) = (depth.row(d), height.row(h), width.row(w));
                 for (i, j, k) in triples(depth.len(), height.len(), width.len()) {
-                    let plane = channel * self.domain[1] + d + i;
-                    indices.push((plane * self.domain[2] + h + j) * self.domain[3] + w + k);
-                    values.push(T::from_f64(depth[i] * height[j] * width[k]));
+                    let (plane, weight) = (channel * self.domain[1] + d + i, depth[i] * height[j] * width[k]);
+                    if weight != 0.0 {
+                        indices.push((plane * self.domain[2] + h + j) * self.domain[3] + w + k);
+                        values.push(T::from_f64(weight));
+                    }
                 }
                 offsets.push(indices.len());
             }

@@ -61,8 +61,8 @@ impl Separable {
     fn workers(&self, planes: usize) -> usize {
         let [depth, height, width] = self.bands();
         let tasks = planes.saturating_mul(depth.outputs()).saturating_mul(height.outputs().div_ceil(ROWS));
-        let rows = planes as u128 * depth.entries() * height.entries();
-        workers(tasks, rows.saturating_mul(4 * width.outputs() as u128))
+        let factors = [depth.entries(), height.entries(), 4 * width.outputs() as u128];
+        workers(tasks, factors.iter().fold(planes as u128, |flops, &factor| flops.saturating_mul(factor)))
     }
 
     /// Applies the matrices to tensors of the shapes `(from, to)`.

@@ -11,6 +11,7 @@ mod operators;
 mod oracle;
 mod padding;
 mod pooling;
+mod resizing;
 mod tiles;
 mod upscaler;
 mod values;
