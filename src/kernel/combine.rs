@@ -163,12 +163,17 @@ mod tests {
 
     #[test]
     fn rows_without_weight_are_not_read() {
-        let rows = [[1.0, 2.0], [f64::NAN; 2], [4.0, 8.0]];
-        for (weights, want) in [([1.0, 0.0, 0.5], [3.0, 6.0]), ([0.0, 0.0, -1.0], [-4.0, -8.0]), ([0.0; 3], [0.0; 2])] {
+        let rows = [[1.0, 2.0], [f64::NAN; 2], [4.0, 8.0], [f64::NAN; 2]];
+        let check = |weights: &[f64], want: [f64; 2]| {
             let mut to = [f64::NAN; 2];
-            combine(&weights, |k| &rows[k], &mut to, Stores::Cached);
+            combine(weights, |k| &rows[k], &mut to, Stores::Cached);
             assert_eq!(to, want);
-        }
+        };
+        check(&[1.0, 0.0, 0.5, 0.0], [3.0, 6.0]);
+        check(&[0.0, 0.0, -1.0], [-4.0, -8.0]);
+        check(&[2.0, 0.0], [2.0, 4.0]);
+        check(&[0.0], [0.0, 0.0]);
+        check(&[], [0.0, 0.0]);
     }
 
     #[test]

@@ -115,6 +115,9 @@ mod tests {
     fn icnr_starts_as_nearest_neighbour() {
         let options = Options::new().stride([2, 3]);
         let layer = ConvTranspose2d::<f64>::zeros(3, 2, [4, 6], options).unwrap().init_default(3).init_icnr([2, 3]);
+        // Four sub-kernels, and each is its own.
+        let firsts = [[0, 0], [0, 3], [2, 0], [2, 3]].map(|[i, j]| layer.weights()[[0, 0, 0, i, j]]);
+        assert!((0..4).all(|i| !firsts[..i].contains(&firsts[i])), "{firsts:?}");
         let x = Array4::from_shape_fn([1, 3, 4, 4], |(_, c, i, j)| ((c * 5 + i * 3 + j * 7) % 11) as f64);
         let y = layer.forward(&x).unwrap();
         for ((_, c, i, j), &value) in y.indexed_iter() {

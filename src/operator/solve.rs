@@ -190,6 +190,16 @@ mod tests {
         // AᵀA of both blocks is diagonal: 2 inside, times 2 or 3 and 3 or 2 where borders are repeated.
         let (smallest, largest) = found.eigenvalues;
         assert!((smallest - 2.0).abs() < 1e-9 && (largest - 18.0).abs() < 1e-9, "{smallest} {largest}");
+        // Stopped early, it says how far it came.
+        let norm = |a: &Array5<f64>| a.iter().map(|v| v * v).sum::<f64>();
+        let none = least_squares(&blocks, 1e-13, 0).unwrap();
+        assert_eq!((none.iterations, none.gradient, none.loss), (0, 1.0, 2.0 * norm(&b)));
+        let early = least_squares(&blocks, 1e-13, 1).unwrap();
+        let residual = &b - &pad.apply(early.x.view()).unwrap();
+        let gradient = [&residual, &b].map(|r| norm(&pad.apply_adjoint(r.view()).unwrap()).sqrt());
+        assert_eq!(early.iterations, 1);
+        assert!((early.gradient - gradient[0] / gradient[1]).abs() < 1e-12 && early.gradient > 1e-3);
+        assert!((early.loss / (2.0 * norm(&residual)) - 1.0).abs() < 1e-12);
     }
 
     #[test]

@@ -241,8 +241,9 @@ pub(crate) fn band(
     let rows = (0..lengths.output).map(|o| {
         let Point { floor, fraction } = lengths.source(coordinates, o);
         // PyTorch's linear mode clamps the coordinate, ONNX's the taps: the same, since the two taps fall together.
+        // The integers within an open interval around the source.
         let first = (fraction - radius * stretch).floor() + 1.0;
-        let count = (2.0 * radius * stretch).ceil() as usize + 1;
+        let count = (2.0 * radius * stretch).ceil() as usize;
         let distances = (0..count).map(|k| first + k as f64);
         let taps = distances.map(|d| (floor + d as i64, kernel((d - fraction) / stretch)));
         let inside = |i: i64| (0..=last).contains(&i);

@@ -29,15 +29,16 @@ fn by_integer_factors_it_is_the_upscaler() {
         (Interpolation::Bilinear, ResizeOptions::linear()),
         (Interpolation::Bicubic { a: -0.75 }, ResizeOptions::cubic()),
     ] {
-        for scale in 1..=5 {
-            let (size, large) = ([3, 4], [3 * scale, 4 * scale]);
-            let x = picture([2, 1, 3, 4], 2);
+        // Within one band of rows, and across several.
+        for (size, scale) in (1..=5).map(|scale| ([3, 4], scale)).chain([([70, 5], 2)]) {
+            let large = size.map(|length| length * scale);
+            let x = picture([2, 1, size[0], size[1]], 2);
             let resize = Resize::new(2, size, ResizeTo::Size(large), options).unwrap();
             let upscaler = Upscaler::<f64, 2>::new(2, size, [scale; 2], kind).unwrap();
             let (by_rule, by_operator) = (resize.apply(x.view()).unwrap(), upscaler.apply(x.view()).unwrap());
             assert!(close(&by_rule, &by_operator), "{kind:?} × {scale}");
             let by_scale = Resize::new(2, size, ResizeTo::Scale([scale as f64; 2]), options).unwrap();
-            assert!(close(&by_scale.apply(x.view()).unwrap(), &by_rule), "{kind:?} × {scale} by scale");
+            assert_eq!(by_scale.apply(x.view()).unwrap(), by_rule, "{kind:?} × {scale} by scale");
             let y = picture([2, 1, large[0], large[1]], 2);
             let back = (resize.apply_adjoint(y.view()).unwrap(), upscaler.apply_adjoint(y.view()).unwrap());
             assert!(close(&back.0, &back.1), "adjoint of {kind:?} × {scale}");
@@ -56,6 +57,20 @@ fn rules_read_what_their_formulas_say() {
     let corners = ResizeOptions::linear().coordinates(Coordinates::AlignCorners);
     assert_eq!(line(&ramp, to([7]), corners), [0., 5., 10., 15., 20., 25., 30.]);
     assert_eq!(line(&ramp, to([1]), corners), [0.]);
+    // Sources ½ and 2½ are ties; 0, 4/3 and 8/3 are none.
+    let nearest = |rounding| ResizeOptions { mode: ResizeMode::Nearest(rounding), ..ResizeOptions::linear() };
+    assert_eq!(line(&ramp, to([2]), nearest(Rounding::PreferFloor)), [0., 20.]);
+    assert_eq!(line(&ramp, to([2]), nearest(Rounding::PreferCeil)), [10., 30.]);
+    let up = nearest(Rounding::Ceil).coordinates(Coordinates::Asymmetric);
+    assert_eq!(line(&ramp, to([3]), up), [0., 20., 30.]);
+    let down = nearest(Rounding::PreferFloor).coordinates(Coordinates::Asymmetric);
+    assert_eq!(line(&ramp, to([3]), down), [0., 10., 30.]);
+    // ⌊4 · 1.6⌋ = 6 elements of a fractional length of 6.4: o · 3/5.4.
+    let fractional = line(&ramp, ResizeTo::Scale([1.6]), corners);
+    assert!(
+        fractional.iter().zip(0..6).all(|(got, o)| (got - f64::from(o) * 30. / 5.4).abs() < 1e-12),
+        "{fractional:?}"
+    );
     // A kernel stretched by two has the weights 1, 3, 3, 1 over 8; at the border what lies outside is left out.
     let halved = line(&ramp, to([2]), ResizeOptions::antialiased_linear());
     let want = [(3. * 0. + 3. * 10. + 20.) / 7., (10. + 3. * 20. + 3. * 30.) / 7.];
