@@ -3,7 +3,7 @@
 //! Where a resizing has p outputs per q inputs, its weights repeat: output p·j + r reads from input q·j + s_r on, with the
 //! weights of r alone. Dealt out to q rows (input q·j + m to row m), the input gives every such *phase* of the output as a
 //! weighted sum of shifted rows, contiguous in j, and the phases are then interleaved (Crochiere & Rabiner, *Multirate Digital
-//! Signal Processing*, 1983, section 3.3). Outputs outside of the repetition, at the borders or all of them, are dot products.
+//! Signal Processing*, 1983, chapter 3). Outputs outside of the repetition, at the borders or all of them, are dot products.
 
 use std::ops::Range;
 
