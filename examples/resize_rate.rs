@@ -4,8 +4,9 @@
 //! resize_rate SIZE [THREADS [REPEATS]]
 //! ```
 //!
-//! The image is `[1, 3, SIZE, SIZE]` in f32. "reused" is the median over REPEATS (7) calls that write to the same output with
-//! the same workspace, "fresh" over calls that take new memory for both. `scripts/resize_speed.py` sets it beside PyTorch.
+//! The image is `[1, 3, SIZE, SIZE]` in f32. "reused" is the median over REPEATS (7) calls that write to the same
+//! output with the same workspace, "fresh" over calls that take new memory for both. `scripts/resize_speed.py` sets it
+//! beside PyTorch.
 
 use std::process::ExitCode;
 use std::time::Instant;

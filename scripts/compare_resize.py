@@ -3,18 +3,21 @@
     python3 -m venv venv && venv/bin/pip install numpy safetensors torch==2.15.0
     venv/bin/python scripts/compare_resize.py [--seed 7] [--cases 200]
 
-Writes the cases as a conformance folder into a temporary directory and runs `cargo run --release --example conformance` on
-it: that many in float32, where results have to agree to 1e-5 of the largest value, and as many in float64, to 1e-10 (and to
-1e-5 in float32). 1-D to 3-D; nearest, nearest-exact, linear, cubic, both values of align_corners, antialiased up and down; given
-a size, or a scale factor with recompute_scale_factor None, False and True. Exits with 1 if a case fails.
+Writes the cases as a conformance folder into a temporary directory and runs `cargo run --release --example
+conformance` on it: that many in float32, where results have to agree to 1e-5 of the largest value, and as
+many in float64, to 1e-10 (and to 1e-5 in float32). 1-D to 3-D; nearest, nearest-exact, linear, cubic, both
+values of align_corners, antialiased up and down; given a size, or a scale factor with recompute_scale_factor
+None, False and True. Exits with 1 if a case fails.
 
 Where PyTorch itself is off by more, cases are drawn otherwise:
-* its float32 coordinates lose a digit on long axes, so float32 cases are at most 32 long and float64 ones 200;
-* its nearest modes take indices times a float32 scale, which can fall short of the integer that the exact product is: such
-  cases are drawn again, and counted;
-* a scale that leaves an axis as long as it was (1.1 on 4), or doubles it without being 2, counts forward and not backward, or
-  not at all, depending on the mode: drawn again too;
-* antialiased to a width of 1 it leaves the height alone (torch 2.15: [[0], [10]] to 5 x 1 gives zeros): likewise.
+* its float32 coordinates lose a digit on long axes, so float32 cases are at most 32 long and float64 ones
+  200;
+* its nearest modes take indices times a float32 scale, which can fall short of the integer that the exact
+  product is: such cases are drawn again, and counted;
+* a scale that leaves an axis as long as it was (1.1 on 4), or doubles it without being 2, counts forward and
+  not backward, or not at all, depending on the mode: drawn again too;
+* antialiased to a width of 1 it leaves the height alone (torch 2.15: [[0], [10]] to 5 x 1 gives zeros):
+  likewise.
 """
 
 import argparse

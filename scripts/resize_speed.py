@@ -4,11 +4,11 @@
     python3 -m venv venv && venv/bin/pip install numpy torch==2.15.0
     venv/bin/python scripts/resize_speed.py [--size 2048] [--rounds 5] [--threads 2]
 
-x2 bilinear and bicubic of a [1, 3, size, size] float32 tensor (4 megapixels at 2048, 4 megapixels of output at 1024), and
-antialiased halving. In every round each side takes the median of its calls, convmat in a process of its own; the ratio
-(PyTorch's time per convmat's, above 1 where convmat is faster) is the median over the rounds. "reused" writes to
-an output allocated before, "fresh" allocates it in every call, as `interpolate`
-does (PyTorch takes an `out` in the operators below it).
+x2 bilinear and bicubic of a [1, 3, size, size] float32 tensor (4 megapixels at 2048, 4 megapixels of output
+at 1024), and antialiased halving. In every round each side takes the median of its calls, convmat in a
+process of its own; the ratio (PyTorch's time per convmat's, above 1 where convmat is faster) is the median
+over the rounds. "reused" writes to an output allocated before, "fresh" allocates it in every call, as
+`interpolate` does (PyTorch takes an `out` in the operators below it).
 """
 
 import argparse

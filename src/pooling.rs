@@ -1,7 +1,7 @@
 //! Max pooling that remembers where each maximum lay, and max unpooling that puts values back there.
 //!
-//! Neither is linear in its input, but each is once its indices are fixed: unpooling is then a 0/1 matrix and its gradient
-//! the transpose of that. This module knows the geometry of windows and nothing of weights.
+//! Neither is linear in its input, but each is once its indices are fixed: unpooling is then a 0/1 matrix and its
+//! gradient the transpose of that. This module knows the geometry of windows and nothing of weights.
 
 use ndarray::{Array, Array5, ArrayRef, ArrayView5, ArrayViewMut5};
 
@@ -78,10 +78,11 @@ impl<const N: usize> MaxPool<N> {
         Geometry::convolution(size, self.kernel, Channels { small: 1, large: 1 }, &self.options)
     }
 
-    /// The maximum of every window and where it lay; of equal ones the first. A NaN is greater than any number, and of several
-    /// the last one counts, as in PyTorch. Planes are shared among the threads of the current rayon pool.
+    /// The maximum of every window and where it lay; of equal ones the first. A NaN is greater than any number, and of
+    /// several the last one counts, as in PyTorch. Planes are shared among the threads of the current rayon pool.
     ///
-    /// **Shapes.** `[batch, channels, spatial…]` → the same with the spatial size of a convolution; the batch may be left out.
+    /// **Shapes.** `[batch, channels, spatial…]` → the same with the spatial size of a convolution; the batch may be
+    /// left out.
     ///
     /// # Errors
     /// Those of a convolution of that size, and [`Error::EmptyOutput`] where a window lies in the padding altogether.
@@ -127,12 +128,12 @@ impl<const N: usize> MaxPool<N> {
         Ok((I::from5(y), I::from5(indices)))
     }
 
-    /// The gradient with respect to the input of [`forward`](Self::forward): every output's gradient goes to where its maximum
-    /// lay, and adds up there.
+    /// The gradient with respect to the input of [`forward`](Self::forward): every output's gradient goes to where its
+    /// maximum lay, and adds up there.
     ///
     /// # Errors
-    /// [`Error::Shape`] if `indices` and `grad_output` differ in shape, or from `x` in batch or channels, [`Error::Index`] for
-    /// an index out of range.
+    /// [`Error::Shape`] if `indices` and `grad_output` differ in shape, or from `x` in batch or channels,
+    /// [`Error::Index`] for an index out of range.
     pub fn backward<T: Scalar, I: TensorDim<N>>(
         &self,
         x: &ArrayRef<T, I>,
@@ -150,12 +151,12 @@ impl<const N: usize> MaxPool<N> {
         Ok(I::from5(input))
     }
 
-    /// Puts every value where its index says, in a tensor of zeros: PyTorch's `max_unpool`, ONNX's `MaxUnpool`. Where an index
-    /// occurs twice, the later value stays.
+    /// Puts every value where its index says, in a tensor of zeros: PyTorch's `max_unpool`, ONNX's `MaxUnpool`. Where
+    /// an index occurs twice, the later value stays.
     ///
     /// Without `output_size` the output has the size that pooling usually shrank to this input,
-    /// `(in − 1)·stride + kernel − pads`. Indices within a plane count in the output; indices of a whole tensor count in a tensor
-    /// of that usual size (ONNX).
+    /// `(in − 1)·stride + kernel − pads`. Indices within a plane count in the output; indices of a whole tensor count in
+    /// a tensor of that usual size (ONNX).
     ///
     /// # Errors
     /// [`Error::Shape`] if `x` and `indices` differ in shape, [`Error::Index`] for an index out of range,
@@ -175,7 +176,8 @@ impl<const N: usize> MaxPool<N> {
         Ok(I::from5(y))
     }
 
-    /// The gradient with respect to the input of [`unpool`](Self::unpool): each value's gradient is read where it was put.
+    /// The gradient with respect to the input of [`unpool`](Self::unpool): each value's gradient is read where it was
+    /// put.
     ///
     /// # Errors
     /// As [`unpool`](Self::unpool); [`Error::Shape`] if batch or channels differ.
@@ -230,8 +232,8 @@ impl<const N: usize> MaxPool<N> {
     }
 }
 
-/// Calls `visit(where an index stands, where it points)` for every index. Indices within a plane count in a plane of size
-/// `size`, those of a whole tensor in planes of the size given with them.
+/// Calls `visit(where an index stands, where it points)` for every index. Indices within a plane count in a plane of
+/// size `size`, those of a whole tensor in planes of the size given with them.
 fn for_each_target(
     base: IndexBase,
     (indices, counted): (ArrayView5<usize>, [usize; 3]),

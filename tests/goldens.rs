@@ -1,7 +1,7 @@
 //! Goldens of our own making: `goldens.json` and `resize.json` in `tests/goldens`, made by `make.py` with torch 2.15.0.
 //!
-//! They tie the layers, their gradients, im2col, col2im, the upscaler and resizing to PyTorch without needing anything outside
-//! of the repository. Every case runs in f64 and f32, and every operator in every formulation. Tolerances are
+//! They tie the layers, their gradients, im2col, col2im, the upscaler and resizing to PyTorch without needing anything
+//! outside of the repository. Every case runs in f64 and f32, and every operator in every formulation. Tolerances are
 //! `max|got − want| / max(1, max|want|)`: 1e-10 in f64 (1e-12 for interpolation, whose sums are short) and 1e-5 in f32.
 
 use convmat::layer::taps::{Interpolation, PYTORCH_BICUBIC};

@@ -1,7 +1,7 @@
 //! Weighted sums of rows, `to = Σ_k weights[k] · row(k)`, in one pass over memory.
 //!
-//! A result far larger than the caches would evict everything only to be evicted itself; it can be written past them, which
-//! also spares reading each line before it is overwritten.
+//! A result far larger than the caches would evict everything only to be evicted itself; it can be written past them,
+//! which also spares reading each line before it is overwritten.
 
 use crate::scalar::Scalar;
 
@@ -30,8 +30,8 @@ const LANES: usize = 16;
 /// Bytes of a cache line: a streamed one has to be written whole.
 const LINE: usize = 64;
 
-/// `to[i] = Σ_k weights[k] · row(k)[i]`, summed in the order of k; 0 without weights. Rows are at least as long as `to`. A row
-/// of weight 0 is not read, so that what is no number in it goes nowhere.
+/// `to[i] = Σ_k weights[k] · row(k)[i]`, summed in the order of k; 0 without weights. Rows are at least as long as
+/// `to`. A row of weight 0 is not read, so that what is no number in it goes nowhere.
 pub(crate) fn combine<'a, T: Scalar>(weights: &[T], row: impl Fn(usize) -> &'a [T], to: &mut [T], stores: Stores) {
     // The kernels of interpolation have loops of their own, with everything in registers.
     match *weights {
@@ -101,7 +101,8 @@ fn singles<T: Scalar, const K: usize>(weights: [T; K], rows: [&[T]; K], to: &mut
     }
 }
 
-/// Writes a line past the caches if it lies as the instruction wants it, and as usual otherwise. [`fence`] has to follow.
+/// Writes a line past the caches if it lies as the instruction wants it, and as usual otherwise. [`fence`] has to
+/// follow.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
 fn stream<T: Scalar>(line: &mut [T; LANES], values: [T; LANES]) {
@@ -112,8 +113,8 @@ fn stream<T: Scalar>(line: &mut [T; LANES], values: [T; LANES]) {
         return;
     }
     for i in 0..size_of::<[T; LANES]>() / size_of::<__m128i>() {
-        // SAFETY: both arrays are that many vectors long, `to` is aligned to vectors, and SSE2 belongs to x86-64. The elements
-        // are f32 or f64 (`Scalar` is sealed), so any bits are values.
+        // SAFETY: both arrays are that many vectors long, `to` is aligned to vectors, and SSE2 belongs to x86-64. The
+        // elements are f32 or f64 (`Scalar` is sealed), so any bits are values.
         unsafe { _mm_stream_si128(to.add(i), _mm_loadu_si128(from.add(i))) };
     }
 }

@@ -1,9 +1,10 @@
 //! A banded matrix along a row in memory, where neighbouring outputs are neighbours in one row.
 //!
-//! Where a resizing has p outputs per q inputs, its weights repeat: output p·j + r reads from input q·j + s_r on, with the
-//! weights of r alone. Dealt out to q rows (input q·j + m to row m), the input gives every such *phase* of the output as a
-//! weighted sum of shifted rows, contiguous in j, and the phases are then interleaved (Crochiere & Rabiner, *Multirate Digital
-//! Signal Processing*, 1983, chapter 3). Outputs outside of the repetition, at the borders or all of them, are dot products.
+//! Where a resizing has p outputs per q inputs, its weights repeat: output p·j + r reads from input q·j + s_r on, with
+//! the weights of r alone. Dealt out to q rows (input q·j + m to row m), the input gives every such *phase* of the
+//! output as a weighted sum of shifted rows, contiguous in j, and the phases are then interleaved (Crochiere & Rabiner,
+//! *Multirate Digital Signal Processing*, 1983, chapter 3). Outputs outside of the repetition, at the borders or all of
+//! them, are dot products.
 
 use std::ops::Range;
 
@@ -92,8 +93,8 @@ impl Phases {
     }
 }
 
-/// The period in inputs of the rows around the middle, and how far they repeat, if every `outputs`-th row is the same one
-/// shifted: for most of the matrix, or the borders are not worth telling apart.
+/// The period in inputs of the rows around the middle, and how far they repeat, if every `outputs`-th row is the same
+/// one shifted: for most of the matrix, or the borders are not worth telling apart.
 fn repetition(band: &Band, outputs: usize) -> Option<(usize, usize, Range<usize>)> {
     let middle = band.outputs() / 2;
     let next = middle.checked_add(outputs).filter(|&next| next < band.outputs())?;

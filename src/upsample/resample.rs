@@ -1,7 +1,7 @@
 //! One axis of a resizing: which input elements an output element reads, and with which weights.
 //!
-//! Everything about coordinates, rounding and kernels is here; it knows no tensors. An axis is a sparse matrix with contiguous
-//! rows: output `o` is `Σ_k weights[o][k] · input[start[o] + k]`.
+//! Everything about coordinates, rounding and kernels is here; it knows no tensors. An axis is a sparse matrix with
+//! contiguous rows: output `o` is `Σ_k weights[o][k] · input[start[o] + k]`.
 
 use std::ops::Range;
 
@@ -207,7 +207,8 @@ impl Lengths {
 /// The weights of one axis.
 ///
 /// # Errors
-/// [`Error::Zero`] for an empty axis, [`Error::NotFinite`] for a scale or `a` that is not, or a scale that is not positive.
+/// [`Error::Zero`] for an empty axis, [`Error::NotFinite`] for a scale or `a` that is not, or a scale that is not
+/// positive.
 pub(crate) fn band(
     lengths: Lengths,
     mode: ResizeMode,

@@ -25,8 +25,8 @@ pub enum Coordinates {
     HalfPixelSymmetric,
     /// `o/s`: PyTorch's `nearest`.
     Asymmetric,
-    /// `o·(input − 1)/(output − 1)`: PyTorch's `align_corners=True`. With a given scale, ONNX's fractional output length
-    /// `s · input` takes the place of the output's.
+    /// `o·(input − 1)/(output − 1)`: PyTorch's `align_corners=True`. With a given scale, ONNX's fractional output
+    /// length `s · input` takes the place of the output's.
     AlignCorners,
 }
 
@@ -75,10 +75,11 @@ pub struct ResizeOptions {
     pub mode: ResizeMode,
     /// The coordinates.
     pub coordinates: Coordinates,
-    /// Stretch the kernel by the factor of a reduction, so that every input element counts; without meaning for nearest.
+    /// Stretch the kernel by the factor of a reduction, so that every input element counts; without meaning for
+    /// nearest.
     pub antialias: bool,
-    /// Give elements outside of the input no weight and normalise the rest, in place of repeating the edge. PyTorch does it where
-    /// it antialiases, ONNX where it is told to.
+    /// Give elements outside of the input no weight and normalise the rest, in place of repeating the edge. PyTorch
+    /// does it where it antialiases, ONNX where it is told to.
     pub exclude_outside: bool,
 }
 
@@ -133,10 +134,10 @@ impl ResizeOptions {
 
 /// Resizing of every channel by a fixed rule, as a linear operator. Its adjoint is PyTorch's backward of `interpolate`.
 ///
-/// **Cost.** Per output element as many products as taps along each axis (2 per axis for linear, 4 for cubic); scratch memory
-/// for a band of rows per thread. Where p outputs per q inputs repeat the same weights along the width, p and q up to 8, vector
-/// instructions do the work; elsewhere an output is a scalar product. Outputs of 16 MiB and more are written past the caches.
-/// A value that is no number reaches the outputs in which it has weight, and no others.
+/// **Cost.** Per output element as many products as taps along each axis (2 per axis for linear, 4 for cubic); scratch
+/// memory for a band of rows per thread. Where p outputs per q inputs repeat the same weights along the width, p and q
+/// up to 8, vector instructions do the work; elsewhere an output is a scalar product. Outputs of 16 MiB and more are
+/// written past the caches. A value that is no number reaches the outputs in which it has weight, and no others.
 /// **Bits** depend neither on the number of threads nor on the other samples.
 ///
 /// ```

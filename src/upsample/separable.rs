@@ -1,8 +1,8 @@
 //! Three banded matrices, one per spatial axis, applied to every plane of a batch.
 //!
-//! Band of output rows by band of output rows: the input rows that a band reads are combined along the depth and resized along
-//! the width into scratch memory that stays in the cache, then combined along the height into the output, which is written
-//! once. It knows no rule that the weights come from.
+//! Band of output rows by band of output rows: the input rows that a band reads are combined along the depth and
+//! resized along the width into scratch memory that stays in the cache, then combined along the height into the output,
+//! which is written once. It knows no rule that the weights come from.
 
 use std::ops::Range;
 
@@ -42,7 +42,8 @@ impl Separable {
         self.scratch_per_task().saturating_mul(self.workers(planes))
     }
 
-    /// The rows that one task reads, resized along the width; a row combined along the depth; what resizing a row needs.
+    /// The rows that one task reads, resized along the width; a row combined along the depth; what resizing a row
+    /// needs.
     fn scratch_per_task(&self) -> usize {
         let width = self.width.band();
         self.rows_per_task() * width.outputs() + width.inputs() + self.width.scratch_len()

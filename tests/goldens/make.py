@@ -119,7 +119,8 @@ def resize(mode, size, to=None, scale=None, *, channels=1, batch=1, aligned=None
     call = {"mode": mode, "antialias": antialias}
     call |= {"size": to} if scale is None else {"scale_factor": scale, "recompute_scale_factor": recompute}
     call |= {} if mode.startswith("nearest") else {"align_corners": bool(aligned)}
-    tensors = differentiate(lambda leaves: F.interpolate(leaves["input"], **call), {"input": eighths(batch, channels, *size)})
+    operand = eighths(batch, channels, *size)
+    tensors = differentiate(lambda leaves: F.interpolate(leaves["input"], **call), {"input": operand})
     # A scale that is recomputed, and one beside aligned corners, is only another way to name the size.
     named = None if recompute or aligned else scale
     attrs = {"mode": mode, "aligned": bool(aligned), "antialias": antialias, "scale": named}
