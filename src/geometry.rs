@@ -4,11 +4,13 @@
 //! the crate reads it; it knows no array and no element type. The index relation itself lives in [`Axis`].
 
 mod axis;
+mod gather;
 mod options;
 
 use std::ops::Range;
 
 pub use axis::{Axis, Link, Links, Side, TapRange};
+pub(crate) use gather::Gather;
 pub use options::{Options, OutputSize, Padding};
 
 use crate::error::{Error, Result};

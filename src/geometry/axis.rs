@@ -262,7 +262,7 @@ impl Axis {
     }
 
     /// The first tap of the residue class of a large index and the step between its taps, if taps reach the class.
-    fn residue_class(&self, large: usize) -> Option<(usize, usize)> {
+    pub(super) fn residue_class(&self, large: usize) -> Option<(usize, usize)> {
         let residue = (large as isize + self.begin).rem_euclid(self.stride as isize) as usize;
         let (g, inverse) = gcd_and_inverse(self.dilation, self.stride);
         let step = self.stride / g;
@@ -330,6 +330,13 @@ impl Axis {
         }
         let begin = self.begin - (self.stride * small.start) as isize + large.start as isize;
         Self::new(small.len(), large.len(), self.kernel, self.stride, self.dilation, begin)
+    }
+
+    /// The same relation with a stride of the library's choice where the small side has one element, whatever stride the
+    /// caller gave: so long that every large index is a residue class of its own.
+    pub(super) fn with_free_stride(&self) -> Self {
+        let stride = self.large + self.extent() + self.begin.unsigned_abs();
+        if self.small == 1 && stride <= LIMIT { Self { stride, ..*self } } else { *self }
     }
 
     /// Zero insertion, C: the axis with stride 1 whose every `stride`-th small index is this axis.
