@@ -2,15 +2,31 @@
 //!
 //! All `unsafe` of the crate lives in this folder, behind safe functions that check.
 
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+pub(crate) mod cache;
 mod combine;
+pub(crate) mod dispatch;
 mod gemm;
+pub(crate) mod grid;
+#[cfg(all(test, unix))]
+mod guarded;
 mod interleave;
+mod isa;
+pub(crate) mod micro;
 mod parallel;
+mod peak;
+mod portable;
+pub(crate) mod prefetch;
 mod tile;
+mod vector;
 
 pub(crate) use combine::{Stores, combine};
 pub use gemm::GemmBackend;
 pub(crate) use gemm::{gemm, parallel_gemm};
 pub(crate) use interleave::{deinterleave, interleave};
+pub use isa::Isa;
 pub(crate) use parallel::{WORTH_A_TASK, for_each_task, workers};
 pub(crate) use tile::split;

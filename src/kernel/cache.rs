@@ -1,0 +1,62 @@
+//! Sizes of the data caches of the processor that runs.
+
+/// Bytes of the first- and second-level data cache that one core may count on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Caches {
+    pub(crate) first: usize,
+    pub(crate) second: usize,
+}
+
+impl Caches {
+    /// What the processor reports, within the bounds that processors of the last decade lie in: virtual machines report
+    /// anything.
+    pub(crate) fn detect() -> Self {
+        let reported = report();
+        let level = |number: usize, low: usize, high: usize| reported[number].unwrap_or(low).clamp(low, high);
+        Self { first: level(0, 32 << 10, 64 << 10), second: level(1, 256 << 10, 2 << 20) }
+    }
+}
+
+/// Levels 1 and 2 by the processor's deterministic cache parameters: leaf 4, on AMD 0x8000_001D (Intel SDM volume 2A, CPUID; AMD
+/// APM volume 3, appendix E.4.15).
+#[cfg(target_arch = "x86_64")]
+fn report() -> [Option<usize>; 2] {
+    use std::arch::x86_64::{__cpuid, __cpuid_count};
+    let mut found = [None; 2];
+    for (base, leaf) in [(0, 4), (0x8000_0000, 0x8000_001D)] {
+        if __cpuid(base).eax < leaf {
+            continue;
+        }
+        for index in 0..8 {
+            let cache = __cpuid_count(leaf, index);
+            let (kind, level) = (cache.eax & 0x1F, (cache.eax >> 5 & 0x7) as usize);
+            if kind == 0 {
+                break;
+            }
+            let field = |low: u32, bits: u32| (cache.ebx >> low & ((1 << bits) - 1)) as usize + 1;
+            let bytes = field(0, 12) * field(12, 10) * field(22, 10) * (cache.ecx as usize + 1);
+            // Kind 2 holds instructions.
+            if kind != 2 && (1..=2).contains(&level) {
+                found[level - 1] = Some(bytes);
+            }
+        }
+    }
+    found
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn report() -> [Option<usize>; 2] {
+    [None; 2]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn caches_are_of_a_plausible_size() {
+        let caches = Caches::detect();
+        assert!((32 << 10..=64 << 10).contains(&caches.first));
+        assert!((256 << 10..=2 << 20).contains(&caches.second));
+    }
+}

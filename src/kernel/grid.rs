@@ -1,0 +1,252 @@
+//! Disjoint cells of an output, handed out to whichever thread asks next.
+
+use std::marker::PhantomData;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use ndarray::ArrayViewMut5;
+
+use super::prefetch::{line, prefetch};
+
+/// Where one axis is cut.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Cuts<'a> {
+    /// Into pieces of a length, the last one shorter.
+    Every(usize),
+    /// At ascending starts, the first of them 0.
+    At(&'a [usize]),
+}
+
+impl Cuts<'_> {
+    fn pieces(self, length: usize) -> usize {
+        match self {
+            Cuts::Every(size) => length.div_ceil(size),
+            Cuts::At(starts) => starts.len(),
+        }
+    }
+
+    fn start(self, piece: usize, length: usize) -> usize {
+        match self {
+            Cuts::Every(size) => (piece * size).min(length),
+            Cuts::At(starts) => starts.get(piece).copied().unwrap_or(length),
+        }
+    }
+}
+
+/// A tensor `[batch, channels, D, H, W]` cut along every axis. Each cell is handed out once, so no two threads ever hold the same
+/// element. The channels' pieces come slowest, then batch, depth, height, width.
+pub(crate) struct Grid<'a, T> {
+    start: *mut T,
+    shape: [usize; 5],
+    strides: [isize; 5],
+    cuts: [Cuts<'a>; 5],
+    pieces: [usize; 5],
+    next: AtomicUsize,
+    tensor: PhantomData<&'a mut [T]>,
+}
+
+// SAFETY: threads that share a grid only take cells from it; a cell is handed out once and shares no element with another, so
+// elements move to one thread at a time, which T: Send allows.
+unsafe impl<T: Send> Sync for Grid<'_, T> {}
+
+impl<'a, T> Grid<'a, T> {
+    /// Cuts a view. Cuts that are not ascending from 0 within the axis are a broken internal contract and stop the program.
+    pub(crate) fn new(mut view: ArrayViewMut5<'a, T>, cuts: [Cuts<'a>; 5]) -> Self {
+        let shape: [usize; 5] = view.dim().into();
+        for (cuts, &length) in cuts.iter().zip(&shape) {
+            let is_sound = match cuts {
+                Cuts::Every(size) => *size > 0,
+                Cuts::At(starts) => {
+                    starts.first().is_none_or(|&first| first == 0)
+                        && starts.is_sorted_by(|a, b| a < b)
+                        && starts.last().is_none_or(|&last| last < length)
+                        && (length == 0 || !starts.is_empty())
+                }
+            };
+            assert!(is_sound, "{cuts:?} do not cut an axis of {length}");
+        }
+        let pieces = std::array::from_fn(|i| cuts[i].pieces(shape[i]));
+        let strides = std::array::from_fn(|i| view.strides()[i]);
+        Self { start: view.as_mut_ptr(), shape, strides, cuts, pieces, next: AtomicUsize::new(0), tensor: PhantomData }
+    }
+
+    /// Number of cells.
+    pub(crate) fn len(&self) -> usize {
+        self.pieces.iter().product()
+    }
+
+    /// The next cell that nobody has, if one is left.
+    pub(crate) fn take(&self) -> Option<Cell<'_, T>> {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        if number >= self.len() {
+            return None;
+        }
+        let mut rest = number;
+        let mut index = [0; 5];
+        for axis in [4, 3, 2, 0, 1] {
+            index[axis] = rest % self.pieces[axis];
+            rest /= self.pieces[axis];
+        }
+        let first: [usize; 5] = std::array::from_fn(|i| self.cuts[i].start(index[i], self.shape[i]));
+        let shape = std::array::from_fn(|i| self.cuts[i].start(index[i] + 1, self.shape[i]) - first[i]);
+        let offset = first.iter().zip(self.strides).map(|(&first, stride)| first as isize * stride).sum();
+        // SAFETY: the cell's first element is an element of the view: pieces are not empty, since cuts ascend within the axis.
+        let start = unsafe { self.start.offset(offset) };
+        Some(Cell { index, first, shape, start, strides: self.strides, tensor: PhantomData })
+    }
+}
+
+/// A box of the output that belongs to its holder alone.
+pub(crate) struct Cell<'a, T> {
+    /// Number of the piece along every axis.
+    pub(crate) index: [usize; 5],
+    /// First element along every axis.
+    pub(crate) first: [usize; 5],
+    pub(crate) shape: [usize; 5],
+    start: *mut T,
+    strides: [isize; 5],
+    tensor: PhantomData<&'a mut [T]>,
+}
+
+impl<T: Copy> Cell<'_, T> {
+    /// Distance from the cell's first element of the first of `count` elements along the width; all must be the cell's.
+    #[inline(always)]
+    fn offset(&self, [s, c, d, h, w]: [usize; 5], count: usize) -> isize {
+        let [samples, channels, depth, height, width] = self.shape;
+        let is_inside = s < samples && c < channels && d < depth && h < height && w < width && count <= width - w;
+        assert!(is_inside, "{count} elements from {:?} leave a cell of {:?}", [s, c, d, h, w], self.shape);
+        let [of_s, of_c, of_d, of_h, of_w] = self.strides;
+        s as isize * of_s + c as isize * of_c + d as isize * of_d + h as isize * of_h + w as isize * of_w
+    }
+
+    /// Whether elements along the width lie side by side.
+    #[inline(always)]
+    pub(crate) fn is_contiguous(&self) -> bool {
+        self.strides[4] == 1
+    }
+
+    /// `count` elements along the width from `at`, if they lie side by side.
+    #[inline(always)]
+    pub(crate) fn row(&mut self, at: [usize; 5], count: usize) -> Option<&mut [T]> {
+        if !self.is_contiguous() {
+            return None;
+        }
+        let offset = self.offset(at, count);
+        // SAFETY: all of the elements were just found to be the cell's, contiguous because the stride is 1, and the cell is the
+        // only one that holds them; the borrow of the cell keeps the slice the only way to them.
+        Some(unsafe { std::slice::from_raw_parts_mut(self.start.offset(offset), count) })
+    }
+
+    /// Calls `body` with the number and the row of `channels` channels from `at`, `count` elements along the width each; nothing
+    /// where elements along the width do not lie side by side.
+    #[inline(always)]
+    pub(crate) fn rows_of_channels(
+        &mut self,
+        at: [usize; 5],
+        channels: usize,
+        count: usize,
+        mut body: impl FnMut(usize, &mut [T]),
+    ) {
+        if !self.is_contiguous() || channels == 0 {
+            return;
+        }
+        let offset = self.offset(at, count);
+        assert!(channels <= self.shape[1] - at[1], "{channels} channels from {at:?} leave a cell of {:?}", self.shape);
+        for c in 0..channels {
+            // SAFETY: as in `row`: the first and with the channels just counted every other row is the cell's.
+            let row = unsafe {
+                std::slice::from_raw_parts_mut(self.start.offset(offset + c as isize * self.strides[1]), count)
+            };
+            body(c, row);
+        }
+    }
+
+    /// All elements of a channel of a sample, if they lie side by side.
+    #[inline(always)]
+    pub(crate) fn plane(&mut self, s: usize, c: usize) -> Option<&mut [T]> {
+        let [_, _, depth, height, width] = self.shape;
+        let [_, _, of_d, of_h, of_w] = self.strides;
+        let is_joined =
+            of_w == 1 && (height == 1 || of_h == width as isize) && (depth == 1 || of_d == (height * width) as isize);
+        if !is_joined {
+            return None;
+        }
+        let offset = self.offset([s, c, 0, 0, 0], width);
+        // SAFETY: as in `row`; strides that equal the lengths inside them leave no gap between the cell's own elements.
+        Some(unsafe { std::slice::from_raw_parts_mut(self.start.offset(offset), depth * height * width) })
+    }
+
+    /// Asks for the memory of a row that will be written soon.
+    #[inline(always)]
+    pub(crate) fn prefetch(&self, at: [usize; 5], count: usize) {
+        let start = self.start.wrapping_offset(self.offset(at, count));
+        for i in (0..count).step_by(line::<T>()) {
+            prefetch(start.wrapping_offset(i as isize * self.strides[4]));
+        }
+    }
+
+    /// Writes elements along the width from `at`, however far apart they lie.
+    pub(crate) fn write(&mut self, at: [usize; 5], values: &[T]) {
+        let offset = self.offset(at, values.len());
+        for (i, &value) in values.iter().enumerate() {
+            // SAFETY: as in `row`, with the stride between elements.
+            unsafe { *self.start.offset(offset + i as isize * self.strides[4]) = value }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::{Array5, s};
+
+    use super::*;
+
+    #[test]
+    fn cells_cover_every_element_once() {
+        let mut tensor = Array5::<u32>::zeros([3, 5, 1, 4, 14]);
+        let view = tensor.slice_mut(s![.., .., .., ..;-1, ..;2]);
+        let cuts = [Cuts::Every(2), Cuts::At(&[0, 2, 4]), Cuts::Every(1), Cuts::At(&[0, 3]), Cuts::Every(3)];
+        let grid = Grid::new(view, cuts);
+        assert_eq!(grid.len(), 2 * 3 * 2 * 3);
+        let mut count = 0;
+        while let Some(mut cell) = grid.take() {
+            count += 1;
+            let [batch, channels, depth, height, width] = cell.shape;
+            for at in ndarray::indices([batch, channels, depth, height]) {
+                let (s, c, d, h) = at;
+                assert!(cell.row([s, c, d, h, 0], 1).is_none(), "the stride is 2");
+                cell.write([s, c, d, h, 0], &vec![count; width]);
+            }
+        }
+        assert_eq!(count as usize, grid.len());
+        assert!(tensor.slice(s![.., .., .., .., ..;2]).iter().all(|&value| value > 0));
+        assert!(tensor.slice(s![.., .., .., .., 1..;2]).iter().all(|&value| value == 0));
+    }
+
+    #[test]
+    fn rows_are_slices_where_elements_touch() {
+        let mut tensor = Array5::<u32>::zeros([1, 1, 1, 2, 6]);
+        let grid = Grid::new(tensor.view_mut(), [Cuts::Every(1); 5].map(|_| Cuts::Every(6)));
+        let mut cell = grid.take().unwrap();
+        assert!(grid.take().is_none());
+        cell.row([0, 0, 0, 1, 2], 4).unwrap().fill(7);
+        assert_eq!(tensor.as_slice().unwrap(), [0, 0, 0, 0, 0, 0, 0, 0, 7, 7, 7, 7]);
+    }
+
+    #[test]
+    #[should_panic(expected = "leave a cell")]
+    fn rows_stay_inside() {
+        let mut tensor = Array5::<u32>::zeros([1, 1, 1, 2, 6]);
+        let grid = Grid::new(tensor.view_mut(), [Cuts::Every(6); 5]);
+        grid.take().unwrap().row([0, 0, 0, 0, 3], 4);
+    }
+
+    #[test]
+    #[should_panic(expected = "do not cut")]
+    fn unsorted_cuts_are_refused() {
+        let mut tensor = Array5::<u32>::zeros([1, 1, 1, 2, 6]);
+        Grid::new(
+            tensor.view_mut(),
+            [Cuts::Every(6), Cuts::Every(6), Cuts::Every(6), Cuts::At(&[0, 0]), Cuts::Every(6)],
+        );
+    }
+}
