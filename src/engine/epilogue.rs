@@ -1,0 +1,63 @@
+//! What happens to an output after its sum: bias, activation, residual.
+
+use crate::error::{Error, Result};
+use crate::scalar::Scalar;
+
+/// A function of every output.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub enum Activation {
+    /// The output itself.
+    #[default]
+    Identity,
+    /// `max(y, 0)`; NaN stays NaN.
+    Relu,
+    /// `y` where y > 0, `slope · y` elsewhere.
+    LeakyRelu {
+        /// Slope for negative outputs.
+        slope: f64,
+    },
+    /// `min(max(y, low), high)`; NaN stays NaN.
+    Clamp {
+        /// Least value.
+        low: f64,
+        /// Largest value.
+        high: f64,
+    },
+}
+
+impl Activation {
+    /// Applies the function to every element.
+    pub(crate) fn apply<T: Scalar>(self, values: &mut [T]) {
+        match self {
+            Self::Identity => {}
+            Self::Relu => values.iter_mut().filter(|y| **y < T::zero()).for_each(|y| *y = T::zero()),
+            Self::LeakyRelu { slope } => {
+                let slope = T::from_f64(slope);
+                values.iter_mut().for_each(|y| *y = if *y < T::zero() { slope * *y } else { *y });
+            }
+            Self::Clamp { low, high } => {
+                let (low, high) = (T::from_f64(low), T::from_f64(high));
+                values.iter_mut().for_each(|y| {
+                    *y = if *y < low {
+                        low
+                    } else if *y > high {
+                        high
+                    } else {
+                        *y
+                    }
+                });
+            }
+        }
+    }
+}
+
+/// Refuses parameters that are NaN.
+pub(crate) fn validate(activation: Activation) -> Result<()> {
+    let is_nan = match activation {
+        Activation::Identity | Activation::Relu => false,
+        Activation::LeakyRelu { slope } => slope.is_nan(),
+        Activation::Clamp { low, high } => low.is_nan() || high.is_nan(),
+    };
+    if is_nan { Err(Error::NotFinite { what: "a parameter of the activation" }) } else { Ok(()) }
+}

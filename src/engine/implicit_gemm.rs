@@ -1,0 +1,279 @@
+//! The loops: blocks of outputs, panels, tiles, chunks.
+//!
+//! ```text
+//! for every cell (channels × samples × block of positions)         threads take cells as they come
+//!   for every block of input channels
+//!     pack the panel of the block                                   L2
+//!     for every tile of positions                                   its part of the panel: L1
+//!       for every chunk of output channels                          weights stream by in the order of the loops
+//!         for every group of phases, every tile of rows             registers
+//!           the microkernel, over taps and input channels
+//!         after the last block of inputs: bias, activation, store
+//! ```
+//!
+//! Where samples lie side by side the last two loops change places in the last block, so that a chunk's whole block of outputs
+//! is sorted on a stage and stored in rows.
+//!
+//! Every sum runs over blocks of inputs, taps and inputs in that order, whatever the cell, the tile or the thread: bits depend on
+//! none of them, nor on the other samples.
+
+use ndarray::{ArrayView5, ArrayViewMut5};
+use rayon::prelude::*;
+
+use super::panel::{PanelAxis, Part, Source, pack};
+use super::phases::Phases;
+use super::schedule::{BlockPlan, Schedule, TilePlan, TileShape};
+use super::weights::WeightLayout;
+use super::writer::{Chunk, Finish, RowMap, Writer};
+use crate::kernel::dispatch::Level;
+use crate::kernel::grid::{Cell, Cuts, Grid};
+use crate::kernel::micro::{self, Tile, lanes};
+use crate::scalar::Scalar;
+
+/// One direction of a convolution, ready to run but for its packed weights.
+#[derive(Clone, Debug)]
+pub(crate) struct ImplicitGemm {
+    pub(crate) level: Level,
+    pub(crate) phases: Phases,
+    pub(crate) panels: [PanelAxis; 3],
+    pub(crate) weights: WeightLayout,
+    pub(crate) tile: TileShape,
+    pub(crate) map: RowMap,
+}
+
+/// The output channels of cells, by where they start: whole chunks of one channel group.
+pub(crate) fn channel_starts(phases: &Phases, weights: &WeightLayout, chunks_per_cell: usize) -> Vec<usize> {
+    let step = chunks_per_cell * weights.chunk;
+    (0..phases.channel_groups)
+        .flat_map(|group| (0..phases.outputs).step_by(step).map(move |start| group * phases.outputs + start))
+        .collect()
+}
+
+/// Bytes of an output that no second-level cache holds.
+const LARGE: usize = 1 << 20;
+
+/// Scratch memory of one worker, in elements.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Scratch {
+    panel: usize,
+    sums: usize,
+    stage: usize,
+    row: usize,
+}
+
+impl Scratch {
+    pub(crate) fn len(&self) -> usize {
+        self.panel + self.sums + self.stage + self.row
+    }
+}
+
+impl ImplicitGemm {
+    pub(crate) fn new(phases: Phases, level: Level, chunk: usize, inputs_per_block: usize) -> Self {
+        let weights = WeightLayout::new(&phases, level.isa(), chunk, inputs_per_block);
+        let panels = std::array::from_fn(|i| PanelAxis::new(&phases.axes[i]));
+        let tile = TileShape::new(level.isa(), &weights);
+        let map = RowMap::new(&phases, &weights);
+        Self { level, phases, panels, weights, tile, map }
+    }
+
+    /// Whether packed weights of the one serve the other.
+    pub(crate) fn packs_like(&self, other: &Self) -> bool {
+        self.level == other.level && self.weights == other.weights && self.phases.read_like(&other.phases)
+    }
+
+    /// Elements of one row of a chunk's buffer.
+    fn pitch<T: Scalar>(&self) -> usize {
+        self.tile.columns * lanes::<T>(self.level.isa())
+    }
+
+    /// Elements of the sums of one tile and chunk.
+    fn buffer_len<T: Scalar>(&self) -> usize {
+        self.weights.buffer_rows() * self.pitch::<T>()
+    }
+
+    /// What one worker needs for a schedule whose cells have `chunks` chunks.
+    pub(crate) fn scratch<T: Scalar>(&self, schedule: &Schedule, chunks: usize) -> Scratch {
+        let inputs = self.weights.inputs_per_block.min(self.weights.inputs);
+        let largest = |of: &dyn Fn(&BlockPlan) -> usize| schedule.plans().iter().map(of).max().unwrap_or(0);
+        let interleaved = schedule.cut.samples.interleaved;
+        let lens: [usize; 3] =
+            std::array::from_fn(|i| schedule.blocks[i].iter().map(|block| block.len).max().unwrap_or(0));
+        let buffers = if self.weights.blocks() > 1 { largest(&|plan| plan.tiles.len()) * chunks } else { 1 };
+        Scratch {
+            panel: largest(&|plan| plan.panel.len(inputs, lanes::<T>(self.level.isa()) + self.pitch::<T>())),
+            sums: buffers * self.buffer_len::<T>(),
+            stage: if interleaved > 1 { self.map.stage_len(lens, self.weights.chunk, interleaved) } else { 0 },
+            row: lens[2] * self.map.width_phases(),
+        }
+    }
+
+    /// Runs a batch. `scratch` holds a piece of [`scratch`](Self::scratch) elements per worker; `chunks` is the number of chunks
+    /// behind `channel_starts`.
+    #[expect(clippy::too_many_arguments, reason = "what is planned, what is given, and memory")]
+    pub(crate) fn run<T: Scalar>(
+        &self,
+        schedule: &Schedule,
+        (channel_starts, chunks): (&[usize], usize),
+        position_starts: &[Vec<usize>; 3],
+        packed: &[T],
+        x: ArrayView5<T>,
+        y: ArrayViewMut5<T>,
+        finish: &Finish<T>,
+        scratch: &mut [T],
+    ) {
+        let layout = self.scratch::<T>(schedule, chunks);
+        let [d, h, w] = position_starts;
+        let cuts = [
+            Cuts::Every(schedule.cut.samples.count()),
+            Cuts::At(channel_starts),
+            Cuts::At(d),
+            Cuts::At(h),
+            Cuts::At(w),
+        ];
+        let grid = Grid::new(y, cuts);
+        let source = Source::new(x);
+        let work = |scratch: &mut [T]| {
+            while let Some(cell) = grid.take() {
+                self.cell(schedule, packed, &source, finish, cell, layout, scratch);
+            }
+        };
+        if scratch.len() < 2 * layout.len() {
+            return work(scratch);
+        }
+        scratch.par_chunks_exact_mut(layout.len()).for_each(work);
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "what is planned, what is given, and memory")]
+    fn cell<T: Scalar>(
+        &self,
+        schedule: &Schedule,
+        packed: &[T],
+        source: &Source<T>,
+        finish: &Finish<T>,
+        mut cell: Cell<T>,
+        layout: Scratch,
+        scratch: &mut [T],
+    ) {
+        let [piece_batch, _, d, h, w] = cell.index;
+        let block = [&schedule.blocks[0][d], &schedule.blocks[1][h], &schedule.blocks[2][w]];
+        let plan = schedule.plan([d, h, w]);
+        let (group, first_output) = (cell.first[1] / self.phases.outputs, cell.first[1] % self.phases.outputs);
+        let first_chunk = first_output / self.weights.chunk;
+        let chunks = cell.shape[1].div_ceil(self.weights.chunk);
+        let channels = cell.shape[1];
+        let chunk = |number: usize| Chunk {
+            first: number * self.weights.chunk,
+            channels: self.weights.chunk.min(channels - number * self.weights.chunk),
+        };
+        let lens = block.map(|axis| axis.len);
+        let interleaved = schedule.cut.samples.interleaved;
+        let (panel, rest) = scratch.split_at_mut(layout.panel);
+        let (sums, rest) = rest.split_at_mut(layout.sums);
+        let (stage, rest) = rest.split_at_mut(layout.stage);
+        let row = &mut rest[..layout.row];
+        let writer = Writer { level: self.level, map: &self.map, finish, pitch: self.pitch::<T>() };
+        let buffer_len = self.buffer_len::<T>();
+        let blocks = self.weights.blocks();
+        let place = |tile: usize, chunk: usize| if blocks > 1 { (tile * chunks + chunk) * buffer_len } else { 0 };
+        // What is written soon is worth asking for unless it is in the cache anyway.
+        let is_large = source.samples() * self.phases.bytes_per_sample::<T>() > LARGE;
+        for number in 0..blocks {
+            let inputs = self.weights.block(number);
+            let part = Part {
+                sample: piece_batch * schedule.cut.samples.count(),
+                channels: group * self.phases.inputs + inputs.start..group * self.phases.inputs + inputs.end,
+                start: block.map(|axis| axis.start),
+                lens,
+            };
+            pack(&self.panels, &plan.panel, source, &part, panel);
+            let is_last = number + 1 == blocks;
+            let sum = |tile: usize, chunk: usize, sums: &mut [T]| {
+                let weights = &packed[self.weights.of_chunk(group, number, first_chunk + chunk)];
+                self.sum(plan, &plan.tiles[tile], panel, weights, inputs.len(), number > 0, sums);
+            };
+            if is_last && interleaved > 1 {
+                for c in 0..chunks {
+                    for (t, tile) in plan.tiles.iter().enumerate() {
+                        let sums = &mut sums[place(t, c)..][..buffer_len];
+                        sum(t, c, sums);
+                        writer.stage(sums, &plan.runs[tile.runs.clone()], chunk(c), lens, interleaved, stage);
+                    }
+                    let chunk = chunk(c);
+                    writer.unstage(stage, chunk, lens, &mut cell, row);
+                }
+                continue;
+            }
+            for (t, tile) in plan.tiles.iter().enumerate() {
+                for c in 0..chunks {
+                    let sums = &mut sums[place(t, c)..][..buffer_len];
+                    let runs = &plan.runs[tile.runs.clone()];
+                    if is_last && is_large {
+                        writer.announce(runs, chunk(c), &cell);
+                    }
+                    sum(t, c, sums);
+                    if is_last {
+                        let chunk = chunk(c);
+                        writer.write(sums, &plan.runs[tile.runs.clone()], chunk, &mut cell, row);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The sums of one tile and chunk over one block of inputs.
+    #[expect(clippy::too_many_arguments, reason = "operands, and where they lie")]
+    fn sum<T: Scalar>(
+        &self,
+        plan: &BlockPlan,
+        tile: &TilePlan,
+        panel: &[T],
+        weights: &[T],
+        inputs: usize,
+        accumulate: bool,
+        sums: &mut [T],
+    ) {
+        let (lanes, pitch) = (lanes::<T>(self.level.isa()), self.pitch::<T>());
+        let bases = &plan.bases[tile.bases.clone()];
+        let mut weights = weights;
+        for (group, rows) in self.weights.rows.iter().enumerate() {
+            let taps = plan.taps(tile.region, group);
+            let a_tap = rows.per_tile * inputs;
+            for number in 0..rows.tiles {
+                let (a, rest) = weights.split_at(a_tap * self.phases.groups[group].taps);
+                weights = rest;
+                let first_row = (rows.first + number * rows.per_tile) * pitch;
+                let mut first = 0;
+                for &vectors in self.tile.parts(group, bases.len()) {
+                    // A register tile wider than what is left computes its last vector several times.
+                    let mut padded = [0; micro::MAX_VECTORS];
+                    let bases = match bases.get(first..first + vectors) {
+                        Some(bases) => bases,
+                        None => {
+                            let padded = &mut padded[..vectors];
+                            padded.fill(bases[bases.len() - 1]);
+                            padded[..bases.len() - first].copy_from_slice(&bases[first..]);
+                            padded
+                        }
+                    };
+                    micro::run(
+                        self.level,
+                        &Tile {
+                            rows: rows.per_tile,
+                            bases,
+                            taps,
+                            steps: inputs,
+                            a,
+                            a_tap,
+                            b: panel,
+                            b_step: plan.panel.channel,
+                            pitch,
+                            accumulate,
+                        },
+                        &mut sums[first_row + first * lanes..],
+                    );
+                    first += vectors;
+                }
+            }
+        }
+    }
+}

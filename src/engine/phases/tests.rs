@@ -1,0 +1,93 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::engine::random::{geometries, sides};
+use crate::geometry::{Axis, Channels, Options};
+
+/// What a gather reads from its first output on, whether or not it exists.
+fn offsets(gather: &Gather) -> Vec<isize> {
+    (0..gather.taps).map(|tau| gather.offset(tau)).collect()
+}
+
+fn check(geometry: &Geometry<3>, output: Side) {
+    let phases = Phases::new(geometry, output);
+    let mut found = Vec::new();
+    for (number, group) in phases.groups.iter().enumerate() {
+        let [d, h, w] = phases.axis_groups(number);
+        assert_eq!(group.phases, d.members.len() * h.members.len() * w.members.len());
+        assert_eq!(group.taps, d.offsets.len() * h.offsets.len() * w.offsets.len());
+        for &d in &d.members {
+            found.extend(h.members.iter().flat_map(|&h| w.members.iter().map(move |&w| [d, h, w])));
+        }
+    }
+    found.sort_unstable();
+    let count = phases.axes.each_ref().map(|axis| axis.gathers.len());
+    let all = ndarray::indices(count).into_iter().map(|(d, h, w)| [d, h, w]).collect::<Vec<_>>();
+    assert_eq!(found, all, "every phase is in one group");
+    assert_eq!(phases.phases(), all.len());
+    for (axis, of_geometry) in phases.axes.iter().zip(geometry.axes()) {
+        for (number, group) in axis.groups.iter().enumerate() {
+            assert!(group.members.is_sorted() && group.offsets.is_sorted());
+            assert!(axis.groups[..number].iter().all(|other| other.offsets != group.offsets), "one group per reading");
+            for &member in &group.members {
+                let gather = &axis.gathers[member];
+                assert_eq!(offsets(gather), group.offsets);
+                assert_eq!((gather.input_step, gather.output_step), (axis.input_step, axis.output_step));
+                assert!(gather.outputs <= axis.positions);
+                for j in 0..gather.outputs {
+                    assert_eq!(axis.valid_taps(number, j), gather.valid_taps(j, axis.input));
+                }
+            }
+        }
+        assert_eq!((axis.output, axis.input), (of_geometry.length(output), of_geometry.length(output.other())));
+        assert_eq!(axis.gathers.iter().map(|gather| gather.outputs).sum::<usize>(), axis.output);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    #[test]
+    fn groups_partition_the_phases(geometry in geometries(), output in sides()) {
+        check(&geometry, output);
+    }
+
+    /// Other lengths, the same phases: unless a side is so short that it has fewer of them, or one that nothing has to
+    /// share.
+    #[test]
+    fn phases_do_not_depend_on_lengths(geometry in geometries(), output in sides(), longer in 0usize..5) {
+        let phases = Phases::new(&geometry, output);
+        prop_assert!(phases.read_like(&phases));
+        let axes = geometry.axes().map(|axis| {
+            let (small, large) = (axis.small() + longer, axis.large() + longer * axis.stride());
+            Axis::new(small, large, axis.kernel(), axis.stride(), axis.dilation(), axis.begin()).unwrap()
+        });
+        let other = Phases::new(&Geometry::new(axes, geometry.channels(), geometry.groups()).unwrap(), output);
+        let is_short = geometry.axes().iter().any(|axis| axis.small() < 2 || axis.large() < axis.stride());
+        prop_assert!(is_short || phases.read_like(&other));
+    }
+}
+
+fn transposed(kernel: usize, stride: usize, padding: usize) -> Phases {
+    let options = Options::<3>::new().stride([stride; 3]).padding([padding; 3]);
+    Phases::new(
+        &Geometry::transposed([5; 3], [kernel; 3], Channels { small: 1, large: 1 }, &options).unwrap(),
+        Side::Large,
+    )
+}
+
+#[test]
+fn kernels_of_one_stride_make_one_group_and_others_several() {
+    let groups = |phases: &Phases| phases.groups.iter().map(|group| (group.phases, group.taps)).collect::<Vec<_>>();
+    assert_eq!(groups(&transposed(2, 2, 0)), [(8, 1)]);
+    assert_eq!(groups(&transposed(4, 2, 1)), [(1, 8); 8]);
+    assert_eq!(groups(&transposed(4, 2, 0)), [(8, 8)]);
+    // Residue 0 has two taps, residue 1 one.
+    let mut of_three = groups(&transposed(3, 2, 1));
+    of_three.sort_unstable();
+    assert_eq!(of_three, [(1, 1), (1, 2), (1, 2), (1, 2), (1, 4), (1, 4), (1, 4), (1, 8)]);
+    // A stride beyond the kernel leaves classes without taps, all in one group per combination.
+    let phases = transposed(1, 3, 0);
+    assert_eq!(phases.groups.iter().filter(|group| group.taps > 0).map(|group| group.phases).collect::<Vec<_>>(), [1]);
+    assert_eq!(phases.phases(), 27);
+}

@@ -1,0 +1,107 @@
+//! Random geometries, cuts and tensors for the engine's tests.
+
+use ndarray::{Array5, Axis, Slice};
+use proptest::prelude::*;
+
+use super::panel::Samples;
+use super::schedule::Cut;
+use crate::geometry::{self, Channels, Geometry, Side};
+use crate::kernel::Isa;
+use crate::kernel::dispatch::Level;
+
+/// An axis of at most `longest` elements on its small side, near the lengths that its padding makes and cut anywhere, as windows are.
+fn axis(longest: usize) -> impl Strategy<Value = geometry::Axis> {
+    let lengths = prop_oneof![15 => 1..=longest, 1 => Just(0)];
+    (lengths, 1..=4usize, 1..=5usize, 1..=3usize, -2..=5isize, -4..=3isize).prop_filter_map(
+        "a length below zero",
+        |(small, kernel, stride, dilation, begin, extra)| {
+            let natural = (small.saturating_sub(1) * stride + (kernel - 1) * dilation + 1) as isize - begin;
+            let large = usize::try_from(natural + extra).ok()?;
+            geometry::Axis::new(small, large, kernel, stride, dilation, begin).ok()
+        },
+    )
+}
+
+/// Geometries of a few hundred pixels, one in ten with an empty side.
+pub(crate) fn geometries() -> impl Strategy<Value = Geometry<3>> {
+    (axis(2), axis(5), axis(20), 1..=2usize, 1..=20usize, 1..=20usize).prop_filter_map(
+        "no geometry",
+        |(d, h, w, groups, small, large)| {
+            let channels = Channels { small: groups * small, large: groups * large };
+            Geometry::new([d, h, w], channels, groups).ok()
+        },
+    )
+}
+
+pub(crate) fn sides() -> impl Strategy<Value = Side> {
+    prop_oneof![Just(Side::Small), Just(Side::Large)]
+}
+
+/// Instruction sets of this processor.
+pub(crate) fn levels() -> impl Strategy<Value = Level> {
+    proptest::sample::select(Isa::available().filter_map(Level::new).collect::<Vec<_>>())
+}
+
+pub(crate) fn cuts() -> impl Strategy<Value = Cut> {
+    let samples = (1..=5usize, any::<bool>()).prop_map(|(count, is_stacked)| match is_stacked {
+        true => Samples { stacked: count, interleaved: 1 },
+        false => Samples { stacked: 1, interleaved: count },
+    });
+    (samples, [1..=3usize, 1..=4, 1..=25], any::<bool>()).prop_map(|(samples, block, by_valid_taps)| Cut {
+        samples,
+        block,
+        by_valid_taps,
+    })
+}
+
+/// How a tensor lies in memory.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Layout {
+    Standard,
+    ChannelsLast,
+    Reversed,
+    /// Every second element of a larger tensor.
+    Strided,
+}
+
+pub(crate) fn layouts() -> impl Strategy<Value = Layout> {
+    prop_oneof![Just(Layout::Standard), Just(Layout::ChannelsLast), Just(Layout::Reversed), Just(Layout::Strided)]
+}
+
+impl Layout {
+    /// The same tensor in this layout.
+    pub(crate) fn store<T: Copy>(self, tensor: &Array5<T>) -> Array5<T> {
+        match self {
+            Self::Standard => tensor.clone(),
+            Self::ChannelsLast => tensor
+                .view()
+                .permuted_axes([0, 2, 3, 4, 1])
+                .as_standard_layout()
+                .into_owned()
+                .permuted_axes([0, 4, 1, 2, 3]),
+            Self::Reversed => {
+                let mut stored = tensor.clone();
+                (0..5).for_each(|axis| stored.invert_axis(Axis(axis)));
+                stored.assign(tensor);
+                stored
+            }
+            Self::Strided => {
+                let shape: [usize; 5] = tensor.dim().into();
+                let Some(&filler) = tensor.first() else { return tensor.clone() };
+                let mut stored = Array5::from_elem(shape.map(|length| 2 * length), filler);
+                (0..5).for_each(|axis| stored.slice_axis_inplace(Axis(axis), Slice::new(0, None, 2)));
+                stored.assign(tensor);
+                stored
+            }
+        }
+    }
+}
+
+/// 1, 2, 3, …
+pub(crate) fn numbered(shape: [usize; 5]) -> Array5<f32> {
+    let mut next = 0.0;
+    Array5::from_shape_simple_fn(shape, || {
+        next += 1.0;
+        next
+    })
+}

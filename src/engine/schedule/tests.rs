@@ -1,0 +1,178 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::engine::implicit_gemm::ImplicitGemm;
+use crate::engine::random::{cuts, geometries, levels, sides};
+use crate::geometry::{Geometry, Side};
+use crate::kernel::dispatch::Level;
+use crate::kernel::micro::lanes;
+
+fn engine(geometry: &Geometry<3>, output: Side, level: Level, chunk: usize) -> ImplicitGemm {
+    let phases = Phases::new(geometry, output);
+    let (chunk, inputs) = (chunk.min(phases.outputs), phases.inputs);
+    ImplicitGemm::new(phases, level, chunk, inputs)
+}
+
+/// The blocks of every axis follow each other and cover its positions; the runs of a block cover the block.
+fn check_blocks(gemm: &ImplicitGemm, schedule: &Schedule) {
+    for (i, blocks) in schedule.blocks.iter().enumerate() {
+        let axis = &gemm.phases.axes[i];
+        let mut next = 0;
+        for block in blocks {
+            assert_eq!(block.start, next);
+            assert!((1..=schedule.cut.block[i]).contains(&block.len));
+            next += block.len;
+            let mut inside = 0;
+            for run in &block.runs {
+                assert_eq!(run.start, inside);
+                inside += run.len;
+                for j in block.start + run.start..block.start + run.start + run.len {
+                    for (group, taps) in run.taps.iter().enumerate() {
+                        let valid = axis.valid_taps(group, j);
+                        match schedule.cut.by_valid_taps {
+                            true => assert_eq!(taps, &valid),
+                            false => assert_eq!(taps, &(0..axis.groups[group].offsets.len())),
+                        }
+                    }
+                }
+            }
+            assert_eq!(inside, block.len);
+        }
+        assert_eq!(next, axis.positions);
+        let starts = schedule.output_starts(i, axis.output_step);
+        assert!(starts.iter().zip(blocks).all(|(&start, block)| start == block.start * axis.output_step));
+    }
+}
+
+/// Every position is in one lane, which lies in the panel where its vector says; taps are those of its region.
+fn check_plan(gemm: &ImplicitGemm, schedule: &Schedule, block: [&AxisBlock; 3], plan: &BlockPlan, lanes: usize) {
+    let interleaved = schedule.cut.samples.interleaved;
+    let [len_d, len_h, len_w] = block.map(|axis| axis.len);
+    let row = len_w * interleaved;
+    let mut covered = vec![0; schedule.cut.samples.stacked * len_d * len_h * row];
+    let region_of = regions(block);
+    for tile in &plan.tiles {
+        assert!((1..=gemm.tile.vectors).contains(&tile.bases.len()), "{} vectors", tile.bases.len());
+        for run in &plan.runs[tile.runs.clone()] {
+            assert!(run.len > 0 && run.lane + run.len <= tile.bases.len() * lanes);
+            for i in 0..run.len {
+                let (lane, x) = (run.lane + i, run.x + i);
+                assert!(run.s < schedule.cut.samples.stacked && run.d < len_d && run.h < len_h && x < row);
+                let base = plan.bases[tile.bases.start + lane / lanes] as usize;
+                let place = run.s * plan.panel.sample + plan.panel.position([run.d, run.h, 0]) + x;
+                assert_eq!(base + lane % lanes, place, "lane {lane} reads another position");
+                covered[((run.s * len_d + run.d) * len_h + run.h) * row + x] += 1;
+                assert_eq!(tile.region, region_of([run.d, run.h, x / interleaved]));
+            }
+        }
+    }
+    assert!(covered.iter().all(|&count| count == 1), "every position is computed once");
+    let tiles = plan.tiles.iter().map(|tile| (tile.bases.clone(), tile.runs.clone()));
+    let end = tiles.fold((0, 0), |(bases, runs), tile| {
+        assert_eq!((tile.0.start, tile.1.start), (bases, runs), "tiles follow each other");
+        (tile.0.end, tile.1.end)
+    });
+    assert_eq!(end, (plan.bases.len(), plan.runs.len()), "no vector and no run without a tile");
+}
+
+/// The number of the region of a position.
+fn regions(block: [&AxisBlock; 3]) -> impl Fn([usize; 3]) -> usize {
+    let runs = block.map(|axis| axis.runs.iter().map(|run| run.start..run.start + run.len).collect::<Vec<_>>());
+    move |at| {
+        let number = |i: usize| runs[i].iter().position(|run| run.contains(&at[i])).unwrap();
+        (number(0) * runs[1].len() + number(1)) * runs[2].len() + number(2)
+    }
+}
+
+/// The taps of every region: those of its runs, shifted as the panel says, ascending in what they read.
+fn check_taps(gemm: &ImplicitGemm, block: [&AxisBlock; 3], plan: &BlockPlan, lanes: usize) {
+    let phases = &gemm.phases;
+    let last_base = plan.bases.iter().copied().max().unwrap_or(0) as usize;
+    let len = plan.panel.len(1, gemm.tile.columns * lanes + lanes);
+    let counts = block.map(|axis| axis.runs.len());
+    for (region, (d, h, w)) in ndarray::indices(counts).into_iter().enumerate() {
+        let runs = [&block[0].runs[d], &block[1].runs[h], &block[2].runs[w]];
+        for (number, group) in phases.groups.iter().enumerate() {
+            let valid: [Range<usize>; 3] = std::array::from_fn(|i| runs[i].taps[group.axes[i]].clone());
+            let offsets = phases.axis_groups(number).map(|axis| &axis.offsets);
+            let taps = plan.taps(region, number);
+            assert_eq!(taps.len(), valid.iter().map(Range::len).product::<usize>());
+            let mut previous = None;
+            for tap in taps {
+                let flat = tap.tap as usize;
+                assert!(flat < group.taps && previous.is_none_or(|previous| previous < flat));
+                previous = Some(flat);
+                let (of_h, of_w) = (offsets[1].len(), offsets[2].len());
+                let at = [flat / (of_h * of_w), flat / of_w % of_h, flat % of_w];
+                assert!((0..3).all(|i| valid[i].contains(&at[i])));
+                let shift = plan.panel.shift(&gemm.panels, std::array::from_fn(|i| offsets[i][at[i]]));
+                assert_eq!(tap.shift as usize, shift);
+                assert!(last_base + shift + lanes <= len, "vectors end within the panel");
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(600))]
+
+    #[test]
+    fn schedules_cover_every_position_once(
+        geometry in geometries(), output in sides(), level in levels(), chunk in 1..=16usize, cut in cuts(),
+    ) {
+        let gemm = engine(&geometry, output, level, chunk);
+        let lanes = lanes::<f32>(level.isa());
+        let schedule = Schedule::new::<f32>(&gemm.phases, &gemm.panels, &gemm.tile, lanes, cut).unwrap();
+        check_blocks(&gemm, &schedule);
+        for (d, h, w) in ndarray::indices(schedule.blocks.each_ref().map(Vec::len)) {
+            let block = [&schedule.blocks[0][d], &schedule.blocks[1][h], &schedule.blocks[2][w]];
+            let plan = schedule.plan([d, h, w]);
+            // Shared with a block that differs only in where it lies, or made for this one: the same plan.
+            let own = plan_block::<f32>(&gemm.phases, &gemm.panels, &gemm.tile, lanes, cut.samples, block);
+            prop_assert_eq!(own.as_ref(), Some(plan));
+            check_plan(&gemm, &schedule, block, plan, lanes);
+            check_taps(&gemm, block, plan, lanes);
+        }
+    }
+
+    #[test]
+    fn register_tiles_cover_every_tile(
+        geometry in geometries(), output in sides(), level in levels(), chunk in 1..=16usize,
+    ) {
+        let gemm = engine(&geometry, output, level, chunk);
+        for (group, rows) in gemm.weights.rows.iter().enumerate() {
+            let counts = vector_counts(level.isa(), rows.per_tile);
+            for vectors in 0..=gemm.tile.vectors {
+                let parts = gemm.tile.parts(group, vectors);
+                prop_assert!(parts.iter().all(|part| counts.contains(part)));
+                prop_assert!(parts.iter().sum::<usize>() >= vectors);
+                prop_assert!(parts.iter().sum::<usize>() <= gemm.tile.columns);
+                let before_last = parts.iter().rev().skip(1).sum::<usize>();
+                prop_assert!(before_last < vectors.max(1), "a register tile that computes nothing");
+            }
+        }
+    }
+}
+
+/// The least cost of all ways to cover some vectors, by trying them.
+fn least_cost(vectors: usize, rows: usize, counts: &[usize]) -> usize {
+    if vectors == 0 {
+        return 0;
+    }
+    let rest = |count: usize| least_cost(vectors.saturating_sub(count), rows, counts);
+    counts.iter().map(|&count| tile_cost(rows, count) + rest(count)).min().unwrap()
+}
+
+#[test]
+fn the_cheapest_cover_is_found() {
+    for isa in Isa::ALL {
+        for rows in 1..=crate::kernel::micro::max_rows(isa) {
+            let counts = vector_counts(isa, rows);
+            for vectors in 0..=12 {
+                let cost: usize =
+                    cheapest_parts(vectors, rows, counts).iter().map(|&count| tile_cost(rows, count)).sum();
+                assert_eq!(cost, least_cost(vectors, rows, counts), "{isa}: {rows} rows, {vectors} vectors");
+            }
+        }
+    }
+}

@@ -1,0 +1,229 @@
+use ndarray::Array5;
+use proptest::prelude::*;
+
+use super::*;
+use crate::engine::implicit_gemm::{ImplicitGemm, channel_starts};
+use crate::engine::random::{Layout, cuts, geometries, layouts, levels, numbered, sides};
+use crate::engine::schedule::{Cut, Schedule};
+use crate::geometry::{Geometry, Side};
+use crate::kernel::grid::{Cuts, Grid};
+use crate::kernel::micro::lanes;
+
+/// A function of every output, after bias and residual.
+fn activations() -> impl Strategy<Value = Activation> {
+    prop_oneof![
+        2 => Just(Activation::Identity),
+        1 => Just(Activation::Relu),
+        1 => Just(Activation::LeakyRelu { slope: 0.25 }),
+        1 => Just(Activation::Clamp { low: -5.0, high: 40.0 }),
+    ]
+}
+
+/// What is finished, and where it goes.
+#[derive(Clone, Debug)]
+struct Target {
+    batch: usize,
+    chunk: usize,
+    chunks_per_cell: usize,
+    activation: Activation,
+    has_bias: bool,
+    has_residual: bool,
+    layout: Layout,
+}
+
+fn targets() -> impl Strategy<Value = Target> {
+    (1..=7usize, 1..=9usize, 1..=3usize, activations(), any::<bool>(), any::<bool>(), layouts()).prop_map(
+        |(batch, chunk, chunks_per_cell, activation, has_bias, has_residual, layout)| Target {
+            batch,
+            chunk,
+            chunks_per_cell,
+            activation,
+            has_bias,
+            has_residual,
+            layout,
+        },
+    )
+}
+
+fn activate(activation: Activation, y: f32) -> f32 {
+    match activation {
+        Activation::Identity => y,
+        Activation::Relu => y.max(0.0),
+        Activation::LeakyRelu { slope } => {
+            if y > 0.0 {
+                y
+            } else {
+                slope as f32 * y
+            }
+        }
+        Activation::Clamp { low, high } => y.clamp(low as f32, high as f32),
+    }
+}
+
+/// Writes numbers in place of sums and compares every output with the number of its row and lane.
+fn check(geometry: &Geometry<3>, output: Side, level: Level, cut: Cut, target: &Target) {
+    let phases = Phases::new(geometry, output);
+    let (chunk, inputs) = (target.chunk.min(phases.outputs), phases.inputs);
+    let gemm = ImplicitGemm::new(phases, level, chunk, inputs);
+    let (phases, lanes) = (&gemm.phases, lanes::<f32>(level.isa()));
+    let Some(schedule) = Schedule::new::<f32>(phases, &gemm.panels, &gemm.tile, lanes, cut) else { return };
+    let [channels, depth, height, width] = geometry.shape(output);
+    let shape = [target.batch, channels, depth, height, width];
+    let bias: Vec<f32> = (0..channels).map(|channel| channel as f32 - 3.0).collect();
+    let residual = target.layout.store(&numbered(shape).mapv(|value| value % 50.0 - 25.0));
+    let finish = Finish {
+        bias: target.has_bias.then_some(&bias),
+        activation: target.activation,
+        residual: target.has_residual.then(|| residual.view()),
+    };
+    let mut y = target.layout.store(&Array5::from_elem(shape, f32::NAN));
+    let mut expected = y.clone();
+
+    let starts = channel_starts(phases, &gemm.weights, target.chunks_per_cell);
+    let positions: [Vec<usize>; 3] = std::array::from_fn(|i| schedule.output_starts(i, phases.axes[i].output_step));
+    let [d, h, w] = &positions;
+    let cuts = [Cuts::Every(cut.samples.count()), Cuts::At(&starts), Cuts::At(d), Cuts::At(h), Cuts::At(w)];
+    let pitch = gemm.tile.columns * lanes;
+    let writer = Writer { level, map: &gemm.map, finish: &finish, pitch };
+    let interleaved = cut.samples.interleaved;
+    let longest: [usize; 3] =
+        std::array::from_fn(|i| schedule.blocks[i].iter().map(|block| block.len).max().unwrap_or(0));
+    let mut stage = vec![f32::NAN; gemm.map.stage_len(longest, gemm.weights.chunk, interleaved)];
+    let mut row = vec![f32::NAN; longest[2] * gemm.map.width_phases()];
+    let mut next = 0;
+    let grid = Grid::new(y.view_mut(), cuts);
+    while let Some(mut cell) = grid.take() {
+        let [_, _, d, h, w] = cell.index;
+        let block = [&schedule.blocks[0][d], &schedule.blocks[1][h], &schedule.blocks[2][w]];
+        let lens = block.map(|axis| axis.len);
+        let plan = schedule.plan([d, h, w]);
+        for number in 0..cell.shape[1].div_ceil(gemm.weights.chunk) {
+            let first = number * gemm.weights.chunk;
+            let chunk = Chunk { first, channels: gemm.weights.chunk.min(cell.shape[1] - first) };
+            stage.fill(f32::NAN);
+            for tile in &plan.tiles {
+                let runs = &plan.runs[tile.runs.clone()];
+                let buffer: Vec<f32> = (0..gemm.weights.buffer_rows() * pitch)
+                    .map(|_| {
+                        next = (next + 7) % 64;
+                        next as f32 - 32.0
+                    })
+                    .collect();
+                row.fill(f32::NAN);
+                writer.announce(runs, chunk, &cell);
+                match interleaved {
+                    1 => writer.write(&buffer, runs, chunk, &mut cell, &mut row),
+                    _ => writer.stage(&buffer, runs, chunk, lens, interleaved, &mut stage),
+                }
+                literal(&gemm, &buffer, pitch, runs, interleaved, |[s, c, phase_d, phase_h, phase_w], at, value| {
+                    let phase = [phase_d, phase_h, phase_w];
+                    let [o_d, o_h, o_w] = std::array::from_fn(|i| {
+                        let axis = &phases.axes[i];
+                        (block[i].start + at[i]) * axis.output_step + axis.gathers[phase[i]].output_first
+                    });
+                    let index = [cell.first[0] + s, cell.first[1] + first + c, o_d, o_h, o_w];
+                    if c >= chunk.channels || s >= cell.shape[0] {
+                        return;
+                    }
+                    if let Some(y) = expected.get_mut(index) {
+                        assert!(y.is_nan(), "{index:?} comes twice");
+                        let bias = if target.has_bias { bias[index[1]] } else { 0.0 };
+                        let residual = if target.has_residual { residual[index] } else { 0.0 };
+                        *y = activate(target.activation, value + bias + residual);
+                    }
+                });
+            }
+            if interleaved > 1 {
+                writer.unstage(&stage, chunk, lens, &mut cell, &mut row);
+            }
+        }
+    }
+    assert!(expected.iter().all(|value| !value.is_nan()), "every output comes once");
+    assert_eq!(y, expected);
+}
+
+/// Calls `visit` with sample, channel in the chunk and phase, position in the block, and value of every lane in use.
+fn literal(
+    gemm: &ImplicitGemm,
+    buffer: &[f32],
+    pitch: usize,
+    runs: &[Run],
+    interleaved: usize,
+    mut visit: impl FnMut([usize; 5], [usize; 3], f32),
+) {
+    for (number, rows) in gemm.weights.rows.iter().enumerate() {
+        let [d, h, w] = gemm.phases.axis_groups(number).map(|axis| &axis.members);
+        let members = d.iter().flat_map(|&d| h.iter().flat_map(move |&h| w.iter().map(move |&w| [d, h, w])));
+        let members: Vec<[usize; 3]> = members.collect();
+        for channel in 0..gemm.weights.chunk {
+            for (member, phase) in members.iter().enumerate() {
+                let row = rows.first + channel * members.len() + member;
+                for run in runs {
+                    for i in 0..run.len {
+                        let x = run.x + i;
+                        let (column, side) = (x / interleaved, x % interleaved);
+                        visit(
+                            [run.s + side, channel, phase[0], phase[1], phase[2]],
+                            [run.d, run.h, column],
+                            buffer[row * pitch + run.lane + i],
+                        );
+                    }
+                }
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(600))]
+
+    #[test]
+    fn every_lane_goes_to_its_output(
+        geometry in geometries(), output in sides(), level in levels(), cut in cuts(), target in targets(),
+    ) {
+        check(&geometry, output, level, cut, &target);
+    }
+
+    #[test]
+    fn finishing_afterwards_is_finishing_while_writing(target in targets()) {
+        let shape = [target.batch, 4, 2, 1, 3];
+        let sums = numbered(shape).mapv(|value| value % 60.0 - 30.0);
+        let bias = [1.0, -2.0, 3.0, 0.5];
+        let residual = target.layout.store(&sums.mapv(|value| 3.0 - value));
+        let finish = Finish {
+            bias: target.has_bias.then_some(&bias[..]),
+            activation: target.activation,
+            residual: target.has_residual.then(|| residual.view()),
+        };
+        let mut y = target.layout.store(&sums);
+        finish.apply(y.view_mut());
+        for (index, &sum) in sums.indexed_iter() {
+            let bias = if target.has_bias { bias[index.1] } else { 0.0 };
+            let residual = if target.has_residual { residual[index] } else { 0.0 };
+            prop_assert_eq!(y[index], activate(target.activation, sum + bias + residual));
+        }
+    }
+}
+
+#[test]
+fn sums_that_are_minus_zero_are_written_as_zero() {
+    let geometry = Geometry::convolution(
+        [3],
+        [1],
+        crate::geometry::Channels { small: 1, large: 1 },
+        &crate::geometry::Options::new(),
+    );
+    let phases = Phases::new(&geometry.unwrap().lift(), Side::Small);
+    let level = Level::new(crate::kernel::Isa::Portable).unwrap();
+    let gemm = ImplicitGemm::new(phases, level, 1, 1);
+    let run = Run { lane: 0, len: 3, s: 0, d: 0, h: 0, x: 0 };
+    for bias in [None, Some([-0.0].as_slice())] {
+        let finish = Finish { bias, activation: Activation::Identity, residual: None };
+        let writer = Writer { level, map: &gemm.map, finish: &finish, pitch: 4 };
+        let mut y = Array5::from_elem([1, 1, 1, 1, 3], f32::NAN);
+        let grid = Grid::new(y.view_mut(), [Cuts::Every(3); 5]);
+        let mut cell = grid.take().unwrap();
+        writer.write(&[-0.0; 16], &[run], Chunk { first: 0, channels: 1 }, &mut cell, &mut [0.0; 3]);
+        assert!(y.iter().all(|value| value.to_bits() == 0), "bias {bias:?}");
+    }
+}
