@@ -1,4 +1,5 @@
-//! How fast and how exact the layers of a file are: milliseconds, useful GFLOP/s, relative error, scratch memory.
+//! How fast and how exact the layers of a file are: milliseconds, useful GFLOP/s, shares of the processor's peak and of the
+//! roofline, relative error, scratch memory, recipe.
 //!
 //! ```text
 //! layers LAYERS.json [--threads N] [--formulation F] [--json OUT] [--only NAME,NAME] [--data DIR]
@@ -7,8 +8,9 @@
 //! LAYERS.json is a list of `{"name", "op": "conv" or "conv_transpose", "batch", "in_channels", "out_channels", "input",
 //! "kernel", "stride", "padding", "output_padding", "dilation", "groups"}`, the spatial ones lists of 1 to 3 numbers.
 //!
-//! A call is the layer with its bias, f32, batch and channels first on both sides, with operator, output and workspace made
-//! before: what inference in a loop does. The time is the median of at least 10 calls and 0.3 s (for layers beyond 0.3 s
+//! A call is the layer with its bias, f32, batch and channels first on both sides, with plan (or, under `--formulation`, operator),
+//! output and workspace made before: what inference in a loop does. The peak is that of multiplications in registers, the roofline
+//! the larger of useful operations / peak and bytes / bandwidth of copying, all measured in the same run. The time is the median of at least 10 calls and 0.3 s (for layers beyond 0.3 s
 //! a call: 3 calls and 3 s) after a warm-up. Taps that fall outside of the tensor are not counted as useful. The error is
 //! ‖y − ref‖ / ‖ref‖ over a sample of outputs, against the definition summed in f64.
 //!
@@ -24,7 +26,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use common::{Effort, Workload, geometric_mean, in_turns, layer_file, median, pool, random};
+use common::{Effort, Workload, copy_bandwidth, geometric_mean, in_turns, layer_file, median, peak, pool, random};
 use convmat::geometry::Side;
 use convmat::{Channels, Error, Formulation, FormulationOptions, Geometry, Workspace, bytes_in_words, reference};
 use ndarray::{Array1, Array5, ArrayView5, s};
@@ -79,12 +81,22 @@ impl Arguments {
 
 /// What one layer gave.
 struct Outcome {
-    formulation: Formulation,
+    /// Recipe or formulation.
+    how: String,
     seconds: f64,
     fastest: f64,
     useful_flops: f64,
+    /// Of input, weights and output.
+    bytes: f64,
     relative_error: f64,
+    /// Per thread for plans, in all for other formulations.
     workspace_bytes: usize,
+}
+
+/// What the machine can do, measured before the layers.
+struct Machine {
+    flops: f64,
+    bandwidth: f64,
 }
 
 /// Why a layer gave nothing.
@@ -132,7 +144,11 @@ fn run(arguments: &Arguments) -> Result<bool, String> {
 
     println!("{}, {} thread(s), formulation {}", processor(), arguments.threads, arguments.formulation);
     let width = layers.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0).max(14);
-    println!("{:width$}  formulation           ms    min ms   GFLOP/s  rel err  workspace", "layer");
+    let machine = pool.install(|| Ok(Machine { flops: peak()?, bandwidth: copy_bandwidth() }));
+    let machine = machine.map_err(|error: Error| error.to_string())?;
+    let Machine { flops, bandwidth } = machine;
+    println!("peak {:.0} GFLOP/s in registers, {:.0} GB/s copied", flops * 1e-9, bandwidth * 1e-9);
+    println!("{:width$}       ms   min ms  GFLOP/s   peak  roofline  rel err   scratch  how", "layer");
     let (mut results, mut rates, mut all_well) = (Map::new(), Vec::new(), true);
     for (name, workload) in layers {
         let outcome = workload
@@ -144,17 +160,20 @@ fn run(arguments: &Arguments) -> Result<bool, String> {
                 all_well &= !wrong;
                 let rate = o.useful_flops / o.seconds * 1e-9;
                 rates.push((transposed, o.seconds, rate));
+                let roofline = (o.useful_flops / machine.flops).max(o.bytes / machine.bandwidth);
                 println!(
-                    "{name:width$}  {:14} {:9.3} {:9.3} {rate:9.1}  {:.1e} {:>10}{}",
-                    o.formulation,
+                    "{name:width$} {:8.3} {:8.3} {rate:8.1} {:6.2} {:9.2}  {:.1e} {:>9}  {}{}",
                     o.seconds * 1e3,
                     o.fastest * 1e3,
+                    rate * 1e9 / machine.flops,
+                    roofline / o.seconds,
                     o.relative_error,
                     bytes_in_words(o.workspace_bytes as u128),
+                    o.how,
                     if wrong { "  WRONG" } else { "" }
                 );
                 let result = json!({"seconds": o.seconds, "min": o.fastest, "rel_err": o.relative_error,
-                    "formulation": o.formulation.name(), "workspace_bytes": o.workspace_bytes});
+                    "formulation": o.how, "workspace_bytes": o.workspace_bytes});
                 results.insert(name, result);
             }
             Err(Refusal::Skipped(reason)) => println!("{name:width$}  skipped: {reason}"),
@@ -170,7 +189,7 @@ fn run(arguments: &Arguments) -> Result<bool, String> {
             let mean = |of: fn(&&(bool, f64, f64)) -> f64| geometric_mean(&kept.iter().map(of).collect::<Vec<_>>());
             let (ms, rate) = (mean(|(_, seconds, _)| seconds * 1e3), mean(|&&(.., rate)| rate));
             let title = format!("geometric mean, {title}, {}", kept.len());
-            println!("{title:0$} {ms:9.3} {1:9} {rate:9.1}", width + 16, "");
+            println!("{title:0$} {ms:8.3} {1:8} {rate:8.1}", width.max(32), "");
         }
     }
     if let Some(path) = &arguments.json {
@@ -206,28 +225,38 @@ fn measure(workload: &Workload, arguments: &Arguments) -> Result<Outcome, Refusa
     let weights = tensor("w", geometry.weight_shape(), 2)?.into_shared();
     let bias: Array1<f32> = tensor("b", [1, 1, 1, 1, workload.out_channels], 3)?.into_iter().collect();
 
-    let (c, operator) = workload.operator(weights.clone(), arguments.formulation, &FormulationOptions::default())?;
     let (mut y, mut workspace) = (Array5::zeros(y_shape), Workspace::new());
-    operator.apply_into(x.view(), y.view_mut(), &mut workspace)?;
-    let seconds = in_turns(
-        &EFFORT,
-        &mut [&mut || {
+    let is_planned = matches!(arguments.formulation, Formulation::Auto | Formulation::Planned);
+    let (seconds, how, workspace_bytes) = if is_planned {
+        let plan = workload.planned(weights.clone(), bias.clone())?;
+        plan.run_into(&x, &mut y, &mut workspace)?;
+        let mut call = || plan.run_into(&x, &mut y, &mut workspace).expect("it went well just before");
+        (in_turns(&EFFORT, &mut [&mut call]), plan.recipe().to_string(), plan.scratch_bytes(workload.batch))
+    } else {
+        let options = FormulationOptions::default();
+        let (_, operator) = workload.operator(weights.clone(), arguments.formulation, &options)?;
+        operator.apply_into(x.view(), y.view_mut(), &mut workspace)?;
+        let mut call = || {
             operator.apply_into(x.view(), y.view_mut(), &mut workspace).expect("it went well just before");
             add_bias(&mut y, &bias);
-        }],
-    );
+        };
+        let seconds = in_turns(&EFFORT, &mut [&mut call]);
+        (seconds, arguments.formulation.to_string(), workspace.len() * size_of::<f32>())
+    };
     if let Some(folder) = &arguments.data {
         let (path, bytes) = (path(folder, workload, "y"), y.iter().flat_map(|value| value.to_le_bytes()));
         std::fs::write(&path, bytes.collect::<Vec<_>>())
             .map_err(|error| Refusal::Failed(format!("cannot write {}: {error}", path.display())))?;
     }
+    let bytes = (x.len() + weights.len() + y.len()) * size_of::<f32>();
     Ok(Outcome {
-        formulation: arguments.formulation.resolve(&geometry),
+        how,
         seconds: median(&seconds[0]),
         fastest: seconds[0].iter().copied().fold(f64::INFINITY, f64::min),
-        useful_flops: c.flops() as f64 * workload.batch as f64,
+        useful_flops: 2.0 * geometry.entries() as f64 * workload.batch as f64,
+        bytes: bytes as f64,
         relative_error: sample_error(&geometry, from, weights.view(), &bias, x.view(), y.view())?,
-        workspace_bytes: workspace.len() * size_of::<f32>(),
+        workspace_bytes,
     })
 }
 

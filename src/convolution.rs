@@ -5,11 +5,13 @@ use std::ops::Range;
 use ndarray::{ArcArray, Array2, ArrayView5, ArrayViewMut5, Ix5};
 use sprs::CsMat;
 
+use crate::engine::writer::Finish;
 use crate::error::Result;
 use crate::formulation::{Formulated, Formulation, FormulationOptions};
 use crate::geometry::{Geometry, Shape, Side};
 use crate::matrix::{Entries, Pattern, Sparse, csr, dense, dense_bytes};
-use crate::operator::{LinearOperator, Weights, Workspace, csr_bytes, expect_shape};
+use crate::operator::{LinearOperator, Weights, Workspace, csr_bytes, expect_shape, with_batch};
+use crate::plan::pass::Pass;
 use crate::scalar::Scalar;
 
 /// C: a convolution with fixed weights and sizes, without bias, as one linear map from x to y.
@@ -90,6 +92,18 @@ impl<T: Scalar, const N: usize> Convolution<T, N> {
         Formulated::new(self.geometry.lift(), self.weights.clone(), formulation, options)
     }
 
+    /// One direction, planned and packed.
+    fn pass(&self, output: Side, batch: usize) -> Result<Pass<T>> {
+        Pass::new(self.geometry.lift(), output, &self.weights, None, Some(batch))
+    }
+
+    fn run(&self, output: Side, from: ArrayView5<T>, to: ArrayViewMut5<T>, workspace: &mut Workspace<T>) -> Result<()> {
+        let batch = from.dim().0;
+        expect_shape("the input", &with_batch(batch, self.geometry.shape(output.other())), from.shape())?;
+        expect_shape("the output", &with_batch(batch, self.geometry.shape(output)), to.shape())?;
+        self.pass(output, batch)?.run(from, to, &Finish::none(), workspace)
+    }
+
     /// The matrix C, `[rows, columns]`, as a dense array.
     ///
     /// # Errors
@@ -157,17 +171,16 @@ impl<T: Scalar, const N: usize> LinearOperator<T> for Convolution<T, N> {
     }
 
     fn apply_into(&self, x: ArrayView5<T>, y: ArrayViewMut5<T>, workspace: &mut Workspace<T>) -> Result<()> {
-        self.formulated(Formulation::Auto, &FormulationOptions::default())?.apply_into(x, y, workspace)
+        self.run(Side::Small, x, y, workspace)
     }
 
     fn apply_adjoint_into(&self, y: ArrayView5<T>, x: ArrayViewMut5<T>, workspace: &mut Workspace<T>) -> Result<()> {
-        self.formulated(Formulation::Auto, &FormulationOptions::default())?.apply_adjoint_into(y, x, workspace)
+        self.run(Side::Large, y, x, workspace)
     }
 
     fn workspace_len(&self, batch: usize) -> usize {
-        // Auto builds no matrix and so cannot fail.
-        self.formulated(Formulation::Auto, &FormulationOptions::default())
-            .map_or(0, |operator| operator.workspace_len(batch))
+        let scratch = |output| self.pass(output, batch).map_or(0, |pass| pass.scratch_len(batch));
+        scratch(Side::Small).max(scratch(Side::Large))
     }
 
     fn matrix(&self, byte_limit: u128) -> Result<CsMat<T>> {

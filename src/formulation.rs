@@ -11,7 +11,10 @@ use crate::error::Result;
 use crate::geometry::{Geometry, Shape, Side};
 use crate::kernel::GemmBackend;
 use crate::matrix::{Dense, Im2col, Sparse, ZeroInsertion, csr};
-use crate::operator::{DEFAULT_BYTE_LIMIT, LinearOperator, Method, Weights, Workspace, allocatable, on_slices};
+use crate::operator::{
+    DEFAULT_BYTE_LIMIT, LinearOperator, Method, Weights, Workspace, allocatable, expect_shape, on_slices, with_batch,
+};
+use crate::plan::planned::Planned;
 use crate::scalar::Scalar;
 
 /// A way to multiply with C and Cᵀ. All compute the same map; they differ in time, memory and what they show.
@@ -26,15 +29,16 @@ use crate::scalar::Scalar;
 /// | `Dense` | 2·rows·columns | rows·columns values | spread over their sample | the batch size |
 /// | `Sparse` | 2·entries | C and Cᵀ in CSR form | reach what reads them | nothing |
 /// | `Im2col` | 2·weights·small | a tile per thread | reach what reads them | the batch size |
+/// | `Planned` | 2·entries, padding aside | packed weights, a panel per thread | reach what reads them | nothing |
 /// | `ZeroInsertion` | up to ∏stride times `Im2col` | one tensor with zeros inserted | reach what reads them | the batch size |
 ///
-/// With non-finite *weights* the last two may turn padding and inserted zeros into NaN (0·∞), and so may `Dense`; the
+/// With non-finite *weights* the last three may turn padding and inserted zeros into NaN (0·∞), and so may `Dense`; the
 /// others never multiply with a zero that is not there. No formulation's bits depend on the number of threads. On integers
 /// small enough for every partial sum to be exact, all formulations agree to the bit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Formulation {
-    /// The one that should be fastest: `Im2col`, or `Gather` where a group has one channel on the small side.
+    /// The fastest: `Planned`.
     #[default]
     Auto,
     /// Direct sums: every output pulls what it reads.
@@ -47,14 +51,16 @@ pub enum Formulation {
     Sparse,
     /// im2col + GEMM for C, GEMM + col2im for Cᵀ.
     Im2col,
+    /// The fast path: implicit GEMM on packed weights, planned for the geometry and the processor.
+    Planned,
     /// Stride-1 convolutions of zero-inserted (Cᵀ) or fully computed (C) tensors.
     ZeroInsertion,
 }
 
 impl Formulation {
     /// Every formulation but [`Auto`](Self::Auto), which is one of them.
-    pub const ALL: [Self; 6] =
-        [Self::Gather, Self::Scatter, Self::Dense, Self::Sparse, Self::Im2col, Self::ZeroInsertion];
+    pub const ALL: [Self; 7] =
+        [Self::Gather, Self::Scatter, Self::Dense, Self::Sparse, Self::Im2col, Self::ZeroInsertion, Self::Planned];
 
     /// The name, as [`FromStr`] reads it.
     pub const fn name(self) -> &'static str {
@@ -66,18 +72,14 @@ impl Formulation {
             Self::Sparse => "sparse",
             Self::Im2col => "im2col",
             Self::ZeroInsertion => "zero-insertion",
+            Self::Planned => "planned",
         }
     }
 
-    /// What [`Auto`](Self::Auto) stands for under a geometry; any other formulation is itself.
-    ///
-    /// The channels of the small side are the rows of the convolution's GEMM and the inner dimension of the transposed
-    /// convolution's. With one of them per group (depthwise layers) the column matrix is made for nothing and the direct sums
-    /// win by 1.3 to 1.9; from two on the GEMM wins, whatever the large side (`examples/layers.rs --formulation`).
-    pub fn resolve<const N: usize>(self, geometry: &Geometry<N>) -> Self {
+    /// What [`Auto`](Self::Auto) stands for: [`Planned`](Self::Planned). Any other formulation is itself.
+    pub const fn resolve(self) -> Self {
         match self {
-            Self::Auto if geometry.channels_per_group(Side::Small) == 1 => Self::Gather,
-            Self::Auto => Self::Im2col,
+            Self::Auto => Self::Planned,
             chosen => chosen,
         }
     }
@@ -119,7 +121,15 @@ impl Default for FormulationOptions {
 pub(crate) struct Formulated<T> {
     geometry: Geometry<3>,
     weights: Weights<T>,
-    method: Box<dyn Method<T>>,
+    how: How<T>,
+}
+
+/// What runs a formulation.
+enum How<T> {
+    /// On contiguous tensors.
+    Method(Box<dyn Method<T>>),
+    /// On views of any strides.
+    Planned(Box<Planned<T>>),
 }
 
 impl<T: Scalar> Formulated<T> {
@@ -130,21 +140,25 @@ impl<T: Scalar> Formulated<T> {
         options: &FormulationOptions,
     ) -> Result<Self> {
         let (copy, limit) = (weights.clone(), options.byte_limit);
-        let formulation = formulation.resolve(&geometry);
+        let formulation = formulation.resolve();
         // Explicit matrices have a limit. The others list the axes, but not for tensors that could never be.
         if !matches!(formulation, Formulation::Dense | Formulation::Sparse) {
             allocatable::<T, 4>(geometry.small_shape(), "the small side of one sample")?;
             allocatable::<T, 4>(geometry.large_shape(), "the large side of one sample")?;
         }
         let method: Box<dyn Method<T>> = match formulation {
+            Formulation::Auto | Formulation::Planned => {
+                let how = How::Planned(Box::new(Planned::new(geometry, &weights)?));
+                return Ok(Self { geometry, weights, how });
+            }
             Formulation::Gather => Box::new(Gather::new(geometry, copy)),
             Formulation::Scatter => Box::new(Scatter::new(geometry, copy)),
             Formulation::Dense => Box::new(Dense::new(&geometry, &copy, options.gemm, limit)?),
             Formulation::Sparse => Box::new(Sparse::new(&geometry, &copy, limit)?),
-            Formulation::Auto | Formulation::Im2col => Box::new(Im2col::new(&geometry, copy, options.gemm)),
+            Formulation::Im2col => Box::new(Im2col::new(&geometry, copy, options.gemm)),
             Formulation::ZeroInsertion => Box::new(ZeroInsertion::new(geometry, copy, options.gemm)?),
         };
-        Ok(Self { geometry, weights, method })
+        Ok(Self { geometry, weights, how: How::Method(method) })
     }
 
     /// Computes the side `output` of a batch from the other one.
@@ -152,10 +166,19 @@ impl<T: Scalar> Formulated<T> {
         let input = output.other();
         let shapes = (self.geometry.shape(input), self.geometry.shape(output));
         let batch = from.dim().0;
-        let scratch = self.method.scratch_len(output, batch);
-        on_slices(shapes, from, to, scratch, workspace, |from, to, scratch| {
-            self.method.run(output, batch, from, to, scratch)
-        })
+        match &self.how {
+            How::Method(method) => {
+                let scratch = method.scratch_len(output, batch);
+                on_slices(shapes, from, to, scratch, workspace, |from, to, scratch| {
+                    method.run(output, batch, from, to, scratch)
+                })
+            }
+            How::Planned(planned) => {
+                expect_shape("the input", &with_batch(batch, shapes.0), from.shape())?;
+                expect_shape("the output", &with_batch(batch, shapes.1), to.shape())?;
+                planned.run(output, from, to, workspace)
+            }
+        }
     }
 }
 
@@ -177,7 +200,10 @@ impl<T: Scalar> LinearOperator<T> for Formulated<T> {
     }
 
     fn workspace_len(&self, batch: usize) -> usize {
-        self.method.scratch_len(Side::Small, batch).max(self.method.scratch_len(Side::Large, batch))
+        match &self.how {
+            How::Method(method) => method.scratch_len(Side::Small, batch).max(method.scratch_len(Side::Large, batch)),
+            How::Planned(planned) => planned.scratch_len(batch),
+        }
     }
 
     fn matrix(&self, byte_limit: u128) -> Result<CsMat<T>> {

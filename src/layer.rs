@@ -5,6 +5,7 @@
 
 mod direction;
 mod init;
+mod planned;
 pub mod taps;
 
 use std::marker::PhantomData;
@@ -276,7 +277,7 @@ impl<D: Direction, T: Scalar, const N: usize> Layer<D, T, N> {
     }
 
     /// The padding that a mode other than zeros does, and C behind it.
-    fn read(&self, input: [usize; N], options: &Options<N>) -> Result<(Option<Pad>, Convolution<T, N>)> {
+    pub(crate) fn read(&self, input: [usize; N], options: &Options<N>) -> Result<(Option<Pad>, Convolution<T, N>)> {
         let geometry = self.geometry_with(input, options)?;
         let absorbed = |geometry| Convolution::new(geometry, self.weights.clone());
         if self.padding_mode == PadMode::Zeros {
@@ -318,44 +319,6 @@ impl<D: Direction, T: Scalar, const N: usize> Layer<D, T, N> {
         let (pad, c) = self.read(spatial_size(x.shape()), &self.options)?;
         let x = pad.map_or_else(|| Ok(x.to_owned()), |pad| pad.apply(x))?;
         InWeights::new(*c.geometry(), D::INPUT, x)
-    }
-
-    /// The layer's output for an input `[batch, channels, spatial…]` or `[channels, spatial…]`.
-    ///
-    /// # Errors
-    /// As [`operator`](Self::operator); [`Error::Shape`] if the input has another number of channels.
-    pub fn forward<I: TensorDim<N>>(&self, x: &ArrayRef<T, I>) -> Result<Array<T, I>> {
-        let x = I::to5(x.view());
-        let operator = self.operator(spatial_size(x.shape()))?;
-        self.finish(operator.apply(x)?)
-    }
-
-    /// The output of a transposed convolution at a spatial size of the caller's choice: PyTorch's `output_size`. The size
-    /// must lie between the natural one without output padding and `stride − 1` more.
-    ///
-    /// # Errors
-    /// As [`forward`](Self::forward); [`Error::OutputSize`] if the size is out of reach, [`Error::Unsupported`] for a
-    /// convolution.
-    pub fn forward_to<I: TensorDim<N>>(&self, x: &ArrayRef<T, I>, output_size: [usize; N]) -> Result<Array<T, I>> {
-        let x = I::to5(x.view());
-        let options = self.options.output(OutputSize::Size(output_size));
-        let (pad, c) = self.read(spatial_size(x.shape()), &options)?;
-        self.finish(self.directed(pad, Box::new(c))?.apply(x)?)
-    }
-
-    /// Adds the bias and gives the tensor its rank back.
-    fn finish<I: TensorDim<N>>(&self, mut y: Array5<T>) -> Result<Array<T, I>> {
-        self.add_bias(&mut y);
-        Ok(I::from5(y))
-    }
-
-    /// Adds the bias to a batch of outputs.
-    fn add_bias(&self, y: &mut Array5<T>) {
-        if let Some(bias) = &self.bias {
-            for mut sample in y.outer_iter_mut() {
-                sample.outer_iter_mut().zip(bias).for_each(|(mut plane, &b)| plane += b);
-            }
-        }
     }
 
     /// Gradients of a loss, given the input and the loss's gradient with respect to the output. The size of `grad_output`

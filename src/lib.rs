@@ -90,6 +90,7 @@
 
 mod convolution;
 mod direct;
+mod engine;
 mod error;
 mod formulation;
 pub mod geometry;
@@ -99,6 +100,7 @@ mod kernel;
 pub mod layer;
 pub mod matrix;
 mod operator;
+mod plan;
 mod pooling;
 pub mod reference;
 mod scalar;
@@ -107,11 +109,12 @@ pub mod upsample;
 mod weight_gradient;
 
 pub use convolution::Convolution;
+pub use engine::Activation;
 pub use error::{Error, Result, bytes_in_words};
 pub use formulation::{Formulation, FormulationOptions};
 pub use geometry::{Channels, Geometry, Options, OutputSize, Padding, Shape};
 pub use in_weights::InWeights;
-pub use kernel::GemmBackend;
+pub use kernel::{GemmBackend, Isa};
 pub use layer::{
     Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d, Direction, Forward, Gradients, Layer,
     Transposed,
@@ -120,6 +123,7 @@ pub use operator::{
     Adjoint, Compose, DEFAULT_BYTE_LIMIT, DotTest, Equations, LinearOperator, Pad, PadMode, Solution, Workspace,
     dot_test, least_squares,
 };
+pub use plan::{ImplicitGemmRecipe, Plan, PlanOptions, Recipe};
 pub use pooling::{IndexBase, MaxPool};
 pub use reference::trans_conv;
 pub use scalar::{Precision, Scalar};

@@ -1,4 +1,5 @@
-//! Lowering keeps no memory but what it declares: a counting allocator watches it.
+//! Lowering keeps no memory but what it declares, and the engine takes none at all after its first call: a counting allocator
+//! watches them.
 //!
 //! It is a test crate of its own because an allocator belongs to a whole program, with one test so that no other allocates
 //! at the same time.
@@ -6,17 +7,22 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
-use convmat::{Channels, Convolution, Formulation, Geometry, Options, Workspace, weight_gradient};
-use ndarray::Array5;
+use convmat::{
+    Activation, Channels, ConvTranspose3d, Convolution, Formulation, Geometry, Options, PlanOptions, Workspace,
+    weight_gradient,
+};
+use ndarray::{Array1, Array5};
 
 struct Counting;
 
 static HELD: AtomicUsize = AtomicUsize::new(0);
 static PEAK: AtomicUsize = AtomicUsize::new(0);
+static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
 
 // SAFETY: every call goes to the system's allocator unchanged; the counters are atomic and allocate nothing.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, SeqCst);
         PEAK.fetch_max(HELD.fetch_add(layout.size(), SeqCst) + layout.size(), SeqCst);
         // SAFETY: the caller's promises about the layout are passed on.
         unsafe { System.alloc(layout) }
@@ -39,7 +45,57 @@ fn peak(run: impl FnOnce()) -> usize {
     PEAK.load(SeqCst) - before
 }
 
+/// Allocations during `run`.
+fn allocations(run: impl FnOnce()) -> usize {
+    let before = ALLOCATIONS.load(SeqCst);
+    run();
+    ALLOCATIONS.load(SeqCst) - before
+}
+
 #[test]
+fn memory_is_what_is_declared() {
+    lowering_holds_its_workspace_and_little_else();
+    for threads in [1, 2] {
+        the_engine_allocates_nothing_after_its_first_call(threads);
+    }
+}
+
+fn the_engine_allocates_nothing_after_its_first_call(threads: usize) {
+    const CALLS: usize = 50;
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+    // Vectors along the pixels of one sample, and along samples side by side; both with blocks of inputs.
+    for (size, channels, batch) in [([1, 40, 40], 24, 3), ([1, 3, 3], 160, 64)] {
+        let options = Options::new().stride([1, 2, 2]).padding([0, 1, 1]);
+        let both = Channels { small: channels, large: 24 };
+        let g = Geometry::transposed(size, [1, 4, 4], both, &options).unwrap();
+        let weights = Array5::<f32>::ones(g.weight_shape()).into_shared();
+        let operator = Convolution::new(g, weights.clone()).unwrap().formulate(Formulation::Planned).unwrap();
+        let layer = ConvTranspose3d::from_shared(weights, Some(Array1::ones(24)), options).unwrap();
+        let plan_options = PlanOptions { activation: Activation::Relu, ..PlanOptions::default() };
+        let plan = layer.plan(size, &plan_options).unwrap();
+        let [c, d, h, w] = g.large_shape();
+        let (mut x, residual) = (Array5::ones([batch, c, d, h, w]), Array5::ones([batch, c, d, h, w]));
+        let [c, d, h, w] = g.small_shape();
+        let mut y = Array5::ones([batch, c, d, h, w]);
+        let mut workspace = Workspace::new();
+        // From outside a pool a task is handed over in new memory; inside none is needed.
+        pool.install(|| {
+            let mut all = || {
+                operator.apply_into(x.view(), y.view_mut(), &mut workspace).unwrap();
+                operator.apply_adjoint_into(y.view(), x.view_mut(), &mut workspace).unwrap();
+                plan.run_into(&y, &mut x, &mut workspace).unwrap();
+                plan.run_with_residual_into(&y, &residual, &mut x, &mut workspace).unwrap();
+            };
+            all();
+            let count = allocations(|| (0..CALLS).for_each(|_| all()));
+            assert_eq!(count, 0, "{threads} threads, {size:?}: allocations in {CALLS} calls");
+            if threads > 1 {
+                assert_eq!(plan.workspace_len(batch), threads * plan.workspace_per_thread(batch), "one thread works");
+            }
+        });
+    }
+}
+
 fn lowering_holds_its_workspace_and_little_else() {
     const MIB: usize = 1 << 20;
     let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();

@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 
 use convmat::geometry::Side;
 use convmat::{
-    Channels, Convolution, Direction, Formulation, FormulationOptions, Forward, Geometry, Layer, LinearOperator,
-    Options, Result, Transposed,
+    Channels, Convolution, Direction, Formulation, FormulationOptions, Forward, Geometry, Isa, Layer, LinearOperator,
+    Options, Plan, PlanOptions, Recipe, Result, Transposed, Workspace,
 };
 use criterion::Criterion;
-use ndarray::{ArcArray, Array2, Array3, Array5, ArrayView2, ArrayViewMut2, Axis, Ix5};
+use ndarray::{ArcArray, Array1, Array2, Array3, Array5, ArrayView2, ArrayViewMut2, Axis, Ix5};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
@@ -151,6 +151,19 @@ impl Workload {
         }
     }
 
+    /// The layer with its bias, planned for its own batch.
+    pub fn planned(&self, weights: ArcArray<f32, Ix5>, bias: Array1<f32>) -> Result<Planned> {
+        let options = PlanOptions { expected_batch: Some(self.batch), ..PlanOptions::default() };
+        Ok(match self.transposed {
+            true => {
+                Planned::Transposed(Layer::from_shared(weights, Some(bias), self.options)?.plan(self.input, &options)?)
+            }
+            false => {
+                Planned::Forward(Layer::from_shared(weights, Some(bias), self.options)?.plan(self.input, &options)?)
+            }
+        })
+    }
+
     fn read<D: Direction>(
         &self,
         weights: ArcArray<f32, Ix5>,
@@ -160,6 +173,55 @@ impl Workload {
         let layer = Layer::<D, f32, 3>::from_shared(weights, None, self.options)?;
         Ok((layer.convolution(self.input)?, layer.operator_with(self.input, formulation, options)?))
     }
+}
+
+/// A plan of either direction.
+pub enum Planned {
+    Forward(Plan<Forward, f32, 3>),
+    Transposed(Plan<Transposed, f32, 3>),
+}
+
+impl Planned {
+    pub fn run_into(&self, x: &Array5<f32>, y: &mut Array5<f32>, workspace: &mut Workspace<f32>) -> Result<()> {
+        match self {
+            Self::Forward(plan) => plan.run_into(x, y, workspace),
+            Self::Transposed(plan) => plan.run_into(x, y, workspace),
+        }
+    }
+
+    pub fn recipe(&self) -> &Recipe {
+        match self {
+            Self::Forward(plan) => plan.recipe(),
+            Self::Transposed(plan) => plan.recipe(),
+        }
+    }
+
+    /// Bytes of one thread's scratch memory.
+    pub fn scratch_bytes(&self, batch: usize) -> usize {
+        let elements = match self {
+            Self::Forward(plan) => plan.workspace_per_thread(batch),
+            Self::Transposed(plan) => plan.workspace_per_thread(batch),
+        };
+        elements * size_of::<f32>()
+    }
+}
+
+/// Operations per second of all threads of the current pool with registers alone, f32.
+pub fn peak() -> Result<f64> {
+    rayon::broadcast(|_| Isa::best().measure_peak()).into_iter().sum()
+}
+
+/// Bytes per second, read and written, at which the threads of the current pool copy memory far larger than the caches.
+pub fn copy_bandwidth() -> f64 {
+    let from = vec![1f32; 1 << 25];
+    let mut to = vec![0f32; from.len()];
+    let part = from.len().div_ceil(rayon::current_num_threads());
+    let seconds = (0..5).map(|_| {
+        let start = Instant::now();
+        to.par_chunks_mut(part).zip(from.par_chunks(part)).for_each(|(to, from)| to.copy_from_slice(from));
+        start.elapsed().as_secs_f64()
+    });
+    2.0 * size_of_val(from.as_slice()) as f64 / seconds.fold(f64::INFINITY, f64::min)
 }
 
 /// Numbers in [−1, 1), the same for the same seed.

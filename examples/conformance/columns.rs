@@ -107,7 +107,7 @@ fn check_formulations<T: Scalar, const N: usize>(
         Tensor { shape: vec![batch, rows, d, h, w], values: columns.values.clone() }
     };
     let c = Convolution::new(geometry, units)?;
-    for (name, formulation, options) in ways(&geometry) {
+    for (name, formulation, options) in ways() {
         let Some(operator) = report.value(&name, c.formulate_with(formulation, &options)) else { continue };
         let operator: &dyn LinearOperator<T> = &*operator;
         if let Some((image, columns)) = forth {

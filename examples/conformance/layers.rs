@@ -50,7 +50,7 @@ where
     }
     let unbiased = standard.clone().without_bias();
     let without = unbiased.forward(&x)?;
-    for (name, formulation, options) in ways(&geometry) {
+    for (name, formulation, options) in ways() {
         // The formulations' numbers are checked elsewhere; here, that the layer hands them on in its direction.
         let operator = standard.operator_with(size, formulation, &options);
         let Some(operator) = report.value(&name, operator) else { continue };

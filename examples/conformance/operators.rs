@@ -33,14 +33,13 @@ pub fn geometry_of<D: Direction, const N: usize>(
 }
 
 /// Every way to run C: the formulations, Auto among them, and both backends where there is a GEMM.
-pub fn ways<const N: usize>(geometry: &Geometry<N>) -> Vec<(String, Formulation, FormulationOptions)> {
+pub fn ways() -> Vec<(String, Formulation, FormulationOptions)> {
     let mut found = Vec::new();
     for formulation in [Formulation::Auto].into_iter().chain(Formulation::ALL) {
-        let direct =
-            matches!(formulation.resolve(geometry), Formulation::Gather | Formulation::Scatter | Formulation::Sparse);
-        for &gemm in &GemmBackend::ALL[..if direct { 1 } else { 2 }] {
+        let multiplies = [Formulation::Dense, Formulation::Im2col, Formulation::ZeroInsertion].contains(&formulation);
+        for &gemm in &GemmBackend::ALL[..if multiplies { 2 } else { 1 }] {
             let options = FormulationOptions { gemm, ..Default::default() };
-            let name = if direct { formulation.to_string() } else { format!("{formulation} with {gemm:?}") };
+            let name = if multiplies { format!("{formulation} with {gemm:?}") } else { formulation.to_string() };
             found.push((name, formulation, options));
         }
     }
@@ -136,7 +135,7 @@ pub fn check<D: Direction, T: Scalar, const N: usize>(case: &Case, report: &mut 
     };
     let c = Convolution::new(geometry, weights)?;
     let mut operators = vec![("the convolution itself".to_string(), Box::new(c.clone()) as Box<dyn LinearOperator<T>>)];
-    for (name, formulation, options) in ways(&geometry) {
+    for (name, formulation, options) in ways() {
         operators.extend(report.value(&name, c.formulate_with(formulation, &options)).map(|operator| (name, operator)));
     }
     for (name, operator) in &operators {

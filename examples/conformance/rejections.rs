@@ -43,7 +43,7 @@ where
     let weights: Array5<T> = weight.lift::<N>()?.array()?;
     let Ok(c) = Convolution::new(geometry, weights) else { return Ok(()) };
     let x: Array5<T> = input.lift::<N>()?.array()?;
-    for (name, formulation, options) in ways(&geometry) {
+    for (name, formulation, options) in ways() {
         let Ok(operator) = c.formulate_with(formulation, &options) else { continue };
         let accepted = match D::INPUT {
             Side::Large => operator.apply(x.view()),

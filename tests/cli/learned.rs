@@ -24,7 +24,7 @@ fn learned_taps_pass_the_certificate() {
     let folder = Folder::new();
     let input = folder.photo();
     let run = Run::of(&["upscale", &input, "--kernel", "learned", "--verify"]).succeeds().says("learned, transposed");
-    assert_eq!(run.out.lines().filter(|line| line.contains(" ok ")).count(), 6, "{}", run.out);
+    assert_eq!(run.out.lines().filter(|line| line.contains(" ok ")).count(), 7, "{}", run.out);
     assert_eq!(decode(folder.path("photo-2x.png")).width(), 14);
 }
 
@@ -37,7 +37,7 @@ fn taps_from_a_file_are_used_with_their_scale() {
     let taps: Vec<f64> = (0..25).map(|i| f64::from(i) / 10.0).collect();
     let file = save(&folder, &taps, [5, 5], "3");
     let run = Run::of(&["upscale", &input, "--taps", &file, "--verify"]).succeeds();
-    assert_eq!(run.out.lines().filter(|line| line.contains(" ok ")).count(), 6, "{}", run.out);
+    assert_eq!(run.out.lines().filter(|line| line.contains(" ok ")).count(), 7, "{}", run.out);
     let result = decode(folder.path("dot-3x.png")).to_luma8();
     assert_eq!(result[(5 + 3, 5 + 1)].0, [80]);
     assert_eq!(result[(5 + 1, 5 + 3)].0, [160]);

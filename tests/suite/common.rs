@@ -65,10 +65,33 @@ pub struct Case<const N: usize> {
     pub large: usize,
 }
 
+/// The largest of everything about a random layer.
+#[derive(Clone, Copy, Debug)]
+pub struct Ranges {
+    pub length: usize,
+    pub kernel: usize,
+    pub stride: usize,
+    pub dilation: usize,
+    pub pad: usize,
+    pub groups: usize,
+    /// Per group.
+    pub channels: usize,
+}
+
 /// Random layers with a nonempty output whose matrix has at most `cells` cells.
 pub fn case<const N: usize>(cells: i64) -> impl Strategy<Value = Case<N>> {
     let [length, kernel, stride, dilation, pad]: [usize; 5] =
         [[12, 5, 6, 4, 7], [6, 4, 4, 3, 4], [3, 3, 3, 3, 3]][N - 1];
+    let ranges = Ranges { length, kernel, stride, dilation, pad, groups: 3, channels: 3 };
+    case_within(ranges, move |case| case.literal().cells() <= cells)
+}
+
+/// Random layers with a nonempty output that a condition accepts.
+pub fn case_within<const N: usize>(
+    ranges: Ranges,
+    is_accepted: impl Fn(&Case<N>) -> bool,
+) -> impl Strategy<Value = Case<N>> {
+    let Ranges { length, kernel, stride, dilation, pad, groups, channels } = ranges;
     let spatial = (
         uniform::<_, N>(1..=length),
         uniform::<_, N>(1..=kernel),
@@ -77,8 +100,8 @@ pub fn case<const N: usize>(cells: i64) -> impl Strategy<Value = Case<N>> {
         uniform::<_, N>((0..=pad, 0..=pad)),
         uniform::<_, N>(0..12usize),
     );
-    (any::<bool>(), spatial, 1..=3usize, 1..=3usize, 1..=3usize).prop_filter_map(
-        "an empty output or a large matrix",
+    (any::<bool>(), spatial, 1..=groups, 1..=channels, 1..=channels).prop_filter_map(
+        "an empty output or one that is not accepted",
         move |(transposed, (input, kernel, stride, dilation, pads, extra), groups, small, large)| {
             let output_padding = std::array::from_fn(|i| match transposed {
                 true => extra[i] % stride[i].max(dilation[i]),
@@ -87,7 +110,7 @@ pub fn case<const N: usize>(cells: i64) -> impl Strategy<Value = Case<N>> {
             let case = Case { transposed, input, kernel, stride, dilation, pads, output_padding, groups, small, large };
             let output = case.output();
             let possible = output.iter().all(|&length| length >= 1);
-            (possible && case.literal().cells() <= cells).then_some(case)
+            (possible && is_accepted(&case)).then_some(case)
         },
     )
 }
@@ -130,6 +153,25 @@ impl<const N: usize> Case<N> {
     /// C with these weights.
     pub fn convolution<T: Scalar>(&self, weights: &Array5<T>) -> Convolution<T, N> {
         Convolution::new(self.geometry(), weights.clone()).unwrap()
+    }
+
+    /// The same layer with three spatial axes: those that are absent have length 1.
+    pub fn lift(&self) -> Case<3> {
+        fn lift<T: Copy, const N: usize>(values: [T; N], neutral: T) -> [T; 3] {
+            std::array::from_fn(|i| if i + N < 3 { neutral } else { values[i + N - 3] })
+        }
+        Case {
+            transposed: self.transposed,
+            input: lift(self.input, 1),
+            kernel: lift(self.kernel, 1),
+            stride: lift(self.stride, 1),
+            dilation: lift(self.dilation, 1),
+            pads: lift(self.pads, (0, 0)),
+            output_padding: lift(self.output_padding, 0),
+            groups: self.groups,
+            small: self.small,
+            large: self.large,
+        }
     }
 
     /// The definition with three spatial axes: those that are absent have length 1.

@@ -141,8 +141,9 @@ fn examine(job: &Job, input: &Path, output: &Path, force: bool) -> Result<(Forma
 
 /// Images of one product: as many as fit, but one where the bits of a result depend on their number.
 fn batch_length(upscaler: &Upscaler<f32, 2>, formulation: Formulation) -> usize {
-    let resolved = formulation.resolve(upscaler.convolution().geometry());
-    if !matches!(resolved, Formulation::Gather | Formulation::Scatter | Formulation::Sparse) {
+    let resolved = formulation.resolve();
+    let is_alone = [Formulation::Dense, Formulation::Im2col, Formulation::ZeroInsertion].contains(&resolved);
+    if is_alone {
         return 1;
     }
     usize::try_from(BATCH_BYTES / buffer_bytes(upscaler).max(1)).unwrap_or(usize::MAX).max(1)

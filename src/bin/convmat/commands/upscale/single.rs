@@ -75,7 +75,7 @@ fn describe(job: &Job, upscaler: &Upscaler<f32, 2>, chosen: Formulation, out: &m
         format_args!("height×width {} (borders repeated) → {} (cropped)", lengths(&small), lengths(&large)),
     )?;
     field(out, "C", matrix(geometry.rows(), geometry.columns(), geometry.entries()))?;
-    let resolved = chosen.resolve(geometry);
+    let resolved = chosen.resolve();
     let note = if chosen == resolved { "" } else { " (chosen by auto)" };
     field(out, "formulation", format_args!("{resolved}{note}"))?;
     Ok(())

@@ -1,0 +1,50 @@
+//! Layers through plans: prepared once for repeated use, or per call.
+
+use ndarray::{Array, ArrayRef};
+
+use super::{Direction, Layer};
+use crate::error::Result;
+use crate::geometry::{Options, OutputSize};
+use crate::plan::{Plan, PlanOptions};
+use crate::scalar::Scalar;
+use crate::tensor::{TensorDim, spatial_size};
+
+impl<D: Direction, T: Scalar, const N: usize> Layer<D, T, N> {
+    /// The layer prepared for inputs of spatial size `input`: for repeated use.
+    ///
+    /// # Errors
+    /// As [`geometry`](Self::geometry); [`Error::PadLength`](crate::Error::PadLength) if the padding mode cannot pad that much;
+    /// [`Error::Unsupported`](crate::Error::Unsupported) for an instruction set that this processor lacks;
+    /// [`Error::ByteLimit`](crate::Error::ByteLimit) over the memory limit; [`Error::NotFinite`](crate::Error::NotFinite) for an
+    /// activation's parameter that is NaN.
+    pub fn plan(&self, input: [usize; N], options: &PlanOptions) -> Result<Plan<D, T, N>> {
+        Plan::new(self, self.options(), input, options)
+    }
+
+    /// The layer's output for an input `[batch, channels, spatial…]` or `[channels, spatial…]`.
+    ///
+    /// Plans per call and keeps nothing: for repeated use there is [`plan`](Self::plan).
+    ///
+    /// # Errors
+    /// As [`plan`](Self::plan); [`Error::Shape`](crate::Error::Shape) if the input has another number of channels.
+    pub fn forward<I: TensorDim<N>>(&self, x: &ArrayRef<T, I>) -> Result<Array<T, I>> {
+        self.forward_under(self.options(), x)
+    }
+
+    /// The output of a transposed convolution at a spatial size of the caller's choice: PyTorch's `output_size`. The size
+    /// must lie between the natural one without output padding and `stride − 1` more.
+    ///
+    /// # Errors
+    /// As [`forward`](Self::forward); [`Error::OutputSize`](crate::Error::OutputSize) if the size is out of reach,
+    /// [`Error::Unsupported`](crate::Error::Unsupported) for a convolution.
+    pub fn forward_to<I: TensorDim<N>>(&self, x: &ArrayRef<T, I>, output_size: [usize; N]) -> Result<Array<T, I>> {
+        self.forward_under(&self.options().output(OutputSize::Size(output_size)), x)
+    }
+
+    fn forward_under<I: TensorDim<N>>(&self, options: &Options<N>, x: &ArrayRef<T, I>) -> Result<Array<T, I>> {
+        let view = I::to5(x.view());
+        let expected_batch = Some(view.dim().0);
+        let plan_options = PlanOptions { expected_batch, ..PlanOptions::default() };
+        Plan::new(self, options, spatial_size(view.shape()), &plan_options)?.run(x)
+    }
+}

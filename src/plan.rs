@@ -1,0 +1,271 @@
+//! Plans: a layer prepared for an input size.
+//!
+//! Two steps, design and build: [`design`](self) turns a geometry into a [`Recipe`], which is data, by a cost model that
+//! runs nothing; then the weights are packed in the order of the recipe. What is left to do per call is arithmetic. It has no
+//! loop over pixels.
+
+mod design;
+pub(crate) mod pass;
+pub(crate) mod planned;
+mod recipe;
+
+use ndarray::{Array, Array5, ArrayRef, ArrayView5, ArrayViewMut5};
+pub use recipe::{ImplicitGemmRecipe, Recipe};
+
+use crate::engine::writer::Finish;
+use crate::engine::{Activation, epilogue};
+use crate::error::{Error, Result, bytes_in_words};
+use crate::geometry::{Geometry, Options};
+use crate::kernel::Isa;
+use crate::layer::{Direction, Layer};
+use crate::operator::{DEFAULT_BYTE_LIMIT, LinearOperator, Pad, Workspace, allocatable, expect_shape, with_batch};
+use crate::scalar::Scalar;
+use crate::tensor::TensorDim;
+use pass::Pass;
+
+/// What a plan may use, and what it does to finished sums.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PlanOptions {
+    /// The instruction set; the processor's widest one by default.
+    pub isa: Option<Isa>,
+    /// Samples that a call will usually have. Any number works; this one is planned for. Without it the plan is prepared for
+    /// single samples and for batches.
+    pub expected_batch: Option<usize>,
+    /// Limit on the bytes of packed weights and of one thread's scratch memory together; 1 GiB by default.
+    pub memory_limit: u128,
+    /// Applied to every output after bias and residual.
+    pub activation: Activation,
+}
+
+impl Default for PlanOptions {
+    fn default() -> Self {
+        Self { isa: None, expected_batch: None, memory_limit: DEFAULT_BYTE_LIMIT, activation: Activation::Identity }
+    }
+}
+
+/// A layer prepared for one input size: packed weights, a [`Recipe`], bias and activation.
+///
+/// ```text
+/// y = activation(C·x + bias + residual)        or with Cᵀ for a transposed convolution
+/// ```
+///
+/// **Shapes** are those of [`Layer::forward`], for any batch. Batch-first tensors in any memory order and with any strides are read and
+/// written in place.
+/// **Cost.** Useful operations are those of the definition, [`Convolution::flops`](crate::Convolution::flops): taps outside of the input
+/// are skipped or, on large planes, few.
+/// **Memory.** Weights are packed once and shared by [`resize`](Self::resize)d plans. [`run_into`](Self::run_into) allocates nothing once
+/// its workspace has grown.
+/// **Bits** depend on the recipe alone: neither on the number of threads nor on the other samples of the batch. A non-finite
+/// input reaches exactly the outputs that read it.
+///
+/// A plan is immutable and may be shared between threads, each with a workspace of its own. It runs on the current rayon pool.
+///
+/// ```
+/// use convmat::{ConvTranspose2d, Options, PlanOptions, Workspace};
+/// use ndarray::Array4;
+/// # fn main() -> convmat::Result<()> {
+/// let options = Options::new().stride([2, 2]).padding([1, 1]);
+/// let layer = ConvTranspose2d::<f32>::zeros(8, 4, [4, 4], options)?.init_default(1);
+/// let plan = layer.plan([16, 16], &PlanOptions::default())?;
+/// let x = Array4::from_elem([3, 8, 16, 16], 0.5);
+/// let (mut y, mut workspace) = (Array4::zeros([3, 4, 32, 32]), Workspace::new());
+/// plan.run_into(&x, &mut y, &mut workspace)?;
+/// assert_eq!(y, layer.forward(&x)?);
+/// let wider = plan.resize([16, 24])?; // the same packed weights
+/// assert_eq!(wider.output_size(), [32, 48]);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Plan<D, T, const N: usize> {
+    layer: Layer<D, T, N>,
+    layer_options: Options<N>,
+    options: PlanOptions,
+    input_size: [usize; N],
+    pad: Option<Pad>,
+    geometry: Geometry<N>,
+    bias: Option<Vec<T>>,
+    pass: Pass<T>,
+}
+
+impl<D: Direction, T: Scalar, const N: usize> Plan<D, T, N> {
+    /// Plans a layer under other options than its own.
+    pub(crate) fn new(
+        layer: &Layer<D, T, N>,
+        layer_options: &Options<N>,
+        input_size: [usize; N],
+        options: &PlanOptions,
+    ) -> Result<Self> {
+        epilogue::validate(options.activation)?;
+        let (pad, convolution) = layer.read(input_size, layer_options)?;
+        let geometry = *convolution.geometry();
+        let pass = Pass::new(geometry.lift(), D::OUTPUT, convolution.weights(), options.isa, options.expected_batch)?;
+        let plan = Self {
+            layer: layer.clone(),
+            layer_options: *layer_options,
+            options: options.clone(),
+            input_size,
+            pad,
+            geometry,
+            bias: layer.bias().map(|bias| bias.to_vec()),
+            pass,
+        };
+        plan.expect_memory()?;
+        Ok(plan)
+    }
+
+    fn expect_memory(&self) -> Result<()> {
+        let scratch = self.workspace_per_thread(self.options.expected_batch.unwrap_or(1));
+        let bytes = self.packed_bytes() as u128 + scratch as u128 * size_of::<T>() as u128;
+        let limit = self.options.memory_limit;
+        if bytes > limit {
+            return Err(Error::ByteLimit { what: "the plan", bytes, limit, instead: "Formulation::Gather" });
+        }
+        Ok(())
+    }
+
+    /// The layer's output for an input of the planned size, in a new array.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if the input has another size or number of channels; [`Error::Memory`] if there is none for the output.
+    pub fn run<I: TensorDim<N>>(&self, x: &ArrayRef<T, I>) -> Result<Array<T, I>> {
+        let x = I::to5(x.view());
+        let shape = allocatable::<T, 5>(with_batch(x.dim().0, self.geometry.shape(D::OUTPUT)), "the batch")?;
+        let mut y = Array5::zeros(shape);
+        self.run5(x, None, y.view_mut(), &mut Workspace::new())?;
+        Ok(I::from5(y))
+    }
+
+    /// The layer's output into `y`, whose contents before do not matter, with scratch memory from `workspace`.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if a tensor does not have the planned size and the same batch as the other.
+    pub fn run_into<I: TensorDim<N>>(
+        &self,
+        x: &ArrayRef<T, I>,
+        y: &mut ArrayRef<T, I>,
+        workspace: &mut Workspace<T>,
+    ) -> Result<()> {
+        self.run5(I::to5(x.view()), None, I::to5_mut(y.view_mut()), workspace)
+    }
+
+    /// As [`run_into`](Self::run_into), with a tensor of the output's shape added before the activation.
+    ///
+    /// # Errors
+    /// As [`run_into`](Self::run_into).
+    pub fn run_with_residual_into<I: TensorDim<N>>(
+        &self,
+        x: &ArrayRef<T, I>,
+        residual: &ArrayRef<T, I>,
+        y: &mut ArrayRef<T, I>,
+        workspace: &mut Workspace<T>,
+    ) -> Result<()> {
+        self.run5(I::to5(x.view()), Some(I::to5(residual.view())), I::to5_mut(y.view_mut()), workspace)
+    }
+
+    fn run5(
+        &self,
+        x: ArrayView5<T>,
+        residual: Option<ArrayView5<T>>,
+        y: ArrayViewMut5<T>,
+        workspace: &mut Workspace<T>,
+    ) -> Result<()> {
+        let batch = x.dim().0;
+        let input = self.pad.as_ref().map_or(self.geometry.shape(D::INPUT), |pad| LinearOperator::<T>::domain(pad));
+        let output = with_batch(batch, self.geometry.shape(D::OUTPUT));
+        expect_shape("the input", &with_batch(batch, input), x.shape())?;
+        expect_shape("the output", &output, y.shape())?;
+        if let Some(residual) = &residual {
+            expect_shape("the residual", &output, residual.shape())?;
+        }
+        let finish = Finish { bias: self.bias.as_deref(), activation: self.options.activation, residual };
+        let Some(pad) = &self.pad else {
+            return self.pass.run(x, y, &finish, workspace);
+        };
+        let shape = with_batch(batch, self.geometry.shape(D::INPUT));
+        let mut padded = workspace.take(shape.iter().product());
+        let result = ArrayViewMut5::from_shape(shape, &mut padded)
+            .map_err(|_| Error::Overflow { what: "the padded input" })
+            .and_then(|mut padded| {
+                pad.apply_into(x, padded.view_mut(), workspace)?;
+                self.pass.run(padded.view(), y, &finish, workspace)
+            });
+        workspace.give(padded);
+        result
+    }
+
+    /// The same plan for another input size. Packed weights are shared where they can be, so this takes as long as the design
+    /// alone.
+    ///
+    /// # Errors
+    /// As [`Layer::plan`].
+    pub fn resize(&self, input_size: [usize; N]) -> Result<Self> {
+        let (pad, convolution) = self.layer.read(input_size, &self.layer_options)?;
+        let geometry = *convolution.geometry();
+        let pass =
+            self.pass.resized(geometry.lift(), convolution.weights(), self.options.isa, self.options.expected_batch)?;
+        let plan = Self { input_size, pad, geometry, pass, ..self.clone() };
+        plan.expect_memory()?;
+        Ok(plan)
+    }
+
+    /// Packs the weights and the bias of a layer of the same kind, as after a training step: in place, unless another plan shares
+    /// the old ones.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if the weights or the bias have another shape.
+    pub fn update_weights(&mut self, layer: &Layer<D, T, N>) -> Result<()> {
+        self.layer.set_parameters(layer.weights().clone(), layer.bias().cloned())?;
+        self.pass.repack(layer.weights());
+        self.bias = layer.bias().map(|bias| bias.to_vec());
+        Ok(())
+    }
+
+    /// The recipe.
+    pub fn recipe(&self) -> &Recipe {
+        self.pass.recipe()
+    }
+
+    /// The planned input size.
+    pub const fn input_size(&self) -> [usize; N] {
+        self.input_size
+    }
+
+    /// The output's spatial size.
+    pub fn output_size(&self) -> [usize; N] {
+        self.geometry.axes().map(|axis| axis.length(D::OUTPUT))
+    }
+
+    /// Bytes of packed weights.
+    pub fn packed_bytes(&self) -> usize {
+        self.pass.packed_bytes()
+    }
+
+    /// Elements of scratch memory that a call with `batch` samples takes from its workspace, for the threads of the current rayon
+    /// pool.
+    pub fn workspace_len(&self, batch: usize) -> usize {
+        let padded = |shape: [usize; 4]| shape.iter().fold(batch, |len, &n| len.saturating_mul(n));
+        let pad = self.pad.as_ref().map_or(0, |_| padded(self.geometry.shape(D::INPUT)));
+        self.pass.scratch_len(batch).saturating_add(pad)
+    }
+
+    /// Elements of scratch memory of one thread.
+    pub fn workspace_per_thread(&self, batch: usize) -> usize {
+        self.pass.scratch_per_worker(batch)
+    }
+
+    /// Recipe, memory and work in one paragraph.
+    pub fn explain(&self) -> String {
+        let raw = self.layer.weights().len() * size_of::<T>();
+        let scratch = self.workspace_per_thread(self.options.expected_batch.unwrap_or(1)) * size_of::<T>();
+        format!(
+            "{}: {} useful operations per sample. {} Packed weights take {} ({} unpacked), scratch memory {} per thread.",
+            self.recipe(),
+            self.geometry.entries().saturating_mul(2),
+            self.pass.explain(),
+            bytes_in_words(self.packed_bytes() as u128),
+            bytes_in_words(raw as u128),
+            bytes_in_words(scratch as u128),
+        )
+    }
+}

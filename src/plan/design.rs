@@ -1,0 +1,211 @@
+//! From a geometry to a recipe: a small cost model over cache sizes. It touches no data and builds nothing that it keeps.
+//!
+//! Costs are cycles of one thread: those of the microkernel ([`tile_cost`]) for every register tile that the cut would run,
+//! padding and garbage columns included; a constant per call of the microkernel; and what it takes to pack panels and to store
+//! outputs. They need only be right enough to order the candidates.
+
+use super::recipe::{ImplicitGemmRecipe, Recipe, Way};
+use crate::engine::implicit_gemm::ImplicitGemm;
+use crate::engine::panel::Samples;
+use crate::engine::phases::{Group, Phases};
+use crate::engine::schedule::{BlockPlan, Cut, Schedule, tile_cost};
+use crate::kernel::cache::Caches;
+use crate::kernel::dispatch::Level;
+use crate::kernel::micro::{lanes, max_rows, vector_counts};
+use crate::scalar::Scalar;
+
+/// Most bytes of one worker's scratch memory.
+const MOST_SCRATCH: usize = 4 << 20;
+/// Bytes of scratch memory that a cut may take without being asked whether a smaller one would do.
+const PLENTY_OF_SCRATCH: usize = 1 << 20;
+/// Samples that are prepared for where nothing is known about batches.
+const MANY: usize = 64;
+/// Most phases: each is a row of every tile's buffer.
+const MOST_PHASES: usize = 4096;
+/// Cells that keep a few threads busy to the end.
+const CELLS: usize = 16;
+/// Fewest chunks that are worth packing a panel for.
+const FEWEST_CHUNKS: usize = 4;
+
+/// Cycles per call of the microkernel, and per element of its tile that a further block of inputs loads and stores.
+const CALL: f64 = 60.0;
+const PARTIAL_SUM: f64 = 2.0;
+/// Cycles per packed element: rows copied, elements gathered, samples interleaved.
+const COPIED: f64 = 0.2;
+const GATHERED: f64 = 0.8;
+/// Cycles per output stored in runs, per run, and per output that goes over the stage.
+const STORED: f64 = 0.4;
+const RUN: f64 = 14.0;
+const STAGED: f64 = 2.0;
+
+/// The recipe for one direction of a geometry, for batches of about `batch` samples if that is known.
+pub(crate) fn design<T: Scalar>(phases: &Phases, level: Level, caches: Caches, batch: Option<usize>) -> Recipe {
+    if phases.phases() > MOST_PHASES {
+        return Recipe::Lowered;
+    }
+    let chunk = channels_per_chunk(phases, level);
+    let whole = ImplicitGemm::new(phases.clone(), level, chunk, phases.inputs);
+    let inputs_per_block = inputs_per_block::<T>(&whole, caches);
+    let engine = ImplicitGemm::new(phases.clone(), level, chunk, inputs_per_block);
+    let mut ways: Vec<Way> = Vec::new();
+    for samples in samples_to_try(&engine, lanes::<T>(level.isa()), batch.unwrap_or(MANY)) {
+        let candidates = cuts(&engine, lanes::<T>(level.isa()), samples);
+        let Some(best) = candidates
+            .filter_map(|cut| way::<T>(&engine, caches, batch.unwrap_or(MANY), cut))
+            .min_by(|a, b| a.cycles.total_cmp(&b.cycles))
+        else {
+            continue;
+        };
+        // More samples per panel have to pay: batches that they do not divide waste some.
+        let per_sample = |way: &Way| way.cycles / way.cut.samples.count() as f64;
+        match ways.iter().position(|way| way.cut.samples.count() == samples.count()) {
+            Some(known) if per_sample(&best) < per_sample(&ways[known]) => ways[known] = best,
+            Some(_) => {}
+            None if ways.iter().all(|known| per_sample(&best) < 0.97 * per_sample(known)) => ways.push(best),
+            None => {}
+        }
+    }
+    if ways.is_empty() {
+        return Recipe::Lowered;
+    }
+    Recipe::ImplicitGemm(ImplicitGemmRecipe { isa: level.isa(), channels_per_chunk: chunk, inputs_per_block, ways })
+}
+
+/// The channels whose rows fill register tiles best.
+fn channels_per_chunk(phases: &Phases, level: Level) -> usize {
+    /// Rows of a chunk's buffer that stay in the first-level cache with little else.
+    const MOST_ROWS: usize = 256;
+    let isa = level.isa();
+    let cost = |chunk: usize| {
+        let of_group = |group: &Group| {
+            let rows = chunk * group.phases;
+            let tiles = rows.div_ceil(max_rows(isa));
+            let per_tile = rows.div_ceil(tiles);
+            let vectors = vector_counts(isa, per_tile).last().copied().unwrap_or(1);
+            let steps = (group.taps * phases.inputs * tile_cost(per_tile, vectors)) as f64 / 8.0;
+            tiles as f64 * (steps + CALL) / vectors as f64
+        };
+        phases.outputs.div_ceil(chunk) as f64 * phases.groups.iter().map(of_group).sum::<f64>()
+    };
+    let most = (MOST_ROWS / phases.phases().max(1)).clamp(1, phases.outputs.min(2 * max_rows(isa)));
+    let mut best = (1, cost(1));
+    for chunk in 2..=most {
+        let cost = cost(chunk);
+        if cost < 0.999 * best.1 {
+            best = (chunk, cost);
+        }
+    }
+    best.0
+}
+
+/// Input channels whose part of a panel, as far as one tile reads it, stays within reach of the first-level cache while the
+/// chunks pass by; and enough of them that a call of the microkernel is worth its overhead.
+fn inputs_per_block<T: Scalar>(engine: &ImplicitGemm, caches: Caches) -> usize {
+    const STEPS: usize = 256;
+    let lanes = lanes::<T>(engine.level.isa());
+    let [d, h, w] = &engine.panels;
+    let rows = d.residues() * (d.reach + 1) * h.residues() * (h.reach + 1) * w.residues();
+    let bytes = rows * (engine.tile.vectors * lanes + w.reach + lanes) * size_of::<T>();
+    let taps = engine.phases.groups.iter().map(|group| group.taps).max().unwrap_or(1).max(1);
+    let most = (caches.first / 2 / bytes).max(STEPS / taps).max(1);
+    let inputs = engine.phases.inputs;
+    inputs.div_ceil(inputs.div_ceil(most + most / 2))
+}
+
+/// Numbers of samples per panel that may serve a batch.
+fn samples_to_try(engine: &ImplicitGemm, lanes: usize, batch: usize) -> impl Iterator<Item = Samples> {
+    let positions: usize = engine.phases.axes.iter().map(|axis| axis.positions).product();
+    // Beyond this many positions a sample's last tile weighs little.
+    let most = (64 * engine.tile.vectors * lanes).div_ceil(positions.max(1)).min(batch);
+    [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48].into_iter().filter(move |&count| count == 1 || count <= most).flat_map(
+        |count| {
+            let stacked = Samples { stacked: count, interleaved: 1 };
+            let interleaved = Samples { stacked: 1, interleaved: count };
+            [stacked, interleaved].into_iter().take(if count == 1 { 1 } else { 2 })
+        },
+    )
+}
+
+/// Blocks to try for a number of samples per panel.
+fn cuts(engine: &ImplicitGemm, lanes: usize, samples: Samples) -> impl Iterator<Item = Cut> {
+    let [d, h, w] = engine.phases.axes.each_ref().map(|axis| axis.positions.max(1));
+    let tile = engine.tile.vectors * lanes;
+    let is_small = d * h * w <= 4096;
+    [8, 16, 24].into_iter().flat_map(move |tiles| {
+        // Along the width first: whole rows need no halo at their ends.
+        let mut left = (tiles * tile).div_ceil(samples.count());
+        let mut take = |length: usize| {
+            let taken = left.clamp(1, length);
+            left /= taken;
+            taken
+        };
+        let (block_w, block_h) = (take(w), take(h));
+        let block = [take(d), block_h, block_w];
+        [false, true]
+            .into_iter()
+            .filter(move |&by_valid_taps| is_small || !by_valid_taps)
+            .map(move |by_valid_taps| Cut { samples, block, by_valid_taps })
+    })
+}
+
+/// What a cut takes, if it is within bounds.
+fn way<T: Scalar>(engine: &ImplicitGemm, caches: Caches, batch: usize, cut: Cut) -> Option<Way> {
+    let lanes = lanes::<T>(engine.level.isa());
+    let schedule = Schedule::new::<T>(&engine.phases, &engine.panels, &engine.tile, lanes, cut)?;
+    let chunks = engine.weights.chunks();
+    let scratch = |chunks: usize| engine.scratch::<T>(&schedule, chunks).len() * size_of::<T>();
+    // The weights of a cell stay in the second-level cache while its tiles pass by.
+    let chunk_bytes = engine.weights.of_chunk(0, 0, 0).len() * size_of::<T>();
+    let mut per_cell = (caches.second / 3 / chunk_bytes.max(1)).clamp(1, chunks);
+    while per_cell > 1 && scratch(per_cell) > PLENTY_OF_SCRATCH {
+        per_cell = per_cell.div_ceil(2);
+    }
+    let blocks: usize = schedule.blocks.iter().map(Vec::len).product();
+    let cells = |per_cell: usize| {
+        let panels = batch.div_ceil(cut.samples.count());
+        panels.saturating_mul(blocks * engine.phases.channel_groups * chunks.div_ceil(per_cell))
+    };
+    while per_cell > FEWEST_CHUNKS && cells(per_cell) < CELLS {
+        per_cell = per_cell.div_ceil(2);
+    }
+    // Even cells.
+    let per_cell = chunks.div_ceil(chunks.div_ceil(per_cell));
+    if scratch(per_cell) > MOST_SCRATCH {
+        return None;
+    }
+    let cycles = engine.phases.channel_groups as f64 * cycles(engine, &schedule, chunks.div_ceil(per_cell));
+    Some(Way { cut, chunks_per_cell: per_cell, cycles })
+}
+
+/// Estimated cycles of one thread for one channel group and all samples of a panel, packed once per cell of channels.
+fn cycles(engine: &ImplicitGemm, schedule: &Schedule, channel_cells: usize) -> f64 {
+    let (phases, weights) = (&engine.phases, &engine.weights);
+    let (chunks, blocks) = (weights.chunks() as f64, weights.blocks() as f64);
+    let is_interleaved = schedule.cut.samples.interleaved > 1;
+    let is_gathered = is_interleaved || phases.axes[2].input_step > 1;
+    let rows_per_run = (phases.outputs * phases.axes[0].gathers.len() * phases.axes[1].gathers.len()) as f64;
+    let of_plan = |plan: &BlockPlan| {
+        let mut cycles = 0.0;
+        for tile in &plan.tiles {
+            for (group, rows) in weights.rows.iter().enumerate() {
+                let steps = (plan.taps(tile.region, group).len() * phases.inputs) as f64;
+                for &vectors in engine.tile.parts(group, tile.bases.len()) {
+                    let step = tile_cost(rows.per_tile, vectors) as f64 / 8.0;
+                    let sums = PARTIAL_SUM * (rows.per_tile * vectors) as f64;
+                    cycles += chunks * rows.tiles as f64 * (steps * step + blocks * (CALL + sums));
+                }
+            }
+        }
+        let packed = (channel_cells * phases.inputs * plan.panel.channel) as f64;
+        let runs = if is_interleaved { 0.0 } else { plan.runs.len() as f64 * rows_per_run };
+        cycles + packed * if is_gathered { GATHERED } else { COPIED } + runs * RUN
+    };
+    let outputs: usize = phases.axes.iter().map(|axis| axis.output).product();
+    let stored = (outputs * schedule.cut.samples.count() * phases.outputs) as f64;
+    let of_plans: Vec<f64> = schedule.plans().iter().map(of_plan).collect();
+    schedule.plan_numbers().map(|number| of_plans[number]).sum::<f64>()
+        + stored * if is_interleaved { STAGED } else { STORED }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,282 @@
+//! One direction of a geometry, planned and packed: what plans, operators and layers run.
+
+use std::sync::Arc;
+
+use ndarray::{ArrayView5, ArrayViewMut5};
+
+use super::design::design;
+use super::recipe::{ImplicitGemmRecipe, Recipe};
+use crate::engine::implicit_gemm::{ImplicitGemm, channel_starts};
+use crate::engine::phases::Phases;
+use crate::engine::schedule::Schedule;
+use crate::engine::weights;
+use crate::engine::writer::Finish;
+use crate::error::{Error, Result};
+use crate::geometry::{Geometry, Side};
+use crate::kernel::cache::Caches;
+use crate::kernel::dispatch::Level;
+use crate::kernel::micro::lanes;
+use crate::kernel::{GemmBackend, Isa, workers};
+use crate::matrix::Im2col;
+use crate::operator::{Method, Weights, Workspace, allocatable, flat, on_slices};
+use crate::scalar::Scalar;
+
+/// One direction of a geometry, ready to run on any batch.
+#[derive(Clone)]
+pub(crate) struct Pass<T> {
+    geometry: Geometry<3>,
+    output: Side,
+    recipe: Recipe,
+    engine: Engine<T>,
+}
+
+#[derive(Clone)]
+enum Engine<T> {
+    ImplicitGemm(Box<Packed<T>>),
+    Lowered(Box<Im2col<T>>),
+}
+
+/// An implicit GEMM with its weights and its ways to cut a batch.
+#[derive(Clone)]
+struct Packed<T> {
+    gemm: ImplicitGemm,
+    weights: Arc<[T]>,
+    ways: Arc<[PreparedWay]>,
+}
+
+/// A way to cut a batch, prepared to be run.
+struct PreparedWay {
+    schedule: Schedule,
+    chunks_per_cell: usize,
+    channel_starts: Vec<usize>,
+    position_starts: [Vec<usize>; 3],
+    cycles: f64,
+}
+
+/// Different values in order of their first appearance.
+fn summary(values: &[String]) -> String {
+    let mut different: Vec<&str> = Vec::new();
+    for value in values {
+        if !different.contains(&value.as_str()) {
+            different.push(value);
+        }
+    }
+    different.join(", ")
+}
+
+/// The level of an instruction set.
+///
+/// # Errors
+/// [`Error::Unsupported`] if this processor does not have it.
+fn level(isa: Option<Isa>) -> Result<Level> {
+    let isa = isa.unwrap_or_else(Isa::best);
+    Level::new(isa).ok_or(Error::Unsupported { option: isa.name(), on: "this processor" })
+}
+
+impl<T: Scalar> Pass<T> {
+    /// Plans and packs the direction that computes the side `output`, for batches of about `batch` samples if that is known.
+    pub(crate) fn new(
+        geometry: Geometry<3>,
+        output: Side,
+        weights: &Weights<T>,
+        isa: Option<Isa>,
+        batch: Option<usize>,
+    ) -> Result<Self> {
+        let level = level(isa)?;
+        // Phases and blocks are listed, but not for tensors that could never be.
+        allocatable::<T, 4>(geometry.small_shape(), "the small side of one sample")?;
+        allocatable::<T, 4>(geometry.large_shape(), "the large side of one sample")?;
+        let phases = Phases::new(&geometry, output);
+        let recipe = design::<T>(&phases, level, Caches::detect(), batch);
+        let engine = match &recipe {
+            Recipe::Lowered => {
+                Engine::Lowered(Box::new(Im2col::new(&geometry, weights.clone(), GemmBackend::default())))
+            }
+            Recipe::ImplicitGemm(recipe) => {
+                let (gemm, ways) = prepare::<T>(phases, level, recipe)?;
+                let len = gemm.weights.len(gemm.phases.channel_groups);
+                let mut packed = vec![T::zero(); allocatable::<T, 1>([len], "the packed weights")?[0]];
+                weights::pack(&gemm.phases, &gemm.weights, flat(weights), &mut packed);
+                Engine::ImplicitGemm(Box::new(Packed { gemm, weights: packed.into(), ways }))
+            }
+        };
+        Ok(Self { geometry, output, recipe, engine })
+    }
+
+    /// The same direction of a geometry that differs in its lengths. The packed weights are shared if they lie in the same order.
+    pub(crate) fn resized(
+        &self,
+        geometry: Geometry<3>,
+        weights: &Weights<T>,
+        isa: Option<Isa>,
+        batch: Option<usize>,
+    ) -> Result<Self> {
+        let phases = Phases::new(&geometry, self.output);
+        let recipe = design::<T>(&phases, level(isa)?, Caches::detect(), batch);
+        if let (Engine::ImplicitGemm(old), Recipe::ImplicitGemm(new)) = (&self.engine, &recipe) {
+            let (gemm, ways) = prepare::<T>(phases, old.gemm.level, new)?;
+            if gemm.packs_like(&old.gemm) {
+                let packed = Packed { gemm, weights: old.weights.clone(), ways };
+                let engine = Engine::ImplicitGemm(Box::new(packed));
+                return Ok(Self { geometry, output: self.output, recipe, engine });
+            }
+        }
+        Self::new(geometry, self.output, weights, isa, batch)
+    }
+
+    /// Packs other weights of the same shape, in place unless another pass shares the old ones.
+    pub(crate) fn repack(&mut self, weights: &Weights<T>) {
+        match &mut self.engine {
+            Engine::Lowered(lowered) => {
+                **lowered = Im2col::new(&self.geometry, weights.clone(), GemmBackend::default())
+            }
+            Engine::ImplicitGemm(packed) => {
+                let to = Arc::make_mut(&mut packed.weights);
+                weights::pack(&packed.gemm.phases, &packed.gemm.weights, flat(weights), to);
+            }
+        }
+    }
+
+    pub(crate) fn recipe(&self) -> &Recipe {
+        &self.recipe
+    }
+
+    /// Bytes of packed weights.
+    pub(crate) fn packed_bytes(&self) -> usize {
+        match &self.engine {
+            Engine::Lowered(_) => 0,
+            Engine::ImplicitGemm(packed) => size_of_val(&*packed.weights),
+        }
+    }
+
+    /// What the recipe's numbers come to, in sentences.
+    pub(crate) fn explain(&self) -> String {
+        let Engine::ImplicitGemm(packed) = &self.engine else {
+            return "Panels would be out of proportion, so columns are made and multiplied by a GEMM crate.".to_owned();
+        };
+        let gemm = &packed.gemm;
+        let rows: Vec<String> = gemm.weights.rows.iter().map(|rows| rows.per_tile.to_string()).collect();
+        let taps: usize = gemm.phases.groups.iter().map(|group| group.phases * group.taps).sum();
+        format!(
+            "{} phases in {} groups that read alike, {taps} taps in all; register tiles of {} rows and up to {} vectors of {} \
+             lanes; {} output and {} input channels at a time.",
+            gemm.phases.phases(),
+            gemm.phases.groups.len(),
+            summary(&rows),
+            gemm.tile.vectors,
+            lanes::<T>(gemm.level.isa()),
+            gemm.weights.chunk,
+            gemm.weights.inputs_per_block,
+        )
+    }
+
+    /// Elements of scratch memory for a batch of contiguous tensors and the threads of the current pool.
+    pub(crate) fn scratch_len(&self, batch: usize) -> usize {
+        if batch == 0 || self.geometry.shape(self.output).contains(&0) {
+            return 0;
+        }
+        match &self.engine {
+            Engine::Lowered(lowered) => lowered.scratch_len(self.output, batch),
+            Engine::ImplicitGemm(packed) => {
+                let way = packed.way(batch);
+                let each = packed.gemm.scratch::<T>(&way.schedule, way.chunks_per_cell).len();
+                each.saturating_mul(self.workers(way, batch))
+            }
+        }
+    }
+
+    /// Elements of scratch memory per worker.
+    pub(crate) fn scratch_per_worker(&self, batch: usize) -> usize {
+        match &self.engine {
+            Engine::Lowered(lowered) => lowered.scratch_len(self.output, batch) / rayon::current_num_threads(),
+            Engine::ImplicitGemm(packed) => {
+                let way = packed.way(batch);
+                packed.gemm.scratch::<T>(&way.schedule, way.chunks_per_cell).len()
+            }
+        }
+    }
+
+    fn workers(&self, way: &PreparedWay, batch: usize) -> usize {
+        let positions: usize = way.position_starts.iter().map(Vec::len).product();
+        let panels = batch.div_ceil(way.schedule.cut.samples.count());
+        let cells = panels.saturating_mul(way.channel_starts.len() * positions);
+        workers(cells, self.geometry.entries().saturating_mul(2 * batch as u128))
+    }
+
+    /// Runs a batch whose shapes have been checked. Nothing is allocated but through the workspace.
+    pub(crate) fn run(
+        &self,
+        x: ArrayView5<T>,
+        mut y: ArrayViewMut5<T>,
+        finish: &Finish<T>,
+        workspace: &mut Workspace<T>,
+    ) -> Result<()> {
+        if y.is_empty() {
+            return Ok(());
+        }
+        let batch = x.dim().0;
+        match &self.engine {
+            Engine::Lowered(lowered) => {
+                let shapes = (self.geometry.shape(self.output.other()), self.geometry.shape(self.output));
+                let scratch = lowered.scratch_len(self.output, batch);
+                on_slices(shapes, x, y.view_mut(), scratch, workspace, |from, to, scratch| {
+                    lowered.run(self.output, batch, from, to, scratch)
+                })?;
+                finish.apply(y);
+            }
+            Engine::ImplicitGemm(packed) => {
+                let way = packed.way(batch);
+                let mut scratch = workspace.take(self.scratch_len(batch));
+                packed.gemm.run(
+                    &way.schedule,
+                    (&way.channel_starts, way.chunks_per_cell),
+                    &way.position_starts,
+                    &packed.weights,
+                    x,
+                    y,
+                    finish,
+                    &mut scratch,
+                );
+                workspace.give(scratch);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<T> Packed<T> {
+    /// The way that is cheapest for a batch.
+    fn way(&self, batch: usize) -> &PreparedWay {
+        let cost = |way: &PreparedWay| batch.div_ceil(way.schedule.cut.samples.count()) as f64 * way.cycles;
+        let mut best = &self.ways[0];
+        for way in &self.ways[1..] {
+            if cost(way) < cost(best) {
+                best = way;
+            }
+        }
+        best
+    }
+}
+
+/// Everything of a recipe but the weights.
+fn prepare<T: Scalar>(
+    phases: Phases,
+    level: Level,
+    recipe: &ImplicitGemmRecipe,
+) -> Result<(ImplicitGemm, Arc<[PreparedWay]>)> {
+    let gemm = ImplicitGemm::new(phases, level, recipe.channels_per_chunk, recipe.inputs_per_block);
+    let ways = recipe.ways.iter().map(|way| {
+        let lanes = lanes::<T>(level.isa());
+        let schedule = Schedule::new::<T>(&gemm.phases, &gemm.panels, &gemm.tile, lanes, way.cut)
+            .ok_or(Error::Overflow { what: "a panel" })?;
+        Ok(PreparedWay {
+            channel_starts: channel_starts(&gemm.phases, &gemm.weights, way.chunks_per_cell),
+            position_starts: std::array::from_fn(|i| schedule.output_starts(i, gemm.phases.axes[i].output_step)),
+            chunks_per_cell: way.chunks_per_cell,
+            cycles: way.cycles,
+            schedule,
+        })
+    });
+    let ways = ways.collect::<Result<Vec<_>>>()?;
+    Ok((gemm, ways.into()))
+}

@@ -1,0 +1,61 @@
+//! What a plan is going to do, as data: comparable, printable, kept to reproduce bits.
+
+use std::fmt;
+
+use crate::engine::panel::Samples;
+use crate::engine::schedule::Cut;
+use crate::kernel::Isa;
+
+/// How one direction of a geometry is computed. Equal recipes give equal bits.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Recipe {
+    /// Implicit GEMM on packed panels.
+    ImplicitGemm(ImplicitGemmRecipe),
+    /// im2col + GEMM or GEMM + col2im: where a panel would be out of all proportion, as with kernels of millions of taps.
+    Lowered,
+}
+
+/// The block sizes of an implicit GEMM.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct ImplicitGemmRecipe {
+    /// The instruction set.
+    pub isa: Isa,
+    /// Output channels that are computed, with all their phases, before anything is written.
+    pub channels_per_chunk: usize,
+    /// Input channels of a panel.
+    pub inputs_per_block: usize,
+    /// Ways to cut the positions, for batches of different sizes. They differ in speed and not in bits.
+    pub(crate) ways: Vec<Way>,
+}
+
+/// One way to cut the positions of a batch.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Way {
+    pub(crate) cut: Cut,
+    pub(crate) chunks_per_cell: usize,
+    /// Estimated cycles of one thread for all samples of a panel.
+    pub(crate) cycles: f64,
+}
+
+impl fmt::Display for Recipe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Lowered => f.write_str("lowered"),
+            Self::ImplicitGemm(recipe) => write!(f, "{recipe}"),
+        }
+    }
+}
+
+impl fmt::Display for ImplicitGemmRecipe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "implicit-gemm {} out {} in {}", self.isa, self.channels_per_chunk, self.inputs_per_block)?;
+        for way in &self.ways {
+            let Cut { samples: Samples { stacked, interleaved }, block: [d, h, w], by_valid_taps } = way.cut;
+            let taps = if by_valid_taps { " by valid taps" } else { "" };
+            write!(f, " | {stacked}×{interleaved} samples {d}×{h}×{w}{taps}")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,181 @@
+//! Plans: what they share, what they refuse, and that they do what the layer does.
+
+use convmat::{
+    Activation, Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d, Error, Isa, Options, PadMode, PlanOptions, Recipe,
+    Workspace,
+};
+use ndarray::{Array3, Array4, Axis, s};
+
+use crate::values::assert_same_bits;
+
+fn up(seed: u64) -> ConvTranspose2d<f32> {
+    let options = Options::new().stride([2, 2]).padding([1, 1]);
+    ConvTranspose2d::zeros(6, 10, [4, 4], options).unwrap().init_default(seed)
+}
+
+fn input(batch: usize, size: [usize; 2]) -> Array4<f32> {
+    Array4::from_shape_fn([batch, 6, size[0], size[1]], |(n, c, i, j)| {
+        ((n * 31 + c * 17 + i * 7 + j * 3) % 23) as f32 / 7.0 - 1.5
+    })
+}
+
+#[test]
+fn a_plan_serves_any_batch_with_the_bits_of_single_samples() {
+    let (layer, x) = (up(1), input(50, [5, 7]));
+    for expected_batch in [None, Some(1), Some(7), Some(64)] {
+        let plan = layer.plan([5, 7], &PlanOptions { expected_batch, ..PlanOptions::default() }).unwrap();
+        let together = plan.run(&x).unwrap();
+        for i in [0, 1, 15, 16, 31, 49] {
+            let alone = plan.run(&x.slice(s![i..i + 1, .., .., ..])).unwrap();
+            let same = together.slice(s![i..i + 1, .., .., ..]).to_owned();
+            assert_same_bits(&alone.insert_axis(Axis(2)), &same.insert_axis(Axis(2)), "a sample alone");
+        }
+        assert_eq!(plan.run(&x.slice(s![..0, .., .., ..])).unwrap().dim(), (0, 10, 10, 14));
+    }
+}
+
+#[test]
+fn every_instruction_set_gives_the_same_to_rounding() {
+    let (layer, x) = (up(2), input(3, [9, 6]));
+    let want = layer.forward(&x).unwrap();
+    for isa in Isa::available() {
+        let plan = layer.plan([9, 6], &PlanOptions { isa: Some(isa), ..PlanOptions::default() }).unwrap();
+        assert!(plan.recipe().to_string().contains(isa.name()));
+        let y = plan.run(&x).unwrap();
+        // 24 products of magnitudes up to 2 · 0.25, summed in f32.
+        assert!(y.iter().zip(&want).all(|(a, b)| (a - b).abs() <= 24.0 * 12.0 * f32::EPSILON), "{isa}");
+    }
+    for isa in Isa::ALL.into_iter().filter(|isa| !isa.is_available()) {
+        let refused = layer.plan([9, 6], &PlanOptions { isa: Some(isa), ..PlanOptions::default() }).err();
+        assert_eq!(refused, Some(Error::Unsupported { option: isa.name(), on: "this processor" }));
+    }
+}
+
+#[test]
+fn resizing_shares_the_packed_weights_and_changes_nothing_else() {
+    let layer = up(3);
+    let plan = layer.plan([8, 8], &PlanOptions::default()).unwrap();
+    for size in [[8, 8], [3, 17], [1, 1], [40, 2]] {
+        let resized = plan.resize(size).unwrap();
+        assert_eq!((resized.input_size(), resized.output_size()), (size, size.map(|n| 2 * n)));
+        let x = input(2, size);
+        assert_eq!(resized.run(&x).unwrap(), layer.forward(&x).unwrap(), "{size:?}");
+    }
+    assert!(plan.resize([0, 8]).is_err());
+}
+
+#[test]
+fn new_weights_are_packed_into_plans_that_share_the_old_ones() {
+    let (old, new) = (up(4), up(5));
+    let mut plan = old.plan([6, 6], &PlanOptions::default()).unwrap();
+    let other = plan.resize([7, 6]).unwrap();
+    plan.update_weights(&new).unwrap();
+    let (x, taller) = (input(2, [6, 6]), input(2, [7, 6]));
+    assert_eq!(plan.run(&x).unwrap(), new.forward(&x).unwrap());
+    assert_eq!(other.run(&taller).unwrap(), old.forward(&taller).unwrap());
+    assert_eq!(plan.resize([7, 6]).unwrap().run(&taller).unwrap(), new.forward(&taller).unwrap());
+    let larger = ConvTranspose2d::zeros(6, 10, [5, 5], *new.options()).unwrap();
+    assert!(matches!(plan.update_weights(&larger), Err(Error::Shape { .. })));
+    assert!(matches!(plan.update_weights(&new.without_bias()), Err(Error::Shape { .. })));
+}
+
+#[test]
+fn the_epilogue_adds_and_bends_in_that_order() {
+    let (layer, x) = (up(6), input(2, [4, 5]));
+    let plain = layer.forward(&x).unwrap();
+    let residual = plain.mapv(|y| 0.5 - y / 3.0);
+    let sums = &plain + &residual;
+    for (activation, bend) in [
+        (Activation::Identity, (|y| y) as fn(f32) -> f32),
+        (Activation::Relu, |y| y.max(0.0)),
+        (Activation::LeakyRelu { slope: 0.25 }, |y| if y < 0.0 { 0.25 * y } else { y }),
+        (Activation::Clamp { low: -0.25, high: 0.5 }, |y| y.clamp(-0.25, 0.5)),
+    ] {
+        let plan = layer.plan([4, 5], &PlanOptions { activation, ..PlanOptions::default() }).unwrap();
+        assert_eq!(plan.run(&x).unwrap(), plain.mapv(bend), "{activation:?}");
+        let mut y = Array4::from_elem(plain.dim(), f32::NAN);
+        plan.run_with_residual_into(&x, &residual, &mut y, &mut Workspace::new()).unwrap();
+        assert_eq!(y, sums.mapv(bend), "{activation:?} with a residual");
+        // Another memory order of the output, and of the residual.
+        let mut last = Array4::from_elem([2, 8, 10, 10], f32::NAN).permuted_axes([0, 3, 1, 2]);
+        let residual = residual.view().reversed_axes().as_standard_layout().into_owned().reversed_axes();
+        plan.run_with_residual_into(&x, &residual, &mut last, &mut Workspace::new()).unwrap();
+        assert_eq!(last, y, "{activation:?}, channels last");
+    }
+    let activation = Activation::Clamp { low: f64::NAN, high: 1.0 };
+    let refused = layer.plan([4, 5], &PlanOptions { activation, ..PlanOptions::default() }).err();
+    assert!(matches!(refused, Some(Error::NotFinite { .. })));
+}
+
+#[test]
+fn nan_survives_every_activation() {
+    let layer = ConvTranspose1d::new(Array3::from_elem([1, 1, 1], 1f32), None, Options::new()).unwrap();
+    let x = Array3::from_shape_vec([1, 1, 3], vec![f32::NAN, -1.0, f32::INFINITY]).unwrap();
+    for activation in [Activation::Relu, Activation::Clamp { low: -2.0, high: 2.0 }] {
+        let y = layer.plan([3], &PlanOptions { activation, ..PlanOptions::default() }).unwrap().run(&x).unwrap();
+        assert!(y[[0, 0, 0]].is_nan() && y[[0, 0, 1]].is_finite() && y[[0, 0, 2]] >= 2.0, "{activation:?}");
+    }
+}
+
+#[test]
+fn padding_modes_are_planned_too() {
+    let options = Options::new().padding([2, 1]);
+    let x = input(3, [6, 5]);
+    for mode in [PadMode::Zeros, PadMode::Replicate, PadMode::Reflect, PadMode::Circular] {
+        let layer = Conv2d::<f32>::zeros(6, 4, [3, 3], options).unwrap().init_default(7).padding_mode(mode).unwrap();
+        let plan = layer.plan([6, 5], &PlanOptions::default()).unwrap();
+        let (mut y, mut workspace) = (Array4::from_elem([3, 4, 8, 5], f32::NAN), Workspace::new());
+        plan.run_into(&x, &mut y, &mut workspace).unwrap();
+        assert!(workspace.len() <= plan.workspace_len(3), "{mode:?}");
+        let mut want = layer.operator([6, 5]).unwrap().apply(x.view().insert_axis(Axis(2))).unwrap();
+        for (mut channel, &bias) in want.axis_iter_mut(Axis(1)).zip(layer.bias().unwrap()) {
+            channel += bias;
+        }
+        assert_eq!(y, want.index_axis(Axis(2), 0), "{mode:?}");
+    }
+}
+
+#[test]
+fn tensors_that_do_not_fit_are_refused() {
+    let plan = up(8).plan([4, 4], &PlanOptions::default()).unwrap();
+    let mut workspace = Workspace::new();
+    let mut y = Array4::zeros([2, 10, 8, 8]);
+    for (batch, size) in [(3, [4, 4]), (2, [4, 5]), (2, [5, 4])] {
+        let refused = plan.run_into(&input(batch, size), &mut y, &mut workspace);
+        assert!(matches!(refused, Err(Error::Shape { .. })), "{batch} × {size:?}");
+    }
+    let residual = Array4::zeros([2, 10, 8, 7]);
+    let refused = plan.run_with_residual_into(&input(2, [4, 4]), &residual, &mut y, &mut workspace);
+    assert!(matches!(refused, Err(Error::Shape { what: "the residual", .. })));
+}
+
+#[test]
+fn memory_has_a_limit() {
+    let layer = up(9);
+    let plan = layer.plan([16, 16], &PlanOptions::default()).unwrap();
+    let bytes = plan.packed_bytes() as u128 + 4 * plan.workspace_per_thread(1) as u128;
+    let limited = |memory_limit| layer.plan([16, 16], &PlanOptions { memory_limit, ..PlanOptions::default() }).err();
+    assert_eq!(limited(bytes), None);
+    assert!(matches!(limited(bytes - 1), Some(Error::ByteLimit { limit, .. }) if limit == bytes - 1));
+}
+
+#[test]
+fn recipes_are_equal_for_equal_requests_and_say_what_they_do() {
+    let layer = up(10);
+    let plan = |size| layer.plan(size, &PlanOptions::default()).unwrap();
+    assert_eq!(plan([16, 16]).recipe(), plan([16, 16]).recipe());
+    let Recipe::ImplicitGemm(recipe) = plan([16, 16]).recipe().clone() else { panic!("not an implicit GEMM") };
+    assert_eq!(recipe.isa, Isa::best());
+    assert!((1..=10).contains(&recipe.channels_per_chunk) && (1..=6).contains(&recipe.inputs_per_block));
+    let text = plan([16, 16]).explain();
+    assert!(text.contains("4 phases in 4 groups") && text.contains("per thread"), "{text}");
+}
+
+#[test]
+fn a_kernel_of_a_million_taps_is_lowered_or_bounded() {
+    let layer = Conv1d::<f32>::zeros(1, 1, [1 << 20], Options::new()).unwrap();
+    let plan = layer.plan([(1 << 20) + 7], &PlanOptions::default()).unwrap();
+    assert!(plan.workspace_per_thread(1) * 4 <= 64 << 20);
+    let x = Array3::from_elem([1, 1, (1 << 20) + 7], 1f32);
+    assert!(plan.run(&x).unwrap().iter().all(|&y| y == 0.0));
+}
