@@ -28,3 +28,45 @@ pub(crate) trait Vector<T>: Copy {
     /// The instruction set is available.
     unsafe fn mul_add(self, factor: Self, term: Self) -> Self;
 }
+
+/// [`Vector`] for a register by the names of its intrinsics.
+#[cfg(target_arch = "x86_64")]
+macro_rules! vector {
+    ($element:ty, $register:ty, $lanes:literal, $zero:ident, $splat:ident, $load:ident, $store:ident, $mul_add:ident) => {
+        impl $crate::kernel::vector::Vector<$element> for $register {
+            const LANES: usize = $lanes;
+
+            #[inline(always)]
+            unsafe fn zero() -> Self {
+                // SAFETY: the caller vouches for the instruction set.
+                unsafe { $zero() }
+            }
+
+            #[inline(always)]
+            unsafe fn splat(value: $element) -> Self {
+                // SAFETY: the caller vouches for the instruction set.
+                unsafe { $splat(value) }
+            }
+
+            #[inline(always)]
+            unsafe fn load(from: *const $element) -> Self {
+                // SAFETY: the caller vouches for the instruction set and the memory; the load is an unaligned one.
+                unsafe { $load(from) }
+            }
+
+            #[inline(always)]
+            unsafe fn store(self, to: *mut $element) {
+                // SAFETY: the caller vouches for the instruction set and the memory; the store is an unaligned one.
+                unsafe { $store(to, self) }
+            }
+
+            #[inline(always)]
+            unsafe fn mul_add(self, factor: Self, term: Self) -> Self {
+                // SAFETY: the caller vouches for the instruction set.
+                unsafe { $mul_add(self, factor, term) }
+            }
+        }
+    };
+}
+#[cfg(target_arch = "x86_64")]
+pub(super) use vector;
