@@ -73,6 +73,13 @@ fn level(isa: Option<Isa>) -> Result<Level> {
     Level::new(isa).ok_or(Error::Unsupported { option: isa.name(), on: "this processor" })
 }
 
+/// Refuses tensors that could never be, before phases and blocks are listed for them.
+fn expect_possible<T>(geometry: &Geometry<3>) -> Result<()> {
+    allocatable::<T, 4>(geometry.small_shape(), "the small side of one sample")?;
+    allocatable::<T, 4>(geometry.large_shape(), "the large side of one sample")?;
+    Ok(())
+}
+
 impl<T: Scalar> Pass<T> {
     /// Plans and packs the direction that computes the side `output`, for batches of about `batch` samples if that is known.
     pub(crate) fn new(
@@ -83,9 +90,7 @@ impl<T: Scalar> Pass<T> {
         batch: Option<usize>,
     ) -> Result<Self> {
         let level = level(isa)?;
-        // Phases and blocks are listed, but not for tensors that could never be.
-        allocatable::<T, 4>(geometry.small_shape(), "the small side of one sample")?;
-        allocatable::<T, 4>(geometry.large_shape(), "the large side of one sample")?;
+        expect_possible::<T>(&geometry)?;
         let phases = Phases::new(&geometry, output);
         let recipe = design::<T>(&phases, level, Caches::detect(), batch);
         let engine = match &recipe {
@@ -111,6 +116,7 @@ impl<T: Scalar> Pass<T> {
         isa: Option<Isa>,
         batch: Option<usize>,
     ) -> Result<Self> {
+        expect_possible::<T>(&geometry)?;
         let phases = Phases::new(&geometry, self.output);
         let recipe = design::<T>(&phases, level(isa)?, Caches::detect(), batch);
         if let (Engine::ImplicitGemm(old), Recipe::ImplicitGemm(new)) = (&self.engine, &recipe) {

@@ -62,6 +62,9 @@ fn resizing_shares_the_packed_weights_and_changes_nothing_else() {
         assert_eq!(resized.run(&x).unwrap(), layer.forward(&x).unwrap(), "{size:?}");
     }
     assert!(plan.resize([0, 8]).is_err());
+    for huge in [1 << 40, 1 << 58, usize::MAX] {
+        assert!(plan.resize([8, huge]).is_err() && plan.resize([huge, huge]).is_err(), "{huge}");
+    }
 }
 
 #[test]
