@@ -128,7 +128,7 @@ impl PanelShape {
         let tail = axes[2].reach.checked_mul(samples.interleaved)?;
         let split = rows[0].checked_mul(rows[1])?.checked_mul(pitch)?.checked_add(tail)?;
         let sample = axes.iter().try_fold(split, |elements, axis| elements.checked_mul(axis.residues()))?;
-        let line = 64 / size_of::<T>();
+        let line = line::<T>();
         let mut channel = samples.stacked.checked_mul(sample)?.checked_next_multiple_of(line)?;
         // Channels a multiple of a page apart would meet in few sets of the first-level cache.
         if channel.is_multiple_of(8 * line) {
@@ -165,8 +165,9 @@ pub(crate) struct Source<'a, T> {
 
 impl<'a, T: Scalar> Source<'a, T> {
     pub(crate) fn new(view: ArrayView5<'a, T>) -> Self {
-        let strides = view.strides().iter().map(|&stride| usize::try_from(stride).ok()).collect::<Option<Strides>>();
-        let flat = view.to_slice_memory_order().zip(strides.map(|strides| strides.0));
+        let strides: [isize; 5] = std::array::from_fn(|i| view.strides()[i]);
+        let elements = view.to_slice_memory_order().filter(|_| strides.iter().all(|&stride| stride >= 0));
+        let flat = elements.map(|elements| (elements, strides.map(|stride| stride as usize)));
         Self { view, flat }
     }
 
@@ -184,11 +185,14 @@ impl<'a, T: Scalar> Source<'a, T> {
     ) -> Option<&'a [T]> {
         let (elements, [of_batch, of_channel, of_depth, of_height, 1]) = self.flat? else { return None };
         let [rows_d, rows_h] = shape.rows;
-        let is_unsplit = axes.iter().all(|axis| axis.step == 1);
         let lens = [rows_d, rows_h, shape.pitch];
-        let is_inside = (0..3).all(|i| axes[i].inside(0, part.start[i], part.lens[i]) == (0..lens[i]));
-        let is_joined = (rows_h == 1 || of_height == shape.pitch) && (rows_d == 1 || of_depth == rows_h * shape.pitch);
-        if !(is_unsplit && is_inside && is_joined && shape.samples.interleaved == 1) {
+        // What is quickly seen comes first: this is asked for every channel.
+        let is_alike = shape.samples.interleaved == 1
+            && (rows_h == 1 || of_height == shape.pitch)
+            && (rows_d == 1 || of_depth == rows_h * shape.pitch)
+            && axes.iter().all(|axis| axis.step == 1)
+            && (0..3).all(|i| axes[i].inside(0, part.start[i], part.lens[i]) == (0..lens[i]));
+        if !is_alike {
             return None;
         }
         let first: [usize; 3] = std::array::from_fn(|i| axes[i].input_at(0, part.start[i], 0) as usize);
@@ -200,64 +204,27 @@ impl<'a, T: Scalar> Source<'a, T> {
         Some(elements)
     }
 
-    /// Calls `put` with the elements `first, first + step, …` of a row, `count` of them, in order.
-    fn read(&self, [s, c, d, h]: [usize; 4], (first, step, count): (usize, usize, usize), mut put: impl FnMut(Row<T>)) {
-        match self.flat {
-            Some((elements, [batch, channel, depth, height, width])) => {
-                let start = s * batch + c * channel + d * depth + h * height + first * width;
-                let elements = &elements[start..];
-                put(if step * width == 1 {
-                    // Channels lie far apart: a copy of short rows would wait for the memory of each.
-                    for i in (0..count).step_by(line::<T>()) {
-                        prefetch(elements.as_ptr().wrapping_add(2 * channel + i));
-                    }
-                    Row::Contiguous(&elements[..count])
-                } else {
-                    // The stride of an axis of one element may be 0.
-                    Row::Strided(elements, (step * width).max(1), count)
-                });
-            }
-            None => {
-                for i in 0..count {
-                    put(Row::One(i, self.view[[s, c, d, h, first + i * step]]));
-                }
-            }
+    /// Writes the elements `first, first + step, …` of a row, `count` of them, `apart` from each other.
+    fn copy(&self, [s, c, d, h]: [usize; 4], (first, step, count): (usize, usize, usize), to: &mut [T], apart: usize) {
+        let Some((elements, [batch, channel, depth, height, width])) = self.flat else {
+            let from = (0..count).map(|i| self.view[[s, c, d, h, first + i * step]]);
+            return to.iter_mut().step_by(apart).zip(from).for_each(|(to, from)| *to = from);
+        };
+        let elements = &elements[s * batch + c * channel + d * depth + h * height + first * width..];
+        if step * width != 1 {
+            // The stride of an axis of one element may be 0.
+            let from = elements.iter().step_by((step * width).max(1)).take(count);
+            return to.iter_mut().step_by(apart).zip(from).for_each(|(to, &from)| *to = from);
         }
-    }
-}
-
-/// Five strides collected from an iterator.
-struct Strides([usize; 5]);
-
-impl FromIterator<usize> for Strides {
-    fn from_iter<I: IntoIterator<Item = usize>>(values: I) -> Self {
-        let mut strides = [0; 5];
-        strides.iter_mut().zip(values).for_each(|(stride, value)| *stride = value);
-        Self(strides)
-    }
-}
-
-/// Elements of an input row.
-enum Row<'a, T> {
-    Contiguous(&'a [T]),
-    /// Every so many elements, and how many of them.
-    Strided(&'a [T], usize, usize),
-    /// One element and its number.
-    One(usize, T),
-}
-
-impl<T: Scalar> Row<'_, T> {
-    /// Writes the elements `samples` apart.
-    fn copy_to(self, to: &mut [T], samples: usize) {
-        match self {
-            Row::Contiguous(from) if samples == 1 => to[..from.len()].copy_from_slice(from),
-            Row::Contiguous(from) => to.iter_mut().step_by(samples).zip(from).for_each(|(to, &from)| *to = from),
-            Row::Strided(from, step, count) => {
-                let from = from.iter().step_by(step).take(count);
-                to.iter_mut().step_by(samples).zip(from).for_each(|(to, &from)| *to = from);
-            }
-            Row::One(i, value) => to[i * samples] = value,
+        // Channels lie far apart: a copy of short rows would wait for the memory of each.
+        for i in (0..count).step_by(line::<T>()) {
+            prefetch(elements.as_ptr().wrapping_add(2 * channel + i));
         }
+        let elements = &elements[..count];
+        if apart == 1 {
+            return to[..count].copy_from_slice(elements);
+        }
+        to.iter_mut().step_by(apart).zip(elements).for_each(|(to, &from)| *to = from);
     }
 }
 
@@ -331,9 +298,7 @@ fn pack_plane<T: Scalar>(
                     let to = &mut to[begin..end];
                     for (i, sample) in samples.clone().enumerate() {
                         let at = [sample, channel, d, h];
-                        source.read(at, (first, axis_w.step, inside_w.len()), |row| {
-                            row.copy_to(&mut to[i..], interleaved);
-                        });
+                        source.copy(at, (first, axis_w.step, inside_w.len()), &mut to[i..], interleaved);
                     }
                 }
             }
