@@ -15,7 +15,7 @@ use crate::kernel::Isa;
 use crate::kernel::micro::{TapShift, vector_counts};
 
 /// Positions of one axis within a block that may use the same taps.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct AxisRun {
     /// Relative to the block.
     start: usize,

@@ -42,13 +42,17 @@ pub(crate) struct WeightLayout {
     per_input: usize,
 }
 
+/// Register tiles of equal height for so many rows: their number, and the rows of each.
+pub(crate) fn row_tiles(rows: usize, isa: Isa) -> (usize, usize) {
+    let tiles = rows.div_ceil(max_rows(isa));
+    (tiles, rows.div_ceil(tiles))
+}
+
 impl WeightLayout {
     pub(crate) fn new(phases: &Phases, isa: Isa, chunk: usize, inputs_per_block: usize) -> Self {
         let mut first = 0;
         let rows = phases.groups.iter().map(|group| {
-            let count = chunk * group.phases;
-            let tiles = count.div_ceil(max_rows(isa));
-            let per_tile = count.div_ceil(tiles);
+            let (tiles, per_tile) = row_tiles(chunk * group.phases, isa);
             let rows = Rows { per_tile, tiles, first, phases: group.phases, taps: group.taps };
             first += tiles * per_tile;
             rows
@@ -104,11 +108,8 @@ pub(crate) fn pack<T: Scalar>(phases: &Phases, layout: &WeightLayout, weights: &
     let [_, kernel_h, kernel_w] = phases.kernel;
     let kernel: usize = phases.kernel.iter().product();
     // The kernel's tap behind every (group, phase, tap).
-    let taps: Vec<Vec<usize>> = phases
-        .groups
-        .iter()
-        .enumerate()
-        .map(|(number, _)| {
+    let taps: Vec<Vec<usize>> = (0..phases.groups.len())
+        .map(|number| {
             let axes = phases.axis_groups(number);
             let lists: [Vec<Vec<usize>>; 3] = std::array::from_fn(|i| {
                 let gathers = axes[i].members.iter().map(|&member| &phases.axes[i].gathers[member]);
@@ -135,13 +136,8 @@ pub(crate) fn pack<T: Scalar>(phases: &Phases, layout: &WeightLayout, weights: &
         Side::Large => (kernel, phases.outputs * kernel),
     };
     let mut to = to.iter_mut();
-    for channel_group in 0..phases.channel_groups {
-        // Both sides' weights are ordered by small channel first, and so by channel group.
-        let of_small = match phases.output_side {
-            Side::Small => phases.outputs * phases.inputs,
-            Side::Large => phases.inputs * phases.outputs,
-        };
-        let weights = &weights[channel_group * of_small * kernel..][..of_small * kernel];
+    // The small channel comes first on both sides, and with it the channel group.
+    for weights in weights.chunks_exact(phases.outputs * phases.inputs * kernel) {
         for block in 0..layout.blocks() {
             for chunk in 0..layout.chunks() {
                 for (rows, taps) in layout.rows.iter().zip(&taps) {

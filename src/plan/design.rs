@@ -9,6 +9,7 @@ use crate::engine::implicit_gemm::ImplicitGemm;
 use crate::engine::panel::Samples;
 use crate::engine::phases::{Group, Phases};
 use crate::engine::schedule::{BlockPlan, Cut, Schedule, tile_cost};
+use crate::engine::weights::row_tiles;
 use crate::kernel::cache::Caches;
 use crate::kernel::dispatch::Level;
 use crate::kernel::micro::{lanes, max_rows, vector_counts};
@@ -44,9 +45,9 @@ pub(crate) fn design<T: Scalar>(phases: &Phases, level: Level, caches: Caches, b
         return Recipe::Lowered;
     }
     let chunk = channels_per_chunk(phases, level);
-    let whole = ImplicitGemm::new(phases.clone(), level, chunk, phases.inputs);
-    let inputs_per_block = inputs_per_block::<T>(&whole, caches);
-    let engine = ImplicitGemm::new(phases.clone(), level, chunk, inputs_per_block);
+    let mut engine = ImplicitGemm::new(phases.clone(), level, chunk, phases.inputs);
+    let inputs_per_block = inputs_per_block::<T>(&engine, caches);
+    engine.weights.inputs_per_block = inputs_per_block;
     let mut ways: Vec<Way> = Vec::new();
     for samples in samples_to_try(&engine, lanes::<T>(level.isa()), batch.unwrap_or(MANY)) {
         let candidates = cuts(&engine, lanes::<T>(level.isa()), samples);
@@ -78,9 +79,7 @@ fn channels_per_chunk(phases: &Phases, level: Level) -> usize {
     let isa = level.isa();
     let cost = |chunk: usize| {
         let of_group = |group: &Group| {
-            let rows = chunk * group.phases;
-            let tiles = rows.div_ceil(max_rows(isa));
-            let per_tile = rows.div_ceil(tiles);
+            let (tiles, per_tile) = row_tiles(chunk * group.phases, isa);
             let vectors = vector_counts(isa, per_tile).last().copied().unwrap_or(1);
             let steps = (group.taps * phases.inputs * tile_cost(per_tile, vectors)) as f64 / 8.0;
             tiles as f64 * (steps + CALL) / vectors as f64
