@@ -40,7 +40,7 @@ enum Engine<T> {
 #[derive(Clone)]
 struct Packed<T> {
     gemm: ImplicitGemm,
-    weights: Arc<[T]>,
+    weights: Arc<Vec<T>>,
     ways: Arc<[PreparedWay]>,
 }
 
@@ -73,13 +73,6 @@ fn level(isa: Option<Isa>) -> Result<Level> {
     Level::new(isa).ok_or(Error::Unsupported { option: isa.name(), on: "this processor" })
 }
 
-/// Refuses tensors that could never be, before phases and blocks are listed for them.
-fn expect_possible<T>(geometry: &Geometry<3>) -> Result<()> {
-    allocatable::<T, 4>(geometry.small_shape(), "the small side of one sample")?;
-    allocatable::<T, 4>(geometry.large_shape(), "the large side of one sample")?;
-    Ok(())
-}
-
 impl<T: Scalar> Pass<T> {
     /// Plans and packs the direction that computes the side `output`, for batches of about `batch` samples if that is known.
     pub(crate) fn new(
@@ -89,23 +82,7 @@ impl<T: Scalar> Pass<T> {
         isa: Option<Isa>,
         batch: Option<usize>,
     ) -> Result<Self> {
-        let level = level(isa)?;
-        expect_possible::<T>(&geometry)?;
-        let phases = Phases::new(&geometry, output);
-        let recipe = design::<T>(&phases, level, Caches::detect(), batch);
-        let engine = match &recipe {
-            Recipe::Lowered => {
-                Engine::Lowered(Box::new(Im2col::new(&geometry, weights.clone(), GemmBackend::default())))
-            }
-            Recipe::ImplicitGemm(recipe) => {
-                let (gemm, ways) = prepare::<T>(phases, level, recipe)?;
-                let len = gemm.weights.len(gemm.phases.channel_groups);
-                let mut packed = vec![T::zero(); allocatable::<T, 1>([len], "the packed weights")?[0]];
-                weights::pack(&gemm.phases, &gemm.weights, flat(weights), &mut packed);
-                Engine::ImplicitGemm(Box::new(Packed { gemm, weights: packed.into(), ways }))
-            }
-        };
-        Ok(Self { geometry, output, recipe, engine })
+        Self::build(geometry, output, weights, isa, batch, None)
     }
 
     /// The same direction of a geometry that differs in its lengths. The packed weights are shared if they lie in the same order.
@@ -116,18 +93,47 @@ impl<T: Scalar> Pass<T> {
         isa: Option<Isa>,
         batch: Option<usize>,
     ) -> Result<Self> {
-        expect_possible::<T>(&geometry)?;
-        let phases = Phases::new(&geometry, self.output);
-        let recipe = design::<T>(&phases, level(isa)?, Caches::detect(), batch);
-        if let (Engine::ImplicitGemm(old), Recipe::ImplicitGemm(new)) = (&self.engine, &recipe) {
-            let (gemm, ways) = prepare::<T>(phases, old.gemm.level, new)?;
-            if gemm.packs_like(&old.gemm) {
-                let packed = Packed { gemm, weights: old.weights.clone(), ways };
-                let engine = Engine::ImplicitGemm(Box::new(packed));
-                return Ok(Self { geometry, output: self.output, recipe, engine });
+        let known = match &self.engine {
+            Engine::ImplicitGemm(packed) => Some(&**packed),
+            Engine::Lowered(_) => None,
+        };
+        Self::build(geometry, self.output, weights, isa, batch, known)
+    }
+
+    /// Plans, and packs unless the weights `known` from another size are in the order that is wanted.
+    fn build(
+        geometry: Geometry<3>,
+        output: Side,
+        weights: &Weights<T>,
+        isa: Option<Isa>,
+        batch: Option<usize>,
+        known: Option<&Packed<T>>,
+    ) -> Result<Self> {
+        let level = level(isa)?;
+        // Phases and blocks are listed, but not for tensors that could never be.
+        allocatable::<T, 4>(geometry.small_shape(), "the small side of one sample")?;
+        allocatable::<T, 4>(geometry.large_shape(), "the large side of one sample")?;
+        let phases = Phases::new(&geometry, output);
+        let recipe = design::<T>(&phases, level, Caches::detect(), batch);
+        let engine = match &recipe {
+            Recipe::Lowered => {
+                Engine::Lowered(Box::new(Im2col::new(&geometry, weights.clone(), GemmBackend::default())))
             }
-        }
-        Self::new(geometry, self.output, weights, isa, batch)
+            Recipe::ImplicitGemm(recipe) => {
+                let (gemm, ways) = prepare::<T>(phases, level, recipe)?;
+                let weights = match known {
+                    Some(known) if gemm.packs_like(&known.gemm) => known.weights.clone(),
+                    _ => {
+                        let len = gemm.weights.len(gemm.phases.channel_groups);
+                        let mut packed = vec![T::zero(); allocatable::<T, 1>([len], "the packed weights")?[0]];
+                        weights::pack(&gemm.phases, &gemm.weights, flat(weights), &mut packed);
+                        Arc::new(packed)
+                    }
+                };
+                Engine::ImplicitGemm(Box::new(Packed { gemm, weights, ways }))
+            }
+        };
+        Ok(Self { geometry, output, recipe, engine })
     }
 
     /// Packs other weights of the same shape, in place unless another pass shares the old ones.
@@ -151,7 +157,7 @@ impl<T: Scalar> Pass<T> {
     pub(crate) fn packed_bytes(&self) -> usize {
         match &self.engine {
             Engine::Lowered(_) => 0,
-            Engine::ImplicitGemm(packed) => size_of_val(&*packed.weights),
+            Engine::ImplicitGemm(packed) => size_of_val(packed.weights.as_slice()),
         }
     }
 
