@@ -22,7 +22,7 @@ use rayon::prelude::*;
 
 use super::panel::{PanelAxis, Part, Source, pack};
 use super::phases::Phases;
-use super::schedule::{BlockPlan, Schedule, TilePlan, TileShape};
+use super::schedule::{BlockPlan, Cut, Schedule, TilePlan, TileShape};
 use super::weights::WeightLayout;
 use super::writer::{Chunk, Finish, RowMap, Writer};
 use crate::kernel::dispatch::Level;
@@ -67,6 +67,33 @@ impl Scratch {
     }
 }
 
+/// A schedule, where its cells are cut, and what a worker needs for them: all of a run that does not depend on the batch.
+#[derive(Clone, Debug)]
+pub(crate) struct Prepared {
+    pub(crate) schedule: Schedule,
+    channel_starts: Vec<usize>,
+    position_starts: [Vec<usize>; 3],
+    scratch: Scratch,
+}
+
+impl Prepared {
+    /// Samples of one panel.
+    pub(crate) fn samples(&self) -> usize {
+        self.schedule.cut.samples.count()
+    }
+
+    /// Cells of a batch.
+    pub(crate) fn cells(&self, batch: usize) -> usize {
+        let positions: usize = self.position_starts.iter().map(Vec::len).product();
+        batch.div_ceil(self.samples()).saturating_mul(self.channel_starts.len() * positions)
+    }
+
+    /// Elements of scratch memory of one worker.
+    pub(crate) fn scratch_len(&self) -> usize {
+        self.scratch.len()
+    }
+}
+
 impl ImplicitGemm {
     pub(crate) fn new(phases: Phases, level: Level, chunk: usize, inputs_per_block: usize) -> Self {
         let weights = WeightLayout::new(&phases, level.isa(), chunk, inputs_per_block);
@@ -107,25 +134,33 @@ impl ImplicitGemm {
         }
     }
 
-    /// Runs a batch. `scratch` holds a piece of [`scratch`](Self::scratch) elements per worker; `chunks` is the number of chunks
-    /// behind `channel_starts`.
-    #[expect(clippy::too_many_arguments, reason = "what is planned, what is given, and memory")]
+    /// Prepares a cut for cells of `chunks` chunks, or `None` if the cut makes no sense.
+    pub(crate) fn prepare<T: Scalar>(&self, cut: Cut, chunks: usize) -> Option<Prepared> {
+        let lanes = lanes::<T>(self.level.isa());
+        let schedule = Schedule::new::<T>(&self.phases, &self.panels, &self.tile, lanes, cut)?;
+        Some(Prepared {
+            channel_starts: channel_starts(&self.phases, &self.weights, chunks),
+            position_starts: std::array::from_fn(|i| schedule.output_starts(i, self.phases.axes[i].output_step)),
+            scratch: self.scratch::<T>(&schedule, chunks),
+            schedule,
+        })
+    }
+
+    /// Runs a batch. `scratch` holds a piece of [`Prepared::scratch_len`] elements per worker.
     pub(crate) fn run<T: Scalar>(
         &self,
-        schedule: &Schedule,
-        (channel_starts, chunks): (&[usize], usize),
-        position_starts: &[Vec<usize>; 3],
+        prepared: &Prepared,
         packed: &[T],
         x: ArrayView5<T>,
         y: ArrayViewMut5<T>,
         finish: &Finish<T>,
         scratch: &mut [T],
     ) {
-        let layout = self.scratch::<T>(schedule, chunks);
-        let [d, h, w] = position_starts;
+        let layout = prepared.scratch;
+        let [d, h, w] = &prepared.position_starts;
         let cuts = [
-            Cuts::Every(schedule.cut.samples.count()),
-            Cuts::At(channel_starts),
+            Cuts::Every(prepared.samples()),
+            Cuts::At(&prepared.channel_starts),
             Cuts::At(d),
             Cuts::At(h),
             Cuts::At(w),
@@ -134,7 +169,7 @@ impl ImplicitGemm {
         let source = Source::new(x);
         let work = |scratch: &mut [T]| {
             while let Some(cell) = grid.take() {
-                self.cell(schedule, packed, &source, finish, cell, layout, scratch);
+                self.cell(prepared, packed, &source, finish, cell, scratch);
             }
         };
         if scratch.len() < 2 * layout.len() {
@@ -143,15 +178,13 @@ impl ImplicitGemm {
         scratch.par_chunks_exact_mut(layout.len()).for_each(work);
     }
 
-    #[expect(clippy::too_many_arguments, reason = "what is planned, what is given, and memory")]
     fn cell<T: Scalar>(
         &self,
-        schedule: &Schedule,
+        Prepared { schedule, scratch: layout, .. }: &Prepared,
         packed: &[T],
         source: &Source<T>,
         finish: &Finish<T>,
         mut cell: Cell<T>,
-        layout: Scratch,
         scratch: &mut [T],
     ) {
         let [piece_batch, _, d, h, w] = cell.index;
@@ -159,8 +192,8 @@ impl ImplicitGemm {
         let plan = schedule.plan([d, h, w]);
         let (group, first_output) = (cell.first[1] / self.phases.outputs, cell.first[1] % self.phases.outputs);
         let first_chunk = first_output / self.weights.chunk;
-        let chunks = cell.shape[1].div_ceil(self.weights.chunk);
         let channels = cell.shape[1];
+        let chunks = channels.div_ceil(self.weights.chunk);
         let chunk = |number: usize| Chunk {
             first: number * self.weights.chunk,
             channels: self.weights.chunk.min(channels - number * self.weights.chunk),
@@ -198,8 +231,7 @@ impl ImplicitGemm {
                         sum(t, c, sums);
                         writer.stage(sums, &plan.runs[tile.runs.clone()], chunk(c), lens, interleaved, stage);
                     }
-                    let chunk = chunk(c);
-                    writer.unstage(stage, chunk, lens, &mut cell, row);
+                    writer.unstage(stage, chunk(c), lens, &mut cell, row);
                 }
                 continue;
             }
@@ -212,8 +244,7 @@ impl ImplicitGemm {
                     }
                     sum(t, c, sums);
                     if is_last {
-                        let chunk = chunk(c);
-                        writer.write(sums, &plan.runs[tile.runs.clone()], chunk, &mut cell, row);
+                        writer.write(sums, runs, chunk(c), &mut cell, row);
                     }
                 }
             }

@@ -6,9 +6,8 @@ use ndarray::{ArrayView5, ArrayViewMut5};
 
 use super::design::design;
 use super::recipe::{ImplicitGemmRecipe, Recipe};
-use crate::engine::implicit_gemm::{ImplicitGemm, channel_starts};
+use crate::engine::implicit_gemm::{ImplicitGemm, Prepared};
 use crate::engine::phases::Phases;
-use crate::engine::schedule::Schedule;
 use crate::engine::weights;
 use crate::engine::writer::Finish;
 use crate::error::{Error, Result};
@@ -44,12 +43,9 @@ struct Packed<T> {
     ways: Arc<[PreparedWay]>,
 }
 
-/// A way to cut a batch, prepared to be run.
+/// A way to cut a batch, prepared to be run, and its estimated cycles for all samples of a panel.
 struct PreparedWay {
-    schedule: Schedule,
-    chunks_per_cell: usize,
-    channel_starts: Vec<usize>,
-    position_starts: [Vec<usize>; 3],
+    prepared: Prepared,
     cycles: f64,
 }
 
@@ -191,8 +187,8 @@ impl<T: Scalar> Pass<T> {
             Engine::Lowered(lowered) => lowered.scratch_len(self.output, batch),
             Engine::ImplicitGemm(packed) => {
                 let way = packed.way(batch);
-                let each = packed.gemm.scratch::<T>(&way.schedule, way.chunks_per_cell).len();
-                each.saturating_mul(self.workers(way, batch))
+                let flops = self.geometry.entries().saturating_mul(2 * batch as u128);
+                way.scratch_len().saturating_mul(workers(way.cells(batch), flops))
             }
         }
     }
@@ -201,18 +197,8 @@ impl<T: Scalar> Pass<T> {
     pub(crate) fn scratch_per_worker(&self, batch: usize) -> usize {
         match &self.engine {
             Engine::Lowered(lowered) => lowered.scratch_len(self.output, batch) / rayon::current_num_threads(),
-            Engine::ImplicitGemm(packed) => {
-                let way = packed.way(batch);
-                packed.gemm.scratch::<T>(&way.schedule, way.chunks_per_cell).len()
-            }
+            Engine::ImplicitGemm(packed) => packed.way(batch).scratch_len(),
         }
-    }
-
-    fn workers(&self, way: &PreparedWay, batch: usize) -> usize {
-        let positions: usize = way.position_starts.iter().map(Vec::len).product();
-        let panels = batch.div_ceil(way.schedule.cut.samples.count());
-        let cells = panels.saturating_mul(way.channel_starts.len() * positions);
-        workers(cells, self.geometry.entries().saturating_mul(2 * batch as u128))
     }
 
     /// Runs a batch whose shapes have been checked. Nothing is allocated but through the workspace.
@@ -237,18 +223,8 @@ impl<T: Scalar> Pass<T> {
                 finish.apply(y);
             }
             Engine::ImplicitGemm(packed) => {
-                let way = packed.way(batch);
                 let mut scratch = workspace.take(self.scratch_len(batch));
-                packed.gemm.run(
-                    &way.schedule,
-                    (&way.channel_starts, way.chunks_per_cell),
-                    &way.position_starts,
-                    &packed.weights,
-                    x,
-                    y,
-                    finish,
-                    &mut scratch,
-                );
+                packed.gemm.run(packed.way(batch), &packed.weights, x, y, finish, &mut scratch);
                 workspace.give(scratch);
             }
         }
@@ -258,15 +234,15 @@ impl<T: Scalar> Pass<T> {
 
 impl<T> Packed<T> {
     /// The way that is cheapest for a batch.
-    fn way(&self, batch: usize) -> &PreparedWay {
-        let cost = |way: &PreparedWay| batch.div_ceil(way.schedule.cut.samples.count()) as f64 * way.cycles;
+    fn way(&self, batch: usize) -> &Prepared {
+        let cost = |way: &PreparedWay| batch.div_ceil(way.prepared.samples()) as f64 * way.cycles;
         let mut best = &self.ways[0];
         for way in &self.ways[1..] {
             if cost(way) < cost(best) {
                 best = way;
             }
         }
-        best
+        &best.prepared
     }
 }
 
@@ -278,16 +254,8 @@ fn prepare<T: Scalar>(
 ) -> Result<(ImplicitGemm, Arc<[PreparedWay]>)> {
     let gemm = ImplicitGemm::new(phases, level, recipe.channels_per_chunk, recipe.inputs_per_block);
     let ways = recipe.ways.iter().map(|way| {
-        let lanes = lanes::<T>(level.isa());
-        let schedule = Schedule::new::<T>(&gemm.phases, &gemm.panels, &gemm.tile, lanes, way.cut)
-            .ok_or(Error::Overflow { what: "a panel" })?;
-        Ok(PreparedWay {
-            channel_starts: channel_starts(&gemm.phases, &gemm.weights, way.chunks_per_cell),
-            position_starts: std::array::from_fn(|i| schedule.output_starts(i, gemm.phases.axes[i].output_step)),
-            chunks_per_cell: way.chunks_per_cell,
-            cycles: way.cycles,
-            schedule,
-        })
+        let prepared = gemm.prepare::<T>(way.cut, way.chunks_per_cell);
+        Ok(PreparedWay { prepared: prepared.ok_or(Error::Overflow { what: "a panel" })?, cycles: way.cycles })
     });
     let ways = ways.collect::<Result<Vec<_>>>()?;
     Ok((gemm, ways.into()))
