@@ -110,6 +110,17 @@ impl RowMap {
         std::array::from_fn(|i| lens[i] * self.phases[i])
     }
 
+    /// Where a run's piece of an output row lies in a cell, in phase (d, h) of depth and height: `[sample, depth, height, width]`
+    /// and its length; `None` if all of it lies beyond the cell.
+    #[inline(always)]
+    fn landing(&self, run: &Run, [phase_d, phase_h]: [usize; 2], shape: [usize; 5]) -> Option<([usize; 4], usize)> {
+        let [samples, _, depth, height, width] = shape;
+        let (d, h) = (run.d * self.steps[0] + phase_d, run.h * self.steps[1] + phase_h);
+        let w = run.x * self.steps[2];
+        let is_inside = run.s < samples && d < depth && h < height && w < width;
+        is_inside.then(|| ([run.s, d, h, w], (run.len * self.phases[2]).min(width - w)))
+    }
+
     /// Elements of a stage: outputs of one chunk for a block of `lens` positions and all samples side by side.
     pub(crate) fn stage_len(&self, lens: [usize; 3], chunk: usize, samples: usize) -> usize {
         samples * chunk * self.stage_plane(lens)
@@ -148,17 +159,13 @@ impl<T: Scalar> Writer<'_, '_, T> {
 
     /// Asks for the memory that [`write`](Self::write) will write.
     pub(crate) fn announce(&self, runs: &[Run], chunk: Chunk, cell: &Cell<T>) {
-        let [phases_d, phases_h, phases_w] = self.map.phases;
-        let [samples, _, depth, height, width] = cell.shape;
+        let [phases_d, phases_h, _] = self.map.phases;
         for channel in 0..chunk.channels {
             for phase_d in 0..phases_d {
                 for phase_h in 0..phases_h {
                     for run in runs {
-                        let (d, h) = (run.d * self.map.steps[0] + phase_d, run.h * self.map.steps[1] + phase_h);
-                        let w = run.x * self.map.steps[2];
-                        if run.s < samples && d < depth && h < height && w < width {
-                            let count = (run.len * phases_w).min(width - w);
-                            cell.prefetch([run.s, chunk.first + channel, d, h, w], count);
+                        if let Some(([s, d, h, w], count)) = self.map.landing(run, [phase_d, phase_h], cell.shape) {
+                            cell.prefetch([s, chunk.first + channel, d, h, w], count);
                         }
                     }
                 }
@@ -309,22 +316,18 @@ impl<T: Scalar> Job for Store<'_, '_, '_, '_, T> {
         let Self { writer, buffer, runs, chunk, cell, row } = self;
         let map = writer.map;
         let [phases_d, phases_h, phases_w] = map.phases;
-        let [samples, _, depth, height, width] = cell.shape;
         let is_direct = writer.finish.is_plain() && cell.is_contiguous();
         for phase_d in 0..phases_d {
             for phase_h in 0..phases_h {
                 let of_row = &map.rows[(phase_d * phases_h + phase_h) * phases_w..][..phases_w];
                 for run in runs {
-                    let (d, h) = (run.d * map.steps[0] + phase_d, run.h * map.steps[1] + phase_h);
-                    let w = run.x * map.steps[2];
-                    if run.s >= samples || d >= depth || h >= height || w >= width {
+                    let Some(([s, d, h, w], count)) = map.landing(run, [phase_d, phase_h], cell.shape) else {
                         continue;
-                    }
-                    let count = (run.len * phases_w).min(width - w);
+                    };
                     let first = cell.first[1] + chunk.first;
                     let rows = |channel| Rows { buffer, of_row, channel, pitch: writer.pitch, lane: run.lane };
                     if is_direct {
-                        let at = [run.s, chunk.first, d, h, w];
+                        let at = [s, chunk.first, d, h, w];
                         cell.rows_of_channels(at, chunk.channels, count, |channel, out| {
                             rows(channel).merge_into(writer.finish.bias(first + channel), out);
                         });
@@ -333,7 +336,7 @@ impl<T: Scalar> Job for Store<'_, '_, '_, '_, T> {
                     for channel in 0..chunk.channels {
                         let out = &mut row[..count];
                         rows(channel).merge_into(writer.finish.bias(first + channel), out);
-                        writer.put(cell, [run.s, chunk.first + channel, d, h, w], out);
+                        writer.put(cell, [s, chunk.first + channel, d, h, w], out);
                     }
                 }
             }
