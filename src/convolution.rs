@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::formulation::{Formulated, Formulation, FormulationOptions};
 use crate::geometry::{Geometry, Shape, Side};
 use crate::matrix::{Entries, Pattern, Sparse, csr, dense, dense_bytes};
-use crate::operator::{LinearOperator, Weights, Workspace, csr_bytes, expect_shape, with_batch};
+use crate::operator::{LinearOperator, Weights, Workspace, csr_bytes, expect_batch, expect_shape};
 use crate::plan::pass::Pass;
 use crate::scalar::Scalar;
 
@@ -98,10 +98,8 @@ impl<T: Scalar, const N: usize> Convolution<T, N> {
     }
 
     fn run(&self, output: Side, from: ArrayView5<T>, to: ArrayViewMut5<T>, workspace: &mut Workspace<T>) -> Result<()> {
-        let batch = from.dim().0;
-        expect_shape("the input", &with_batch(batch, self.geometry.shape(output.other())), from.shape())?;
-        expect_shape("the output", &with_batch(batch, self.geometry.shape(output)), to.shape())?;
-        self.pass(output, batch)?.run(from, to, &Finish::none(), workspace)
+        expect_batch((self.geometry.shape(output.other()), self.geometry.shape(output)), &from, &to)?;
+        self.pass(output, from.dim().0)?.run(from, to, &Finish::none(), workspace)
     }
 
     /// The matrix C, `[rows, columns]`, as a dense array.

@@ -12,7 +12,7 @@ use crate::geometry::{Geometry, Shape, Side};
 use crate::kernel::GemmBackend;
 use crate::matrix::{Dense, Im2col, Sparse, ZeroInsertion, csr};
 use crate::operator::{
-    DEFAULT_BYTE_LIMIT, LinearOperator, Method, Weights, Workspace, allocatable, expect_shape, on_slices, with_batch,
+    DEFAULT_BYTE_LIMIT, LinearOperator, Method, Weights, Workspace, allocatable, expect_batch, on_slices,
 };
 use crate::plan::planned::Planned;
 use crate::scalar::Scalar;
@@ -174,8 +174,7 @@ impl<T: Scalar> Formulated<T> {
                 })
             }
             How::Planned(planned) => {
-                expect_shape("the input", &with_batch(batch, shapes.0), from.shape())?;
-                expect_shape("the output", &with_batch(batch, shapes.1), to.shape())?;
+                expect_batch(shapes, &from, &to)?;
                 planned.run(output, from, to, workspace)
             }
         }

@@ -156,9 +156,7 @@ pub(crate) fn on_slices<T: Scalar>(
     workspace: &mut Workspace<T>,
     body: impl FnOnce(&[T], &mut [T], &mut [T]) -> Result<()>,
 ) -> Result<()> {
-    let batch = input.dim().0;
-    expect_shape("the input", &with_batch(batch, shapes.0), input.shape())?;
-    expect_shape("the output", &with_batch(batch, shapes.1), output.shape())?;
+    expect_batch(shapes, &input, &output)?;
     let mut copied_input = workspace.take(if input.is_standard_layout() { 0 } else { input.len() });
     let mut copied_output = workspace.take(if output.is_standard_layout() { 0 } else { output.len() });
     let mut scratch = workspace.take(scratch_len);
@@ -181,6 +179,13 @@ pub(crate) fn on_slices<T: Scalar>(
     workspace.give(copied_output);
     workspace.give(copied_input);
     result
+}
+
+/// [`Error::Shape`] unless input and output are batches of one length of the given shapes.
+pub(crate) fn expect_batch<T>(shapes: (Shape, Shape), input: &ArrayView5<T>, output: &ArrayViewMut5<T>) -> Result<()> {
+    let batch = input.dim().0;
+    expect_shape("the input", &with_batch(batch, shapes.0), input.shape())?;
+    expect_shape("the output", &with_batch(batch, shapes.1), output.shape())
 }
 
 /// [`Error::Shape`] unless both shapes agree.

@@ -18,7 +18,9 @@ use crate::error::{Error, Result, bytes_in_words};
 use crate::geometry::{Geometry, Options};
 use crate::kernel::Isa;
 use crate::layer::{Direction, Layer};
-use crate::operator::{DEFAULT_BYTE_LIMIT, LinearOperator, Pad, Workspace, allocatable, expect_shape, with_batch};
+use crate::operator::{
+    DEFAULT_BYTE_LIMIT, LinearOperator, Pad, Workspace, allocatable, expect_batch, expect_shape, with_batch,
+};
 use crate::scalar::Scalar;
 use crate::tensor::TensorDim;
 use pass::Pass;
@@ -172,11 +174,9 @@ impl<D: Direction, T: Scalar, const N: usize> Plan<D, T, N> {
     ) -> Result<()> {
         let batch = x.dim().0;
         let input = self.pad.as_ref().map_or(self.geometry.shape(D::INPUT), |pad| LinearOperator::<T>::domain(pad));
-        let output = with_batch(batch, self.geometry.shape(D::OUTPUT));
-        expect_shape("the input", &with_batch(batch, input), x.shape())?;
-        expect_shape("the output", &output, y.shape())?;
+        expect_batch((input, self.geometry.shape(D::OUTPUT)), &x, &y)?;
         if let Some(residual) = &residual {
-            expect_shape("the residual", &output, residual.shape())?;
+            expect_shape("the residual", y.shape(), residual.shape())?;
         }
         let finish = Finish { bias: self.bias.as_deref(), activation: self.options.activation, residual };
         let Some(pad) = &self.pad else {
