@@ -30,6 +30,10 @@
 //! On an 8×8 plane a quarter of the taps of a padded tile meet zeros, and vectors hang over the ends of rows. There, samples are
 //! interleaved (lanes run over the batch) and positions are grouped by their set of valid taps.
 //!
+//! # Depthwise layers
+//! Groups of one input channel multiply each value a few times only; packing it would take longer. Their rows are summed in
+//! registers straight from the input instead, phase by phase as above ([`depthwise`]).
+//!
 //! # What holds
 //! Every sum runs over blocks of input channels, then taps in ascending order of what they read, then channels: the same for
 //! every tile shape, block, thread count and batch, so the bits are the same. Skipped taps and taps that meet a zero of the panel
@@ -38,6 +42,7 @@
 //!
 //! The engine makes no choice: block sizes come from a recipe. It knows no layers.
 
+pub(crate) mod depthwise;
 pub(crate) mod epilogue;
 pub(crate) mod implicit_gemm;
 pub(crate) mod panel;

@@ -13,13 +13,14 @@ mod gemm;
 pub(crate) mod grid;
 #[cfg(all(test, unix))]
 mod guarded;
-mod interleave;
+pub(crate) mod interleave;
 mod isa;
 pub(crate) mod micro;
 mod parallel;
 mod peak;
 mod portable;
 pub(crate) mod prefetch;
+pub(crate) mod rows;
 mod tile;
 mod vector;
 
@@ -28,5 +29,5 @@ pub use gemm::GemmBackend;
 pub(crate) use gemm::{gemm, parallel_gemm};
 pub(crate) use interleave::{deinterleave, interleave};
 pub use isa::Isa;
-pub(crate) use parallel::{WORTH_A_TASK, for_each_task, workers};
+pub(crate) use parallel::{WORTH_A_TASK, for_each_piece, for_each_task, workers};
 pub(crate) use tile::split;

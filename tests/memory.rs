@@ -63,9 +63,11 @@ fn memory_is_what_is_declared() {
 fn the_engine_allocates_nothing_after_its_first_call(threads: usize) {
     const CALLS: usize = 50;
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-    // Vectors along the pixels of one sample, and along samples side by side; both with blocks of inputs.
-    for (size, channels, batch) in [([1, 40, 40], 24, 3), ([1, 3, 3], 160, 64)] {
-        let options = Options::new().stride([1, 2, 2]).padding([0, 1, 1]);
+    // Vectors along the pixels of one sample, and along samples side by side, both with blocks of inputs; and a
+    // depthwise layer.
+    for (size, channels, batch, groups) in [([1, 40, 40], 24, 3, 1), ([1, 3, 3], 160, 64, 1), ([1, 40, 40], 24, 8, 24)]
+    {
+        let options = Options::new().stride([1, 2, 2]).padding([0, 1, 1]).groups(groups);
         let both = Channels { small: channels, large: 24 };
         let g = Geometry::transposed(size, [1, 4, 4], both, &options).unwrap();
         let weights = Array5::<f32>::ones(g.weight_shape()).into_shared();

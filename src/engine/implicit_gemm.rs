@@ -18,7 +18,6 @@
 //! none of them, nor on the other samples.
 
 use ndarray::{ArrayView5, ArrayViewMut5};
-use rayon::prelude::*;
 
 use super::panel::{PanelAxis, Part, Source, pack};
 use super::phases::Phases;
@@ -26,6 +25,7 @@ use super::schedule::{BlockPlan, Cut, Schedule, TilePlan, TileShape};
 use super::weights::WeightLayout;
 use super::writer::{Chunk, Finish, RowMap, Writer};
 use crate::kernel::dispatch::Level;
+use crate::kernel::for_each_piece;
 use crate::kernel::grid::{Cell, Cuts, Grid};
 use crate::kernel::micro::{self, Tile, lanes};
 use crate::scalar::Scalar;
@@ -167,15 +167,11 @@ impl ImplicitGemm {
         ];
         let grid = Grid::new(y, cuts);
         let source = Source::new(x);
-        let work = |scratch: &mut [T]| {
+        for_each_piece(scratch, layout.len(), |scratch| {
             while let Some(cell) = grid.take() {
                 self.cell(prepared, packed, &source, finish, cell, scratch);
             }
-        };
-        if scratch.len() < 2 * layout.len() {
-            return work(scratch);
-        }
-        scratch.par_chunks_exact_mut(layout.len()).for_each(work);
+        });
     }
 
     fn cell<T: Scalar>(

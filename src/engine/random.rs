@@ -33,6 +33,21 @@ pub(crate) fn geometries() -> impl Strategy<Value = Geometry<3>> {
     )
 }
 
+/// Geometries whose groups have one channel on the side that is read, and one or a few on the other, which is computed.
+pub(crate) fn depthwise() -> impl Strategy<Value = (Geometry<3>, Side)> {
+    let multipliers = prop_oneof![3 => Just(1), 1 => 2..=3usize];
+    (axis(3), axis(9), axis(70), 1..=4usize, multipliers, sides()).prop_filter_map(
+        "no geometry",
+        |(d, h, w, groups, multiplier, output)| {
+            let channels = match output {
+                Side::Small => Channels { small: groups * multiplier, large: groups },
+                Side::Large => Channels { small: groups, large: groups * multiplier },
+            };
+            Some((Geometry::new([d, h, w], channels, groups).ok()?, output))
+        },
+    )
+}
+
 pub(crate) fn sides() -> impl Strategy<Value = Side> {
     prop_oneof![Just(Side::Small), Just(Side::Large)]
 }

@@ -29,7 +29,7 @@ impl<T: Scalar> Finish<'_, T> {
     }
 
     /// The bias of a channel. Never −0: sums that start at 0 and sums that skipped zeros then agree to the bit.
-    fn bias(&self, channel: usize) -> T {
+    pub(super) fn bias(&self, channel: usize) -> T {
         self.bias.map_or(T::zero(), |bias| bias[channel] + T::zero())
     }
 
@@ -47,13 +47,13 @@ impl<T: Scalar> Finish<'_, T> {
         }
     }
 
-    fn is_plain(&self) -> bool {
+    pub(super) fn is_plain(&self) -> bool {
         self.residual.is_none() && self.activation == Activation::Identity
     }
 
     /// Residual and activation for outputs from `at`.
     #[inline(never)]
-    fn after(&self, [s, c, d, h, w]: [usize; 5], out: &mut [T]) {
+    pub(super) fn after(&self, [s, c, d, h, w]: [usize; 5], out: &mut [T]) {
         if let Some(residual) = &self.residual {
             let row = residual.slice(s![s, c, d, h, w..w + out.len()]);
             out.iter_mut().zip(row).for_each(|(out, &value)| *out += value);

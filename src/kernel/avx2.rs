@@ -4,5 +4,121 @@ use std::arch::x86_64::*;
 
 use super::vector::vector;
 
-vector!(f32, __m256, 8, _mm256_setzero_ps, _mm256_set1_ps, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_fmadd_ps);
-vector!(f64, __m256d, 4, _mm256_setzero_pd, _mm256_set1_pd, _mm256_loadu_pd, _mm256_storeu_pd, _mm256_fmadd_pd);
+vector!(
+    f32,
+    __m256,
+    8,
+    _mm256_setzero_ps,
+    _mm256_set1_ps,
+    _mm256_loadu_ps,
+    _mm256_storeu_ps,
+    _mm256_fmadd_ps,
+    mul_add_lanes_ps,
+    store_lanes_ps,
+    interleave_ps
+);
+vector!(
+    f64,
+    __m256d,
+    4,
+    _mm256_setzero_pd,
+    _mm256_set1_pd,
+    _mm256_loadu_pd,
+    _mm256_storeu_pd,
+    _mm256_fmadd_pd,
+    mul_add_lanes_pd,
+    store_lanes_pd,
+    interleave_pd
+);
+
+/// All bits of the lanes of 32 bits whose bit is set.
+///
+/// # Safety
+/// AVX2 is available.
+#[inline(always)]
+unsafe fn mask_ps(lanes: u16) -> __m256i {
+    // SAFETY: the caller's word.
+    unsafe {
+        let bits = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
+        _mm256_cmpeq_epi32(_mm256_and_si256(_mm256_set1_epi32(i32::from(lanes)), bits), bits)
+    }
+}
+
+/// All bits of the lanes of 64 bits whose bit is set.
+///
+/// # Safety
+/// AVX2 is available.
+#[inline(always)]
+unsafe fn mask_pd(lanes: u16) -> __m256i {
+    // SAFETY: the caller's word.
+    unsafe {
+        let bits = _mm256_setr_epi64x(1, 2, 4, 8);
+        _mm256_cmpeq_epi64(_mm256_and_si256(_mm256_set1_epi64x(i64::from(lanes)), bits), bits)
+    }
+}
+
+/// `a · b + c` in some lanes, c in the others.
+///
+/// # Safety
+/// AVX2 with FMA is available.
+#[inline(always)]
+unsafe fn mul_add_lanes_ps(a: __m256, b: __m256, c: __m256, lanes: u16) -> __m256 {
+    // SAFETY: the caller's word.
+    unsafe { _mm256_blendv_ps(c, _mm256_fmadd_ps(a, b, c), _mm256_castsi256_ps(mask_ps(lanes))) }
+}
+
+/// Some lanes into memory.
+///
+/// # Safety
+/// AVX2 is available and the lanes may be written.
+#[inline(always)]
+unsafe fn store_lanes_ps(a: __m256, to: *mut f32, lanes: u16) {
+    // SAFETY: the caller's word.
+    unsafe { _mm256_maskstore_ps(to, mask_ps(lanes), a) }
+}
+
+/// Lanes of both in turn.
+///
+/// # Safety
+/// AVX2 is available.
+#[inline(always)]
+unsafe fn interleave_ps(a: __m256, b: __m256) -> [__m256; 2] {
+    // SAFETY: the caller's word.
+    unsafe {
+        let (low, high) = (_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
+        [_mm256_permute2f128_ps::<0x20>(low, high), _mm256_permute2f128_ps::<0x31>(low, high)]
+    }
+}
+
+/// `a · b + c` in some lanes, c in the others.
+///
+/// # Safety
+/// AVX2 with FMA is available.
+#[inline(always)]
+unsafe fn mul_add_lanes_pd(a: __m256d, b: __m256d, c: __m256d, lanes: u16) -> __m256d {
+    // SAFETY: the caller's word.
+    unsafe { _mm256_blendv_pd(c, _mm256_fmadd_pd(a, b, c), _mm256_castsi256_pd(mask_pd(lanes))) }
+}
+
+/// Some lanes into memory.
+///
+/// # Safety
+/// AVX2 is available and the lanes may be written.
+#[inline(always)]
+unsafe fn store_lanes_pd(a: __m256d, to: *mut f64, lanes: u16) {
+    // SAFETY: the caller's word.
+    unsafe { _mm256_maskstore_pd(to, mask_pd(lanes), a) }
+}
+
+/// Lanes of both in turn.
+///
+/// # Safety
+/// AVX2 is available.
+#[inline(always)]
+unsafe fn interleave_pd(a: __m256d, b: __m256d) -> [__m256d; 2] {
+    // SAFETY: the caller's word.
+    unsafe {
+        let (low, high) = (_mm256_unpacklo_pd(a, b), _mm256_unpackhi_pd(a, b));
+        [_mm256_permute2f128_pd::<0x20>(low, high), _mm256_permute2f128_pd::<0x31>(low, high)]
+    }
+}

@@ -4,5 +4,97 @@ use std::arch::x86_64::*;
 
 use super::vector::vector;
 
-vector!(f32, __m512, 16, _mm512_setzero_ps, _mm512_set1_ps, _mm512_loadu_ps, _mm512_storeu_ps, _mm512_fmadd_ps);
-vector!(f64, __m512d, 8, _mm512_setzero_pd, _mm512_set1_pd, _mm512_loadu_pd, _mm512_storeu_pd, _mm512_fmadd_pd);
+vector!(
+    f32,
+    __m512,
+    16,
+    _mm512_setzero_ps,
+    _mm512_set1_ps,
+    _mm512_loadu_ps,
+    _mm512_storeu_ps,
+    _mm512_fmadd_ps,
+    mul_add_lanes_ps,
+    store_lanes_ps,
+    interleave_ps
+);
+vector!(
+    f64,
+    __m512d,
+    8,
+    _mm512_setzero_pd,
+    _mm512_set1_pd,
+    _mm512_loadu_pd,
+    _mm512_storeu_pd,
+    _mm512_fmadd_pd,
+    mul_add_lanes_pd,
+    store_lanes_pd,
+    interleave_pd
+);
+
+/// `a · b + c` in some lanes, c in the others.
+///
+/// # Safety
+/// AVX-512F is available.
+#[inline(always)]
+unsafe fn mul_add_lanes_ps(a: __m512, b: __m512, c: __m512, lanes: u16) -> __m512 {
+    // SAFETY: the caller's word.
+    unsafe { _mm512_mask3_fmadd_ps(a, b, c, lanes) }
+}
+
+/// Some lanes into memory.
+///
+/// # Safety
+/// AVX-512F is available and the lanes may be written.
+#[inline(always)]
+unsafe fn store_lanes_ps(a: __m512, to: *mut f32, lanes: u16) {
+    // SAFETY: the caller's word.
+    unsafe { _mm512_mask_storeu_ps(to, lanes, a) }
+}
+
+/// Lanes of both in turn.
+///
+/// # Safety
+/// AVX-512F is available.
+#[inline(always)]
+unsafe fn interleave_ps(a: __m512, b: __m512) -> [__m512; 2] {
+    // SAFETY: the caller's word.
+    unsafe {
+        let low = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+        let high = _mm512_setr_epi32(8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+        [_mm512_permutex2var_ps(a, low, b), _mm512_permutex2var_ps(a, high, b)]
+    }
+}
+
+/// `a · b + c` in some lanes, c in the others.
+///
+/// # Safety
+/// AVX-512F is available.
+#[inline(always)]
+unsafe fn mul_add_lanes_pd(a: __m512d, b: __m512d, c: __m512d, lanes: u16) -> __m512d {
+    // SAFETY: the caller's word.
+    unsafe { _mm512_mask3_fmadd_pd(a, b, c, lanes as u8) }
+}
+
+/// Some lanes into memory.
+///
+/// # Safety
+/// AVX-512F is available and the lanes may be written.
+#[inline(always)]
+unsafe fn store_lanes_pd(a: __m512d, to: *mut f64, lanes: u16) {
+    // SAFETY: the caller's word.
+    unsafe { _mm512_mask_storeu_pd(to, lanes as u8, a) }
+}
+
+/// Lanes of both in turn.
+///
+/// # Safety
+/// AVX-512F is available.
+#[inline(always)]
+unsafe fn interleave_pd(a: __m512d, b: __m512d) -> [__m512d; 2] {
+    // SAFETY: the caller's word.
+    unsafe {
+        let low = _mm512_setr_epi64(0, 8, 1, 9, 2, 10, 3, 11);
+        let high = _mm512_setr_epi64(4, 12, 5, 13, 6, 14, 7, 15);
+        [_mm512_permutex2var_pd(a, low, b), _mm512_permutex2var_pd(a, high, b)]
+    }
+}

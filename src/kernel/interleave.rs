@@ -1,6 +1,8 @@
-//! Rows dealt out to one row and gathered from it: element j of row r is element `rows · j + r`.
+//! Rows dealt out to one row and gathered from it: element j of row r is element `rows · j + r`. Inlined, so that a job
+//! compiles it for its instruction set.
 
 /// `to[count · j + r] = rows[r · stride + j]`, with `count` rows; `to` holds whole groups.
+#[inline(always)]
 pub(crate) fn interleave<T: Copy>(rows: &[T], stride: usize, count: usize, to: &mut [T]) {
     match count {
         2 => interleave_by::<T, 2>(rows, stride, to),
@@ -15,6 +17,7 @@ pub(crate) fn interleave<T: Copy>(rows: &[T], stride: usize, count: usize, to: &
 }
 
 /// With a number of rows that the compiler knows, groups are written by vector instructions.
+#[inline(always)]
 fn interleave_by<T: Copy, const N: usize>(rows: &[T], stride: usize, to: &mut [T]) {
     let groups = to.as_chunks_mut::<N>().0;
     let rows: [&[T]; N] = std::array::from_fn(|r| &rows[r * stride..][..groups.len()]);
@@ -24,23 +27,32 @@ fn interleave_by<T: Copy, const N: usize>(rows: &[T], stride: usize, to: &mut [T
 }
 
 /// `rows[r · stride + j] = from[count · j + r]`, with `count` rows; the last group of `from` may be cut short.
+#[inline(always)]
 pub(crate) fn deinterleave<T: Copy>(from: &[T], rows: &mut [T], stride: usize, count: usize) {
+    let done = match count {
+        2 => deinterleave_by::<T, 2>(from, rows, stride),
+        3 => deinterleave_by::<T, 3>(from, rows, stride),
+        4 => deinterleave_by::<T, 4>(from, rows, stride),
+        _ => 0,
+    };
     for (r, row) in rows.chunks_mut(stride).take(count).enumerate() {
-        match count {
-            2 => every::<T, 2>(from, r, row),
-            3 => every::<T, 3>(from, r, row),
-            4 => every::<T, 4>(from, r, row),
-            _ => {}
-        }
-        let done = if (2..=4).contains(&count) { from.len() / count } else { 0 };
         let rest = from[done * count..].iter().skip(r).step_by(count);
         row[done..].iter_mut().zip(rest).for_each(|(to, &value)| *to = value);
     }
 }
 
-/// Element r of every whole group.
-fn every<T: Copy, const N: usize>(from: &[T], r: usize, row: &mut [T]) {
-    row.iter_mut().zip(from.as_chunks::<N>().0).for_each(|(to, group)| *to = group[r]);
+/// Whole groups, in one pass; how many there are.
+#[inline(always)]
+fn deinterleave_by<T: Copy, const N: usize>(from: &[T], rows: &mut [T], stride: usize) -> usize {
+    let groups = from.as_chunks::<N>().0;
+    let mut rows = rows.chunks_mut(stride);
+    let rows: [&mut [T]; N] = std::array::from_fn(|_| rows.next().map_or(&mut [][..], |row| &mut row[..groups.len()]));
+    for (j, group) in groups.iter().enumerate() {
+        for r in 0..N {
+            rows[r][j] = group[r];
+        }
+    }
+    groups.len()
 }
 
 #[cfg(test)]

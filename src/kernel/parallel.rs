@@ -36,6 +36,15 @@ pub(crate) fn for_each_task<Task: Send, T: Send>(
         .for_each(|(tasks, scratch)| tasks.iter_mut().for_each(|task| body(task, scratch)));
 }
 
+/// Runs `body` on every whole piece of `scratch`, each in a worker of its own, and on `scratch` itself if it is one
+/// piece.
+pub(crate) fn for_each_piece<T: Send>(scratch: &mut [T], piece: usize, body: impl Fn(&mut [T]) + Send + Sync) {
+    if scratch.len() < 2 * piece.max(1) {
+        return body(scratch);
+    }
+    scratch.par_chunks_exact_mut(piece).for_each(body);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -49,6 +58,16 @@ mod tests {
                 *count += 1;
             });
             assert!(counts.iter().all(|&count| count == 1), "{tasks} tasks, {pieces} pieces");
+        }
+    }
+
+    #[test]
+    fn every_piece_has_a_worker() {
+        for (pieces, piece, rest) in [(0, 0, 0), (1, 5, 3), (3, 4, 0), (4, 2, 1)] {
+            let mut scratch = vec![0u8; pieces * piece + rest];
+            for_each_piece(&mut scratch, piece, |piece| piece.iter_mut().for_each(|element| *element += 1));
+            let count = if pieces < 2 { scratch.len() } else { pieces * piece };
+            assert!(scratch[..count].iter().all(|&n| n == 1) && scratch[count..].iter().all(|&n| n == 0));
         }
     }
 

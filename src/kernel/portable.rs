@@ -37,4 +37,25 @@ impl<T: Scalar> Vector<T> for Array4<T> {
         // Not `mul_add`: without the instruction it is a call into the C library.
         Self(std::array::from_fn(|i| self.0[i] * factor.0[i] + term.0[i]))
     }
+
+    #[inline(always)]
+    unsafe fn mul_add_lanes(self, factor: Self, term: Self, lanes: u16) -> Self {
+        // SAFETY: nothing is asked of the caller.
+        let all = unsafe { self.mul_add(factor, term) };
+        Self(std::array::from_fn(|i| if lanes >> i & 1 == 1 { all.0[i] } else { term.0[i] }))
+    }
+
+    #[inline(always)]
+    unsafe fn store_first(self, to: *mut T, count: usize) {
+        for (i, &value) in self.0.iter().enumerate().take(count) {
+            // SAFETY: the caller vouches for `count` writable elements.
+            unsafe { *to.add(i) = value }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn interleave(self, other: Self) -> [Self; 2] {
+        let ([a, b, c, d], [e, f, g, h]) = (self.0, other.0);
+        [Self([a, e, b, f]), Self([c, g, d, h])]
+    }
 }

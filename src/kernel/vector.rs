@@ -27,12 +27,31 @@ pub(crate) trait Vector<T>: Copy {
     /// # Safety
     /// The instruction set is available.
     unsafe fn mul_add(self, factor: Self, term: Self) -> Self;
+
+    /// [`mul_add`](Self::mul_add) in the lanes whose bit is set in `lanes`, `term` in the others.
+    ///
+    /// # Safety
+    /// The instruction set is available.
+    unsafe fn mul_add_lanes(self, factor: Self, term: Self, lanes: u16) -> Self;
+
+    /// Stores the first `count` lanes, fewer than `LANES`.
+    ///
+    /// # Safety
+    /// The instruction set is available and `count` elements from `to` may be written.
+    unsafe fn store_first(self, to: *mut T, count: usize);
+
+    /// `self[0], other[0], self[1], other[1], …` in two vectors.
+    ///
+    /// # Safety
+    /// The instruction set is available.
+    unsafe fn interleave(self, other: Self) -> [Self; 2];
 }
 
 /// [`Vector`] for a register by the names of its intrinsics.
 #[cfg(target_arch = "x86_64")]
 macro_rules! vector {
-    ($element:ty, $register:ty, $lanes:literal, $zero:ident, $splat:ident, $load:ident, $store:ident, $mul_add:ident) => {
+    ($element:ty, $register:ty, $lanes:literal, $zero:ident, $splat:ident, $load:ident, $store:ident, $mul_add:ident,
+     $mul_add_lanes:ident, $store_first:ident, $interleave:ident) => {
         impl $crate::kernel::vector::Vector<$element> for $register {
             const LANES: usize = $lanes;
 
@@ -64,6 +83,24 @@ macro_rules! vector {
             unsafe fn mul_add(self, factor: Self, term: Self) -> Self {
                 // SAFETY: the caller vouches for the instruction set.
                 unsafe { $mul_add(self, factor, term) }
+            }
+
+            #[inline(always)]
+            unsafe fn mul_add_lanes(self, factor: Self, term: Self, lanes: u16) -> Self {
+                // SAFETY: the caller vouches for the instruction set.
+                unsafe { $mul_add_lanes(self, factor, term, lanes) }
+            }
+
+            #[inline(always)]
+            unsafe fn store_first(self, to: *mut $element, count: usize) {
+                // SAFETY: the caller vouches for the instruction set and the memory of the first lanes.
+                unsafe { $store_first(self, to, ((1u32 << count) - 1) as u16) }
+            }
+
+            #[inline(always)]
+            unsafe fn interleave(self, other: Self) -> [Self; 2] {
+                // SAFETY: the caller vouches for the instruction set.
+                unsafe { $interleave(self, other) }
             }
         }
     };

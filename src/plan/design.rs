@@ -5,6 +5,7 @@
 //! outputs. They need only be right enough to order the candidates.
 
 use super::recipe::{ImplicitGemmRecipe, Recipe, Way};
+use crate::engine::depthwise::Depthwise;
 use crate::engine::implicit_gemm::ImplicitGemm;
 use crate::engine::panel::Samples;
 use crate::engine::phases::{Group, Phases};
@@ -41,6 +42,9 @@ const STAGED: f64 = 2.0;
 
 /// The recipe for one direction of a geometry, for batches of about `batch` samples if that is known.
 pub(crate) fn design<T: Scalar>(phases: &Phases, level: Level, caches: Caches, batch: Option<usize>) -> Recipe {
+    if Depthwise::new::<T>(phases, level).is_some() {
+        return Recipe::Depthwise { isa: level.isa() };
+    }
     if phases.phases() > MOST_PHASES {
         return Recipe::Lowered;
     }

@@ -6,6 +6,7 @@ use ndarray::{ArrayView5, ArrayViewMut5};
 
 use super::design::design;
 use super::recipe::{ImplicitGemmRecipe, Recipe};
+use crate::engine::depthwise::Depthwise;
 use crate::engine::implicit_gemm::{ImplicitGemm, Prepared};
 use crate::engine::phases::Phases;
 use crate::engine::weights;
@@ -32,6 +33,8 @@ pub(crate) struct Pass<T> {
 #[derive(Clone)]
 enum Engine<T> {
     ImplicitGemm(Box<Packed<T>>),
+    /// With the layer's own weights.
+    Depthwise(Box<Depthwise>, Weights<T>),
     Lowered(Box<Im2col<T>>),
 }
 
@@ -91,7 +94,7 @@ impl<T: Scalar> Pass<T> {
     ) -> Result<Self> {
         let known = match &self.engine {
             Engine::ImplicitGemm(packed) => Some(&**packed),
-            Engine::Lowered(_) => None,
+            Engine::Lowered(_) | Engine::Depthwise(..) => None,
         };
         Self::build(geometry, self.output, weights, isa, batch, known)
     }
@@ -114,6 +117,11 @@ impl<T: Scalar> Pass<T> {
         let engine = match &recipe {
             Recipe::Lowered => {
                 Engine::Lowered(Box::new(Im2col::new(&geometry, weights.clone(), GemmBackend::default())))
+            }
+            Recipe::Depthwise { .. } => {
+                let depthwise =
+                    Depthwise::new::<T>(&phases, level).ok_or(Error::Overflow { what: "a list of taps" })?;
+                Engine::Depthwise(Box::new(depthwise), weights.clone())
             }
             Recipe::ImplicitGemm(recipe) => {
                 let (gemm, ways) = prepare::<T>(phases, level, recipe)?;
@@ -138,6 +146,7 @@ impl<T: Scalar> Pass<T> {
             Engine::Lowered(lowered) => {
                 **lowered = Im2col::new(&self.geometry, weights.clone(), GemmBackend::default())
             }
+            Engine::Depthwise(_, own) => *own = weights.clone(),
             Engine::ImplicitGemm(packed) => {
                 let to = Arc::make_mut(&mut packed.weights);
                 weights::pack(&packed.gemm.phases, &packed.gemm.weights, flat(weights), to);
@@ -152,15 +161,22 @@ impl<T: Scalar> Pass<T> {
     /// Bytes of packed weights.
     pub(crate) fn packed_bytes(&self) -> usize {
         match &self.engine {
-            Engine::Lowered(_) => 0,
+            Engine::Lowered(_) | Engine::Depthwise(..) => 0,
             Engine::ImplicitGemm(packed) => size_of_val(packed.weights.as_slice()),
         }
     }
 
     /// What the recipe's numbers come to, in sentences.
     pub(crate) fn explain(&self) -> String {
-        let Engine::ImplicitGemm(packed) = &self.engine else {
-            return "Panels would be out of proportion, so columns are made and multiplied by a GEMM crate.".to_owned();
+        let packed = match &self.engine {
+            Engine::Lowered(_) => {
+                return "Panels would be out of proportion, so columns are made and multiplied by a GEMM crate."
+                    .to_owned();
+            }
+            Engine::Depthwise(..) => {
+                return "One input channel per group: rows are read in place and summed in registers.".to_owned();
+            }
+            Engine::ImplicitGemm(packed) => packed,
         };
         let gemm = &packed.gemm;
         let rows: Vec<String> = gemm.weights.rows.iter().map(|rows| rows.per_tile.to_string()).collect();
@@ -185,10 +201,12 @@ impl<T: Scalar> Pass<T> {
         }
         match &self.engine {
             Engine::Lowered(lowered) => lowered.scratch_len(self.output, batch),
+            Engine::Depthwise(depthwise, _) => {
+                depthwise.scratch_len().saturating_mul(self.workers(depthwise.cells(batch), batch))
+            }
             Engine::ImplicitGemm(packed) => {
                 let way = packed.way(batch);
-                let flops = self.geometry.entries().saturating_mul(2 * batch as u128);
-                way.scratch_len().saturating_mul(workers(way.cells(batch), flops))
+                way.scratch_len().saturating_mul(self.workers(way.cells(batch), batch))
             }
         }
     }
@@ -197,8 +215,14 @@ impl<T: Scalar> Pass<T> {
     pub(crate) fn scratch_per_worker(&self, batch: usize) -> usize {
         match &self.engine {
             Engine::Lowered(lowered) => lowered.scratch_len(self.output, batch) / rayon::current_num_threads(),
+            Engine::Depthwise(depthwise, _) => depthwise.scratch_len(),
             Engine::ImplicitGemm(packed) => packed.way(batch).scratch_len(),
         }
+    }
+
+    /// Workers that share so many cells of a batch.
+    fn workers(&self, cells: usize, batch: usize) -> usize {
+        workers(cells, self.geometry.entries().saturating_mul(2 * batch as u128))
     }
 
     /// Runs a batch whose shapes have been checked. Nothing is allocated but through the workspace.
@@ -221,6 +245,11 @@ impl<T: Scalar> Pass<T> {
                     lowered.run(self.output, batch, from, to, scratch)
                 })?;
                 finish.apply(y);
+            }
+            Engine::Depthwise(depthwise, weights) => {
+                let mut scratch = workspace.take(self.scratch_len(batch));
+                depthwise.run(flat(weights), x, y, finish, &mut scratch);
+                workspace.give(scratch);
             }
             Engine::ImplicitGemm(packed) => {
                 let mut scratch = workspace.take(self.scratch_len(batch));

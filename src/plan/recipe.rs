@@ -12,6 +12,11 @@ use crate::kernel::Isa;
 pub enum Recipe {
     /// Implicit GEMM on packed panels.
     ImplicitGemm(ImplicitGemmRecipe),
+    /// Sums of whole rows in registers, read in place: groups of one input channel, as depthwise layers have.
+    Depthwise {
+        /// The instruction set.
+        isa: Isa,
+    },
     /// im2col + GEMM or GEMM + col2im: where a panel would be out of all proportion, as with kernels of millions of taps.
     Lowered,
 }
@@ -44,6 +49,7 @@ impl fmt::Display for Recipe {
         match self {
             Self::Lowered => f.write_str("lowered"),
             Self::ImplicitGemm(recipe) => write!(f, "{recipe}"),
+            Self::Depthwise { isa } => write!(f, "depthwise {isa}"),
         }
     }
 }

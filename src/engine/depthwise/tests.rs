@@ -1,0 +1,186 @@
+use ndarray::Array5;
+use proptest::prelude::*;
+use proptest::sample::Index;
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use super::*;
+use crate::engine::epilogue::Activation;
+use crate::engine::random::{Layout, depthwise, layouts, levels};
+use crate::geometry::{Channels, Geometry, Options, Side};
+use crate::kernel::Isa;
+use crate::reference;
+
+/// Small whole numbers: every sum of them is exact.
+fn integers<T: Scalar>(shape: [usize; 5], seed: u64) -> Array5<T> {
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    Array5::from_shape_simple_fn(shape, || T::from_f64(random.random_range(-7..=7).into()))
+}
+
+fn with_batch(batch: usize, [c, d, h, w]: [usize; 4]) -> [usize; 5] {
+    [batch, c, d, h, w]
+}
+
+/// How a batch is run.
+#[derive(Clone, Copy, Debug)]
+struct Manner {
+    batch: usize,
+    workers: usize,
+    layouts: [Layout; 2],
+    has_residual: bool,
+    seed: u64,
+}
+
+fn manners() -> impl Strategy<Value = Manner> {
+    (1..=3usize, 1..=3usize, [layouts(), layouts()], any::<bool>(), 0..u64::MAX - 2).prop_map(
+        |(batch, workers, layouts, has_residual, seed)| Manner { batch, workers, layouts, has_residual, seed },
+    )
+}
+
+/// Runs the engine with everything dirty.
+fn run_dirty<T: Scalar>(
+    engine: &Depthwise,
+    weights: &Array5<T>,
+    x: &Array5<T>,
+    shape: [usize; 5],
+    finish: &Finish<T>,
+    manner: Manner,
+) -> Array5<T> {
+    let x = manner.layouts[0].store(x);
+    let mut y = manner.layouts[1].store(&Array5::from_elem(shape, T::from_f64(f64::NAN)));
+    let mut scratch = vec![T::from_f64(f64::NAN); engine.scratch_len() * manner.workers];
+    engine.run(weights.as_slice().unwrap(), x.view(), y.view_mut(), finish, &mut scratch);
+    y
+}
+
+/// Against the literal sums; one input is no number if `poison` says which.
+fn check<T: Scalar>((geometry, output): (Geometry<3>, Side), level: Level, manner: Manner, poison: Option<Index>) {
+    let Some(engine) = Depthwise::new::<T>(&Phases::new(&geometry, output), level) else { return };
+    let weights = integers::<T>(geometry.weight_shape(), manner.seed);
+    let mut x = integers::<T>(with_batch(manner.batch, geometry.shape(output.other())), manner.seed + 1);
+    if let (Some(poison), false) = (poison, x.is_empty()) {
+        let index = poison.index(x.len());
+        *x.iter_mut().nth(index).unwrap() = T::from_f64(f64::NAN);
+    }
+    let reference = match output {
+        Side::Small => reference::convolution(&geometry, weights.view(), x.view()),
+        Side::Large => reference::transposed_convolution(&geometry, weights.view(), x.view()),
+    };
+    let mut expected = reference.unwrap().mapv(T::from_f64);
+    let shape = with_batch(manner.batch, geometry.shape(output));
+    let bias: Vec<T> = (0..shape[1]).map(|channel| T::from_f64(channel as f64 - 1.0)).collect();
+    let residual = integers::<T>(shape, manner.seed + 2);
+    let finish = Finish {
+        bias: Some(&bias),
+        activation: if manner.has_residual { Activation::Relu } else { Activation::Identity },
+        residual: manner.has_residual.then(|| residual.view()),
+    };
+    finish.apply(expected.view_mut());
+    let y = run_dirty(&engine, &weights, &x, shape, &finish, manner);
+    for ((at, &y), &expected) in y.indexed_iter().zip(&expected) {
+        let is_same = y == expected || y.to_f64().is_nan() && expected.to_f64().is_nan();
+        assert!(is_same, "{at:?}: {y} is not {expected}, {geometry:?}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1500))]
+
+    #[test]
+    fn sums_are_the_literal_ones(
+        case in depthwise(),
+        level in levels(),
+        manner in manners(),
+        poison in proptest::option::of(any::<Index>()),
+        is_double in any::<bool>(),
+    ) {
+        match is_double {
+            true => check::<f64>(case, level, manner, poison),
+            false => check::<f32>(case, level, manner, poison),
+        }
+    }
+
+    #[test]
+    fn bits_depend_on_neither_workers_nor_batch_nor_layouts(
+        (geometry, output) in depthwise(),
+        level in levels(),
+        manner in manners(),
+    ) {
+        let engine = Depthwise::new::<f32>(&Phases::new(&geometry, output), level);
+        prop_assume!(engine.is_some());
+        let engine = engine.unwrap();
+        let real = |tensor: Array5<f32>| tensor.mapv(|value| (value + 0.3).sin());
+        let weights = real(integers(geometry.weight_shape(), manner.seed));
+        let x = real(integers(with_batch(manner.batch, geometry.shape(output.other())), manner.seed + 1));
+        let shape = with_batch(manner.batch, geometry.shape(output));
+        let y = run_dirty(&engine, &weights, &x, shape, &Finish::none(), manner);
+        let plain = Manner { batch: 1, workers: 1, layouts: [Layout::Standard; 2], ..manner };
+        for (x, y) in x.outer_iter().zip(y.outer_iter()) {
+            let x = x.insert_axis(Axis(0)).to_owned();
+            let alone = run_dirty(&engine, &weights, &x, with_batch(1, geometry.shape(output)), &Finish::none(), plain);
+            for (a, b) in alone.iter().zip(&y) {
+                assert_eq!(a.to_bits(), b.to_bits(), "{geometry:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn cells_that_are_parts_of_planes_and_of_volumes_meet() {
+    let level = Level::new(Isa::best()).unwrap();
+    // Rows and planes of more elements than a cell has, whole ones and some that end with half a pair.
+    for (size, kernel, stride, output) in [
+        ([1, 9, 9000], [1, 3, 3], 1, Side::Small),
+        ([1, 301, 130], [1, 5, 2], 1, Side::Small),
+        ([1, 301, 131], [1, 4, 4], 2, Side::Small),
+        ([5, 130, 130], [3, 3, 3], 1, Side::Small),
+        ([1, 151, 75], [1, 4, 4], 2, Side::Large),
+        ([3, 65, 44], [3, 3, 3], 3, Side::Large),
+        ([5, 65, 65], [2, 3, 3], 2, Side::Large),
+    ] {
+        let channels = Channels { small: 2, large: 2 };
+        let options = Options::new().stride([1, stride, stride]).padding([0, 1, 1]).groups(2);
+        let geometry = match output {
+            Side::Small => Geometry::convolution(size, kernel, channels, &options),
+            Side::Large => Geometry::transposed(size, kernel, channels, &options),
+        };
+        let geometry = geometry.unwrap();
+        let engine = Depthwise::new::<f32>(&Phases::new(&geometry, output), level).unwrap();
+        assert!(engine.cells(1) > 2, "{size:?} is one cell per channel");
+        let manner =
+            Manner { batch: 2, workers: 2, layouts: [Layout::Standard; 2], has_residual: false, seed: stride as u64 };
+        check::<f32>((geometry, output), level, manner, None);
+    }
+}
+
+/// Whether a 2-D layer of one group, transposed if its output is the large side, is run row by row in f32.
+fn is_taken(output: Side, input: [usize; 2], kernel: [usize; 2], stride: usize, channels: [usize; 2]) -> bool {
+    let options = Options::new().stride([stride; 2]).padding(kernel.map(|kernel| kernel / 2));
+    let geometry = match output {
+        Side::Small => {
+            let channels = Channels::of_convolution(channels[0], channels[1]);
+            Geometry::convolution(input, kernel, channels, &options)
+        }
+        Side::Large => {
+            let channels = Channels::of_transposed(channels[0], channels[1]);
+            Geometry::transposed(input, kernel, channels, &options)
+        }
+    };
+    let phases = Phases::new(&geometry.unwrap().lift(), output);
+    Depthwise::new::<f32>(&phases, Level::new(Isa::Portable).unwrap()).is_some()
+}
+
+#[test]
+fn layers_that_would_not_gain_are_left_to_others() {
+    use Side::{Large, Small};
+    assert!(is_taken(Small, [9, 9], [3, 3], 1, [1, 1]) && is_taken(Large, [9, 9], [4, 4], 2, [1, 5]));
+    assert!(!is_taken(Small, [9, 9], [3, 3], 1, [2, 1]), "two inputs per group");
+    assert!(is_taken(Small, [9, 2], [3, 3], 1, [1, 1]) && !is_taken(Small, [9, 1], [3, 3], 1, [1, 1]), "short rows");
+    assert!(
+        is_taken(Small, [1, 40000], [1, 3], 1, [1, 16]) && !is_taken(Small, [1, 40000], [1, 3], 1, [1, 15]),
+        "long rows"
+    );
+    assert!(is_taken(Large, [9, 9], [8, 8], 4, [1, 1]) && !is_taken(Large, [9, 9], [8, 8], 5, [1, 1]), "phases");
+    assert!(is_taken(Small, [9, 9], [3, 3], 2, [1, 1]) && !is_taken(Small, [9, 9], [3, 3], 2, [1, 2]), "split rows");
+    assert!(is_taken(Small, [1, 1200], [1, 1023], 1, [1, 1]) && !is_taken(Small, [1200; 2], [1201; 2], 1, [1, 1]));
+}

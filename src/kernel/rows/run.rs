@@ -1,0 +1,301 @@
+//! The loops of the row kernel: a sweep over data.
+
+use std::ops::Range;
+
+use super::super::dispatch::Level;
+use super::super::isa::Isa;
+use super::super::micro::lanes;
+use super::super::portable::Array4;
+use super::super::vector::Vector;
+use super::{ALL, BOTH, FIRST, Line, NONE, OUTER, Placement, Row, Run, Step, Sweep, Tile};
+use crate::scalar::{Precision, Scalar};
+
+/// What is summed.
+#[derive(Clone, Copy)]
+pub(crate) struct Source<'a, T> {
+    pub(crate) elements: &'a [T],
+    /// Where the first line of the first plane starts.
+    pub(crate) start: usize,
+    /// Numbers of the first plane and line, and how many there are.
+    pub(crate) origin: [usize; 2],
+    pub(crate) lens: [usize; 2],
+    pub(crate) weights: &'a [T],
+    /// Added to every sum.
+    pub(crate) bias: T,
+}
+
+/// Which rows are summed, and where they go.
+pub(crate) struct Block<'a, T> {
+    /// Numbers of the sweep's planes and lines.
+    pub(crate) planes: Range<usize>,
+    pub(crate) lines: Range<usize>,
+    /// Rows one after the other: the first of them and how many make a plane.
+    pub(crate) first: [usize; 2],
+    pub(crate) height: usize,
+    pub(crate) out: &'a mut [T],
+}
+
+/// Sums a block of rows.
+///
+/// What does not fit is a broken internal contract and stops the program before any memory outside is touched.
+pub(crate) fn run<T: Scalar>(level: Level, sweep: &Sweep, source: &Source<T>, mut block: Block<T>) {
+    assert_eq!(sweep.lanes, lanes::<T>(level.isa()), "the sweep is made for other vectors");
+    assert!(sweep.last_weight < source.weights.len(), "the sweep has more weights");
+    let [planes, lines] = source.lens;
+    let len = sweep.source_len(planes, lines).saturating_add(source.start).saturating_add(sweep.margins[1]);
+    assert!(
+        sweep.margins[0] <= source.start && len <= source.elements.len(),
+        "planes and their margins leave the source"
+    );
+    match level.isa() {
+        // SAFETY: the source holds its lines, and the portable set is always available.
+        Isa::Portable => unsafe { all_lines::<T, Array4<T>>(sweep, source, &mut block) },
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: the source holds its lines, and the level is proof of the instruction set; PRECISION of the sealed
+        // trait names the type.
+        Isa::Avx2 => unsafe {
+            match T::PRECISION {
+                Precision::Single => avx2_f32(sweep, cast(source), cast_mut(&mut block)),
+                Precision::Double => avx2_f64(sweep, cast(source), cast_mut(&mut block)),
+            }
+        },
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: as above.
+        Isa::Avx512 => unsafe {
+            match T::PRECISION {
+                Precision::Single => avx512_f32(sweep, cast(source), cast_mut(&mut block)),
+                Precision::Double => avx512_f64(sweep, cast(source), cast_mut(&mut block)),
+            }
+        },
+        #[cfg(not(target_arch = "x86_64"))]
+        _ => unreachable!("only the portable set is available here"),
+    }
+}
+
+/// The same source under the concrete name of its element type.
+///
+/// # Safety
+/// `U` is `T`.
+#[cfg(target_arch = "x86_64")]
+unsafe fn cast<'a, T, U>(source: &'a Source<T>) -> &'a Source<'a, U> {
+    // SAFETY: the same type by the caller's word.
+    unsafe { &*std::ptr::from_ref(source).cast() }
+}
+
+/// The same block under the concrete name of its element type.
+///
+/// # Safety
+/// `U` is `T`.
+#[cfg(target_arch = "x86_64")]
+unsafe fn cast_mut<'a, 'b, T, U>(block: &'a mut Block<'b, T>) -> &'a mut Block<'b, U> {
+    // SAFETY: the same type by the caller's word.
+    unsafe { &mut *std::ptr::from_mut(block).cast() }
+}
+
+macro_rules! entry {
+    ($name:ident, $element:ty, $vector:ty, $features:literal) => {
+        /// # Safety
+        /// The instruction set is available; the source holds its lines and the margins, and all weights.
+        #[cfg(target_arch = "x86_64")]
+        #[target_feature(enable = $features)]
+        unsafe fn $name(sweep: &Sweep, source: &Source<$element>, block: &mut Block<$element>) {
+            // SAFETY: the caller's word.
+            unsafe { all_lines::<_, $vector>(sweep, source, block) }
+        }
+    };
+}
+
+entry!(avx2_f32, f32, std::arch::x86_64::__m256, "avx2,fma");
+entry!(avx2_f64, f64, std::arch::x86_64::__m256d, "avx2,fma");
+entry!(avx512_f32, f32, std::arch::x86_64::__m512, "avx512f");
+entry!(avx512_f64, f64, std::arch::x86_64::__m512d, "avx512f");
+
+/// # Safety
+/// The instruction set of `V` is available; the source holds its lines and the margins, and all weights.
+#[inline(always)]
+unsafe fn all_lines<T: Scalar, V: Vector<T>>(sweep: &Sweep, source: &Source<T>, block: &mut Block<T>) {
+    // How far below the source's origin a line starts, and a check that the source has what it reads.
+    let below = |line: &Line, axis: usize| {
+        let (start, end) = (source.origin[axis], source.origin[axis] + source.lens[axis]);
+        let is_held = line.reads.is_empty() || (start <= line.reads.start && line.reads.end <= end);
+        assert!(is_held, "a line reads {:?} and the source holds {:?}", line.reads, start..end);
+        line.first as isize - start as isize
+    };
+    let [first_plane, first_row] = block.first;
+    for plane in &sweep.planes.lines[block.planes.clone()] {
+        let Some(number) = plane.rows[0] else { continue };
+        let plane_row = (number - first_plane) * block.height;
+        let start = source.start as isize + below(plane, 0) * sweep.plane_len() as isize;
+        for line in &sweep.lines.lines[block.lines.clone()] {
+            let start = start + below(line, 1) * sweep.input as isize;
+            let from = source.elements.as_ptr().wrapping_offset(start);
+            let rows = line.rows.map(|row| row.map(|row| (plane_row + row - first_row) * sweep.output));
+            let pattern = (plane.list * sweep.lines.lists.len() + line.list) * sweep.rows.len();
+            for (number, row) in sweep.rows.iter().enumerate() {
+                let Row { tiles, positions, placement } = row;
+                let runs = &sweep.runs[sweep.patterns[pattern + number].clone()];
+                let at = At { from, runs, rows, positions: *positions, placement: *placement };
+                for tile in tiles {
+                    // SAFETY: the tile has as many vectors as the name says; the steps read valid positions of lines
+                    // that the source holds, and beyond them no more than the margins; the rest is the caller's word.
+                    unsafe {
+                        match (tile.vectors, tile.ends) {
+                            (1, NONE) => one_tile::<T, V, 1, NONE>(sweep, source, &at, tile, block.out),
+                            (2, NONE) => one_tile::<T, V, 2, NONE>(sweep, source, &at, tile, block.out),
+                            (3, NONE) => one_tile::<T, V, 3, NONE>(sweep, source, &at, tile, block.out),
+                            (_, NONE) => one_tile::<T, V, 4, NONE>(sweep, source, &at, tile, block.out),
+                            (1, _) => one_tile::<T, V, 1, ALL>(sweep, source, &at, tile, block.out),
+                            (2, _) => one_tile::<T, V, 2, ALL>(sweep, source, &at, tile, block.out),
+                            (3, OUTER) => one_tile::<T, V, 3, OUTER>(sweep, source, &at, tile, block.out),
+                            (3, _) => one_tile::<T, V, 3, ALL>(sweep, source, &at, tile, block.out),
+                            (_, OUTER) => one_tile::<T, V, 4, OUTER>(sweep, source, &at, tile, block.out),
+                            (_, _) => one_tile::<T, V, 4, ALL>(sweep, source, &at, tile, block.out),
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// One line of one way to sum a row.
+struct At<'a, T> {
+    /// Position 0 of the line's first row.
+    from: *const T,
+    runs: &'a [Run],
+    /// Where the rows of either sum start in the output.
+    rows: [Option<usize>; 2],
+    positions: usize,
+    placement: Placement,
+}
+
+/// # Safety
+/// As for `all_lines`; the tile has N vectors with ENDS, and the steps of the line lie in the source.
+#[inline(always)]
+#[expect(clippy::needless_range_loop, reason = "other loops are not always unrolled, and sums leave registers")]
+unsafe fn one_tile<T: Scalar, V: Vector<T>, const N: usize, const ENDS: u8>(
+    sweep: &Sweep,
+    source: &Source<T>,
+    at: &At<T>,
+    tile: &Tile,
+    out: &mut [T],
+) {
+    // SAFETY: the caller's word.
+    let [first, second] = unsafe { sum_tile::<T, V, N, ENDS>(sweep, source, at, tile) };
+    // Both sums are named: an index that is not a constant would keep them out of registers.
+    match (at.placement, at.rows) {
+        (Placement::Interleaved, [Some(start), _]) => {
+            let row = &mut out[start..start + sweep.output][2 * tile.first..];
+            for v in 0..N {
+                // SAFETY: the instruction set is the caller's word.
+                unsafe {
+                    let [low, high] = first[v].interleave(second[v]);
+                    store(low, row, 2 * v * V::LANES);
+                    store(high, row, (2 * v + 1) * V::LANES);
+                }
+            }
+        }
+        (Placement::Apart { first: column }, [a, b]) => {
+            let row = |start: usize| start + column..start + column + at.positions;
+            if let Some(start) = a {
+                let row = &mut out[row(start)][tile.first..];
+                for v in 0..N {
+                    // SAFETY: as above.
+                    unsafe { store(first[v], row, v * V::LANES) };
+                }
+            }
+            if let Some(start) = b {
+                let row = &mut out[row(start)][tile.first..];
+                for v in 0..N {
+                    // SAFETY: as above.
+                    unsafe { store(second[v], row, v * V::LANES) };
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+/// The sums of a tile, with bias.
+///
+/// # Safety
+/// As for `one_tile`.
+#[inline(always)]
+#[expect(clippy::needless_range_loop, reason = "other loops are not always unrolled, and sums leave registers")]
+unsafe fn sum_tile<T: Scalar, V: Vector<T>, const N: usize, const ENDS: u8>(
+    sweep: &Sweep,
+    source: &Source<T>,
+    at: &At<T>,
+    tile: &Tile,
+) -> [[V; N]; 2] {
+    let masks = sweep.masks.as_ptr().wrapping_add(tile.first_mask);
+    let from = at.from.wrapping_add(tile.first);
+    let weights = source.weights.as_ptr();
+    // SAFETY: the instruction set is the caller's word. Weights are all there, as are the masks of a tile with ends.
+    // What a step reads is in the source by the caller's word.
+    unsafe {
+        let zero = V::zero();
+        let (mut first, mut second) = ([zero; N], [zero; N]);
+        let weight = |step: &Step, sum: usize| V::splat(*weights.add(step.weights[sum] as usize));
+        let load = |step: &Step, v: usize| V::load(from.wrapping_offset(step.offset).wrapping_add(v * V::LANES));
+        // Lanes are masked here, not where they are loaded: with masked loads this loop took 1.7 times as long on Zen 4.
+        let add = |step: &Step, v: usize, weight: V, value: V, sum: V| {
+            if ENDS == ALL || ENDS == OUTER && (v == 0 || v == N - 1) {
+                weight.mul_add_lanes(value, sum, (*masks.add(step.column as usize))[v])
+            } else {
+                weight.mul_add(value, sum)
+            }
+        };
+        for run in at.runs {
+            let steps = &sweep.steps[run.steps.clone()];
+            if run.sums == BOTH {
+                for step in steps {
+                    let (a, b) = (weight(step, 0), weight(step, 1));
+                    for v in 0..N {
+                        let value = load(step, v);
+                        first[v] = add(step, v, a, value, first[v]);
+                        second[v] = add(step, v, b, value, second[v]);
+                    }
+                }
+            } else if run.sums == FIRST {
+                for step in steps {
+                    let a = weight(step, 0);
+                    for v in 0..N {
+                        first[v] = add(step, v, a, load(step, v), first[v]);
+                    }
+                }
+            } else {
+                for step in steps {
+                    let b = weight(step, 1);
+                    for v in 0..N {
+                        second[v] = add(step, v, b, load(step, v), second[v]);
+                    }
+                }
+            }
+        }
+        let (one, bias) = (V::splat(T::one()), V::splat(source.bias));
+        for v in 0..N {
+            first[v] = one.mul_add(first[v], bias);
+            second[v] = one.mul_add(second[v], bias);
+        }
+        [first, second]
+    }
+}
+
+/// Stores the lanes that fit in `row` from `at`.
+///
+/// # Safety
+/// The instruction set of `V` is available.
+#[inline(always)]
+unsafe fn store<T, V: Vector<T>>(vector: V, row: &mut [T], at: usize) {
+    let room = row.len().saturating_sub(at);
+    let to = row.as_mut_ptr().wrapping_add(at);
+    // SAFETY: no more is written than there is room for.
+    unsafe {
+        if room >= V::LANES {
+            vector.store(to);
+        } else if room > 0 {
+            vector.store_first(to, room);
+        }
+    }
+}
