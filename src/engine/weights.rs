@@ -52,7 +52,11 @@ impl WeightLayout {
     pub(crate) fn new(phases: &Phases, isa: Isa, chunk: usize, inputs_per_block: usize) -> Self {
         let mut first = 0;
         let rows = phases.groups.iter().map(|group| {
-            let (tiles, per_tile) = row_tiles(chunk * group.phases, isa);
+            let (tiles, per_tile) = match group.taps {
+                // Sums without terms need no rows.
+                0 => (0, 1),
+                _ => row_tiles(chunk * group.phases, isa),
+            };
             let rows = Rows { per_tile, tiles, first, phases: group.phases, taps: group.taps };
             first += tiles * per_tile;
             rows

@@ -72,7 +72,8 @@ struct PhaseRow {
 /// Where everything lies in a chunk's buffer, per phase in the order of its gathers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RowMap {
-    rows: Vec<PhaseRow>,
+    /// None for phases that no tap reaches.
+    rows: Vec<Option<PhaseRow>>,
     /// Gathers per axis. Their outputs `step · j + first` have first = 0, 1, …
     phases: [usize; 3],
     /// Step of the output per position.
@@ -82,15 +83,15 @@ pub(crate) struct RowMap {
 impl RowMap {
     pub(crate) fn new(phases: &Phases, weights: &WeightLayout) -> Self {
         let counts: [usize; 3] = std::array::from_fn(|i| phases.axes[i].gathers.len());
-        let mut rows = vec![PhaseRow { first: 0, step: 0 }; counts.iter().product()];
-        for (number, of_group) in weights.rows.iter().enumerate() {
+        let mut rows = vec![None; counts.iter().product()];
+        for (number, of_group) in weights.rows.iter().enumerate().filter(|(_, of_group)| of_group.tiles > 0) {
             let axes = phases.axis_groups(number);
             let mut member = 0;
             for &d in &axes[0].members {
                 for &h in &axes[1].members {
                     for &w in &axes[2].members {
                         rows[(d * counts[1] + h) * counts[2] + w] =
-                            PhaseRow { first: of_group.first + member, step: phases.groups[number].phases };
+                            Some(PhaseRow { first: of_group.first + member, step: phases.groups[number].phases });
                         member += 1;
                     }
                 }
@@ -191,17 +192,21 @@ impl<T: Scalar> Writer<'_, '_, T> {
             for (phase, of_phase) in self.map.rows.iter().enumerate() {
                 let (phase_d, phase_h) = (phase / (phases_h * phases_w), phase / phases_w % phases_h);
                 let phase_w = phase % phases_w;
-                let from = &buffer[(of_phase.first + channel * of_phase.step) * self.pitch..][..self.pitch];
+                let from = of_phase.map(|of| &buffer[(of.first + channel * of.step) * self.pitch..][..self.pitch]);
                 for run in runs {
                     let (d, h) = (run.d * self.map.phases[0] + phase_d, run.h * phases_h + phase_h);
                     let row = channel * plane + (d * height + h) * width + phase_w;
                     let (mut w, mut s) = (run.x / samples, run.x % samples);
-                    let mut values = &from[run.lane..run.lane + run.len];
-                    while !values.is_empty() {
-                        let (column, rest) = values.split_at(values.len().min(samples - s));
+                    let mut left = run.lane..run.lane + run.len;
+                    while !left.is_empty() {
+                        let column = left.start..left.end.min(left.start + samples - s);
+                        left.start = column.end;
                         let to = stage[s * of_sample + row + w * phases_w..].iter_mut().step_by(of_sample);
-                        to.zip(column).for_each(|(to, &value)| *to = value);
-                        (values, s, w) = (rest, 0, w + 1);
+                        match from {
+                            Some(from) => to.zip(&from[column]).for_each(|(to, &value)| *to = value),
+                            None => to.take(column.len()).for_each(|to| *to = T::zero()),
+                        }
+                        (s, w) = (0, w + 1);
                     }
                 }
             }
@@ -270,7 +275,7 @@ impl<T: Scalar> Job for Unstage<'_, '_, '_, '_, T> {
 /// The phases of one output row in a chunk's buffer.
 struct Rows<'a, T> {
     buffer: &'a [T],
-    of_row: &'a [PhaseRow],
+    of_row: &'a [Option<PhaseRow>],
     channel: usize,
     pitch: usize,
     lane: usize,
@@ -285,14 +290,20 @@ impl<T: Scalar> Rows<'_, T> {
     #[inline(always)]
     fn merge_into(&self, bias: T, out: &mut [T]) {
         match self.of_row {
-            [a] => add_bias(&self.buffer[self.start(a)..], bias, out),
-            [a, b] => merge([self.start(a), self.start(b)], self.buffer, bias, out),
-            [a, b, c] => merge([self.start(a), self.start(b), self.start(c)], self.buffer, bias, out),
-            [a, b, c, d] => {
+            [Some(a)] => add_bias(&self.buffer[self.start(a)..], bias, out),
+            [Some(a), Some(b)] => merge([self.start(a), self.start(b)], self.buffer, bias, out),
+            [Some(a), Some(b), Some(c)] => {
+                merge([self.start(a), self.start(b), self.start(c)], self.buffer, bias, out);
+            }
+            [Some(a), Some(b), Some(c), Some(d)] => {
                 merge([self.start(a), self.start(b), self.start(c), self.start(d)], self.buffer, bias, out);
             }
             _ => {
+                if self.of_row.contains(&None) {
+                    out.fill(bias);
+                }
                 for (q, phase) in self.of_row.iter().enumerate() {
+                    let Some(phase) = phase else { continue };
                     let out = out.iter_mut().skip(q).step_by(self.of_row.len());
                     out.zip(&self.buffer[self.start(phase)..]).for_each(|(out, &value)| *out = value + bias);
                 }

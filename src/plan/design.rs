@@ -88,7 +88,8 @@ fn channels_per_chunk(phases: &Phases, level: Level) -> usize {
             let steps = (group.taps * phases.inputs * tile_cost(per_tile, vectors)) as f64 / 8.0;
             tiles as f64 * (steps + CALL) / vectors as f64
         };
-        phases.outputs.div_ceil(chunk) as f64 * phases.groups.iter().map(of_group).sum::<f64>()
+        phases.outputs.div_ceil(chunk) as f64
+            * phases.groups.iter().filter(|group| group.taps > 0).map(of_group).sum::<f64>()
     };
     let most = (MOST_ROWS / phases.phases().max(1)).clamp(1, phases.outputs.min(2 * max_rows(isa)));
     let mut best = (1, cost(1));

@@ -165,7 +165,8 @@ fn literal(
                         visit(
                             [run.s + side, channel, phase[0], phase[1], phase[2]],
                             [run.d, run.h, column],
-                            buffer[row * pitch + run.lane + i],
+                            // Phases without taps have no rows.
+                            if rows.tiles > 0 { buffer[row * pitch + run.lane + i] } else { 0.0 },
                         );
                     }
                 }
