@@ -15,6 +15,7 @@ pub(crate) mod grid;
 mod guarded;
 pub(crate) mod interleave;
 mod isa;
+pub(crate) mod merge;
 pub(crate) mod micro;
 mod parallel;
 mod peak;
@@ -22,7 +23,7 @@ mod portable;
 pub(crate) mod prefetch;
 pub(crate) mod rows;
 mod tile;
-mod vector;
+pub(crate) mod vector;
 
 pub(crate) use combine::{Stores, combine};
 pub use gemm::GemmBackend;

@@ -16,7 +16,7 @@ pub enum Precision {
 }
 
 mod sealed {
-    pub trait Sealed {}
+    pub trait Sealed: crate::kernel::vector::Vectors {}
     impl Sealed for f32 {}
     impl Sealed for f64 {}
 }

@@ -20,12 +20,13 @@ use ndarray::{ArrayView3, ArrayView5, ArrayViewMut5, Axis, s};
 
 use super::phases::{AxisPhases, Phases};
 use super::writer::Finish;
-use crate::kernel::dispatch::{Job, Level};
+use crate::kernel::dispatch::{Available, Job, Level};
 use crate::kernel::for_each_piece;
 use crate::kernel::grid::{Cell, Cuts, Grid};
 use crate::kernel::interleave::{deinterleave, interleave};
 use crate::kernel::micro::lanes;
 use crate::kernel::rows::{Block, Placement, Source, Sweep, run};
+use crate::kernel::vector::Vector;
 use crate::scalar::Scalar;
 
 /// Elements of the output, or of the input, that a cell has about: some microseconds of work.
@@ -293,9 +294,9 @@ struct Split<'a, T> {
     to: &'a mut [T],
 }
 
-impl<T: Scalar> Job for Split<'_, T> {
+impl<T: Scalar> Job<T> for Split<'_, T> {
     #[inline(always)]
-    fn run(self) {
+    fn run<V: Vector<T>>(self, _: Available<V>) {
         let (len, stride) = self.split;
         for (from, to) in self.from.chunks_exact(self.width.max(1)).zip(self.to.chunks_exact_mut(len.max(1))) {
             match self.step {
@@ -313,9 +314,9 @@ struct Deal<'a, T> {
     out: &'a mut [T],
 }
 
-impl<T: Scalar> Job for Deal<'_, T> {
+impl<T: Scalar> Job<T> for Deal<'_, T> {
     #[inline(always)]
-    fn run(self) {
+    fn run<V: Vector<T>>(self, _: Available<V>) {
         let (sums, positions) = (self.sums, self.sums.len() / self.phases);
         let (groups, rest) = self.out.split_at_mut(self.out.len() / self.phases * self.phases);
         if self.phases == 1 {

@@ -49,8 +49,8 @@ pub(crate) fn channel_starts(phases: &Phases, weights: &WeightLayout, chunks_per
         .collect()
 }
 
-/// Bytes of an output that no second-level cache holds.
-const LARGE: usize = 1 << 20;
+/// Bytes of an output of which a third-level cache holds little when it is written again.
+const LARGE: usize = 8 << 20;
 
 /// Scratch memory of one worker, in elements.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -95,11 +95,11 @@ impl Prepared {
 }
 
 impl ImplicitGemm {
-    pub(crate) fn new(phases: Phases, level: Level, chunk: usize, inputs_per_block: usize) -> Self {
+    pub(crate) fn new<T: Scalar>(phases: Phases, level: Level, chunk: usize, inputs_per_block: usize) -> Self {
         let weights = WeightLayout::new(&phases, level.isa(), chunk, inputs_per_block);
         let panels = std::array::from_fn(|i| PanelAxis::new(&phases.axes[i]));
         let tile = TileShape::new(level.isa(), &weights);
-        let map = RowMap::new(&phases, &weights);
+        let map = RowMap::new(&phases, &weights, lanes::<T>(level.isa()));
         Self { level, phases, panels, weights, tile, map }
     }
 
@@ -113,9 +113,9 @@ impl ImplicitGemm {
         self.tile.columns * lanes::<T>(self.level.isa())
     }
 
-    /// Elements of the sums of one tile and chunk.
+    /// Elements of the sums of one tile and chunk, and of a vector that starts at the last of them.
     fn buffer_len<T: Scalar>(&self) -> usize {
-        self.weights.buffer_rows() * self.pitch::<T>()
+        self.weights.buffer_rows() * self.pitch::<T>() + lanes::<T>(self.level.isa())
     }
 
     /// What one worker needs for a schedule whose cells have `chunks` chunks.
@@ -222,6 +222,9 @@ impl ImplicitGemm {
             };
             if is_last && interleaved > 1 {
                 for c in 0..chunks {
+                    if self.map.has_gaps() {
+                        stage.fill(T::zero());
+                    }
                     for (t, tile) in plan.tiles.iter().enumerate() {
                         let sums = &mut sums[place(t, c)..][..buffer_len];
                         sum(t, c, sums);

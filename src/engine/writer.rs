@@ -9,8 +9,10 @@ use super::epilogue::Activation;
 use super::phases::Phases;
 use super::schedule::Run;
 use super::weights::WeightLayout;
-use crate::kernel::dispatch::{Job, Level};
+use crate::kernel::dispatch::{Available, Job, Level};
 use crate::kernel::grid::Cell;
+use crate::kernel::merge::{Pattern, merge};
+use crate::kernel::vector::{MAX_LANES, Vector};
 use crate::scalar::Scalar;
 
 /// What is done to a finished sum.
@@ -78,10 +80,13 @@ pub(crate) struct RowMap {
     phases: [usize; 3],
     /// Step of the output per position.
     steps: [usize; 3],
+    /// How the phases of a row are merged, and how one row alone is.
+    pattern: Pattern,
+    alone: Pattern,
 }
 
 impl RowMap {
-    pub(crate) fn new(phases: &Phases, weights: &WeightLayout) -> Self {
+    pub(crate) fn new(phases: &Phases, weights: &WeightLayout, lanes: usize) -> Self {
         let counts: [usize; 3] = std::array::from_fn(|i| phases.axes[i].gathers.len());
         let mut rows = vec![None; counts.iter().product()];
         for (number, of_group) in weights.rows.iter().enumerate().filter(|(_, of_group)| of_group.tiles > 0) {
@@ -97,7 +102,18 @@ impl RowMap {
                 }
             }
         }
-        Self { rows, phases: counts, steps: std::array::from_fn(|i| phases.axes[i].output_step) }
+        Self {
+            rows,
+            steps: phases.axes.each_ref().map(|axis| axis.output_step),
+            pattern: Pattern::new(counts[2], lanes),
+            alone: Pattern::new(1, lanes),
+            phases: counts,
+        }
+    }
+
+    /// Whether there are phases that no tap reaches.
+    pub(crate) fn has_gaps(&self) -> bool {
+        self.rows.contains(&None)
     }
 
     /// Phases along the width.
@@ -129,7 +145,7 @@ impl RowMap {
 
     /// Elements from one channel of a stage to the next: a plane, and some to keep planes out of step with cache sets.
     fn stage_plane(&self, lens: [usize; 3]) -> usize {
-        self.outputs(lens).iter().product::<usize>() + 16
+        self.outputs(lens).iter().product::<usize>() + MAX_LANES
     }
 }
 
@@ -161,20 +177,19 @@ impl<T: Scalar> Writer<'_, '_, T> {
     /// Asks for the memory that [`write`](Self::write) will write.
     pub(crate) fn announce(&self, runs: &[Run], chunk: Chunk, cell: &Cell<T>) {
         let [phases_d, phases_h, _] = self.map.phases;
-        for channel in 0..chunk.channels {
-            for phase_d in 0..phases_d {
-                for phase_h in 0..phases_h {
-                    for run in runs {
-                        if let Some(([s, d, h, w], count)) = self.map.landing(run, [phase_d, phase_h], cell.shape) {
-                            cell.prefetch([s, chunk.first + channel, d, h, w], count);
-                        }
+        for phase_d in 0..phases_d {
+            for phase_h in 0..phases_h {
+                for run in runs {
+                    if let Some(([s, d, h, w], count)) = self.map.landing(run, [phase_d, phase_h], cell.shape) {
+                        cell.prefetch([s, chunk.first, d, h, w], chunk.channels, count);
                     }
                 }
             }
         }
     }
 
-    /// Sorts the runs of a tile with several samples side by side onto the stage `[sample][channel][d][h][w]`.
+    /// Sorts the runs of a tile with several samples side by side onto the stage `[sample][channel][d][h][w]`. Phases that no
+    /// tap reaches are left as they are.
     pub(crate) fn stage(
         &self,
         buffer: &[T],
@@ -184,29 +199,24 @@ impl<T: Scalar> Writer<'_, '_, T> {
         samples: usize,
         stage: &mut [T],
     ) {
-        let [_, phases_h, phases_w] = self.map.phases;
+        let [phases_d, phases_h, phases_w] = self.map.phases;
         let [_, height, width] = self.map.outputs(lens);
         let plane = self.map.stage_plane(lens);
         let of_sample = plane * chunk.channels;
-        for channel in 0..chunk.channels {
-            for (phase, of_phase) in self.map.rows.iter().enumerate() {
-                let (phase_d, phase_h) = (phase / (phases_h * phases_w), phase / phases_w % phases_h);
-                let phase_w = phase % phases_w;
-                let from = of_phase.map(|of| &buffer[(of.first + channel * of.step) * self.pitch..][..self.pitch]);
-                for run in runs {
-                    let (d, h) = (run.d * self.map.phases[0] + phase_d, run.h * phases_h + phase_h);
-                    let row = channel * plane + (d * height + h) * width + phase_w;
-                    let (mut w, mut s) = (run.x / samples, run.x % samples);
-                    let mut left = run.lane..run.lane + run.len;
-                    while !left.is_empty() {
-                        let column = left.start..left.end.min(left.start + samples - s);
-                        left.start = column.end;
-                        let to = stage[s * of_sample + row + w * phases_w..].iter_mut().step_by(of_sample);
-                        match from {
-                            Some(from) => to.zip(&from[column]).for_each(|(to, &value)| *to = value),
-                            None => to.take(column.len()).for_each(|to| *to = T::zero()),
+        for run in runs {
+            let (w, s) = (run.x / samples, run.x % samples);
+            let mut of_phases = self.map.rows.iter();
+            for phase_d in 0..phases_d {
+                for phase_h in 0..phases_h {
+                    let row = (run.d * phases_d + phase_d) * height + run.h * phases_h + phase_h;
+                    for (phase_w, of_phase) in of_phases.by_ref().take(phases_w).enumerate() {
+                        let Some(of_phase) = of_phase else { continue };
+                        for channel in 0..chunk.channels {
+                            let start = (of_phase.first + channel * of_phase.step) * self.pitch + run.lane;
+                            let values = &buffer[start..start + run.len];
+                            let to = &mut stage[channel * plane + row * width + phase_w..];
+                            sort(values, (w, s), samples, to, (phases_w, of_sample));
                         }
-                        (s, w) = (0, w + 1);
                     }
                 }
             }
@@ -217,11 +227,41 @@ impl<T: Scalar> Writer<'_, '_, T> {
     pub(crate) fn unstage(&self, stage: &[T], chunk: Chunk, lens: [usize; 3], cell: &mut Cell<T>, row: &mut [T]) {
         self.level.run(Unstage { writer: self, stage, chunk, lens, cell, row });
     }
+}
 
-    /// Finishes a piece of an output row and writes it.
-    fn put(&self, cell: &mut Cell<T>, at: [usize; 5], out: &mut [T]) {
-        self.finish.after(std::array::from_fn(|i| cell.first[i] + at[i]), out);
-        cell.write(at, out);
+/// Column `w + i` of sample s, from a row in which the samples of a column lie side by side and which starts at (w, s), goes
+/// to `column · (w + i) + sample · s`.
+fn sort<T: Copy>(
+    mut values: &[T],
+    (mut w, s): (usize, usize),
+    samples: usize,
+    to: &mut [T],
+    (column, sample): (usize, usize),
+) {
+    let mut one_column = |values: &[T], w: usize, s: usize| {
+        for (i, &value) in values.iter().enumerate() {
+            to[w * column + (s + i) * sample] = value;
+        }
+    };
+    if s > 0 {
+        let (first, rest) = values.split_at(values.len().min(samples - s));
+        one_column(first, w, s);
+        (values, w) = (rest, w + 1);
+    }
+    let columns = values.chunks_exact(samples);
+    let count = columns.len();
+    one_column(columns.remainder(), w + count, 0);
+    // Whichever is the longer loop stays inside.
+    if count <= samples {
+        columns.enumerate().for_each(|(i, values)| one_column(values, w + i, 0));
+        return;
+    }
+    for s in 0..samples {
+        let to = &mut to[w * column + s * sample..][..(count - 1) * column + 1];
+        let values = &values[s..];
+        for i in 0..count {
+            to[i * column] = values[i * samples];
+        }
     }
 }
 
@@ -234,78 +274,42 @@ struct Unstage<'a, 'w, 'f, 'c, T> {
     row: &'a mut [T],
 }
 
-impl<T: Scalar> Job for Unstage<'_, '_, '_, '_, T> {
+impl<T: Scalar> Job<T> for Unstage<'_, '_, '_, '_, T> {
     #[inline(always)]
-    fn run(self) {
+    fn run<V: Vector<T>>(self, vectors: Available<V>) {
         let Self { writer, stage, chunk, lens, cell, row } = self;
-        let [_, stage_height, stage_width] = writer.map.outputs(lens);
-        let plane = writer.map.stage_plane(lens);
+        let Writer { map, finish, .. } = writer;
+        let [_, stage_height, stage_width] = map.outputs(lens);
+        let plane = map.stage_plane(lens);
         let [samples, _, depth, height, width] = cell.shape;
-        let is_direct = writer.finish.is_plain() && cell.is_contiguous();
-        let is_whole = is_direct && stage_height == height && stage_width == width;
+        let is_plain = finish.is_plain();
+        let is_whole = is_plain && stage_width == width && (depth == 1 || stage_height == height);
         for s in 0..samples {
             for channel in 0..chunk.channels {
-                let bias = writer.finish.bias(cell.first[1] + chunk.first + channel);
-                let from = &stage[(s * chunk.channels + channel) * plane..][..plane];
+                let bias = finish.bias(cell.first[1] + chunk.first + channel);
+                let start = (s * chunk.channels + channel) * plane;
                 // Planes of a few pixels are written as one row.
                 if is_whole && let Some(out) = cell.plane(s, chunk.first + channel) {
-                    add_bias(from, bias, out);
+                    merge(vectors, &map.alone, stage, [Some(start)], bias, out);
                     continue;
                 }
                 for d in 0..depth {
                     for h in 0..height {
-                        let from = &from[(d * stage_height + h) * stage_width..];
+                        let start = start + (d * stage_height + h) * stage_width;
                         let at = [s, chunk.first + channel, d, h, 0];
-                        if is_direct {
-                            if let Some(out) = cell.row(at, width) {
-                                add_bias(from, bias, out);
+                        let first = std::array::from_fn(|i| cell.first[i] + at[i]);
+                        if let Some(out) = cell.row(at, width) {
+                            merge(vectors, &map.alone, stage, [Some(start)], bias, out);
+                            if !is_plain {
+                                finish.after(first, out);
                             }
                             continue;
                         }
                         let out = &mut row[..width];
-                        add_bias(from, bias, out);
-                        writer.put(cell, at, out);
+                        merge(vectors, &map.alone, stage, [Some(start)], bias, out);
+                        finish.after(first, out);
+                        cell.write(at, out);
                     }
-                }
-            }
-        }
-    }
-}
-
-/// The phases of one output row in a chunk's buffer.
-struct Rows<'a, T> {
-    buffer: &'a [T],
-    of_row: &'a [Option<PhaseRow>],
-    channel: usize,
-    pitch: usize,
-    lane: usize,
-}
-
-impl<T: Scalar> Rows<'_, T> {
-    #[inline(always)]
-    fn start(&self, phase: &PhaseRow) -> usize {
-        (phase.first + self.channel * phase.step) * self.pitch + self.lane
-    }
-
-    #[inline(always)]
-    fn merge_into(&self, bias: T, out: &mut [T]) {
-        match self.of_row {
-            [Some(a)] => add_bias(&self.buffer[self.start(a)..], bias, out),
-            [Some(a), Some(b)] => merge([self.start(a), self.start(b)], self.buffer, bias, out),
-            [Some(a), Some(b), Some(c)] => {
-                merge([self.start(a), self.start(b), self.start(c)], self.buffer, bias, out);
-            }
-            [Some(a), Some(b), Some(c), Some(d)] => {
-                merge([self.start(a), self.start(b), self.start(c), self.start(d)], self.buffer, bias, out);
-            }
-            _ => {
-                if self.of_row.contains(&None) {
-                    out.fill(bias);
-                }
-                for (q, phase) in self.of_row.iter().enumerate() {
-                    let Some(phase) = phase else { continue };
-                    let out = out.iter_mut().skip(q).step_by(self.of_row.len());
-                    out.zip(&self.buffer[self.start(phase)..]).for_each(|(out, &value)| *out = value + bias);
                 }
             }
         }
@@ -321,33 +325,59 @@ struct Store<'a, 'w, 'f, 'c, T> {
     row: &'a mut [T],
 }
 
-impl<T: Scalar> Job for Store<'_, '_, '_, '_, T> {
+impl<T: Scalar> Job<T> for Store<'_, '_, '_, '_, T> {
     #[inline(always)]
-    fn run(self) {
+    fn run<V: Vector<T>>(self, vectors: Available<V>) {
+        match self.writer.map.phases[2] {
+            1 => self.rows::<V, 1>(vectors),
+            2 => self.rows::<V, 2>(vectors),
+            3 => self.rows::<V, 3>(vectors),
+            4 => self.rows::<V, 4>(vectors),
+            5 => self.rows::<V, 5>(vectors),
+            6 => self.rows::<V, 6>(vectors),
+            7 => self.rows::<V, 7>(vectors),
+            8 => self.rows::<V, 8>(vectors),
+            _ => self.rows::<V, 0>(vectors),
+        }
+    }
+}
+
+impl<T: Scalar> Store<'_, '_, '_, '_, T> {
+    /// All rows, of Q phases along the width, or of any number if Q is 0.
+    #[inline(always)]
+    fn rows<V: Vector<T>, const Q: usize>(self, vectors: Available<V>) {
         let Self { writer, buffer, runs, chunk, cell, row } = self;
-        let map = writer.map;
+        let Writer { map, finish, pitch, .. } = writer;
         let [phases_d, phases_h, phases_w] = map.phases;
-        let is_direct = writer.finish.is_plain() && cell.is_contiguous();
+        let first_channel = cell.first[1] + chunk.first;
+        let is_plain = finish.is_plain();
         for phase_d in 0..phases_d {
             for phase_h in 0..phases_h {
                 let of_row = &map.rows[(phase_d * phases_h + phase_h) * phases_w..][..phases_w];
+                let is_gap = of_row.iter().all(Option::is_none);
                 for run in runs {
                     let Some(([s, d, h, w], count)) = map.landing(run, [phase_d, phase_h], cell.shape) else {
                         continue;
                     };
-                    let first = cell.first[1] + chunk.first;
-                    let rows = |channel| Rows { buffer, of_row, channel, pitch: writer.pitch, lane: run.lane };
-                    if is_direct {
-                        let at = [s, chunk.first, d, h, w];
-                        cell.rows_of_channels(at, chunk.channels, count, |channel, out| {
-                            rows(channel).merge_into(writer.finish.bias(first + channel), out);
-                        });
+                    let at = [s, chunk.first, d, h, w];
+                    let first =
+                        [cell.first[0] + s, first_channel, cell.first[2] + d, cell.first[3] + h, cell.first[4] + w];
+                    let line = Line { map, buffer, of_row, is_gap, pitch: *pitch, lane: run.lane };
+                    if let Some(mut rows) = cell.rows_of_channels(at, chunk.channels, count) {
+                        for channel in 0..chunk.channels {
+                            let out = rows.row(channel);
+                            line.merge::<V, Q>(vectors, channel, finish.bias(first_channel + channel), out);
+                            if !is_plain {
+                                finish.after([first[0], first[1] + channel, first[2], first[3], first[4]], out);
+                            }
+                        }
                         continue;
                     }
                     for channel in 0..chunk.channels {
                         let out = &mut row[..count];
-                        rows(channel).merge_into(writer.finish.bias(first + channel), out);
-                        writer.put(cell, [s, chunk.first + channel, d, h, w], out);
+                        line.merge::<V, Q>(vectors, channel, finish.bias(first_channel + channel), out);
+                        finish.after([first[0], first[1] + channel, first[2], first[3], first[4]], out);
+                        cell.write([s, chunk.first + channel, d, h, w], out);
                     }
                 }
             }
@@ -355,24 +385,45 @@ impl<T: Scalar> Job for Store<'_, '_, '_, '_, T> {
     }
 }
 
-#[inline(always)]
-fn add_bias<T: Scalar>(from: &[T], bias: T, out: &mut [T]) {
-    let from = &from[..out.len()];
-    out.iter_mut().zip(from).for_each(|(out, &value)| *out = value + bias);
+/// The phases of one output row in a chunk's buffer.
+struct Line<'a, T> {
+    map: &'a RowMap,
+    buffer: &'a [T],
+    of_row: &'a [Option<PhaseRow>],
+    /// Whether no tap reaches any of them.
+    is_gap: bool,
+    pitch: usize,
+    lane: usize,
 }
 
-/// `out[Q·i + q] = buffer[starts[q] + i] + bias`; a last group of phases may be cut short.
-#[inline(always)]
-fn merge<T: Scalar, const Q: usize>(starts: [usize; Q], buffer: &[T], bias: T, out: &mut [T]) {
-    let (whole, rest) = out.as_chunks_mut::<Q>();
-    let rows: [&[T]; Q] = std::array::from_fn(|q| &buffer[starts[q]..][..whole.len()]);
-    for (i, out) in whole.iter_mut().enumerate() {
-        for q in 0..Q {
-            out[q] = rows[q][i] + bias;
+impl<T: Scalar> Line<'_, T> {
+    #[inline(always)]
+    #[expect(clippy::needless_range_loop, reason = "other loops are not always unrolled")]
+    fn merge<V: Vector<T>, const Q: usize>(&self, vectors: Available<V>, channel: usize, bias: T, out: &mut [T]) {
+        if self.is_gap {
+            return merge(vectors, &self.map.alone, self.buffer, [None], bias, out);
         }
+        if Q == 0 {
+            return self.merge_many(channel, bias, out);
+        }
+        let mut starts = [None; Q];
+        for q in 0..Q {
+            starts[q] = self.of_row[q].map(|phase| (phase.first + channel * phase.step) * self.pitch + self.lane);
+        }
+        merge(vectors, &self.map.pattern, self.buffer, starts, bias, out);
     }
-    for (out, start) in rest.iter_mut().zip(starts) {
-        *out = buffer[start + whole.len()] + bias;
+
+    /// Any number of phases.
+    fn merge_many(&self, channel: usize, bias: T, out: &mut [T]) {
+        if self.of_row.contains(&None) {
+            out.fill(bias);
+        }
+        for (q, phase) in self.of_row.iter().enumerate() {
+            let Some(phase) = phase else { continue };
+            let start = (phase.first + channel * phase.step) * self.pitch + self.lane;
+            let out = out.iter_mut().skip(q).step_by(self.of_row.len());
+            out.zip(&self.buffer[start..]).for_each(|(out, &value)| *out = value + bias);
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use super::vector::vector;
+use super::vector::{MAX_LANES, vector};
 
 vector!(
     f32,
@@ -15,7 +15,8 @@ vector!(
     _mm256_fmadd_ps,
     mul_add_lanes_ps,
     store_lanes_ps,
-    interleave_ps
+    interleave_ps,
+    pick_ps
 );
 vector!(
     f64,
@@ -28,7 +29,8 @@ vector!(
     _mm256_fmadd_pd,
     mul_add_lanes_pd,
     store_lanes_pd,
-    interleave_pd
+    interleave_pd,
+    pick_pd
 );
 
 /// All bits of the lanes of 32 bits whose bit is set.
@@ -120,5 +122,34 @@ unsafe fn interleave_pd(a: __m256d, b: __m256d) -> [__m256d; 2] {
     unsafe {
         let (low, high) = (_mm256_unpacklo_pd(a, b), _mm256_unpackhi_pd(a, b));
         [_mm256_permute2f128_pd::<0x20>(low, high), _mm256_permute2f128_pd::<0x31>(low, high)]
+    }
+}
+
+/// Elements of `from` by number in some lanes, a in the others.
+///
+/// # Safety
+/// AVX2 is available.
+#[inline(always)]
+unsafe fn pick_ps(a: __m256, from: __m256, index: &[u32; MAX_LANES], lanes: u16) -> __m256 {
+    // SAFETY: the caller's word; the numbers are more than eight.
+    unsafe {
+        let picked = _mm256_permutevar8x32_ps(from, _mm256_loadu_si256(index.as_ptr().cast()));
+        _mm256_blendv_ps(a, picked, _mm256_castsi256_ps(mask_ps(lanes)))
+    }
+}
+
+/// Elements of `from` by number in some lanes, a in the others.
+///
+/// # Safety
+/// AVX2 is available.
+#[inline(always)]
+unsafe fn pick_pd(a: __m256d, from: __m256d, index: &[u32; MAX_LANES], lanes: u16) -> __m256d {
+    // SAFETY: the caller's word; the numbers are more than four.
+    unsafe {
+        // Halves of an element are picked: 2·i and 2·i + 1.
+        let low = _mm256_slli_epi64::<1>(_mm256_cvtepu32_epi64(_mm_loadu_si128(index.as_ptr().cast())));
+        let high = _mm256_slli_epi64::<32>(_mm256_add_epi64(low, _mm256_set1_epi64x(1)));
+        let picked = _mm256_permutevar8x32_ps(_mm256_castpd_ps(from), _mm256_or_si256(low, high));
+        _mm256_blendv_pd(a, _mm256_castps_pd(picked), _mm256_castsi256_pd(mask_pd(lanes)))
     }
 }

@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use super::vector::vector;
+use super::vector::{MAX_LANES, vector};
 
 vector!(
     f32,
@@ -15,7 +15,8 @@ vector!(
     _mm512_fmadd_ps,
     mul_add_lanes_ps,
     store_lanes_ps,
-    interleave_ps
+    interleave_ps,
+    pick_ps
 );
 vector!(
     f64,
@@ -28,7 +29,8 @@ vector!(
     _mm512_fmadd_pd,
     mul_add_lanes_pd,
     store_lanes_pd,
-    interleave_pd
+    interleave_pd,
+    pick_pd
 );
 
 /// `a · b + c` in some lanes, c in the others.
@@ -96,5 +98,28 @@ unsafe fn interleave_pd(a: __m512d, b: __m512d) -> [__m512d; 2] {
         let low = _mm512_setr_epi64(0, 8, 1, 9, 2, 10, 3, 11);
         let high = _mm512_setr_epi64(4, 12, 5, 13, 6, 14, 7, 15);
         [_mm512_permutex2var_pd(a, low, b), _mm512_permutex2var_pd(a, high, b)]
+    }
+}
+
+/// Elements of `from` by number in some lanes, a in the others.
+///
+/// # Safety
+/// AVX-512F is available.
+#[inline(always)]
+unsafe fn pick_ps(a: __m512, from: __m512, index: &[u32; MAX_LANES], lanes: u16) -> __m512 {
+    // SAFETY: the caller's word; the numbers are sixteen.
+    unsafe { _mm512_mask_permutexvar_ps(a, lanes, _mm512_loadu_si512(index.as_ptr().cast()), from) }
+}
+
+/// Elements of `from` by number in some lanes, a in the others.
+///
+/// # Safety
+/// AVX-512F is available.
+#[inline(always)]
+unsafe fn pick_pd(a: __m512d, from: __m512d, index: &[u32; MAX_LANES], lanes: u16) -> __m512d {
+    // SAFETY: the caller's word; the numbers are more than eight.
+    unsafe {
+        let index = _mm512_cvtepu32_epi64(_mm256_loadu_si256(index.as_ptr().cast()));
+        _mm512_mask_permutexvar_pd(a, lanes as u8, index, from)
     }
 }

@@ -1,6 +1,11 @@
 //! The door from ordinary code to code compiled for an instruction set.
 
+use std::marker::PhantomData;
+
 use super::isa::Isa;
+use super::portable::Array4;
+use super::vector::Vector;
+use crate::scalar::Scalar;
 
 /// An instruction set that this processor has: holding one is the proof.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,9 +21,9 @@ impl Level {
     }
 
     /// Runs a job with everything that is inlined into it compiled for this instruction set.
-    pub(crate) fn run(self, job: impl Job) {
+    pub(crate) fn run<T: Scalar>(self, job: impl Job<T>) {
         match self.0 {
-            Isa::Portable => job.run(),
+            Isa::Portable => job.run(Available::<Array4<T>>(PhantomData)),
             #[cfg(target_arch = "x86_64")]
             // SAFETY: the processor has the instruction set, or there would be no `Level` of it.
             Isa::Avx2 => unsafe { avx2(job) },
@@ -26,28 +31,41 @@ impl Level {
             // SAFETY: as above.
             Isa::Avx512 => unsafe { avx512(job) },
             #[cfg(not(target_arch = "x86_64"))]
-            _ => job.run(),
+            _ => job.run(Available::<Array4<T>>(PhantomData)),
         }
     }
 }
 
-/// Work that gains from wide vectors, in safe code. Implementations are `#[inline(always)]`, and so is what they call often.
-pub(crate) trait Job {
-    fn run(self);
+/// Proof that the instruction set of a vector is available, and that code inlined into its holder is compiled for it.
+#[derive(Debug)]
+pub(crate) struct Available<V>(PhantomData<V>);
+
+impl<V> Clone for Available<V> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<V> Copy for Available<V> {}
+
+/// Work that gains from wide vectors, in safe code. Implementations are `#[inline(always)]`, and so is what they call often;
+/// closures are not, and so are best avoided.
+pub(crate) trait Job<T> {
+    fn run<V: Vector<T>>(self, vectors: Available<V>);
 }
 
 /// # Safety
-/// AVX2 is available.
+/// AVX2 with FMA is available.
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2")]
-unsafe fn avx2(job: impl Job) {
-    job.run();
+#[target_feature(enable = "avx2,fma")]
+unsafe fn avx2<T: Scalar>(job: impl Job<T>) {
+    job.run(Available::<T::Avx2>(PhantomData));
 }
 
 /// # Safety
 /// AVX-512F is available.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f")]
-unsafe fn avx512(job: impl Job) {
-    job.run();
+unsafe fn avx512<T: Scalar>(job: impl Job<T>) {
+    job.run(Available::<T::Avx512>(PhantomData));
 }

@@ -136,28 +136,28 @@ impl<T: Copy> Cell<'_, T> {
         Some(unsafe { std::slice::from_raw_parts_mut(self.start.offset(offset), count) })
     }
 
-    /// Calls `body` with the number and the row of `channels` channels from `at`, `count` elements along the width each; nothing
-    /// where elements along the width do not lie side by side.
+    /// The rows of `channels` channels from `at`, `count` elements along the width each, if they lie side by side.
     #[inline(always)]
     pub(crate) fn rows_of_channels(
         &mut self,
         at: [usize; 5],
         channels: usize,
         count: usize,
-        mut body: impl FnMut(usize, &mut [T]),
-    ) {
+    ) -> Option<ChannelRows<'_, T>> {
         if !self.is_contiguous() || channels == 0 {
-            return;
+            return None;
         }
+        let offset = self.offset_of_channels(at, channels, count);
+        let start = self.start.wrapping_offset(offset);
+        Some(ChannelRows { start, step: self.strides[1], channels, count, cell: PhantomData })
+    }
+
+    /// As [`offset`](Self::offset), for so many channels.
+    #[inline(always)]
+    fn offset_of_channels(&self, at: [usize; 5], channels: usize, count: usize) -> isize {
         let offset = self.offset(at, count);
         assert!(channels <= self.shape[1] - at[1], "{channels} channels from {at:?} leave a cell of {:?}", self.shape);
-        for c in 0..channels {
-            // SAFETY: as in `row`: the first and with the channels just counted every other row is the cell's.
-            let row = unsafe {
-                std::slice::from_raw_parts_mut(self.start.offset(offset + c as isize * self.strides[1]), count)
-            };
-            body(c, row);
-        }
+        offset
     }
 
     /// All elements of a channel of a sample, if they lie side by side.
@@ -175,12 +175,15 @@ impl<T: Copy> Cell<'_, T> {
         Some(unsafe { std::slice::from_raw_parts_mut(self.start.offset(offset), depth * height * width) })
     }
 
-    /// Asks for the memory of a row that will be written soon.
+    /// Asks for the memory of rows of channels that will be written soon.
     #[inline(always)]
-    pub(crate) fn prefetch(&self, at: [usize; 5], count: usize) {
-        let start = self.start.wrapping_offset(self.offset(at, count));
-        for i in (0..count).step_by(line::<T>()) {
-            prefetch(start.wrapping_offset(i as isize * self.strides[4]));
+    pub(crate) fn prefetch(&self, at: [usize; 5], channels: usize, count: usize) {
+        let start = self.start.wrapping_offset(self.offset_of_channels(at, channels, count));
+        for channel in 0..channels {
+            let start = start.wrapping_offset(channel as isize * self.strides[1]);
+            for i in (0..count).step_by(line::<T>()) {
+                prefetch(start.wrapping_offset(i as isize * self.strides[4]));
+            }
         }
     }
 
@@ -191,6 +194,26 @@ impl<T: Copy> Cell<'_, T> {
             // SAFETY: as in `row`, with the stride between elements.
             unsafe { *self.start.offset(offset + i as isize * self.strides[4]) = value }
         }
+    }
+}
+
+/// Rows of a cell that differ in the channel alone.
+pub(crate) struct ChannelRows<'a, T> {
+    start: *mut T,
+    step: isize,
+    channels: usize,
+    count: usize,
+    cell: PhantomData<&'a mut [T]>,
+}
+
+impl<T> ChannelRows<'_, T> {
+    /// The row of a channel, counted from the first.
+    #[inline(always)]
+    pub(crate) fn row(&mut self, channel: usize) -> &mut [T] {
+        assert!(channel < self.channels, "channel {channel} of {}", self.channels);
+        // SAFETY: the rows were found to be the cell's and contiguous when this was made; it holds the cell's borrow, and its
+        // own keeps the slice the only way to them.
+        unsafe { std::slice::from_raw_parts_mut(self.start.offset(channel as isize * self.step), self.count) }
     }
 }
 

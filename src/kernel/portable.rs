@@ -1,6 +1,6 @@
 //! Vectors as arrays, for the instruction set that the target guarantees.
 
-use super::vector::Vector;
+use super::vector::{MAX_LANES, Vector};
 use crate::scalar::Scalar;
 
 /// Four elements.
@@ -57,5 +57,11 @@ impl<T: Scalar> Vector<T> for Array4<T> {
     unsafe fn interleave(self, other: Self) -> [Self; 2] {
         let ([a, b, c, d], [e, f, g, h]) = (self.0, other.0);
         [Self([a, e, b, f]), Self([c, g, d, h])]
+    }
+
+    #[inline(always)]
+    unsafe fn pick(self, from: Self, index: &[u32; MAX_LANES], lanes: u16) -> Self {
+        let picked = |i: usize| if lanes >> i & 1 == 1 { from.0[index[i] as usize % 4] } else { self.0[i] };
+        Self(std::array::from_fn(picked))
     }
 }

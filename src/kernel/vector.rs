@@ -1,9 +1,34 @@
 //! Vectors: the few operations that kernels are written in, once, for every instruction set.
 
+/// Most lanes of any vector.
+pub(crate) const MAX_LANES: usize = 16;
+
+/// The vectors of an element type in each instruction set beyond the portable one.
+pub trait Vectors: Sized {
+    #[cfg(target_arch = "x86_64")]
+    type Avx2: Vector<Self>;
+    #[cfg(target_arch = "x86_64")]
+    type Avx512: Vector<Self>;
+}
+
+impl Vectors for f32 {
+    #[cfg(target_arch = "x86_64")]
+    type Avx2 = std::arch::x86_64::__m256;
+    #[cfg(target_arch = "x86_64")]
+    type Avx512 = std::arch::x86_64::__m512;
+}
+
+impl Vectors for f64 {
+    #[cfg(target_arch = "x86_64")]
+    type Avx2 = std::arch::x86_64::__m256d;
+    #[cfg(target_arch = "x86_64")]
+    type Avx512 = std::arch::x86_64::__m512d;
+}
+
 /// A vector of [`LANES`](Self::LANES) elements in one instruction set.
 ///
 /// Every method must be inlined into a function that enables the instruction set; only there may it be called.
-pub(crate) trait Vector<T>: Copy {
+pub trait Vector<T>: Copy {
     const LANES: usize;
 
     /// # Safety
@@ -45,13 +70,19 @@ pub(crate) trait Vector<T>: Copy {
     /// # Safety
     /// The instruction set is available.
     unsafe fn interleave(self, other: Self) -> [Self; 2];
+
+    /// Element `index[i]` of `from` in the lanes i whose bit is set in `lanes`, `self` in the others.
+    ///
+    /// # Safety
+    /// The instruction set is available.
+    unsafe fn pick(self, from: Self, index: &[u32; MAX_LANES], lanes: u16) -> Self;
 }
 
 /// [`Vector`] for a register by the names of its intrinsics.
 #[cfg(target_arch = "x86_64")]
 macro_rules! vector {
     ($element:ty, $register:ty, $lanes:literal, $zero:ident, $splat:ident, $load:ident, $store:ident, $mul_add:ident,
-     $mul_add_lanes:ident, $store_first:ident, $interleave:ident) => {
+     $mul_add_lanes:ident, $store_first:ident, $interleave:ident, $pick:ident) => {
         impl $crate::kernel::vector::Vector<$element> for $register {
             const LANES: usize = $lanes;
 
@@ -101,6 +132,12 @@ macro_rules! vector {
             unsafe fn interleave(self, other: Self) -> [Self; 2] {
                 // SAFETY: the caller vouches for the instruction set.
                 unsafe { $interleave(self, other) }
+            }
+
+            #[inline(always)]
+            unsafe fn pick(self, from: Self, index: &[u32; $crate::kernel::vector::MAX_LANES], lanes: u16) -> Self {
+                // SAFETY: the caller vouches for the instruction set.
+                unsafe { $pick(self, from, index, lanes) }
             }
         }
     };

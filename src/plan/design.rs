@@ -9,7 +9,7 @@ use crate::engine::depthwise::Depthwise;
 use crate::engine::implicit_gemm::ImplicitGemm;
 use crate::engine::panel::Samples;
 use crate::engine::phases::{Group, Phases};
-use crate::engine::schedule::{BlockPlan, Cut, Schedule, tile_cost};
+use crate::engine::schedule::{BlockPlan, Cut, Run, Schedule, tile_cost};
 use crate::engine::weights::row_tiles;
 use crate::kernel::cache::Caches;
 use crate::kernel::dispatch::Level;
@@ -35,10 +35,15 @@ const PARTIAL_SUM: f64 = 2.0;
 /// Cycles per packed element: rows copied, elements gathered, samples interleaved.
 const COPIED: f64 = 0.2;
 const GATHERED: f64 = 0.8;
-/// Cycles per output stored in runs, per run, and per output that goes over the stage.
-const STORED: f64 = 0.4;
+/// Cycles per output stored in runs, and per run.
+const STORED: f64 = 0.3;
 const RUN: f64 = 14.0;
-const STAGED: f64 = 2.0;
+/// Cycles per output that is sorted on a stage, per column or sample of a run that is, whichever are fewer, and per run.
+const SORTED: f64 = 1.2;
+const COLUMN: f64 = 8.0;
+const SORTED_RUN: f64 = 12.0;
+/// Cycles per chunk of a tile: what its rows share.
+const CHUNK: f64 = 150.0;
 
 /// The recipe for one direction of a geometry, for batches of about `batch` samples if that is known.
 pub(crate) fn design<T: Scalar>(phases: &Phases, level: Level, caches: Caches, batch: Option<usize>) -> Recipe {
@@ -49,7 +54,7 @@ pub(crate) fn design<T: Scalar>(phases: &Phases, level: Level, caches: Caches, b
         return Recipe::Lowered;
     }
     let chunk = channels_per_chunk(phases, level);
-    let mut engine = ImplicitGemm::new(phases.clone(), level, chunk, phases.inputs);
+    let mut engine = ImplicitGemm::new::<T>(phases.clone(), level, chunk, phases.inputs);
     let inputs_per_block = inputs_per_block::<T>(&engine, caches);
     engine.weights.inputs_per_block = inputs_per_block;
     let mut ways: Vec<Way> = Vec::new();
@@ -81,6 +86,7 @@ fn channels_per_chunk(phases: &Phases, level: Level) -> usize {
     /// Rows of a chunk's buffer that stay in the first-level cache with little else.
     const MOST_ROWS: usize = 256;
     let isa = level.isa();
+    let most_vectors = vector_counts(isa, 1).last().copied().unwrap_or(1) as f64;
     let cost = |chunk: usize| {
         let of_group = |group: &Group| {
             let (tiles, per_tile) = row_tiles(chunk * group.phases, isa);
@@ -88,8 +94,8 @@ fn channels_per_chunk(phases: &Phases, level: Level) -> usize {
             let steps = (group.taps * phases.inputs * tile_cost(per_tile, vectors)) as f64 / 8.0;
             tiles as f64 * (steps + CALL) / vectors as f64
         };
-        phases.outputs.div_ceil(chunk) as f64
-            * phases.groups.iter().filter(|group| group.taps > 0).map(of_group).sum::<f64>()
+        let of_groups = phases.groups.iter().filter(|group| group.taps > 0).map(of_group).sum::<f64>();
+        phases.outputs.div_ceil(chunk) as f64 * (of_groups + CHUNK / most_vectors)
     };
     let most = (MOST_ROWS / phases.phases().max(1)).clamp(1, phases.outputs.min(2 * max_rows(isa)));
     let mut best = (1, cost(1));
@@ -201,14 +207,22 @@ fn cycles(engine: &ImplicitGemm, schedule: &Schedule, channel_cells: usize) -> f
             }
         }
         let packed = (channel_cells * phases.inputs * plan.panel.channel) as f64;
-        let runs = if is_interleaved { 0.0 } else { plan.runs.len() as f64 * rows_per_run };
-        cycles + packed * if is_gathered { GATHERED } else { COPIED } + runs * RUN
+        let stored: f64 = match schedule.cut.samples.interleaved {
+            1 => plan.runs.len() as f64 * rows_per_run * RUN,
+            samples => {
+                let of_run = |run: &Run| {
+                    let columns = run.len.div_ceil(samples);
+                    SORTED_RUN + COLUMN * columns.min(samples) as f64 + SORTED * run.len as f64
+                };
+                rows_per_run * phases.axes[2].gathers.len() as f64 * plan.runs.iter().map(of_run).sum::<f64>()
+            }
+        };
+        cycles + packed * if is_gathered { GATHERED } else { COPIED } + stored
     };
     let outputs: usize = phases.axes.iter().map(|axis| axis.output).product();
     let stored = (outputs * schedule.cut.samples.count() * phases.outputs) as f64;
     let of_plans: Vec<f64> = schedule.plans().iter().map(of_plan).collect();
-    schedule.plan_numbers().map(|number| of_plans[number]).sum::<f64>()
-        + stored * if is_interleaved { STAGED } else { STORED }
+    schedule.plan_numbers().map(|number| of_plans[number]).sum::<f64>() + stored * STORED
 }
 
 #[cfg(test)]

@@ -281,7 +281,7 @@ fn prepare<T: Scalar>(
     level: Level,
     recipe: &ImplicitGemmRecipe,
 ) -> Result<(ImplicitGemm, Arc<[PreparedWay]>)> {
-    let gemm = ImplicitGemm::new(phases, level, recipe.channels_per_chunk, recipe.inputs_per_block);
+    let gemm = ImplicitGemm::new::<T>(phases, level, recipe.channels_per_chunk, recipe.inputs_per_block);
     let ways = recipe.ways.iter().map(|way| {
         let prepared = gemm.prepare::<T>(way.cut, way.chunks_per_cell);
         Ok(PreparedWay { prepared: prepared.ok_or(Error::Overflow { what: "a panel" })?, cycles: way.cycles })

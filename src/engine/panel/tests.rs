@@ -23,7 +23,7 @@ fn literal(x: &Array5<f32>, sample: usize, channel: usize, at: [isize; 3]) -> f3
 
 /// Packs every block of every panel and looks at what every tap would read.
 fn check(geometry: &Geometry<3>, output: Side, level: Level, cut: Cut, batch: usize, layout: Layout) {
-    let gemm = ImplicitGemm::new(Phases::new(geometry, output), level, 1, 1);
+    let gemm = ImplicitGemm::new::<f32>(Phases::new(geometry, output), level, 1, 1);
     let (phases, axes) = (&gemm.phases, &gemm.panels);
     let lanes = lanes::<f32>(level.isa());
     let Some(schedule) = Schedule::new::<f32>(phases, axes, &gemm.tile, lanes, cut) else { return };
@@ -108,7 +108,7 @@ fn whole_planes_are_copied_at_once() {
         &crate::geometry::Options::new(),
     );
     let level = Level::new(Isa::Portable).unwrap();
-    let gemm = ImplicitGemm::new(Phases::new(&geometry.unwrap().lift(), Side::Small), level, 1, 1);
+    let gemm = ImplicitGemm::new::<f32>(Phases::new(&geometry.unwrap().lift(), Side::Small), level, 1, 1);
     let x = numbered([2, 3, 1, 4, 5]);
     let pitch = gemm.panels[2].pitch(0, 5);
     let shape = PanelShape::new::<f32>(&gemm.panels, [1, 4, 5], pitch, Samples { stacked: 2, interleaved: 1 }).unwrap();

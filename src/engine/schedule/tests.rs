@@ -10,7 +10,7 @@ use crate::kernel::micro::lanes;
 fn engine(geometry: &Geometry<3>, output: Side, level: Level, chunk: usize) -> ImplicitGemm {
     let phases = Phases::new(geometry, output);
     let (chunk, inputs) = (chunk.min(phases.outputs), phases.inputs);
-    ImplicitGemm::new(phases, level, chunk, inputs)
+    ImplicitGemm::new::<f32>(phases, level, chunk, inputs)
 }
 
 /// The blocks of every axis follow each other and cover its positions; the runs of a block cover the block.

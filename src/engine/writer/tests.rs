@@ -64,7 +64,7 @@ fn activate(activation: Activation, y: f32) -> f32 {
 fn check(geometry: &Geometry<3>, output: Side, level: Level, cut: Cut, target: &Target) {
     let phases = Phases::new(geometry, output);
     let (chunk, inputs) = (target.chunk.min(phases.outputs), phases.inputs);
-    let gemm = ImplicitGemm::new(phases, level, chunk, inputs);
+    let gemm = ImplicitGemm::new::<f32>(phases, level, chunk, inputs);
     let (phases, lanes) = (&gemm.phases, lanes::<f32>(level.isa()));
     let Some(schedule) = Schedule::new::<f32>(phases, &gemm.panels, &gemm.tile, lanes, cut) else { return };
     let [channels, depth, height, width] = geometry.shape(output);
@@ -100,10 +100,10 @@ fn check(geometry: &Geometry<3>, output: Side, level: Level, cut: Cut, target: &
         for number in 0..cell.shape[1].div_ceil(gemm.weights.chunk) {
             let first = number * gemm.weights.chunk;
             let chunk = Chunk { first, channels: gemm.weights.chunk.min(cell.shape[1] - first) };
-            stage.fill(f32::NAN);
+            stage.fill(if gemm.map.has_gaps() { 0.0 } else { f32::NAN });
             for tile in &plan.tiles {
                 let runs = &plan.runs[tile.runs.clone()];
-                let buffer: Vec<f32> = (0..gemm.weights.buffer_rows() * pitch)
+                let buffer: Vec<f32> = (0..gemm.weights.buffer_rows() * pitch + lanes)
                     .map(|_| {
                         next = (next + 7) % 64;
                         next as f32 - 32.0
@@ -216,7 +216,7 @@ fn sums_that_are_minus_zero_are_written_as_zero() {
     );
     let phases = Phases::new(&geometry.unwrap().lift(), Side::Small);
     let level = Level::new(crate::kernel::Isa::Portable).unwrap();
-    let gemm = ImplicitGemm::new(phases, level, 1, 1);
+    let gemm = ImplicitGemm::new::<f32>(phases, level, 1, 1);
     let run = Run { lane: 0, len: 3, s: 0, d: 0, h: 0, x: 0 };
     for bias in [None, Some([-0.0].as_slice())] {
         let finish = Finish { bias, activation: Activation::Identity, residual: None };
