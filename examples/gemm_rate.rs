@@ -1,12 +1,15 @@
 //! How much of the `gemm` crate's own rate the lowered formulation keeps, layer by layer.
 //!
 //! ```text
-//! gemm_rate LAYERS.json [--threads N] [--min-channels C] [--only NAME,NAME]
+//! gemm_rate LAYERS.json [--threads N] [--min-channels C] [--only NAME,NAME] [--planned]
 //! ```
 //!
 //! For every layer with at least C (64) channels per group on both sides, three calls take turns: the layer as im2col or
 //! col2im with either GEMM crate, and one product of the same m, n and k by the `gemm` crate alone, its operands ready in
 //! memory. All are rated by 2·m·n·k, taps in the padding included.
+//!
+//! With `--planned` it is the layer's plan that takes turns with the `gemm` crate, whose product is then that of all residue
+//! classes stacked as rows: m = out·∏stride, k = in·∏⌈kernel / stride⌉, n = batch·∏(input + ⌈kernel / stride⌉ − 1).
 //!
 //! A ratio is the median over the rounds of the ratio of one round. Exit code: 0, 1 if a file could not be used, 2 for
 //! wrong arguments.
@@ -18,9 +21,10 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use common::{BareProduct, Effort, Workload, geometric_mean, in_turns, layer_file, median, pool};
-use convmat::{Formulation, FormulationOptions, GemmBackend, Workspace};
+use convmat::{Formulation, FormulationOptions, GemmBackend, Isa, Workspace};
+use ndarray::Array1;
 
-const USAGE: &str = "usage: gemm_rate LAYERS.json [--threads N] [--min-channels C] [--only NAME,NAME]";
+const USAGE: &str = "usage: gemm_rate LAYERS.json [--threads N] [--min-channels C] [--only NAME,NAME] [--planned]";
 const EFFORT: Effort = Effort { rounds: 11, time: Duration::from_millis(600) };
 
 struct Arguments {
@@ -28,11 +32,12 @@ struct Arguments {
     threads: usize,
     min_channels: usize,
     only: Vec<String>,
+    planned: bool,
 }
 
 impl Arguments {
     fn parse(mut words: impl Iterator<Item = String>) -> Result<Self, String> {
-        let (mut layers, mut threads, mut min_channels, mut only) = (None, 0, 64, Vec::new());
+        let (mut layers, mut threads, mut min_channels, mut only, mut planned) = (None, 0, 64, Vec::new(), false);
         while let Some(word) = words.next() {
             let mut value = || words.next().ok_or_else(|| format!("{word} needs a value"));
             let number = |text: String| {
@@ -45,24 +50,25 @@ impl Arguments {
                 "--threads" => threads = number(value()?)?,
                 "--min-channels" => min_channels = number(value()?)?,
                 "--only" => only = value()?.split(',').map(str::to_string).collect(),
+                "--planned" => planned = true,
                 option if option.starts_with('-') => return Err(format!("unknown option {option}; {USAGE}")),
                 _ if layers.is_some() => return Err(format!("one layer file at a time, not also \"{word}\"")),
                 _ => layers = Some(word),
             }
         }
-        Ok(Self { layers: layers.ok_or(USAGE)?, threads, min_channels, only })
+        Ok(Self { layers: layers.ok_or(USAGE)?, threads, min_channels, only, planned })
     }
 }
 
 /// The rates of one layer in GFLOP/s, and the ratios of times.
 struct Rates {
     product: (usize, usize, usize),
-    lowered: f64,
+    ours: f64,
     gemm: f64,
-    /// Time of the bare product per time of the lowered layer: the part of the rate that is kept.
+    /// Time of the bare product per time of the layer: the part of the rate that is kept.
     kept: f64,
-    /// Time with `matrixmultiply` per time with `gemm`.
-    backends: f64,
+    /// Time with `matrixmultiply` per time with `gemm`, of lowered layers.
+    backends: Option<f64>,
 }
 
 fn main() -> ExitCode {
@@ -86,7 +92,11 @@ fn run(arguments: &Arguments) -> Result<(), String> {
     // 0 threads is rayon's way to say all of them.
     let pool = pool(arguments.threads)?;
     println!("{} thread(s); GFLOP/s of 2·m·n·k", pool.current_num_threads());
-    println!("{:20} {:>6} {:>7} {:>6}  lowered  gemm crate  kept  matrixmultiply/gemm", "layer", "m", "n", "k");
+    if arguments.planned {
+        println!("{:20} {:>6} {:>7} {:>6}  planned  gemm crate  kept", "layer", "m", "n", "k");
+    } else {
+        println!("{:20} {:>6} {:>7} {:>6}  lowered  gemm crate  kept  matrixmultiply/gemm", "layer", "m", "n", "k");
+    }
     let (mut kept, mut backends) = (Vec::new(), Vec::new());
     for (name, workload) in layer_file(&arguments.layers)? {
         let workload = workload.map_err(|error| format!("{name}: {error}"))?;
@@ -95,19 +105,42 @@ fn run(arguments: &Arguments) -> Result<(), String> {
         if !chosen || channels < arguments.min_channels {
             continue;
         }
-        let r = pool.install(|| rates(&workload)).map_err(|error| format!("{name}: {error}"))?;
+        let rates = pool.install(|| if arguments.planned { planned(&workload) } else { lowered(&workload) });
+        let r = rates.map_err(|error| format!("{name}: {error}"))?;
         let (m, n, k) = r.product;
-        println!("{name:20} {m:6} {n:7} {k:6} {:8.1} {:11.1} {:5.2} {:20.2}", r.lowered, r.gemm, r.kept, r.backends);
+        print!("{name:20} {m:6} {n:7} {k:6} {:8.1} {:11.1} {:5.2}", r.ours, r.gemm, r.kept);
+        println!("{}", r.backends.map_or(String::new(), |ratio| format!(" {ratio:20.2}")));
         kept.push(r.kept);
-        backends.push(r.backends);
+        backends.extend(r.backends);
     }
     let worst = kept.iter().copied().fold(f64::INFINITY, f64::min);
     println!("geometric mean of kept {:.3}, worst {worst:.3}, layers {}", geometric_mean(&kept), kept.len());
-    println!("geometric mean of matrixmultiply/gemm {:.3}", geometric_mean(&backends));
+    if !backends.is_empty() {
+        println!("geometric mean of matrixmultiply/gemm {:.3}", geometric_mean(&backends));
+    }
     Ok(())
 }
 
-fn rates(workload: &Workload) -> convmat::Result<Rates> {
+fn planned(workload: &Workload) -> convmat::Result<Rates> {
+    let (from, to) = workload.sides();
+    let (x, mut y, mut workspace) = (workload.tensor(from, 3)?, workload.tensor(to, 5)?, Workspace::new());
+    let plan = workload.planned(workload.weights(4)?, Array1::zeros(workload.out_channels), Isa::best())?;
+    let mut bare = BareProduct::by_phases(workload)?;
+    let (product, flops) = ((bare.m, bare.n, bare.k), bare.flops() as f64);
+    let seconds = in_turns(
+        &EFFORT,
+        &mut [&mut || plan.run_into(&x, &mut y, &mut workspace).expect("x and y fit the layer"), &mut || bare.run()],
+    );
+    let rate = |i: usize| flops / median(&seconds[i]) * 1e-9;
+    Ok(Rates { product, ours: rate(0), gemm: rate(1), kept: ratio(&seconds[1], &seconds[0]), backends: None })
+}
+
+/// The median of the ratios of the rounds.
+fn ratio(a: &[f64], b: &[f64]) -> f64 {
+    median(&a.iter().zip(b).map(|(a, b)| a / b).collect::<Vec<_>>())
+}
+
+fn lowered(workload: &Workload) -> convmat::Result<Rates> {
     let (from, to) = workload.sides();
     let (x, weights) = (workload.tensor(from, 3)?, workload.weights(4)?);
     let lowered = |gemm| {
@@ -131,7 +164,11 @@ fn rates(workload: &Workload) -> convmat::Result<Rates> {
         ],
     );
     let rate = |i: usize| flops / median(&seconds[i]) * 1e-9;
-    let ratio =
-        |a: usize, b: usize| median(&seconds[a].iter().zip(&seconds[b]).map(|(a, b)| a / b).collect::<Vec<_>>());
-    Ok(Rates { product: (m, n, k), lowered: rate(0), gemm: rate(1), kept: ratio(1, 0), backends: ratio(2, 0) })
+    Ok(Rates {
+        product: (m, n, k),
+        ours: rate(0),
+        gemm: rate(1),
+        kept: ratio(&seconds[1], &seconds[0]),
+        backends: Some(ratio(&seconds[2], &seconds[0])),
+    })
 }

@@ -2,11 +2,13 @@
 //! roofline, relative error, scratch memory, recipe.
 //!
 //! ```text
-//! layers LAYERS.json [--threads N] [--formulation F] [--json OUT] [--only NAME,NAME] [--data DIR]
+//! layers LAYERS.json [--threads N] [--batch N] [--formulation F] [--isa NAME] [--json OUT] [--only NAME,NAME] [--data DIR]
 //! ```
 //!
 //! LAYERS.json is a list of `{"name", "op": "conv" or "conv_transpose", "batch", "in_channels", "out_channels", "input",
 //! "kernel", "stride", "padding", "output_padding", "dilation", "groups"}`, the spatial ones lists of 1 to 3 numbers.
+//!
+//! With `--batch` all layers have so many samples, and with `--isa` (portable, avx2, avx512) plans use that instruction set.
 //!
 //! A call is the layer with its bias, f32, batch and channels first on both sides, with plan (or, under `--formulation`, operator),
 //! output and workspace made before: what inference in a loop does. The peak is that of multiplications in registers, the roofline
@@ -28,13 +30,13 @@ use std::time::Duration;
 
 use common::{Effort, Workload, copy_bandwidth, geometric_mean, in_turns, layer_file, median, peak, pool, random};
 use convmat::geometry::Side;
-use convmat::{Channels, Error, Formulation, FormulationOptions, Geometry, Workspace, bytes_in_words, reference};
+use convmat::{Channels, Error, Formulation, FormulationOptions, Geometry, Isa, Workspace, bytes_in_words, reference};
 use ndarray::{Array1, Array5, ArrayView5, s};
 use rayon::prelude::*;
 use serde_json::{Map, Value, json};
 
-const USAGE: &str =
-    "usage: layers LAYERS.json [--threads N] [--formulation F] [--json OUT] [--only NAME,NAME] [--data DIR]";
+const USAGE: &str = "usage: layers LAYERS.json [--threads N] [--batch N] [--formulation F] [--isa NAME] [--json OUT] [--only NAME,NAME] \
+     [--data DIR]";
 const EFFORT: Effort = Effort { rounds: 10, time: Duration::from_millis(300) };
 /// Outputs whose error is computed.
 const SAMPLE: usize = 256;
@@ -44,7 +46,9 @@ const TOLERANCE: f64 = 1e-5;
 struct Arguments {
     layers: String,
     threads: usize,
+    batch: Option<usize>,
     formulation: Formulation,
+    isa: Isa,
     json: Option<String>,
     only: Vec<String>,
     data: Option<PathBuf>,
@@ -54,18 +58,13 @@ impl Arguments {
     fn parse(mut words: impl Iterator<Item = String>) -> Result<Self, String> {
         let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
         let (mut layers, mut json, mut only, mut data) = (None, None, Vec::new(), None);
-        let (mut threads, mut formulation) = (threads, Formulation::Auto);
+        let (mut threads, mut batch, mut formulation, mut isa) = (threads, None, Formulation::Auto, Isa::best());
         while let Some(word) = words.next() {
             let mut value = || words.next().ok_or_else(|| format!("{word} needs a value"));
             match word.as_str() {
-                "--threads" => {
-                    let text = value()?;
-                    threads = text
-                        .parse()
-                        .ok()
-                        .filter(|n| (1..=1024).contains(n))
-                        .ok_or_else(|| format!("--threads takes a number from 1 to 1024, not \"{text}\""))?;
-                }
+                "--threads" => threads = number(&word, &value()?)?,
+                "--batch" => batch = Some(number(&word, &value()?)?),
+                "--isa" => isa = value()?.parse()?,
                 "--formulation" => formulation = value()?.parse()?,
                 "--json" => json = Some(value()?),
                 "--only" => only = value()?.split(',').map(str::to_string).collect(),
@@ -75,8 +74,14 @@ impl Arguments {
                 _ => layers = Some(word),
             }
         }
-        Ok(Self { layers: layers.ok_or(USAGE)?, threads, formulation, json, only, data })
+        Ok(Self { layers: layers.ok_or(USAGE)?, threads, batch, formulation, isa, json, only, data })
     }
+}
+
+/// A number of threads or samples.
+fn number(option: &str, text: &str) -> Result<usize, String> {
+    let number = text.parse().ok().filter(|n| (1..=1024).contains(n));
+    number.ok_or_else(|| format!("{option} takes a number from 1 to 1024, not \"{text}\""))
 }
 
 /// What one layer gave.
@@ -144,15 +149,17 @@ fn run(arguments: &Arguments) -> Result<bool, String> {
 
     println!("{}, {} thread(s), formulation {}", processor(), arguments.threads, arguments.formulation);
     let width = layers.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0).max(14);
-    let machine = pool.install(|| Ok(Machine { flops: peak()?, bandwidth: copy_bandwidth() }));
+    let machine = pool.install(|| Ok(Machine { flops: peak(arguments.isa)?, bandwidth: copy_bandwidth() }));
     let machine = machine.map_err(|error: Error| error.to_string())?;
     let Machine { flops, bandwidth } = machine;
-    println!("peak {:.0} GFLOP/s in registers, {:.0} GB/s copied", flops * 1e-9, bandwidth * 1e-9);
+    let (isa, gflops) = (arguments.isa, flops * 1e-9);
+    println!("peak {gflops:.0} GFLOP/s in registers by {isa}, {:.0} GB/s copied", bandwidth * 1e-9);
     println!("{:width$}       ms   min ms  GFLOP/s   peak  roofline  rel err   scratch  how", "layer");
     let (mut results, mut rates, mut all_well) = (Map::new(), Vec::new(), true);
     for (name, workload) in layers {
         let outcome = workload
             .map_err(Refusal::Failed)
+            .map(|workload| Workload { batch: arguments.batch.unwrap_or(workload.batch), ..workload })
             .and_then(|workload| Ok((workload.transposed, pool.install(|| measure(&workload, arguments))?)));
         match outcome {
             Ok((transposed, o)) => {
@@ -189,7 +196,8 @@ fn run(arguments: &Arguments) -> Result<bool, String> {
             let mean = |of: fn(&&(bool, f64, f64)) -> f64| geometric_mean(&kept.iter().map(of).collect::<Vec<_>>());
             let (ms, rate) = (mean(|(_, seconds, _)| seconds * 1e3), mean(|&&(.., rate)| rate));
             let title = format!("geometric mean, {title}, {}", kept.len());
-            println!("{title:0$} {ms:8.3} {1:8} {rate:8.1}", width.max(32), "");
+            let share = rate * 1e9 / machine.flops;
+            println!("{title:0$} {ms:8.3} {1:8} {rate:8.1} {share:6.2}", width.max(32), "");
         }
     }
     if let Some(path) = &arguments.json {
@@ -228,7 +236,7 @@ fn measure(workload: &Workload, arguments: &Arguments) -> Result<Outcome, Refusa
     let (mut y, mut workspace) = (Array5::zeros(y_shape), Workspace::new());
     let is_planned = matches!(arguments.formulation, Formulation::Auto | Formulation::Planned);
     let (seconds, how, workspace_bytes) = if is_planned {
-        let plan = workload.planned(weights.clone(), bias.clone())?;
+        let plan = workload.planned(weights.clone(), bias.clone(), arguments.isa)?;
         plan.run_into(&x, &mut y, &mut workspace)?;
         let mut call = || plan.run_into(&x, &mut y, &mut workspace).expect("it went well just before");
         (in_turns(&EFFORT, &mut [&mut call]), plan.recipe().to_string(), plan.scratch_bytes(workload.batch))

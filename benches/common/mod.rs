@@ -1,7 +1,9 @@
 //! What the benchmarks and the measuring examples share: layers described in JSON, random tensors, timing in turns, and
 //! the bare product of the `gemm` crate.
 // Every target uses a part of this module and would call the rest dead.
-#![allow(dead_code)]
+#![allow(dead_code, unused_imports)]
+
+mod product;
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +13,8 @@ use convmat::{
     Options, Plan, PlanOptions, Recipe, Result, Transposed, Workspace,
 };
 use criterion::Criterion;
-use ndarray::{ArcArray, Array1, Array2, Array3, Array5, ArrayView2, ArrayViewMut2, Axis, Ix5};
+use ndarray::{ArcArray, Array1, Array5, Ix5};
+pub use product::BareProduct;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
@@ -151,9 +154,9 @@ impl Workload {
         }
     }
 
-    /// The layer with its bias, planned for its own batch.
-    pub fn planned(&self, weights: ArcArray<f32, Ix5>, bias: Array1<f32>) -> Result<Planned> {
-        let options = PlanOptions { expected_batch: Some(self.batch), ..PlanOptions::default() };
+    /// The layer with its bias, planned for its own batch and an instruction set.
+    pub fn planned(&self, weights: ArcArray<f32, Ix5>, bias: Array1<f32>, isa: Isa) -> Result<Planned> {
+        let options = PlanOptions { isa: Some(isa), expected_batch: Some(self.batch), ..PlanOptions::default() };
         Ok(match self.transposed {
             true => {
                 Planned::Transposed(Layer::from_shared(weights, Some(bias), self.options)?.plan(self.input, &options)?)
@@ -207,8 +210,8 @@ impl Planned {
 }
 
 /// Operations per second of all threads of the current pool with registers alone, f32.
-pub fn peak() -> Result<f64> {
-    rayon::broadcast(|_| Isa::best().measure_peak()).into_iter().sum()
+pub fn peak(isa: Isa) -> Result<f64> {
+    rayon::broadcast(|_| isa.measure_peak()).into_iter().sum()
 }
 
 /// Bytes per second, read and written, at which the threads of the current pool copy memory far larger than the caches.
@@ -294,97 +297,4 @@ pub fn median(values: &[f64]) -> f64 {
 /// The geometric mean.
 pub fn geometric_mean(values: &[f64]) -> f64 {
     (values.iter().map(|value| value.ln()).sum::<f64>() / values.len() as f64).exp()
-}
-
-/// The bare matrix product of a layer by the `gemm` crate: what lowering it costs without lowering, with all operands ready
-/// in memory.
-///
-/// With `taps` the kernel's size, a convolution has m = out, k = in·taps and n = batch·output pixels; a transposed
-/// convolution m = out·taps, k = in and n = batch·input pixels. Channels are those of one group, and there is one product
-/// for each.
-pub struct BareProduct {
-    pub m: usize,
-    pub n: usize,
-    pub k: usize,
-    /// Per group `[m, k]` for a convolution and `[k, m]` for a transposed one: the weights as they are.
-    weights: Array3<f32>,
-    transposed: bool,
-    b: Array2<f32>,
-    c: Array2<f32>,
-}
-
-impl BareProduct {
-    pub fn new(workload: &Workload) -> Result<Self> {
-        let g = workload.geometry()?;
-        let (small, large) = (g.channels_per_group(Side::Small), g.channels_per_group(Side::Large) * g.taps());
-        let (m, k) = if workload.transposed { (large, small) } else { (small, large) };
-        let n = workload.batch * g.small_size().iter().product::<usize>();
-        let weights = Array3::from_shape_vec((g.groups(), small, large), random(g.groups() * small * large, 1));
-        let b = Array2::from_shape_vec((k, n), random(k * n, 2));
-        Ok(Self {
-            m,
-            n,
-            k,
-            weights: weights.expect("as long as its shape says"),
-            transposed: workload.transposed,
-            b: b.expect("as long as its shape says"),
-            c: Array2::zeros((m, n)),
-        })
-    }
-
-    /// 2·m·n·k for all groups: the taps in the padding count.
-    pub fn flops(&self) -> u64 {
-        (2 * self.m * self.n * self.k * self.weights.dim().0) as u64
-    }
-
-    /// Multiplies, on the threads of the current rayon pool. Each has an equal part of the result, cut along its longer
-    /// side: the crate's own threads are switched off in this project.
-    pub fn run(&mut self) {
-        let part = |length: usize| length.div_ceil(rayon::current_num_threads()).next_multiple_of(16);
-        let (rows, columns) = (part(self.m), part(self.n));
-        for weights in self.weights.outer_iter() {
-            let a = if self.transposed { weights.reversed_axes() } else { weights };
-            let parts: Vec<_> = if self.m > self.n {
-                let c = self.c.axis_chunks_iter_mut(Axis(0), rows).zip(a.axis_chunks_iter(Axis(0), rows));
-                c.map(|(c, a)| (a, self.b.view(), c)).collect()
-            } else {
-                let c = self.c.axis_chunks_iter_mut(Axis(1), columns);
-                c.zip(self.b.axis_chunks_iter(Axis(1), columns)).map(|(c, b)| (a, b, c)).collect()
-            };
-            parts.into_par_iter().for_each(|(a, b, c)| gemm_crate(a, b, c));
-        }
-    }
-}
-
-/// C ← A·B by the `gemm` crate, on the calling thread.
-fn gemm_crate(a: ArrayView2<f32>, b: ArrayView2<f32>, mut c: ArrayViewMut2<f32>) {
-    let ((m, k), n) = (a.dim(), b.ncols());
-    assert!(b.nrows() == k && c.dim() == (m, n), "shapes of the product do not fit");
-    let (strides_a, strides_b) = ([a.strides()[0], a.strides()[1]], [b.strides()[0], b.strides()[1]]);
-    let strides_c = [c.strides()[0], c.strides()[1]];
-    // SAFETY: pointers and strides are those of live views whose shapes were just checked to be m×k, k×n and m×n; C is
-    // borrowed uniquely, and is not read, since `read_dst` is false.
-    unsafe {
-        gemm::gemm(
-            m,
-            n,
-            k,
-            c.as_mut_ptr(),
-            strides_c[1],
-            strides_c[0],
-            false,
-            a.as_ptr(),
-            strides_a[1],
-            strides_a[0],
-            b.as_ptr(),
-            strides_b[1],
-            strides_b[0],
-            0.0,
-            1.0,
-            false,
-            false,
-            false,
-            gemm::Parallelism::None,
-        );
-    }
 }
