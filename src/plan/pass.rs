@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ndarray::{ArrayView5, ArrayViewMut5};
+use ndarray::{ArrayView5, ArrayViewMut5, Axis};
 
 use super::design::design;
 use super::recipe::{ImplicitGemmRecipe, Recipe};
@@ -200,7 +200,7 @@ impl<T: Scalar> Pass<T> {
             return 0;
         }
         match &self.engine {
-            Engine::Lowered(lowered) => lowered.scratch_len(self.output, batch),
+            Engine::Lowered(lowered) => lowered.scratch_len(self.output, 1),
             Engine::Depthwise(depthwise, _) => {
                 depthwise.scratch_len().saturating_mul(self.workers(depthwise.cells(batch), batch))
             }
@@ -214,7 +214,7 @@ impl<T: Scalar> Pass<T> {
     /// Elements of scratch memory per worker.
     pub(crate) fn scratch_per_worker(&self, batch: usize) -> usize {
         match &self.engine {
-            Engine::Lowered(lowered) => lowered.scratch_len(self.output, batch) / rayon::current_num_threads(),
+            Engine::Lowered(lowered) => lowered.scratch_len(self.output, 1) / rayon::current_num_threads(),
             Engine::Depthwise(depthwise, _) => depthwise.scratch_len(),
             Engine::ImplicitGemm(packed) => packed.way(batch).scratch_len(),
         }
@@ -240,10 +240,13 @@ impl<T: Scalar> Pass<T> {
         match &self.engine {
             Engine::Lowered(lowered) => {
                 let shapes = (self.geometry.shape(self.output.other()), self.geometry.shape(self.output));
-                let scratch = lowered.scratch_len(self.output, batch);
-                on_slices(shapes, x, y.view_mut(), scratch, workspace, |from, to, scratch| {
-                    lowered.run(self.output, batch, from, to, scratch)
-                })?;
+                // One sample at a time: a GEMM crate's sums may depend on how many columns there are.
+                let scratch = lowered.scratch_len(self.output, 1);
+                for (x, y) in x.axis_chunks_iter(Axis(0), 1).zip(y.axis_chunks_iter_mut(Axis(0), 1)) {
+                    on_slices(shapes, x, y, scratch, workspace, |from, to, scratch| {
+                        lowered.run(self.output, 1, from, to, scratch)
+                    })?;
+                }
                 finish.apply(y);
             }
             Engine::Depthwise(depthwise, weights) => {

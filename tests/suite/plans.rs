@@ -35,6 +35,26 @@ fn a_plan_serves_any_batch_with_the_bits_of_single_samples() {
 }
 
 #[test]
+fn layers_of_many_phases_give_the_same_bits_too() {
+    // More residue classes than the engine stacks.
+    let value = |i: usize| (i * 37 % 101) as f32 / 50.0 - 1.0;
+    let weights = Array3::from_shape_fn([9, 2, 5000], |(i, o, t)| value(i * 5 + o * 3 + t));
+    let layer = ConvTranspose1d::new(weights.clone(), None, Options::new().stride([5000]).padding([7])).unwrap();
+    let plan = layer.plan([5], &PlanOptions::default()).unwrap();
+    assert_eq!(*plan.recipe(), Recipe::Lowered);
+    let x = Array3::from_shape_fn([4, 9, 5], |(n, c, i)| value(n * 23 + c * 7 + i));
+    let together = plan.run(&x).unwrap();
+    for (sample, together) in x.axis_chunks_iter(Axis(0), 1).zip(together.axis_chunks_iter(Axis(0), 1)) {
+        assert_eq!(plan.run(&sample).unwrap(), together);
+    }
+    let (y, x) = (together.index_axis(Axis(0), 0), x.index_axis(Axis(0), 0));
+    for (o, i) in [(0, 7), (24_985, 24_992)] {
+        let want: f64 = (0..9).map(|c| f64::from(x[[c, i / 5000]]) * f64::from(weights[[c, 1, i % 5000]])).sum();
+        assert!((f64::from(y[[1, o]]) - want).abs() < 1e-5, "output {o}");
+    }
+}
+
+#[test]
 fn every_instruction_set_gives_the_same_to_rounding() {
     let (layer, x) = (up(2), input(3, [9, 6]));
     let want = layer.forward(&x).unwrap();
