@@ -214,7 +214,7 @@ impl ImplicitGemm {
                 start: block.map(|axis| axis.start),
                 lens,
             };
-            pack(&self.panels, &plan.panel, source, &part, panel);
+            pack(self.level, &self.panels, &plan.panel, source, &part, panel);
             let is_last = number + 1 == blocks;
             let sum = |tile: usize, chunk: usize, sums: &mut [T]| {
                 let weights = &packed[self.weights.of_chunk(group, number, first_chunk + chunk)];

@@ -12,20 +12,21 @@
 //! Rows touch: the zeros after one row are those before the next, so a vector may run across the end of a row and meet few
 //! columns that no output needs. It knows no weights.
 
+mod pack;
+
 use std::ops::Range;
 
-use ndarray::ArrayView5;
+pub(crate) use pack::{Part, Source, pack};
 
 use super::phases::AxisPhases;
-use crate::kernel::prefetch::{line, prefetch};
-use crate::scalar::Scalar;
+use crate::kernel::prefetch::line;
 
 /// How one axis of the input is split and how far taps reach.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct PanelAxis {
     /// α.
     step: usize,
-    /// The residues that some tap reads, ascending.
+    /// The residues that some tap reads, ascending; one even if there are no taps.
     residues: Vec<usize>,
     /// The least u.
     first: isize,
@@ -43,13 +44,16 @@ impl PanelAxis {
         let mut residues: Vec<usize> = offsets().map(|offset| offset.rem_euclid(step as isize) as usize).collect();
         residues.sort_unstable();
         residues.dedup();
+        if residues.is_empty() {
+            residues.push(0);
+        }
         let first = shifts().min().unwrap_or(0);
         let reach = (shifts().max().unwrap_or(0) - first) as usize;
         Self { step, residues, first, reach, input: axis.input }
     }
 
     pub(crate) fn residues(&self) -> usize {
-        self.residues.len().max(1)
+        self.residues.len()
     }
 
     /// Number of the residue and rows (or columns) of shift of a tap offset.
@@ -62,13 +66,13 @@ impl PanelAxis {
 
     /// Input index of residue number `number` in place `x` of a block that starts at position `start`.
     fn input_at(&self, number: usize, start: usize, x: usize) -> isize {
-        let residue = self.residues.get(number).copied().unwrap_or(0);
+        let residue = self.residues[number];
         (start as isize + self.first + x as isize) * self.step as isize + residue as isize
     }
 
     /// The places of a block of `len` positions from `start` at which the input exists, of one residue.
     fn inside(&self, number: usize, start: usize, len: usize) -> Range<usize> {
-        let residue = self.residues.get(number).copied().unwrap_or(0);
+        let residue = self.residues[number];
         let origin = start as isize + self.first;
         let places = (len + self.reach) as isize;
         let end = (self.input.saturating_sub(residue).div_ceil(self.step) as isize - origin).clamp(0, places);
@@ -153,156 +157,6 @@ impl PanelShape {
     /// Distance of a place from the start of the panel.
     pub(crate) fn position(&self, [d, h, w]: [usize; 3]) -> usize {
         (d * self.rows[1] + h) * self.pitch + w * self.samples.interleaved
-    }
-}
-
-/// An input batch whose rows can be read quickly.
-pub(crate) struct Source<'a, T> {
-    view: ArrayView5<'a, T>,
-    /// All elements in the order of memory, and their strides, where there are no gaps.
-    flat: Option<(&'a [T], [usize; 5])>,
-}
-
-impl<'a, T: Scalar> Source<'a, T> {
-    pub(crate) fn new(view: ArrayView5<'a, T>) -> Self {
-        let strides: [isize; 5] = std::array::from_fn(|i| view.strides()[i]);
-        let elements = view.to_slice_memory_order().filter(|_| strides.iter().all(|&stride| stride >= 0));
-        let flat = elements.map(|elements| (elements, strides.map(|stride| stride as usize)));
-        Self { view, flat }
-    }
-
-    pub(crate) fn samples(&self) -> usize {
-        self.view.dim().0
-    }
-
-    /// The rows of a panel's channel, if they lie in memory as they do in the panel: nothing outside, nothing split.
-    fn whole(
-        &self,
-        axes: &[PanelAxis; 3],
-        shape: &PanelShape,
-        part: &Part,
-        (sample, channel): (usize, usize),
-    ) -> Option<&'a [T]> {
-        let (elements, [of_batch, of_channel, of_depth, of_height, 1]) = self.flat? else { return None };
-        let [rows_d, rows_h] = shape.rows;
-        let lens = [rows_d, rows_h, shape.pitch];
-        // What is quickly seen comes first: this is asked for every channel.
-        let is_alike = shape.samples.interleaved == 1
-            && (rows_h == 1 || of_height == shape.pitch)
-            && (rows_d == 1 || of_depth == rows_h * shape.pitch)
-            && axes.iter().all(|axis| axis.step == 1)
-            && (0..3).all(|i| axes[i].inside(0, part.start[i], part.lens[i]) == (0..lens[i]));
-        if !is_alike {
-            return None;
-        }
-        let first: [usize; 3] = std::array::from_fn(|i| axes[i].input_at(0, part.start[i], 0) as usize);
-        let start = sample * of_batch + channel * of_channel + first[0] * of_depth + first[1] * of_height + first[2];
-        let elements = &elements[start..][..rows_d * rows_h * shape.pitch];
-        for i in (0..elements.len()).step_by(line::<T>()) {
-            prefetch(elements.as_ptr().wrapping_add(2 * of_channel + i));
-        }
-        Some(elements)
-    }
-
-    /// Writes the elements `first, first + step, …` of a row, `count` of them, `apart` from each other.
-    fn copy(&self, [s, c, d, h]: [usize; 4], (first, step, count): (usize, usize, usize), to: &mut [T], apart: usize) {
-        let Some((elements, [batch, channel, depth, height, width])) = self.flat else {
-            let from = (0..count).map(|i| self.view[[s, c, d, h, first + i * step]]);
-            return to.iter_mut().step_by(apart).zip(from).for_each(|(to, from)| *to = from);
-        };
-        let elements = &elements[s * batch + c * channel + d * depth + h * height + first * width..];
-        if step * width != 1 {
-            // The stride of an axis of one element may be 0.
-            let from = elements.iter().step_by((step * width).max(1)).take(count);
-            return to.iter_mut().step_by(apart).zip(from).for_each(|(to, &from)| *to = from);
-        }
-        // Channels lie far apart: a copy of short rows would wait for the memory of each.
-        for i in (0..count).step_by(line::<T>()) {
-            prefetch(elements.as_ptr().wrapping_add(2 * channel + i));
-        }
-        let elements = &elements[..count];
-        if apart == 1 {
-            return to[..count].copy_from_slice(elements);
-        }
-        to.iter_mut().step_by(apart).zip(elements).for_each(|(to, &from)| *to = from);
-    }
-}
-
-/// What of the input goes into a panel.
-pub(crate) struct Part {
-    /// First sample; samples beyond the batch are left as they are.
-    pub(crate) sample: usize,
-    pub(crate) channels: Range<usize>,
-    /// First position of the block.
-    pub(crate) start: [usize; 3],
-    pub(crate) lens: [usize; 3],
-}
-
-/// Fills a panel.
-pub(crate) fn pack<T: Scalar>(
-    axes: &[PanelAxis; 3],
-    shape: &PanelShape,
-    source: &Source<T>,
-    part: &Part,
-    to: &mut [T],
-) {
-    let interleaved = shape.samples.interleaved;
-    let present = shape.samples.count().min(source.samples() - part.sample);
-    for (channel, plane) in part.channels.clone().zip(to.chunks_mut(shape.channel)) {
-        for (stacked, plane) in plane.chunks_mut(shape.sample).take(present.div_ceil(interleaved)).enumerate() {
-            let sample = part.sample + stacked * interleaved;
-            let samples = sample..(sample + interleaved).min(part.sample + present);
-            pack_plane(axes, shape, source, part, (samples, channel), plane);
-        }
-    }
-}
-
-/// Fills one channel of one stacked sample.
-fn pack_plane<T: Scalar>(
-    axes: &[PanelAxis; 3],
-    shape: &PanelShape,
-    source: &Source<T>,
-    part: &Part,
-    (samples, channel): (Range<usize>, usize),
-    plane: &mut [T],
-) {
-    let [axis_d, axis_h, axis_w] = axes;
-    let interleaved = shape.samples.interleaved;
-    let inside = |axis: usize, residue| axes[axis].inside(residue, part.start[axis], part.lens[axis]);
-    let mut splits = plane.chunks_mut(shape.split);
-    for residue_d in 0..axis_d.residues() {
-        let inside_d = inside(0, residue_d);
-        for residue_h in 0..axis_h.residues() {
-            let inside_h = inside(1, residue_h);
-            for residue_w in 0..axis_w.residues() {
-                let inside_w = inside(2, residue_w);
-                let Some(split) = splits.next() else { return };
-                let (rows, tail) = split.split_at_mut(shape.rows[0] * shape.rows[1] * shape.pitch);
-                tail.fill(T::zero());
-                if let Some(whole) = source.whole(axes, shape, part, (samples.start, channel)) {
-                    rows.copy_from_slice(whole);
-                    continue;
-                }
-                for (row, to) in rows.chunks_exact_mut(shape.pitch).enumerate() {
-                    let (d, h) = (row / shape.rows[1], row % shape.rows[1]);
-                    if !inside_d.contains(&d) || !inside_h.contains(&h) || inside_w.is_empty() {
-                        to.fill(T::zero());
-                        continue;
-                    }
-                    let (begin, end) = (inside_w.start * interleaved, inside_w.end * interleaved);
-                    to[..begin].fill(T::zero());
-                    to[end..].fill(T::zero());
-                    let d = axis_d.input_at(residue_d, part.start[0], d) as usize;
-                    let h = axis_h.input_at(residue_h, part.start[1], h) as usize;
-                    let first = axis_w.input_at(residue_w, part.start[2], inside_w.start) as usize;
-                    let to = &mut to[begin..end];
-                    for (i, sample) in samples.clone().enumerate() {
-                        let at = [sample, channel, d, h];
-                        source.copy(at, (first, axis_w.step, inside_w.len()), &mut to[i..], interleaved);
-                    }
-                }
-            }
-        }
     }
 }
 

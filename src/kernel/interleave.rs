@@ -1,6 +1,8 @@
 //! Rows dealt out to one row and gathered from it: element j of row r is element `rows · j + r`. Inlined, so that a job
 //! compiles it for its instruction set.
 
+use crate::scalar::{Precision, Scalar};
+
 /// `to[count · j + r] = rows[r · stride + j]`, with `count` rows; `to` holds whole groups.
 #[inline(always)]
 pub(crate) fn interleave<T: Copy>(rows: &[T], stride: usize, count: usize, to: &mut [T]) {
@@ -46,13 +48,79 @@ pub(crate) fn deinterleave<T: Copy>(from: &[T], rows: &mut [T], stride: usize, c
 fn deinterleave_by<T: Copy, const N: usize>(from: &[T], rows: &mut [T], stride: usize) -> usize {
     let groups = from.as_chunks::<N>().0;
     let mut rows = rows.chunks_mut(stride);
-    let rows: [&mut [T]; N] = std::array::from_fn(|_| rows.next().map_or(&mut [][..], |row| &mut row[..groups.len()]));
-    for (j, group) in groups.iter().enumerate() {
-        for r in 0..N {
-            rows[r][j] = group[r];
-        }
+    let mut rows: [&mut [T]; N] =
+        std::array::from_fn(|_| rows.next().map_or(&mut [][..], |row| &mut row[..groups.len()]));
+    match groups.len() {
+        16.. => deinterleave_blocks::<T, N, 16>(groups, &mut rows),
+        8.. => deinterleave_blocks::<T, N, 8>(groups, &mut rows),
+        _ => deinterleave_blocks::<T, N, 1>(groups, &mut rows),
     }
     groups.len()
+}
+
+/// Blocks of B groups; the last one overlaps those before.
+#[inline(always)]
+fn deinterleave_blocks<T: Copy, const N: usize, const B: usize>(groups: &[[T; N]], rows: &mut [&mut [T]; N]) {
+    for j in (0..groups.len()).step_by(B) {
+        let j = j.min(groups.len() - B);
+        let block = &groups[j..][..B];
+        for (r, row) in rows.iter_mut().enumerate() {
+            let row = &mut row[j..][..B];
+            for b in 0..B {
+                row[b] = block[b][r];
+            }
+        }
+    }
+}
+
+/// `to[i · apart + j] = from[i · strides[0] + j · strides[1]]` for all i and j below `lens`.
+#[inline(always)]
+pub(crate) fn transpose<T: Scalar>(from: &[T], strides: [usize; 2], to: &mut [T], apart: usize, lens: [usize; 2]) {
+    if strides == [1, lens[0]] && lens[0] <= 4 {
+        return deinterleave(&from[..lens[0] * lens[1]], to, apart, lens[0]);
+    }
+    if strides[0] != 1 || lens[0] < SIDE || lens[1] < SIDE {
+        for i in 0..lens[0] {
+            for j in 0..lens[1] {
+                to[i * apart + j] = from[i * strides[0] + j * strides[1]];
+            }
+        }
+        return;
+    }
+    // The last blocks overlap those before.
+    for j in (0..lens[1]).step_by(SIDE) {
+        let j = j.min(lens[1] - SIDE);
+        let rows: [&[T]; SIDE] = std::array::from_fn(|r| &from[(j + r) * strides[1]..][..lens[0]]);
+        for i in (0..lens[0]).step_by(SIDE) {
+            let i = i.min(lens[0] - SIDE);
+            let mut block = [[T::zero(); SIDE]; SIDE];
+            for r in 0..SIDE {
+                block[r].copy_from_slice(&rows[r][i..i + SIDE]);
+            }
+            let block = transpose_block(block);
+            for (r, row) in block.iter().enumerate() {
+                to[(i + r) * apart + j..][..SIDE].copy_from_slice(row);
+            }
+        }
+    }
+}
+
+/// Rows and columns of a block that is transposed in registers.
+pub(crate) const SIDE: usize = 4;
+
+#[inline(always)]
+fn transpose_block<T: Scalar>(block: [[T; SIDE]; SIDE]) -> [[T; SIDE]; SIDE] {
+    #[cfg(target_arch = "x86_64")]
+    if T::PRECISION == Precision::Single {
+        use std::arch::x86_64::*;
+        // SAFETY: T is f32, of which both types hold 16; SSE is part of x86-64.
+        unsafe {
+            let [mut a, mut b, mut c, mut d]: [__m128; SIDE] = std::mem::transmute_copy(&block);
+            _MM_TRANSPOSE4_PS(&mut a, &mut b, &mut c, &mut d);
+            return std::mem::transmute_copy(&[a, b, c, d]);
+        }
+    }
+    std::array::from_fn(|i| std::array::from_fn(|j| block[j][i]))
 }
 
 #[cfg(test)]
@@ -74,6 +142,30 @@ mod tests {
                 let mut back = vec![0; from.len() / count * count];
                 interleave(&rows, stride, count, &mut back);
                 assert_eq!(back, from[..back.len()]);
+            }
+        }
+    }
+
+    #[test]
+    fn rows_become_columns() {
+        for (i_len, j_len) in (0..10).flat_map(|i| (0..40).map(move |j| (i, j))) {
+            for strides in [[1, i_len], [1, i_len + 3], [j_len, 1], [2, 2 * i_len]] {
+                let from: Vec<f32> = (0..1000u16).map(f32::from).collect();
+                let apart = j_len + 2;
+                let mut to = vec![f32::NAN; apart * (i_len + 1)];
+                transpose(&from, strides, &mut to, apart, [i_len, j_len]);
+                for (place, value) in to.iter().enumerate() {
+                    let (i, j) = (place / apart, place % apart);
+                    if i < i_len && j < j_len {
+                        assert_eq!(*value, from[i * strides[0] + j * strides[1]], "{i_len} × {j_len}, {strides:?}");
+                    } else {
+                        assert!(value.is_nan(), "{i_len} × {j_len}, {strides:?}");
+                    }
+                }
+                let doubles: Vec<f64> = from.iter().map(|&value| value.into()).collect();
+                let mut to_doubles = vec![f64::NAN; to.len()];
+                transpose(&doubles, strides, &mut to_doubles, apart, [i_len, j_len]);
+                assert!(to.iter().zip(&to_doubles).all(|(&a, &b)| f64::from(a) == b || a.is_nan() && b.is_nan()));
             }
         }
     }

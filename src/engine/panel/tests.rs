@@ -42,7 +42,7 @@ fn check(geometry: &Geometry<3>, output: Side, level: Level, cut: Cut, batch: us
             let part = Part { sample, channels: channels.clone(), start, lens };
             let len = shape.len(channels.len(), 0);
             let mut panel = vec![f32::NAN; len + BEHIND];
-            pack(axes, shape, &source, &part, &mut panel[..len]);
+            pack(level, axes, shape, &source, &part, &mut panel[..len]);
             assert!(panel[len..].iter().all(|value| value.is_nan()));
             let present = cut.samples.count().min(batch - sample);
             for (number, channel) in channels.clone().enumerate() {
@@ -100,24 +100,18 @@ proptest! {
 }
 
 #[test]
-fn whole_planes_are_copied_at_once() {
-    let geometry = crate::geometry::Geometry::convolution(
-        [4, 5],
-        [1, 1],
-        crate::geometry::Channels { small: 1, large: 3 },
-        &crate::geometry::Options::new(),
-    );
-    let level = Level::new(Isa::Portable).unwrap();
-    let gemm = ImplicitGemm::new::<f32>(Phases::new(&geometry.unwrap().lift(), Side::Small), level, 1, 1);
-    let x = numbered([2, 3, 1, 4, 5]);
-    let pitch = gemm.panels[2].pitch(0, 5);
-    let shape = PanelShape::new::<f32>(&gemm.panels, [1, 4, 5], pitch, Samples { stacked: 2, interleaved: 1 }).unwrap();
-    let part = Part { sample: 0, channels: 0..3, start: [0; 3], lens: [1, 4, 5] };
-    let is_whole = |source: &Source<f32>| source.whole(&gemm.panels, &shape, &part, (1, 2)).map(<[f32]>::to_vec);
-    let plane: Vec<f32> = x.slice(ndarray::s![1, 2, 0, .., ..]).iter().copied().collect();
-    assert_eq!(is_whole(&Source::new(x.view())), Some(plane));
-    for layout in [Layout::ChannelsLast, Layout::Reversed, Layout::Strided] {
-        assert_eq!(is_whole(&Source::new(layout.store(&x).view())), None, "{layout:?}");
+fn rows_of_every_length_are_packed() {
+    let level = Isa::available().filter_map(Level::new).last().unwrap();
+    let channels = crate::geometry::Channels { small: 1, large: 2 };
+    for (width, step, kernel) in ndarray::indices([36, 7, 7]).into_iter().filter(|&(w, s, k)| w * s * k > 0) {
+        for (stacked, interleaved) in [(1, 1), (2, 1), (1, 2), (1, 5)] {
+            let options = crate::geometry::Options::new().stride([1, 1, step]).padding([1, 0, kernel / 2]);
+            let Ok(geometry) = Geometry::convolution([2, 2, width], [2, 1, kernel], channels, &options) else {
+                continue;
+            };
+            let cut = Cut { samples: Samples { stacked, interleaved }, block: [9, 9, 99], by_valid_taps: false };
+            check(&geometry, Side::Small, level, cut, 4, Layout::Standard);
+        }
     }
 }
 
