@@ -54,8 +54,8 @@ pub(crate) fn merge<T: Scalar, V: Vector<T>, const Q: usize>(
         assert!(is_inside, "phase {q} leaves the buffer");
     }
     let (len, to) = (out.len(), out.as_mut_ptr());
-    // SAFETY: the instruction set is available by the proof; phases were just found to lie in the buffer; only lanes for
-    // which there is room are stored.
+    // SAFETY: the instruction set is available by the proof; phases were just found to lie in the buffer; a pattern of Q
+    // phases has Q vectors; only lanes for which there is room are stored.
     unsafe {
         let (one, bias) = (V::splat(T::one()), V::splat(bias));
         let mut at = 0;

@@ -2,13 +2,11 @@
 
 use std::ops::Range;
 
-use super::super::dispatch::Level;
-use super::super::isa::Isa;
+use super::super::dispatch::{Available, Job, Level};
 use super::super::micro::lanes;
-use super::super::portable::Array4;
 use super::super::vector::Vector;
 use super::{ALL, BOTH, FIRST, Line, NONE, OUTER, Placement, Row, Run, Step, Sweep, Tile};
-use crate::scalar::{Precision, Scalar};
+use crate::scalar::Scalar;
 
 /// What is summed.
 #[derive(Clone, Copy)]
@@ -47,68 +45,23 @@ pub(crate) fn run<T: Scalar>(level: Level, sweep: &Sweep, source: &Source<T>, mu
         sweep.margins[0] <= source.start && len <= source.elements.len(),
         "planes and their margins leave the source"
     );
-    match level.isa() {
-        // SAFETY: the source holds its lines, and the portable set is always available.
-        Isa::Portable => unsafe { all_lines::<T, Array4<T>>(sweep, source, &mut block) },
-        #[cfg(target_arch = "x86_64")]
-        // SAFETY: the source holds its lines, and the level is proof of the instruction set; PRECISION of the sealed
-        // trait names the type.
-        Isa::Avx2 => unsafe {
-            match T::PRECISION {
-                Precision::Single => avx2_f32(sweep, cast(source), cast_mut(&mut block)),
-                Precision::Double => avx2_f64(sweep, cast(source), cast_mut(&mut block)),
-            }
-        },
-        #[cfg(target_arch = "x86_64")]
-        // SAFETY: as above.
-        Isa::Avx512 => unsafe {
-            match T::PRECISION {
-                Precision::Single => avx512_f32(sweep, cast(source), cast_mut(&mut block)),
-                Precision::Double => avx512_f64(sweep, cast(source), cast_mut(&mut block)),
-            }
-        },
-        #[cfg(not(target_arch = "x86_64"))]
-        _ => unreachable!("only the portable set is available here"),
+    level.run(AllLines { sweep, source, block: &mut block });
+}
+
+/// A sweep whose source holds its lines and the margins, and all weights: only [`run`] makes one.
+struct AllLines<'a, 'b, T> {
+    sweep: &'a Sweep,
+    source: &'a Source<'a, T>,
+    block: &'a mut Block<'b, T>,
+}
+
+impl<T: Scalar> Job<T> for AllLines<'_, '_, T> {
+    #[inline(always)]
+    fn run<V: Vector<T>>(self, _: Available<V>) {
+        // SAFETY: the instruction set is available by the proof, and what the source holds was checked in `run`.
+        unsafe { all_lines::<T, V>(self.sweep, self.source, self.block) }
     }
 }
-
-/// The same source under the concrete name of its element type.
-///
-/// # Safety
-/// `U` is `T`.
-#[cfg(target_arch = "x86_64")]
-unsafe fn cast<'a, T, U>(source: &'a Source<T>) -> &'a Source<'a, U> {
-    // SAFETY: the same type by the caller's word.
-    unsafe { &*std::ptr::from_ref(source).cast() }
-}
-
-/// The same block under the concrete name of its element type.
-///
-/// # Safety
-/// `U` is `T`.
-#[cfg(target_arch = "x86_64")]
-unsafe fn cast_mut<'a, 'b, T, U>(block: &'a mut Block<'b, T>) -> &'a mut Block<'b, U> {
-    // SAFETY: the same type by the caller's word.
-    unsafe { &mut *std::ptr::from_mut(block).cast() }
-}
-
-macro_rules! entry {
-    ($name:ident, $element:ty, $vector:ty, $features:literal) => {
-        /// # Safety
-        /// The instruction set is available; the source holds its lines and the margins, and all weights.
-        #[cfg(target_arch = "x86_64")]
-        #[target_feature(enable = $features)]
-        unsafe fn $name(sweep: &Sweep, source: &Source<$element>, block: &mut Block<$element>) {
-            // SAFETY: the caller's word.
-            unsafe { all_lines::<_, $vector>(sweep, source, block) }
-        }
-    };
-}
-
-entry!(avx2_f32, f32, std::arch::x86_64::__m256, "avx2,fma");
-entry!(avx2_f64, f64, std::arch::x86_64::__m256d, "avx2,fma");
-entry!(avx512_f32, f32, std::arch::x86_64::__m512, "avx512f");
-entry!(avx512_f64, f64, std::arch::x86_64::__m512d, "avx512f");
 
 /// # Safety
 /// The instruction set of `V` is available; the source holds its lines and the margins, and all weights.
