@@ -221,8 +221,9 @@ impl ImplicitGemm {
                 self.sum(plan, &plan.tiles[tile], panel, weights, inputs.len(), number > 0, sums);
             };
             if is_last && interleaved > 1 {
+                let has_gaps = self.map.has_gaps();
                 for c in 0..chunks {
-                    if self.map.has_gaps() {
+                    if has_gaps {
                         stage.fill(T::zero());
                     }
                     for (t, tile) in plan.tiles.iter().enumerate() {
