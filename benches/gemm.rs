@@ -4,7 +4,8 @@
 
 mod common;
 
-use common::{BareProduct, Workload, pool, quick};
+use common::product::BareProduct;
+use common::{Workload, pool, quick};
 use convmat::{Formulation, FormulationOptions, GemmBackend, Workspace};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 

@@ -20,7 +20,8 @@ mod common;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use common::{BareProduct, Effort, Workload, geometric_mean, in_turns, layer_file, median, pool};
+use common::product::BareProduct;
+use common::{Effort, Workload, geometric_mean, in_turns, layer_file, median, pool};
 use convmat::{Formulation, FormulationOptions, GemmBackend, Isa, Workspace};
 use ndarray::Array1;
 

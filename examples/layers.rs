@@ -2,7 +2,8 @@
 //! roofline, relative error, scratch memory, recipe.
 //!
 //! ```text
-//! layers LAYERS.json [--threads N] [--batch N] [--formulation F] [--isa NAME] [--json OUT] [--only NAME,NAME] [--data DIR]
+//! layers LAYERS.json [--threads N] [--batch N] [--formulation F] [--isa NAME] [--json OUT] [--only NAME,NAME]
+//!     [--data DIR]
 //! ```
 //!
 //! LAYERS.json is a list of `{"name", "op": "conv" or "conv_transpose", "batch", "in_channels", "out_channels", "input",
@@ -35,8 +36,8 @@ use ndarray::{Array1, Array5, ArrayView5, s};
 use rayon::prelude::*;
 use serde_json::{Map, Value, json};
 
-const USAGE: &str = "usage: layers LAYERS.json [--threads N] [--batch N] [--formulation F] [--isa NAME] [--json OUT] [--only NAME,NAME] \
-     [--data DIR]";
+const USAGE: &str = "usage: layers LAYERS.json [--threads N] [--batch N] [--formulation F] [--isa NAME] [--json OUT] \
+     [--only NAME,NAME] [--data DIR]";
 const EFFORT: Effort = Effort { rounds: 10, time: Duration::from_millis(300) };
 /// Outputs whose error is computed.
 const SAMPLE: usize = 256;

@@ -1,9 +1,9 @@
 //! What the benchmarks and the measuring examples share: layers described in JSON, random tensors, timing in turns, and
 //! the bare product of the `gemm` crate.
 // Every target uses a part of this module and would call the rest dead.
-#![allow(dead_code, unused_imports)]
+#![allow(dead_code)]
 
-mod product;
+pub mod product;
 
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,6 @@ use convmat::{
 };
 use criterion::Criterion;
 use ndarray::{ArcArray, Array1, Array5, Ix5};
-pub use product::BareProduct;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
