@@ -233,9 +233,10 @@ impl<T: Scalar> Job<T> for CopyInside<'_, T> {
             let residues = if columns > 0 { inside.residues } else { inside.longer };
             for residue in 0..residues {
                 let lens = columns + usize::from(residue < inside.longer);
-                // Samples may lie so that a cache holds few of them at a time.
-                for sample in (0..samples).step_by(SIDE) {
-                    let lens = [lens, SIDE.min(samples - sample)];
+                // Samples may lie so that a cache holds few of them at a time; blocks take as many.
+                let group = if lens < SIDE { samples } else { SIDE };
+                for sample in (0..samples).step_by(group) {
+                    let lens = [lens, group.min(samples - sample)];
                     let from = &from[sample * of_batch + residue * of_width..];
                     let to = &mut to[residue * shape.split + sample..];
                     for (at, place) in rows.each() {
