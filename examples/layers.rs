@@ -11,10 +11,10 @@
 //!
 //! With `--batch` all layers have so many samples, and with `--isa` (portable, avx2, avx512) plans use that instruction set.
 //!
-//! A call is the layer with its bias, f32, batch and channels first on both sides, with plan (or, under `--formulation`, operator),
-//! output and workspace made before: what inference in a loop does. The peak is that of multiplications in registers, the roofline
-//! the larger of useful operations / peak and bytes / bandwidth of copying, all measured in the same run. The time is the median of at least 10 calls and 0.3 s (for layers beyond 0.3 s
-//! a call: 3 calls and 3 s) after a warm-up. Taps that fall outside of the tensor are not counted as useful. The error is
+//! A call is the layer with its bias, f32, batch and channels first on both sides, with plan (or, under `--formulation`,
+//! operator), output and workspace made before: what inference in a loop does. The peak is that of multiplications in
+//! registers, the roofline the larger of useful operations / peak and bytes / bandwidth of copying, all measured in the same
+//! run. The time is the median of at least 10 calls and 0.3 s (for layers beyond 0.3 s a call: 3 calls and 3 s) after a warm-up. Taps that fall outside of the tensor are not counted as useful. The error is
 //! ‖y − ref‖ / ‖ref‖ over a sample of outputs, against the definition summed in f64.
 //!
 //! With `--data` the tensors are `DIR/NAME.x.f32`, `.w.f32` and `.b.f32`, raw little-endian in PyTorch's layouts, and the
@@ -181,7 +181,7 @@ fn run(arguments: &Arguments) -> Result<bool, String> {
                     if wrong { "  WRONG" } else { "" }
                 );
                 let result = json!({"seconds": o.seconds, "min": o.fastest, "rel_err": o.relative_error,
-                    "formulation": o.how, "workspace_bytes": o.workspace_bytes});
+                    "formulation": o.how, "workspace_bytes": o.workspace_bytes, "flops": o.useful_flops});
                 results.insert(name, result);
             }
             Err(Refusal::Skipped(reason)) => println!("{name:width$}  skipped: {reason}"),
@@ -202,7 +202,8 @@ fn run(arguments: &Arguments) -> Result<bool, String> {
         }
     }
     if let Some(path) = &arguments.json {
-        let text = format!("{:#}\n", json!({"threads": arguments.threads, "layers": Value::Object(results)}));
+        let layers = Value::Object(results);
+        let text = format!("{:#}\n", json!({"threads": arguments.threads, "peak": flops, "layers": layers}));
         std::fs::write(path, text).map_err(|error| format!("cannot write {path}: {error}"))?;
     }
     Ok(all_well)
