@@ -62,7 +62,7 @@ pub(crate) fn cuts() -> impl Strategy<Value = Cut> {
         true => Samples { stacked: count, interleaved: 1 },
         false => Samples { stacked: 1, interleaved: count },
     });
-    (samples, [1..=3usize, 1..=4, 1..=25], any::<bool>()).prop_map(|(samples, block, by_valid_taps)| Cut {
+    (samples, [1..=3usize, 1..=4, 1..=25], any::<[bool; 3]>()).prop_map(|(samples, block, by_valid_taps)| Cut {
         samples,
         block,
         by_valid_taps,

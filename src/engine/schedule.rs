@@ -1,9 +1,9 @@
 //! Blocks, regions, tiles: which positions are computed together, and with which taps.
 //!
 //! A *position* j of a phase is a column of the implicit GEMM; all phases share one grid of positions. The grid is cut into
-//! *blocks*, for each of which a panel is packed. Within a block, positions that may use the same taps form a *region*: either all
-//! of them (the panel's zeros stand for taps outside of the input), or one box per set of valid taps, so that nothing is
-//! multiplied by zero; on planes of a few pixels that is worth a third of the work. A region is covered by vectors, and vectors
+//! *blocks*, for each of which a panel is packed. Within a block, positions that may use the same taps form a *region*: along an
+//! axis either all of them (the panel's zeros stand for taps outside of the input), or a range per set of valid taps, so that
+//! nothing is multiplied by zero; on planes of a few pixels that is worth a third of the work. A region is covered by vectors, and vectors
 //! are grouped into *tiles*. It knows no weights and runs nothing.
 
 use std::ops::Range;
@@ -113,8 +113,8 @@ pub(crate) struct Cut {
     pub(crate) samples: Samples,
     /// Most positions of a block along each axis.
     pub(crate) block: [usize; 3],
-    /// Whether regions are sets of valid taps.
-    pub(crate) by_valid_taps: bool,
+    /// The axes along which positions with different valid taps are different regions.
+    pub(crate) by_valid_taps: [bool; 3],
 }
 
 /// All blocks of a grid of positions.
@@ -195,7 +195,7 @@ impl Schedule {
         cut: Cut,
     ) -> Option<Self> {
         let blocks: [Vec<AxisBlock>; 3] =
-            std::array::from_fn(|i| axis_blocks(&phases.axes[i], &panels[i], cut.block[i], cut.by_valid_taps));
+            std::array::from_fn(|i| axis_blocks(&phases.axes[i], &panels[i], cut.block[i], cut.by_valid_taps[i]));
         let regions = blocks.iter().map(|axis| axis.iter().map(|block| block.runs.len()).sum::<usize>());
         if regions.product::<usize>().saturating_mul(phases.groups.len()) > MOST_TAP_LISTS {
             return None;

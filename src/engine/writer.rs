@@ -10,8 +10,8 @@ use super::phases::Phases;
 use super::schedule::Run;
 use super::weights::WeightLayout;
 use crate::kernel::dispatch::{Available, Job, Level};
-use crate::kernel::grid::Cell;
-use crate::kernel::merge::{Pattern, merge};
+use crate::kernel::grid::{Cell, ChannelRows};
+use crate::kernel::merge::{Lines, Pattern, merge};
 use crate::kernel::vector::{MAX_LANES, Vector};
 use crate::scalar::Scalar;
 
@@ -288,9 +288,13 @@ impl<T: Scalar> Job<T> for Unstage<'_, '_, '_, '_, T> {
             for channel in 0..chunk.channels {
                 let bias = finish.bias(cell.first[1] + chunk.first + channel);
                 let start = (s * chunk.channels + channel) * plane;
+                let alone = |start: usize, out: &mut [T]| {
+                    let lines = Lines { buffer: stage, phases: [Some((start, 0))] };
+                    merge(vectors, &map.alone, lines, |_| bias, &mut ChannelRows::one(out));
+                };
                 // Planes of a few pixels are written as one row.
                 if is_whole && let Some(out) = cell.plane(s, chunk.first + channel) {
-                    merge(vectors, &map.alone, stage, [Some(start)], bias, out);
+                    alone(start, out);
                     continue;
                 }
                 for d in 0..depth {
@@ -299,14 +303,14 @@ impl<T: Scalar> Job<T> for Unstage<'_, '_, '_, '_, T> {
                         let at = [s, chunk.first + channel, d, h, 0];
                         let first = std::array::from_fn(|i| cell.first[i] + at[i]);
                         if let Some(out) = cell.row(at, width) {
-                            merge(vectors, &map.alone, stage, [Some(start)], bias, out);
+                            alone(start, out);
                             if !is_plain {
                                 finish.after(first, out);
                             }
                             continue;
                         }
                         let out = &mut row[..width];
-                        merge(vectors, &map.alone, stage, [Some(start)], bias, out);
+                        alone(start, out);
                         finish.after(first, out);
                         cell.write(at, out);
                     }
@@ -363,19 +367,22 @@ impl<T: Scalar> Store<'_, '_, '_, '_, T> {
                     let first =
                         [cell.first[0] + s, first_channel, cell.first[2] + d, cell.first[3] + h, cell.first[4] + w];
                     let line = Line { map, buffer, of_row, is_gap, pitch: *pitch, lane: run.lane };
+                    let bias = |channel| finish.bias(first_channel + channel);
                     if let Some(mut rows) = cell.rows_of_channels(at, chunk.channels, count) {
-                        for channel in 0..chunk.channels {
-                            let out = rows.row(channel);
-                            line.merge::<V, Q>(vectors, channel, finish.bias(first_channel + channel), out);
-                            if !is_plain {
-                                finish.after([first[0], first[1] + channel, first[2], first[3], first[4]], out);
+                        line.merge::<V, Q>(vectors, 0, bias, &mut rows);
+                        if !is_plain {
+                            for channel in 0..chunk.channels {
+                                finish.after(
+                                    [first[0], first[1] + channel, first[2], first[3], first[4]],
+                                    rows.row(channel),
+                                );
                             }
                         }
                         continue;
                     }
                     for channel in 0..chunk.channels {
                         let out = &mut row[..count];
-                        line.merge::<V, Q>(vectors, channel, finish.bias(first_channel + channel), out);
+                        line.merge::<V, Q>(vectors, channel, |_| bias(channel), &mut ChannelRows::one(out));
                         finish.after([first[0], first[1] + channel, first[2], first[3], first[4]], out);
                         cell.write([s, chunk.first + channel, d, h, w], out);
                     }
@@ -397,20 +404,31 @@ struct Line<'a, T> {
 }
 
 impl<T: Scalar> Line<'_, T> {
+    /// The rows of channels from `first` on.
     #[inline(always)]
-    #[expect(clippy::needless_range_loop, reason = "other loops are not always unrolled")]
-    fn merge<V: Vector<T>, const Q: usize>(&self, vectors: Available<V>, channel: usize, bias: T, out: &mut [T]) {
+    fn merge<V: Vector<T>, const Q: usize>(
+        &self,
+        vectors: Available<V>,
+        first: usize,
+        bias: impl Fn(usize) -> T,
+        out: &mut ChannelRows<T>,
+    ) {
         if self.is_gap {
-            return merge(vectors, &self.map.alone, self.buffer, [None], bias, out);
+            return merge(vectors, &self.map.alone, Lines { buffer: self.buffer, phases: [None] }, bias, out);
         }
         if Q == 0 {
-            return self.merge_many(channel, bias, out);
+            for channel in 0..out.channels() {
+                self.merge_many(first + channel, bias(channel), out.row(channel));
+            }
+            return;
         }
-        let mut starts = [None; Q];
-        for q in 0..Q {
-            starts[q] = self.of_row[q].map(|phase| (phase.first + channel * phase.step) * self.pitch + self.lane);
+        let mut phases = [None; Q];
+        for (q, phase) in phases.iter_mut().enumerate() {
+            *phase = self.of_row[q].map(|of_phase| {
+                ((of_phase.first + first * of_phase.step) * self.pitch + self.lane, of_phase.step * self.pitch)
+            });
         }
-        merge(vectors, &self.map.pattern, self.buffer, starts, bias, out);
+        merge(vectors, &self.map.pattern, Lines { buffer: self.buffer, phases }, bias, out);
     }
 
     /// Any number of phases.

@@ -206,7 +206,24 @@ pub(crate) struct ChannelRows<'a, T> {
     cell: PhantomData<&'a mut [T]>,
 }
 
-impl<T> ChannelRows<'_, T> {
+impl<'a, T> ChannelRows<'a, T> {
+    /// The row of one channel.
+    #[inline(always)]
+    pub(crate) fn one(row: &'a mut [T]) -> Self {
+        Self { start: row.as_mut_ptr(), step: 0, channels: 1, count: row.len(), cell: PhantomData }
+    }
+
+    #[inline(always)]
+    pub(crate) fn channels(&self) -> usize {
+        self.channels
+    }
+
+    /// Elements of a row.
+    #[inline(always)]
+    pub(crate) fn len(&self) -> usize {
+        self.count
+    }
+
     /// The row of a channel, counted from the first.
     #[inline(always)]
     pub(crate) fn row(&mut self, channel: usize) -> &mut [T] {

@@ -105,6 +105,57 @@ pub(crate) fn transpose<T: Scalar>(from: &[T], strides: [usize; 2], to: &mut [T]
     }
 }
 
+/// Lays planes of `[rows, columns]` elements, which begin `stride` apart, side by side: element (row, column) of plane p goes to
+/// `row · apart + column · count + p`, for the first `planes` of `count`.
+#[inline(always)]
+pub(crate) fn interleave_planes<T: Scalar>(
+    from: &[T],
+    (planes, stride): (usize, usize),
+    [rows, columns]: [usize; 2],
+    to: &mut [T],
+    [apart, count]: [usize; 2],
+) {
+    let len = rows * columns;
+    if planes < SIDE || len < SIDE {
+        for p in 0..planes {
+            for (row, from) in from[p * stride..][..len].chunks_exact(columns).enumerate() {
+                for (column, &value) in from.iter().enumerate() {
+                    to[row * apart + column * count + p] = value;
+                }
+            }
+        }
+        return;
+    }
+    // Planes may lie so that a cache holds few of them at a time: each is read to its end. Last blocks overlap those before.
+    for p in (0..planes).step_by(SIDE) {
+        let p = p.min(planes - SIDE);
+        let group: [&[T]; SIDE] = std::array::from_fn(|i| &from[(p + i) * stride..][..len]);
+        let mut place = Place { at: p, column: 0 };
+        for i in (0..len).step_by(SIDE) {
+            if i > len - SIDE {
+                let (row, column) = ((len - SIDE) / columns, (len - SIDE) % columns);
+                place = Place { at: p + row * apart + column * count, column };
+            }
+            let i = i.min(len - SIDE);
+            let block = std::array::from_fn(|r| std::array::from_fn(|j| group[r][i + j]));
+            for of_planes in transpose_block(block) {
+                to[place.at..][..SIDE].copy_from_slice(&of_planes);
+                place.at += count;
+                place.column += 1;
+                if place.column == columns {
+                    place = Place { at: place.at - columns * count + apart, column: 0 };
+                }
+            }
+        }
+    }
+}
+
+/// An element of a plane, and where it goes.
+struct Place {
+    at: usize,
+    column: usize,
+}
+
 /// Rows and columns of a block that is transposed in registers.
 pub(crate) const SIDE: usize = 4;
 
@@ -166,6 +217,26 @@ mod tests {
                 let mut to_doubles = vec![f64::NAN; to.len()];
                 transpose(&doubles, strides, &mut to_doubles, apart, [i_len, j_len]);
                 assert!(to.iter().zip(&to_doubles).all(|(&a, &b)| f64::from(a) == b || a.is_nan() && b.is_nan()));
+            }
+        }
+    }
+
+    #[test]
+    fn planes_lie_side_by_side() {
+        for (rows, columns, count) in [(1, 1, 1), (1, 3, 4), (2, 2, 4), (3, 5, 4), (4, 4, 16), (7, 3, 9), (1, 40, 6)] {
+            for planes in [count, count - count / 3, 1] {
+                let (stride, apart) = (rows * columns + 2, columns * count + 3);
+                let from: Vec<f32> = (0..stride * count).map(|i| i as f32).collect();
+                let mut to = vec![f32::NAN; rows * apart];
+                interleave_planes(&from, (planes, stride), [rows, columns], &mut to, [apart, count]);
+                for (place, &value) in to.iter().enumerate() {
+                    let (row, column, p) = (place / apart, place % apart / count, place % apart % count);
+                    if column < columns && p < planes {
+                        assert_eq!(value, (p * stride + row * columns + column) as f32, "{rows} × {columns}");
+                    } else {
+                        assert!(value.is_nan(), "{rows} × {columns}");
+                    }
+                }
             }
         }
     }

@@ -1,9 +1,11 @@
 //! Phases of an output row merged into a line: `out[phases · i + q] = rows[q][i] + bias`.
 //!
 //! Vectors of all phases are permuted into the vectors of the line, so that a line costs little more than its stores; the
-//! last, partial one is stored lane by lane under a mask. It knows no convolution.
+//! last, partial one is stored under a mask. Lines of neighbouring channels are checked once and written in one loop: many have
+//! a few outputs only. It knows no convolution.
 
 use super::dispatch::Available;
+use super::grid::ChannelRows;
 use super::vector::{MAX_LANES, Vector};
 use crate::scalar::Scalar;
 
@@ -33,8 +35,15 @@ impl Pattern {
     }
 }
 
-/// Merges Q phases into a line; a last group may be cut short. Phase q starts at `starts[q]` of `buffer`, or is zero. Vectors
-/// of the buffer are read whole.
+/// Lines of neighbouring channels, whose phases lie equally far apart in a buffer.
+#[derive(Clone, Copy)]
+pub(crate) struct Lines<'a, T, const Q: usize> {
+    pub(crate) buffer: &'a [T],
+    /// Where each phase of the first line starts, and elements from there to that of the next line; none where it is zero.
+    pub(crate) phases: [Option<(usize, usize)>; Q],
+}
+
+/// Merges Q phases into every line; a last group may be cut short. Vectors of the buffer are read whole.
 ///
 /// What does not fit is a broken internal contract and stops the program before any memory outside is touched.
 #[inline(always)]
@@ -42,58 +51,80 @@ impl Pattern {
 pub(crate) fn merge<T: Scalar, V: Vector<T>, const Q: usize>(
     _: Available<V>,
     pattern: &Pattern,
-    buffer: &[T],
-    starts: [Option<usize>; Q],
-    bias: T,
-    out: &mut [T],
+    lines: Lines<T, Q>,
+    bias: impl Fn(usize) -> T,
+    out: &mut ChannelRows<T>,
 ) {
     assert!(Q <= MOST_PHASES && (pattern.phases, pattern.lanes) == (Q, V::LANES), "a pattern for other vectors");
-    let read = out.len().div_ceil(Q).next_multiple_of(V::LANES);
-    for q in 0..Q {
-        let is_inside = starts[q].is_none_or(|start| read <= buffer.len() && start <= buffer.len() - read);
-        assert!(is_inside, "phase {q} leaves the buffer");
+    let (len, count) = (out.len(), out.channels());
+    let read = len.div_ceil(Q).next_multiple_of(V::LANES);
+    // Sums of numbers below this bound do not wrap.
+    const MOST: usize = 1 << 30;
+    let mut is_inside = read < MOST && count < MOST;
+    for (start, step) in lines.phases.iter().flatten() {
+        is_inside &=
+            *start < MOST && *step < MOST && start + count.saturating_sub(1) * step + read <= lines.buffer.len();
     }
-    let (len, to) = (out.len(), out.as_mut_ptr());
-    // SAFETY: the instruction set is available by the proof; phases were just found to lie in the buffer; a pattern of Q
-    // phases has Q vectors; only lanes for which there is room are stored.
-    unsafe {
-        let (one, bias) = (V::splat(T::one()), V::splat(bias));
-        let mut at = 0;
-        let mut i = 0;
-        while at < len {
-            let mut rows = [bias; Q];
+    assert!(is_inside, "a phase leaves the buffer");
+    let first = lines.buffer.as_ptr();
+    for channel in 0..count {
+        let to = out.row(channel).as_mut_ptr();
+        let bias = bias(channel);
+        // SAFETY: the instruction set is available by the proof; phases of all lines were just found to lie in the buffer; a
+        // pattern of Q phases has Q vectors; only lanes for which there is room are stored.
+        unsafe {
+            let (one, bias) = (V::splat(T::one()), V::splat(bias));
+            let mut from = [None; Q];
             for q in 0..Q {
-                if let Some(start) = starts[q] {
-                    rows[q] = one.mul_add(V::load(buffer.as_ptr().add(start + i)), bias);
+                if let Some((start, step)) = lines.phases[q] {
+                    from[q] = Some(first.add(start + channel * step));
                 }
             }
-            for m in 0..Q {
-                let mut line = rows[0];
-                if Q > 1 {
-                    let (index, lanes) = pattern.vectors.get_unchecked(m);
-                    for q in 0..Q {
-                        line = line.pick(rows[q], index, lanes[q]);
+            let mut at = 0;
+            let mut i = 0;
+            while at < len {
+                let mut rows = [bias; Q];
+                for q in 0..Q {
+                    if let Some(from) = from[q] {
+                        rows[q] = one.mul_add(V::load(from.add(i)), bias);
                     }
                 }
-                let room = len - at;
-                if room >= V::LANES {
-                    line.store(to.add(at));
-                } else {
-                    line.store_first(to.add(at), room);
+                for m in 0..Q {
+                    let line = match Q {
+                        1 => rows[0],
+                        2 => rows[0].interleave(rows[1])[m],
+                        _ => {
+                            let (index, lanes) = pattern.vectors.get_unchecked(m);
+                            let mut line = rows[0];
+                            for q in 0..Q {
+                                line = line.pick(rows[q], index, lanes[q]);
+                            }
+                            line
+                        }
+                    };
+                    let room = len - at;
+                    if room >= V::LANES {
+                        line.store(to.add(at));
+                    } else {
+                        line.store_first(to.add(at), room);
+                    }
+                    at += V::LANES;
+                    if at >= len {
+                        break;
+                    }
                 }
-                at += V::LANES;
-                if at >= len {
-                    break;
-                }
+                i += V::LANES;
             }
-            i += V::LANES;
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use ndarray::Array5;
+
     use super::super::dispatch::{Job, Level};
+    use super::super::grid::{Cuts, Grid};
     use super::super::isa::Isa;
     use super::super::micro::lanes;
     use super::*;
@@ -101,13 +132,14 @@ mod tests {
     struct Merge<'a, T, const Q: usize> {
         pattern: &'a Pattern,
         buffer: &'a [T],
-        starts: [Option<usize>; Q],
-        out: &'a mut [T],
+        phases: [Option<(usize, usize)>; Q],
+        out: &'a mut ChannelRows<'a, T>,
     }
 
     impl<T: Scalar, const Q: usize> Job<T> for Merge<'_, T, Q> {
         fn run<V: Vector<T>>(self, vectors: Available<V>) {
-            merge(vectors, self.pattern, self.buffer, self.starts, T::from_f64(0.5), self.out);
+            let lines = Lines { buffer: self.buffer, phases: self.phases };
+            merge(vectors, self.pattern, lines, |channel| T::from_f64(channel as f64 + 0.5), self.out);
         }
     }
 
@@ -118,16 +150,21 @@ mod tests {
             let buffer: Vec<T> = (0..Q * 100).map(|i| T::from_f64(i as f64)).collect();
             for len in 0..2 * Q * lanes + 3 {
                 // Every phase in turn is missing, and none.
-                for missing in 0..=Q {
-                    let starts: [_; Q] = std::array::from_fn(|q| (q != missing).then_some(q * 50 + 3));
-                    // Beyond the line nothing may be written.
-                    let mut out = vec![T::from_f64(f64::NAN); len + 1];
-                    level.run(Merge { pattern: &pattern, buffer: &buffer, starts, out: &mut out[..len] });
-                    for (i, &value) in out[..len].iter().enumerate() {
-                        let want = starts[i % Q].map_or(0.0, |start| (start + i / Q) as f64) + 0.5;
-                        assert_eq!(value.to_f64(), want, "{} of {len} from {Q} phases without {missing}", i);
+                for (missing, channels) in (0..=Q).flat_map(|missing| [(missing, 1), (missing, 3)]) {
+                    let phases: [_; Q] = std::array::from_fn(|q| (q != missing).then_some((q * 50 + 3, q + 2)));
+                    // Between and beyond the lines nothing may be written.
+                    let mut tensor = Array5::from_elem([1, channels, 1, 1, len + 1], T::from_f64(f64::NAN));
+                    let grid = Grid::new(tensor.view_mut(), [Cuts::Every(2 * Q * lanes + 4); 5]);
+                    let mut cell = grid.take().unwrap();
+                    let out = &mut cell.rows_of_channels([0; 5], channels, len).unwrap();
+                    level.run(Merge { pattern: &pattern, buffer: &buffer, phases, out });
+                    for ((_, channel, .., i), &value) in tensor.indexed_iter() {
+                        let start = phases[i % Q].map_or(0, |(start, step)| start + channel * step);
+                        let sum = if i % Q == missing { 0 } else { start + i / Q };
+                        let want = sum as f64 + channel as f64 + 0.5;
+                        let is_right = if i < len { value.to_f64() == want } else { value.to_f64().is_nan() };
+                        assert!(is_right, "{value} in {i} of {len} from {Q} phases without {missing}");
                     }
-                    assert!(out[len].to_f64().is_nan());
                 }
             }
         }
@@ -151,6 +188,8 @@ mod tests {
     fn phases_stay_in_the_buffer() {
         let level = Level::new(Isa::Portable).unwrap();
         let pattern = Pattern::new(2, 4);
-        level.run(Merge { pattern: &pattern, buffer: &[0f32; 8], starts: [Some(0), Some(5)], out: &mut [0.0; 6] });
+        let mut line = [0.0; 6];
+        let out = &mut ChannelRows::one(&mut line);
+        level.run(Merge { pattern: &pattern, buffer: &[0f32; 8], phases: [Some((0, 1)), Some((5, 1))], out });
     }
 }

@@ -140,7 +140,7 @@ fn samples_to_try(engine: &ImplicitGemm, lanes: usize, batch: usize) -> impl Ite
 fn cuts(engine: &ImplicitGemm, lanes: usize, samples: Samples) -> impl Iterator<Item = Cut> {
     let [d, h, w] = engine.phases.axes.each_ref().map(|axis| axis.positions.max(1));
     let tile = engine.tile.vectors * lanes;
-    let is_small = d * h * w <= 4096;
+    let by_valid_taps = valid_taps_to_try(&engine.phases);
     [8, 16, 24].into_iter().flat_map(move |tiles| {
         // Along the width first: whole rows need no halo at their ends.
         let mut left = (tiles * tile).div_ceil(samples.count());
@@ -151,11 +151,30 @@ fn cuts(engine: &ImplicitGemm, lanes: usize, samples: Samples) -> impl Iterator<
         };
         let (block_w, block_h) = (take(w), take(h));
         let block = [take(d), block_h, block_w];
-        [false, true]
-            .into_iter()
-            .filter(move |&by_valid_taps| is_small || !by_valid_taps)
-            .map(move |by_valid_taps| Cut { samples, block, by_valid_taps })
+        by_valid_taps.clone().into_iter().map(move |by_valid_taps| Cut { samples, block, by_valid_taps })
     })
+}
+
+/// Axes along which regions may be sets of valid taps: on small planes none, those of rows, that of columns, and all, as far
+/// as some taps are outside of the input there.
+fn valid_taps_to_try(phases: &Phases) -> Vec<[bool; 3]> {
+    /// Positions of a plane whose borders weigh little.
+    const LARGE: usize = 4096;
+    let mut all = vec![[false; 3]];
+    if phases.axes.iter().map(|axis| axis.positions).product::<usize>() > LARGE {
+        return all;
+    }
+    let has_borders = phases.axes.each_ref().map(|axis| {
+        let is_whole = |group: usize, j| axis.valid_taps(group, j) == (0..axis.groups[group].offsets.len());
+        (0..axis.positions).any(|j| (0..axis.groups.len()).any(|group| !is_whole(group, j)))
+    });
+    for asked in [[true, true, false], [false, false, true], [true; 3]] {
+        let axes = std::array::from_fn(|i| asked[i] && has_borders[i]);
+        if !all.contains(&axes) {
+            all.push(axes);
+        }
+    }
+    all
 }
 
 /// What a cut takes, if it is within bounds.

@@ -59,8 +59,11 @@ impl fmt::Display for ImplicitGemmRecipe {
         write!(f, "implicit-gemm {} out {} in {}", self.isa, self.channels_per_chunk, self.inputs_per_block)?;
         for way in &self.ways {
             let Cut { samples: Samples { stacked, interleaved }, block: [d, h, w], by_valid_taps } = way.cut;
-            let taps = if by_valid_taps { " by valid taps" } else { "" };
-            write!(f, " | {stacked}×{interleaved} samples {d}×{h}×{w}{taps}")?;
+            write!(f, " | {stacked}×{interleaved} samples {d}×{h}×{w}")?;
+            if by_valid_taps.contains(&true) {
+                let axes = by_valid_taps.iter().zip("dhw".chars()).filter(|(is_split, _)| **is_split);
+                write!(f, " by valid taps of {}", axes.map(|(_, name)| name).collect::<String>())?;
+            }
         }
         Ok(())
     }

@@ -10,7 +10,7 @@ use ndarray::ArrayView5;
 
 use super::{PanelAxis, PanelShape};
 use crate::kernel::dispatch::{Available, Job, Level};
-use crate::kernel::interleave::{SIDE, transpose};
+use crate::kernel::interleave::{SIDE, interleave_planes, transpose};
 use crate::kernel::prefetch::{line, prefetch};
 use crate::kernel::vector::Vector;
 use crate::scalar::Scalar;
@@ -213,21 +213,27 @@ impl<T: Scalar> Job<T> for CopyInside<'_, T> {
                 _ => {
                     for (at, place) in rows.each() {
                         // Channels lie far apart: a copy would wait for the memory of each.
-                        for i in (0..columns).step_by(line::<T>()) {
-                            prefetch(from.as_ptr().wrapping_add(2 * of_channel + at + i));
-                        }
+                        announce(from, 2 * of_channel + at, columns);
                         to[place..][..columns].copy_from_slice(&from[at..][..columns]);
                     }
                 }
             }
         } else if interleaved == 1 {
             for (at, place) in rows.each() {
+                announce(from, 2 * of_channel + at, columns * column);
                 let (from, to) = (&from[at..], &mut to[place..]);
                 transpose(from, [of_width, column], to, shape.split, [inside.residues, columns]);
                 if inside.longer > 0 {
                     let (from, to) = (&from[columns * column..], &mut to[columns..]);
                     transpose(from, [of_width, column], to, shape.split, [inside.longer, 1]);
                 }
+            }
+        } else if column == 1 && rows.from[1] == columns {
+            // Rows that touch in the input are read as one.
+            for d in 0..rows.counts[0] {
+                let (from, to) = (&from[d * rows.from[0]..], &mut to[d * rows.to[0]..]);
+                let lens = [rows.counts[1], columns];
+                interleave_planes(from, (samples, of_batch), lens, to, [rows.to[1], interleaved]);
             }
         } else {
             let residues = if columns > 0 { inside.residues } else { inside.longer };
@@ -245,6 +251,13 @@ impl<T: Scalar> Job<T> for CopyInside<'_, T> {
                 }
             }
         }
+    }
+}
+
+#[inline(always)]
+fn announce<T>(from: &[T], at: usize, count: usize) {
+    for i in (0..count).step_by(line::<T>()) {
+        prefetch(from.as_ptr().wrapping_add(at + i));
     }
 }
 

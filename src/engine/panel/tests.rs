@@ -109,7 +109,7 @@ fn rows_of_every_length_are_packed() {
             let Ok(geometry) = Geometry::convolution([2, 2, width], [2, 1, kernel], channels, &options) else {
                 continue;
             };
-            let cut = Cut { samples: Samples { stacked, interleaved }, block: [9, 9, 99], by_valid_taps: false };
+            let cut = Cut { samples: Samples { stacked, interleaved }, block: [9, 9, 99], by_valid_taps: [false; 3] };
             check(&geometry, Side::Small, level, cut, 4, Layout::Standard);
         }
     }

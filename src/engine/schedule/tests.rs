@@ -29,7 +29,7 @@ fn check_blocks(gemm: &ImplicitGemm, schedule: &Schedule) {
                 for j in block.start + run.start..block.start + run.start + run.len {
                     for (group, taps) in run.taps.iter().enumerate() {
                         let valid = axis.valid_taps(group, j);
-                        match schedule.cut.by_valid_taps {
+                        match schedule.cut.by_valid_taps[i] {
                             true => assert_eq!(taps, &valid),
                             false => assert_eq!(taps, &(0..axis.groups[group].offsets.len())),
                         }
