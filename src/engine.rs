@@ -23,12 +23,14 @@
 //!    of use ([`weights`]); a cell's weights stay in the second level while its tiles pass ([`implicit_gemm`]). The loops are
 //!    those of K. Goto and R. van de Geijn, *Anatomy of high-performance matrix multiplication*, 2008, section 4, with the
 //!    small operand broadcast.
-//! 6. **Writing.** Phases of an output row meet in a buffer in the first-level cache, where bias, residual and activation are
-//!    applied, and are stored as whole lines ([`writer`]).
+//! 6. **Writing.** Phases of an output row meet in a buffer in the first-level cache and are stored as whole lines, with bias,
+//!    residual and activation ([`writer`]). Where rows have a few outputs only, that would mean to begin a line for each
+//!    of them: there, outputs are stored one by one, at places that were listed beforehand.
 //!
 //! # Small planes
 //! On an 8×8 plane a quarter of the taps of a padded tile meet zeros, and vectors hang over the ends of rows. There, samples are
-//! interleaved (lanes run over the batch) and positions are grouped by their set of valid taps.
+//! interleaved (lanes run over the batch) and positions are grouped by their valid taps, along all axes or along those where
+//! ranges of the same taps stay long.
 //!
 //! # Depthwise layers
 //! Groups of one input channel multiply each value a few times only; packing it would take longer. Their rows are summed in

@@ -22,6 +22,7 @@ mod peak;
 mod portable;
 pub(crate) mod prefetch;
 pub(crate) mod rows;
+pub(crate) mod scatter;
 mod tile;
 pub(crate) mod vector;
 

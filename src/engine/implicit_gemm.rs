@@ -11,8 +11,8 @@
 //!         after the last block of inputs: bias, activation, store
 //! ```
 //!
-//! Where samples lie side by side the last two loops change places in the last block, so that a chunk's whole block of outputs
-//! is sorted on a stage and stored in rows.
+//! Where samples lie side by side and outputs are written in rows, the last two loops change places in the last block, so that a
+//! chunk's whole block of outputs is sorted on a stage first.
 //!
 //! Every sum runs over blocks of inputs, taps and inputs in that order, whatever the cell, the tile or the thread: bits depend on
 //! none of them, nor on the other samples.
@@ -28,6 +28,7 @@ use crate::kernel::dispatch::Level;
 use crate::kernel::for_each_piece;
 use crate::kernel::grid::{Cell, Cuts, Grid};
 use crate::kernel::micro::{self, Tile, lanes};
+use crate::kernel::scatter::Places;
 use crate::scalar::Scalar;
 
 /// One direction of a convolution, ready to run but for its packed weights.
@@ -71,6 +72,8 @@ impl Scratch {
 #[derive(Clone, Debug)]
 pub(crate) struct Prepared {
     pub(crate) schedule: Schedule,
+    /// Per plan and tile, where elements go; empty where they are written in rows.
+    places: Vec<Vec<Places>>,
     channel_starts: Vec<usize>,
     position_starts: [Vec<usize>; 3],
     scratch: Scratch,
@@ -134,11 +137,16 @@ impl ImplicitGemm {
         }
     }
 
-    /// Prepares a cut for cells of `chunks` chunks, or `None` if the cut makes no sense.
-    pub(crate) fn prepare<T: Scalar>(&self, cut: Cut, chunks: usize) -> Option<Prepared> {
+    /// Prepares a cut for cells of `chunks` chunks that are written in rows or scattered, or `None` if the cut makes no sense.
+    pub(crate) fn prepare<T: Scalar>(&self, cut: Cut, chunks: usize, is_scattered: bool) -> Option<Prepared> {
         let lanes = lanes::<T>(self.level.isa());
         let schedule = Schedule::new::<T>(&self.phases, &self.panels, &self.tile, lanes, cut)?;
+        let of_plan = |plan: &BlockPlan| {
+            let tiles = plan.tiles.iter().filter(|_| is_scattered);
+            tiles.map(|tile| self.map.places(plan, tile, &self.phases, self.pitch::<T>())).collect::<Option<Vec<_>>>()
+        };
         Some(Prepared {
+            places: schedule.plans().iter().map(of_plan).collect::<Option<Vec<_>>>()?,
             channel_starts: channel_starts(&self.phases, &self.weights, chunks),
             position_starts: std::array::from_fn(|i| schedule.output_starts(i, self.phases.axes[i].output_step)),
             scratch: self.scratch::<T>(&schedule, chunks),
@@ -176,7 +184,7 @@ impl ImplicitGemm {
 
     fn cell<T: Scalar>(
         &self,
-        Prepared { schedule, scratch: layout, .. }: &Prepared,
+        Prepared { schedule, places, scratch: layout, .. }: &Prepared,
         packed: &[T],
         source: &Source<T>,
         finish: &Finish<T>,
@@ -185,7 +193,10 @@ impl ImplicitGemm {
     ) {
         let [piece_batch, _, d, h, w] = cell.index;
         let block = [&schedule.blocks[0][d], &schedule.blocks[1][h], &schedule.blocks[2][w]];
-        let plan = schedule.plan([d, h, w]);
+        let (plan, number_of_plan) = schedule.plan([d, h, w]);
+        // A last panel of fewer samples, an output of other strides and a residual are written in rows.
+        let places = &places[number_of_plan];
+        let is_scattered = finish.residual.is_none() && places.first().is_some_and(|places| cell.suits(places));
         let (group, first_output) = (cell.first[1] / self.phases.outputs, cell.first[1] % self.phases.outputs);
         let first_chunk = first_output / self.weights.chunk;
         let channels = cell.shape[1];
@@ -220,7 +231,7 @@ impl ImplicitGemm {
                 let weights = &packed[self.weights.of_chunk(group, number, first_chunk + chunk)];
                 self.sum(plan, &plan.tiles[tile], panel, weights, inputs.len(), number > 0, sums);
             };
-            if is_last && interleaved > 1 {
+            if is_last && interleaved > 1 && !is_scattered {
                 let has_gaps = self.map.has_gaps();
                 for c in 0..chunks {
                     if has_gaps {
@@ -239,11 +250,13 @@ impl ImplicitGemm {
                 for c in 0..chunks {
                     let sums = &mut sums[place(t, c)..][..buffer_len];
                     let runs = &plan.runs[tile.runs.clone()];
-                    if is_last && is_large {
+                    if is_last && is_large && !is_scattered {
                         writer.announce(runs, chunk(c), &cell);
                     }
                     sum(t, c, sums);
-                    if is_last {
+                    if is_last && is_scattered {
+                        writer.scatter(sums, &places[t], chunk(c), &mut cell);
+                    } else if is_last {
                         writer.write(sums, runs, chunk(c), &mut cell, row);
                     }
                 }

@@ -29,6 +29,8 @@ struct AxisRun {
 pub(crate) struct AxisBlock {
     pub(crate) start: usize,
     pub(crate) len: usize,
+    /// Outputs that belong to it.
+    pub(crate) outputs: usize,
     /// Places from one row of the panel to the next; meaningful along the width.
     pitch: usize,
     runs: Vec<AxisRun>,
@@ -56,7 +58,8 @@ fn axis_blocks(axis: &AxisPhases, panel: &PanelAxis, len: usize, by_valid_taps: 
             } else {
                 runs.push(AxisRun { start: 0, len, taps: all() });
             }
-            AxisBlock { start, len, pitch: panel.pitch(start, len), runs }
+            let end = if start + len == axis.positions { axis.output } else { (start + len) * axis.output_step };
+            AxisBlock { start, len, outputs: end - start * axis.output_step, pitch: panel.pitch(start, len), runs }
         })
         .collect()
 }
@@ -90,6 +93,9 @@ pub(crate) struct TilePlan {
 /// What blocks of one shape have in common.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct BlockPlan {
+    /// Positions and outputs along each axis.
+    pub(crate) lens: [usize; 3],
+    pub(crate) outputs: [usize; 3],
     pub(crate) panel: PanelShape,
     pub(crate) tiles: Vec<TilePlan>,
     pub(crate) bases: Vec<u32>,
@@ -219,9 +225,10 @@ impl Schedule {
         Some(Self { cut, blocks, plans, plan_of })
     }
 
-    /// The plan of a block.
-    pub(crate) fn plan(&self, [d, h, w]: [usize; 3]) -> &BlockPlan {
-        &self.plans[self.plan_of[(d * self.blocks[1].len() + h) * self.blocks[2].len() + w]]
+    /// The plan of a block, and its number.
+    pub(crate) fn plan(&self, [d, h, w]: [usize; 3]) -> (&BlockPlan, usize) {
+        let number = self.plan_of[(d * self.blocks[1].len() + h) * self.blocks[2].len() + w];
+        (&self.plans[number], number)
     }
 
     /// The number of the plan of every block.
@@ -241,7 +248,7 @@ impl Schedule {
 
 /// Whether two blocks of an axis differ only in where they lie.
 fn is_alike(a: &AxisBlock, b: &AxisBlock) -> bool {
-    (a.len, a.pitch, &a.runs) == (b.len, b.pitch, &b.runs)
+    (a.len, a.outputs, a.pitch, &a.runs) == (b.len, b.outputs, b.pitch, &b.runs)
 }
 
 fn plan_block<T>(
@@ -255,6 +262,8 @@ fn plan_block<T>(
     let panel = PanelShape::new::<T>(panels, block.map(|axis| axis.len), block[2].pitch, samples)?;
     let groups = phases.groups.len();
     let mut plan = BlockPlan {
+        lens: block.map(|axis| axis.len),
+        outputs: block.map(|axis| axis.outputs),
         panel,
         tiles: Vec::new(),
         bases: Vec::new(),

@@ -6,12 +6,14 @@
 use ndarray::{ArrayView5, ArrayViewMut5, s};
 
 use super::epilogue::Activation;
+use super::panel::Samples;
 use super::phases::Phases;
-use super::schedule::Run;
+use super::schedule::{BlockPlan, Run, TilePlan};
 use super::weights::WeightLayout;
 use crate::kernel::dispatch::{Available, Job, Level};
 use crate::kernel::grid::{Cell, ChannelRows};
 use crate::kernel::merge::{Lines, Pattern, merge};
+use crate::kernel::scatter::Places;
 use crate::kernel::vector::{MAX_LANES, Vector};
 use crate::scalar::Scalar;
 
@@ -122,7 +124,7 @@ impl RowMap {
     }
 
     /// Outputs of a block of `lens` positions along each axis.
-    fn outputs(&self, lens: [usize; 3]) -> [usize; 3] {
+    pub(crate) fn outputs(&self, lens: [usize; 3]) -> [usize; 3] {
         // Steps beyond the number of phases occur where one position is all there is.
         std::array::from_fn(|i| lens[i] * self.phases[i])
     }
@@ -136,6 +138,29 @@ impl RowMap {
         let w = run.x * self.steps[2];
         let is_inside = run.s < samples && d < depth && h < height && w < width;
         is_inside.then(|| ([run.s, d, h, w], (run.len * self.phases[2]).min(width - w)))
+    }
+
+    /// Where the elements of a tile's buffer go in a contiguous output of `channels` channels, or `None` if it is too large.
+    pub(crate) fn places(&self, plan: &BlockPlan, tile: &TilePlan, phases: &Phases, pitch: usize) -> Option<Places> {
+        let [depth, height, width] = phases.axes.each_ref().map(|axis| axis.output);
+        let plane = depth * height * width;
+        let channels = phases.channel_groups * phases.outputs;
+        let strides = [channels * plane, plane, height * width, width, 1].map(|stride| stride as isize);
+        let Samples { interleaved, .. } = plan.panel.samples;
+        let shape = [plan.panel.samples.count(), plan.outputs[0], plan.outputs[1], plan.outputs[2]];
+        let lanes = plan.runs[tile.runs.clone()].iter().flat_map(|run| (0..run.len).map(move |i| (run, i)));
+        let elements = lanes.flat_map(|(run, i)| {
+            let (column, s) = ((run.x + i) / interleaved, run.s + (run.x + i) % interleaved);
+            let numbers = ndarray::indices(self.phases).into_iter();
+            numbers.zip(&self.rows).filter_map(move |((phase_d, phase_h, phase_w), row)| {
+                let position = [run.d, run.h, column];
+                let [d, h, w]: [usize; 3] =
+                    std::array::from_fn(|i| position[i] * self.steps[i] + [phase_d, phase_h, phase_w][i]);
+                let source = row.map(|row| (row.first * pitch + run.lane + i, row.step * pitch));
+                (d < shape[1] && h < shape[2] && w < shape[3]).then_some(([s, d, h, w], source))
+            })
+        });
+        Places::new(shape, strides, elements)
     }
 
     /// Elements of a stage: outputs of one chunk for a block of `lens` positions and all samples side by side.
@@ -172,6 +197,17 @@ impl<T: Scalar> Writer<'_, '_, T> {
     /// `row` is scratch memory for the longest piece.
     pub(crate) fn write(&self, buffer: &[T], runs: &[Run], chunk: Chunk, cell: &mut Cell<T>, row: &mut [T]) {
         self.level.run(Store { writer: self, buffer, runs, chunk, cell, row });
+    }
+
+    /// Stores the elements of a tile one by one, if the cell is one that the places were found for and there is no residual.
+    pub(crate) fn scatter(&self, buffer: &[T], places: &Places, chunk: Chunk, cell: &mut Cell<T>) {
+        let first = cell.first[1] + chunk.first;
+        let activation = self.finish.activation;
+        cell.scatter(places, buffer, [chunk.first, chunk.channels], |channel, values| {
+            let bias = self.finish.bias(first + channel);
+            values.iter_mut().for_each(|value| *value += bias);
+            activation.apply(values);
+        });
     }
 
     /// Asks for the memory that [`write`](Self::write) will write.

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use ndarray::ArrayViewMut5;
 
 use super::prefetch::{line, prefetch};
+use super::scatter::Places;
 
 /// Where one axis is cut.
 #[derive(Clone, Copy, Debug)]
@@ -185,6 +186,17 @@ impl<T: Copy> Cell<'_, T> {
                 prefetch(start.wrapping_offset(i as isize * self.strides[4]));
             }
         }
+    }
+
+    /// Whether places were found for cells of this shape in an output of these strides.
+    pub(crate) fn suits(&self, places: &Places) -> bool {
+        let [samples, _, depth, height, width] = self.shape;
+        (places.shape, places.strides) == ([samples, depth, height, width], self.strides)
+    }
+
+    /// The first element of a channel of the cell.
+    pub(super) fn channel_start(&mut self, channel: usize) -> *mut T {
+        self.start.wrapping_offset(channel as isize * self.strides[1])
     }
 
     /// Writes elements along the width from `at`, however far apart they lie.

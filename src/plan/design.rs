@@ -42,6 +42,8 @@ const RUN: f64 = 14.0;
 const SORTED: f64 = 1.2;
 const COLUMN: f64 = 8.0;
 const SORTED_RUN: f64 = 12.0;
+/// Cycles per output that is stored by itself.
+const SCATTERED: f64 = 2.5;
 /// Cycles per chunk of a tile: what its rows share.
 const CHUNK: f64 = 150.0;
 
@@ -202,12 +204,14 @@ fn way<T: Scalar>(engine: &ImplicitGemm, caches: Caches, batch: usize, cut: Cut)
     if scratch(per_cell) > MOST_SCRATCH {
         return None;
     }
-    let cycles = engine.phases.channel_groups as f64 * cycles(engine, &schedule, chunks.div_ceil(per_cell));
-    Some(Way { cut, chunks_per_cell: per_cell, cycles })
+    let (cycles, is_scattered) = cycles(engine, &schedule, chunks.div_ceil(per_cell));
+    let cycles = engine.phases.channel_groups as f64 * cycles;
+    Some(Way { cut, chunks_per_cell: per_cell, is_scattered, cycles })
 }
 
 /// Estimated cycles of one thread for one channel group and all samples of a panel, packed once per cell of channels.
-fn cycles(engine: &ImplicitGemm, schedule: &Schedule, channel_cells: usize) -> f64 {
+/// Whether that is with outputs stored one by one.
+fn cycles(engine: &ImplicitGemm, schedule: &Schedule, channel_cells: usize) -> (f64, bool) {
     let (phases, weights) = (&engine.phases, &engine.weights);
     let (chunks, blocks) = (weights.chunks() as f64, weights.blocks() as f64);
     let is_interleaved = schedule.cut.samples.interleaved > 1;
@@ -226,22 +230,31 @@ fn cycles(engine: &ImplicitGemm, schedule: &Schedule, channel_cells: usize) -> f
             }
         }
         let packed = (channel_cells * phases.inputs * plan.panel.channel) as f64;
-        let stored: f64 = match schedule.cut.samples.interleaved {
+        let in_rows: f64 = match schedule.cut.samples.interleaved {
             1 => plan.runs.len() as f64 * rows_per_run * RUN,
             samples => {
                 let of_run = |run: &Run| {
                     let columns = run.len.div_ceil(samples);
                     SORTED_RUN + COLUMN * columns.min(samples) as f64 + SORTED * run.len as f64
                 };
-                rows_per_run * phases.axes[2].gathers.len() as f64 * plan.runs.iter().map(of_run).sum::<f64>()
+                let sorted = rows_per_run * phases.axes[2].gathers.len() as f64;
+                let [depth, height, width] = plan.outputs;
+                // Planes that come off the stage as they are stored are one run.
+                let is_whole = plan.outputs == engine.map.outputs(plan.lens) && width == phases.axes[2].output;
+                let runs = if is_whole { 1 } else { depth * height };
+                sorted * plan.runs.iter().map(of_run).sum::<f64>() + (phases.outputs * samples * runs) as f64 * RUN
             }
         };
-        cycles + packed * if is_gathered { GATHERED } else { COPIED } + stored
+        [cycles + packed * if is_gathered { GATHERED } else { COPIED }, in_rows]
     };
     let outputs: usize = phases.axes.iter().map(|axis| axis.output).product();
     let stored = (outputs * schedule.cut.samples.count() * phases.outputs) as f64;
-    let of_plans: Vec<f64> = schedule.plans().iter().map(of_plan).collect();
-    schedule.plan_numbers().map(|number| of_plans[number]).sum::<f64>() + stored * STORED
+    let of_plans: Vec<[f64; 2]> = schedule.plans().iter().map(of_plan).collect();
+    let [computed, in_rows] = schedule
+        .plan_numbers()
+        .fold([0.0, stored * STORED], |sums, number| std::array::from_fn(|i| sums[i] + of_plans[number][i]));
+    let scattered = stored * SCATTERED;
+    (computed + in_rows.min(scattered), scattered < in_rows)
 }
 
 #[cfg(test)]

@@ -40,6 +40,8 @@ pub struct ImplicitGemmRecipe {
 pub(crate) struct Way {
     pub(crate) cut: Cut,
     pub(crate) chunks_per_cell: usize,
+    /// Whether outputs are stored one by one, not in rows.
+    pub(crate) is_scattered: bool,
     /// Estimated cycles of one thread for all samples of a panel.
     pub(crate) cycles: f64,
 }
@@ -60,6 +62,9 @@ impl fmt::Display for ImplicitGemmRecipe {
         for way in &self.ways {
             let Cut { samples: Samples { stacked, interleaved }, block: [d, h, w], by_valid_taps } = way.cut;
             write!(f, " | {stacked}×{interleaved} samples {d}×{h}×{w}")?;
+            if way.is_scattered {
+                f.write_str(" scattered")?;
+            }
             if by_valid_taps.contains(&true) {
                 let axes = by_valid_taps.iter().zip("dhw".chars()).filter(|(is_split, _)| **is_split);
                 write!(f, " by valid taps of {}", axes.map(|(_, name)| name).collect::<String>())?;

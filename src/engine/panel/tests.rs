@@ -35,7 +35,7 @@ fn check(geometry: &Geometry<3>, output: Side, level: Level, cut: Cut, batch: us
     let offsets: [Vec<isize>; 3] =
         std::array::from_fn(|i| phases.axes[i].groups.iter().flat_map(|group| group.offsets.iter().copied()).collect());
     for (d, h, w) in ndarray::indices(schedule.blocks.each_ref().map(Vec::len)) {
-        let shape = &schedule.plan([d, h, w]).panel;
+        let shape = &schedule.plan([d, h, w]).0.panel;
         let block = [&schedule.blocks[0][d], &schedule.blocks[1][h], &schedule.blocks[2][w]];
         let (start, lens) = (block.map(|axis| axis.start), block.map(|axis| axis.len));
         for sample in (0..batch).step_by(cut.samples.count()) {

@@ -126,7 +126,7 @@ proptest! {
         check_blocks(&gemm, &schedule);
         for (d, h, w) in ndarray::indices(schedule.blocks.each_ref().map(Vec::len)) {
             let block = [&schedule.blocks[0][d], &schedule.blocks[1][h], &schedule.blocks[2][w]];
-            let plan = schedule.plan([d, h, w]);
+            let (plan, _) = schedule.plan([d, h, w]);
             // Shared with a block that differs only in where it lies, or made for this one: the same plan.
             let own = plan_block::<f32>(&gemm.phases, &gemm.panels, &gemm.tile, lanes, cut.samples, block);
             prop_assert_eq!(own.as_ref(), Some(plan));

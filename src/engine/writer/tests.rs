@@ -28,18 +28,21 @@ struct Target {
     activation: Activation,
     has_bias: bool,
     has_residual: bool,
+    is_scattered: bool,
     layout: Layout,
 }
 
 fn targets() -> impl Strategy<Value = Target> {
-    (1..=7usize, 1..=9usize, 1..=3usize, activations(), any::<bool>(), any::<bool>(), layouts()).prop_map(
-        |(batch, chunk, chunks_per_cell, activation, has_bias, has_residual, layout)| Target {
+    let flags = any::<[bool; 3]>();
+    (1..=7usize, 1..=9usize, 1..=3usize, activations(), flags, layouts()).prop_map(
+        |(batch, chunk, chunks_per_cell, activation, [has_bias, has_residual, is_scattered], layout)| Target {
             batch,
             chunk,
             chunks_per_cell,
             activation,
             has_bias,
-            has_residual,
+            has_residual: has_residual && !is_scattered,
+            is_scattered,
             layout,
         },
     )
@@ -96,7 +99,7 @@ fn check(geometry: &Geometry<3>, output: Side, level: Level, cut: Cut, target: &
         let [_, _, d, h, w] = cell.index;
         let block = [&schedule.blocks[0][d], &schedule.blocks[1][h], &schedule.blocks[2][w]];
         let lens = block.map(|axis| axis.len);
-        let plan = schedule.plan([d, h, w]);
+        let (plan, _) = schedule.plan([d, h, w]);
         for number in 0..cell.shape[1].div_ceil(gemm.weights.chunk) {
             let first = number * gemm.weights.chunk;
             let chunk = Chunk { first, channels: gemm.weights.chunk.min(cell.shape[1] - first) };
@@ -111,7 +114,11 @@ fn check(geometry: &Geometry<3>, output: Side, level: Level, cut: Cut, target: &
                     .collect();
                 row.fill(f32::NAN);
                 writer.announce(runs, chunk, &cell);
+                let places = gemm.map.places(plan, tile, phases, pitch).filter(|places| cell.suits(places));
                 match interleaved {
+                    _ if target.is_scattered && places.is_some() => {
+                        writer.scatter(&buffer, &places.unwrap(), chunk, &mut cell)
+                    }
                     1 => writer.write(&buffer, runs, chunk, &mut cell, &mut row),
                     _ => writer.stage(&buffer, runs, chunk, lens, interleaved, &mut stage),
                 }
@@ -133,7 +140,9 @@ fn check(geometry: &Geometry<3>, output: Side, level: Level, cut: Cut, target: &
                     }
                 });
             }
-            if interleaved > 1 {
+            let suits = |tile| gemm.map.places(plan, tile, phases, pitch).is_some_and(|places| cell.suits(&places));
+            let is_scattered = target.is_scattered && plan.tiles.first().is_some_and(suits);
+            if interleaved > 1 && !is_scattered {
                 writer.unstage(&stage, chunk, lens, &mut cell, &mut row);
             }
         }
