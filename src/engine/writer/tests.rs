@@ -3,6 +3,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::engine::implicit_gemm::{ImplicitGemm, channel_starts};
+use crate::engine::phases::Phases;
 use crate::engine::random::{Layout, cuts, geometries, layouts, levels, numbered, sides};
 use crate::engine::schedule::{Cut, Schedule};
 use crate::geometry::{Geometry, Side};

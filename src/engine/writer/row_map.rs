@@ -1,0 +1,124 @@
+//! Where the phases of every output lie in a chunk's buffer, and where a tile's lanes land in the output.
+//!
+//! It knows no bias and writes nothing.
+
+use crate::engine::panel::Samples;
+use crate::engine::phases::Phases;
+use crate::engine::schedule::{BlockPlan, Run, TilePlan};
+use crate::engine::weights::WeightLayout;
+use crate::kernel::merge::Pattern;
+use crate::kernel::scatter::Places;
+use crate::kernel::vector::MAX_LANES;
+
+/// Where the rows of a phase lie in a chunk's buffer: row `first + channel · step`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct PhaseRow {
+    pub(super) first: usize,
+    pub(super) step: usize,
+}
+
+/// Where everything lies in a chunk's buffer, per phase in the order of its gathers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct RowMap {
+    /// None for phases that no tap reaches.
+    pub(super) rows: Vec<Option<PhaseRow>>,
+    /// Gathers per axis. Their outputs `step · j + first` have first = 0, 1, …
+    pub(super) phases: [usize; 3],
+    /// Step of the output per position.
+    steps: [usize; 3],
+    /// How the phases of a row are merged, and how one row alone is.
+    pub(super) pattern: Pattern,
+    pub(super) alone: Pattern,
+}
+
+impl RowMap {
+    pub(crate) fn new(phases: &Phases, weights: &WeightLayout, lanes: usize) -> Self {
+        let counts: [usize; 3] = std::array::from_fn(|i| phases.axes[i].gathers.len());
+        let mut rows = vec![None; counts.iter().product()];
+        for (number, of_group) in weights.rows.iter().enumerate().filter(|(_, of_group)| of_group.tiles > 0) {
+            let axes = phases.axis_groups(number);
+            let mut member = 0;
+            for &d in &axes[0].members {
+                for &h in &axes[1].members {
+                    for &w in &axes[2].members {
+                        rows[(d * counts[1] + h) * counts[2] + w] =
+                            Some(PhaseRow { first: of_group.first + member, step: phases.groups[number].phases });
+                        member += 1;
+                    }
+                }
+            }
+        }
+        Self {
+            rows,
+            steps: phases.axes.each_ref().map(|axis| axis.output_step),
+            pattern: Pattern::new(counts[2], lanes),
+            alone: Pattern::new(1, lanes),
+            phases: counts,
+        }
+    }
+
+    /// Whether there are phases that no tap reaches.
+    pub(crate) fn has_gaps(&self) -> bool {
+        self.rows.contains(&None)
+    }
+
+    /// Phases along the width.
+    pub(crate) fn width_phases(&self) -> usize {
+        self.phases[2]
+    }
+
+    /// Outputs of a block of `lens` positions along each axis.
+    pub(crate) fn outputs(&self, lens: [usize; 3]) -> [usize; 3] {
+        // Steps beyond the number of phases occur where one position is all there is.
+        std::array::from_fn(|i| lens[i] * self.phases[i])
+    }
+
+    /// Where a run's piece of an output row lies in a cell, in phase (d, h) of depth and height: `[sample, depth, height, width]`
+    /// and its length; `None` if all of it lies beyond the cell.
+    #[inline(always)]
+    pub(super) fn landing(
+        &self,
+        run: &Run,
+        [phase_d, phase_h]: [usize; 2],
+        shape: [usize; 5],
+    ) -> Option<([usize; 4], usize)> {
+        let [samples, _, depth, height, width] = shape;
+        let (d, h) = (run.d * self.steps[0] + phase_d, run.h * self.steps[1] + phase_h);
+        let w = run.x * self.steps[2];
+        let is_inside = run.s < samples && d < depth && h < height && w < width;
+        is_inside.then(|| ([run.s, d, h, w], (run.len * self.phases[2]).min(width - w)))
+    }
+
+    /// Where the elements of a tile's buffer go in a contiguous output of `channels` channels, or `None` if it is too large.
+    pub(crate) fn places(&self, plan: &BlockPlan, tile: &TilePlan, phases: &Phases, pitch: usize) -> Option<Places> {
+        let [depth, height, width] = phases.axes.each_ref().map(|axis| axis.output);
+        let plane = depth * height * width;
+        let channels = phases.channel_groups * phases.outputs;
+        let strides = [channels * plane, plane, height * width, width, 1].map(|stride| stride as isize);
+        let Samples { interleaved, .. } = plan.panel.samples;
+        let shape = [plan.panel.samples.count(), plan.outputs[0], plan.outputs[1], plan.outputs[2]];
+        let lanes = plan.runs[tile.runs.clone()].iter().flat_map(|run| (0..run.len).map(move |i| (run, i)));
+        let elements = lanes.flat_map(|(run, i)| {
+            let (column, s) = ((run.x + i) / interleaved, run.s + (run.x + i) % interleaved);
+            let numbers = ndarray::indices(self.phases).into_iter();
+            numbers.zip(&self.rows).filter_map(move |((phase_d, phase_h, phase_w), row)| {
+                let position = [run.d, run.h, column];
+                let [d, h, w]: [usize; 3] =
+                    std::array::from_fn(|i| position[i] * self.steps[i] + [phase_d, phase_h, phase_w][i]);
+                let source = row.map(|row| (row.first * pitch + run.lane + i, row.step * pitch));
+                (d < shape[1] && h < shape[2] && w < shape[3]).then_some(([s, d, h, w], source))
+            })
+        });
+        Places::new(shape, strides, elements)
+    }
+
+    /// Elements of a stage: outputs of one chunk for a block of `lens` positions and all samples side by side.
+    pub(crate) fn stage_len(&self, lens: [usize; 3], chunk: usize, samples: usize) -> usize {
+        samples * chunk * self.stage_plane(lens)
+    }
+
+    /// Elements from one channel of a stage to the next: a plane, and some to keep planes out of step with cache sets.
+    pub(super) fn stage_plane(&self, lens: [usize; 3]) -> usize {
+        self.outputs(lens).iter().product::<usize>() + MAX_LANES
+    }
+}
