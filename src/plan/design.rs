@@ -32,6 +32,8 @@ const FEWEST_CHUNKS: usize = 4;
 /// Cycles per call of the microkernel, and per element of its tile that a further block of inputs loads and stores.
 const CALL: f64 = 60.0;
 const PARTIAL_SUM: f64 = 2.0;
+/// Cycles per packed plane of a channel and a stacked sample.
+const PLANE: f64 = 25.0;
 /// Cycles per packed element: rows copied, elements gathered, samples interleaved.
 const COPIED: f64 = 0.2;
 const GATHERED: f64 = 0.8;
@@ -245,7 +247,8 @@ fn cycles(engine: &ImplicitGemm, schedule: &Schedule, channel_cells: usize) -> (
                 sorted * plan.runs.iter().map(of_run).sum::<f64>() + (phases.outputs * samples * runs) as f64 * RUN
             }
         };
-        [cycles + packed * if is_gathered { GATHERED } else { COPIED }, in_rows]
+        let planes = (channel_cells * phases.inputs * schedule.cut.samples.stacked) as f64;
+        [cycles + planes * PLANE + packed * if is_gathered { GATHERED } else { COPIED }, in_rows]
     };
     let outputs: usize = phases.axes.iter().map(|axis| axis.output).product();
     let stored = (outputs * schedule.cut.samples.count() * phases.outputs) as f64;
