@@ -1,11 +1,14 @@
 //! What can be said on the command line. It describes arguments, with their defaults and units, and does nothing.
 
+mod layer;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use convmat::Formulation;
 
-use crate::values::{Bytes, Lengths, Pads, Window, between, bicubic_parameter};
+pub use self::layer::{LayerArgs, WeightArgs};
+use crate::values::{Bytes, Window, between, bicubic_parameter};
 
 /// Convolution as a matrix C, transposed convolution as Cᵀ.
 #[derive(Parser, Debug)]
@@ -129,46 +132,8 @@ pub enum Kernel {
 #[derive(Args, Debug)]
 #[command(after_help = VERIFY_EXAMPLES)]
 pub struct VerifyArgs {
-    /// The options are a convolution's, and --input its input [default]
-    #[arg(long, conflicts_with = "transposed")]
-    pub conv: bool,
-    /// The options are a transposed convolution's, and --input its input
-    #[arg(long)]
-    pub transposed: bool,
-    /// Spatial size of the input, 1 to 3 axes
-    #[arg(long, value_name = "LENGTHS")]
-    pub input: Lengths,
-    /// Kernel size
-    #[arg(long, value_name = "LENGTHS")]
-    pub kernel: Lengths,
-    /// Stride
-    #[arg(long, value_name = "LENGTHS", default_value = "1")]
-    pub stride: Lengths,
-    /// Zeros at the borders: P or BEGIN,END per axis (1,2x0 is 1 before and 2 after along axis 0), or same, valid, same-upper,
-    /// same-lower
-    #[arg(long, value_name = "PADDING", default_value = "0")]
-    pub padding: Pads,
-    /// Dilation
-    #[arg(long, value_name = "LENGTHS", default_value = "1")]
-    pub dilation: Lengths,
-    /// Extra length at the end of a transposed convolution's output
-    #[arg(long, value_name = "LENGTHS", default_value = "0")]
-    pub output_padding: Lengths,
-    /// PyTorch's output_size of a transposed convolution: the pads stay
-    #[arg(long, value_name = "LENGTHS", conflicts_with = "output_shape")]
-    pub output_size: Option<Lengths>,
-    /// ONNX's output_shape of a transposed convolution: the pads are recomputed
-    #[arg(long, value_name = "LENGTHS")]
-    pub output_shape: Option<Lengths>,
-    /// Groups
-    #[arg(long, value_name = "COUNT", default_value_t = 1)]
-    pub groups: usize,
-    /// Channels of the input [default: 2 per group]
-    #[arg(long, value_name = "COUNT")]
-    pub in_channels: Option<usize>,
-    /// Channels of the output [default: 3 per group]
-    #[arg(long, value_name = "COUNT")]
-    pub out_channels: Option<usize>,
+    #[command(flatten)]
+    pub layer: LayerArgs,
     /// Samples
     #[arg(long, value_name = "COUNT", default_value_t = 2)]
     pub batch: usize,

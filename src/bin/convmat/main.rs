@@ -9,9 +9,11 @@ mod commands;
 mod error;
 mod files;
 mod images;
+mod layer;
 mod progress;
 mod report;
 mod taps;
+mod tensors;
 mod values;
 
 use std::io::{self, Write};
