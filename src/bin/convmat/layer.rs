@@ -126,15 +126,23 @@ impl Studied {
             _ => None,
         };
         // The counts agree: a file's shape made the geometry, and listed values were counted.
-        let fitted = |values| Array5::from_shape_vec(shape, values).map_err(|error| Failure::Refused(error.to_string()));
-        Ok(Self { axes: N, side: layer.side, geometry: layer.geometry.lift(), weights: values.map(fitted).transpose()? })
+        let fitted =
+            |values| Array5::from_shape_vec(shape, values).map_err(|error| Failure::Refused(error.to_string()));
+        Ok(Self {
+            axes: N,
+            side: layer.side,
+            geometry: layer.geometry.lift(),
+            weights: values.map(fitted).transpose()?,
+        })
     }
 }
 
 fn listed(values: &[f64], count: u128) -> Result<Vec<f64>> {
     if values.len() as u128 != count {
         let given = values.len();
-        return Err(Failure::Usage(format!("--kernel-values gives {given} numbers, but the layer has {count} weights")));
+        return Err(Failure::Usage(format!(
+            "--kernel-values gives {given} numbers, but the layer has {count} weights"
+        )));
     }
     match values.iter().position(|value| !value.is_finite()) {
         Some(at) => Err(Failure::Usage(format!("--kernel-values: number {at} is {}", values[at]))),

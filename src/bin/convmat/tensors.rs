@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use ndarray::{ArrayD, IxDyn};
+use ndarray::{ArrayD, Dimension, IxDyn};
 use ndarray_npy::{ReadNpyError, ReadNpyExt};
 use safetensors::{Dtype, SafeTensors};
 
