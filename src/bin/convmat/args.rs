@@ -1,13 +1,17 @@
 //! What can be said on the command line. It describes arguments, with their defaults and units, and does nothing.
 
+mod check;
 mod layer;
+mod matrix;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use convmat::Formulation;
 
+pub use self::check::CheckArgs;
 pub use self::layer::{LayerArgs, WeightArgs};
+pub use self::matrix::{MatrixArgs, Permutation, Variable};
 use crate::values::{Bytes, Window, between, bicubic_parameter};
 
 /// Convolution as a matrix C, transposed convolution as Cᵀ.
@@ -23,6 +27,9 @@ Examples:
   convmat upscale photo.png                        writes photo-2x.png, bicubic
   convmat upscale photo.jpg --scale 3 -o large.png --verify
   convmat upscale photos --kernel learned -o large writes large/…-2x.png
+  convmat matrix --input 4x4 --kernel 3            prints C
+  convmat matrix --input 6x6 --kernel 3 --seed 1 -o c.npz
+  convmat check c.npz --input 6x6 --kernel 3       names the mistake, if it is not C
   convmat verify --input 6x6 --kernel 3x3 --stride 2
   convmat verify --transposed --input 5 --kernel 4 --stride 2 --padding 1 --output-padding 1
 
@@ -30,6 +37,20 @@ Exit codes: 0 success, 1 failure, 2 wrong usage. NO_COLOR is honoured.";
 
 #[derive(Subcommand, Debug)]
 pub enum Command {
+    /// Whether somebody's matrix is the one of a layer, and if not, which mistake makes it.
+    ///
+    /// The matrix is the one that the layer applies: C with --conv, Cᵀ with --transposed, rows and columns row-major over [channels,
+    /// spatial…]. Without weights, finds whether any make it that convolution, and prints them. If it is not, the first wrong entry
+    /// is explained, and every usual mistake that reproduces the matrix is named: flipped kernels, transposes, other orders of
+    /// elements, channels or axes, padding at the other end, groups mixed up, stride and dilation exchanged; if no single one does,
+    /// every two of them.
+    Check(CheckArgs),
+    /// See and export the matrix of a layer: symbols, values, files, pictures.
+    ///
+    /// The matrix is the one that the layer applies: C with --conv, Cᵀ with --transposed, rows and columns row-major over [channels,
+    /// spatial…]. Without weights its entries are symbols: w₀₁ is tap (0, 1), w₂₀,₀₁ that of channels 2 and 0, in the order of PyTorch's
+    /// weights. Small ones are printed. Pictures have one colour per tap; the legend has the shape of the kernel.
+    Matrix(MatrixArgs),
     /// Upsample PNG and JPEG images by transposed convolution.
     ///
     /// U = crop · Cᵀ · pad, per channel, in f32, rounded to nearest and clamped at the end. Bit depth and channels of an image

@@ -1,13 +1,14 @@
 //! From arguments to a layer of fixed size and its weights. It knows no command.
 
-use convmat::geometry::Side;
-use convmat::{Channels, Geometry, Options, OutputSize};
+use convmat::geometry::{Axis, Side};
+use convmat::{Channels, Geometry, Options, OutputSize, Padding};
 use ndarray::{Array5, ArrayD};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use crate::args::{LayerArgs, WeightArgs};
 use crate::error::{Failure, Result};
+use crate::report::lengths;
 use crate::tensors;
 use crate::values::Lengths;
 
@@ -95,6 +96,8 @@ pub struct Studied {
     /// The side that the layer reads.
     pub side: Side,
     pub geometry: Geometry<3>,
+    /// The layer's options, neutral along absent axes.
+    pub options: Options<3>,
     /// `[small channels, large channels / groups, kD, kH, kW]`; none where taps are symbols.
     pub weights: Option<Array5<f64>>,
 }
@@ -132,8 +135,69 @@ impl Studied {
             axes: N,
             side: layer.side,
             geometry: layer.geometry.lift(),
+            options: lift(&layer.options),
             weights: values.map(fitted).transpose()?,
         })
+    }
+
+    /// What the layer's matrix is called: C, or Cᵀ for a transposed convolution.
+    pub const fn matrix_name(&self) -> &'static str {
+        match self.side {
+            Side::Large => "C",
+            Side::Small => "Cᵀ",
+        }
+    }
+
+    /// The layer in words: `convolution y = C·x: 1×5×5 → 1×3×3`.
+    pub fn in_words(&self) -> String {
+        let shape = |side: Side| {
+            let [channels, size @ ..] = self.geometry.shape(side);
+            format!("{channels}×{}", lengths(&size[3 - self.axes..]))
+        };
+        let layer = match self.side {
+            Side::Large => "convolution y = C·x",
+            Side::Small => "transposed convolution x = Cᵀ·y",
+        };
+        format!("{layer}: {} → {}", shape(self.side), shape(self.side.other()))
+    }
+
+    /// Kernel, stride, dilation, padding and groups in words.
+    pub fn options_in_words(&self) -> String {
+        let axes = &self.geometry.axes()[3 - self.axes..];
+        let of = |f: fn(&Axis) -> usize| lengths(&axes.iter().map(f).collect::<Vec<_>>());
+        format!(
+            "kernel {}, stride {}, dilation {}, padding before {}, groups {}",
+            of(Axis::kernel),
+            of(Axis::stride),
+            of(Axis::dilation),
+            of(|axis| axis.begin().unsigned_abs()),
+            self.geometry.groups()
+        )
+    }
+}
+
+/// The options with three spatial axes; absent ones come first, as in the geometry.
+fn lift<const N: usize>(options: &Options<N>) -> Options<3> {
+    fn spread<V: Copy, const N: usize>(values: [V; N], neutral: V) -> [V; 3] {
+        std::array::from_fn(|i| i.checked_sub(3 - N).map_or(neutral, |i| values[i]))
+    }
+    Options {
+        stride: spread(options.stride, 1),
+        dilation: spread(options.dilation, 1),
+        groups: options.groups,
+        padding: match options.padding {
+            Padding::Explicit(pads) => Padding::Explicit(spread(pads, (0, 0))),
+            Padding::Valid => Padding::Valid,
+            Padding::Same => Padding::Same,
+            Padding::SameUpper => Padding::SameUpper,
+            Padding::SameLower => Padding::SameLower,
+        },
+        output_padding: spread(options.output_padding, 0),
+        output: match options.output {
+            OutputSize::Natural => OutputSize::Natural,
+            OutputSize::Size(size) => OutputSize::Size(spread(size, 1)),
+            OutputSize::Shape(shape) => OutputSize::Shape(spread(shape, 1)),
+        },
     }
 }
 
@@ -151,7 +215,7 @@ fn listed(values: &[f64], count: u128) -> Result<Vec<f64>> {
 }
 
 /// Multiples of 2⁻²³ in [−1, 1): f32 and f64 hold the same numbers.
-fn random(seed: u64, count: usize) -> Vec<f64> {
+pub fn random(seed: u64, count: usize) -> Vec<f64> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     (0..count).map(|_| f64::from(rng.random_range(-(1i32 << 23)..1 << 23)) / f64::from(1 << 23)).collect()
 }

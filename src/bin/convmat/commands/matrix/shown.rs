@@ -1,0 +1,168 @@
+//! The matrix that is shown: which entry stands where, in which order, and what it is called. It knows no file and no picture.
+
+use convmat::Geometry;
+use convmat::geometry::Side;
+use convmat::matrix::Pattern;
+use sprs::CsMat;
+
+use crate::layer::Studied;
+use crate::symbols::Symbols;
+
+/// A matrix whose entries carry labels: flat indices into the weights, or into the input where the weights are the variable.
+pub struct Shown {
+    pub name: String,
+    pub rows: Lines,
+    pub columns: Lines,
+    /// Number of entries.
+    pub entries: u128,
+    /// What labels are called.
+    pub symbols: Symbols,
+    /// The number behind each label, if there are numbers.
+    pub values: Option<Vec<f64>>,
+    pattern: Pattern,
+    in_weights: bool,
+}
+
+/// An entry of one row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Labelled {
+    pub column: usize,
+    pub label: usize,
+}
+
+/// The rows or the columns in their order, and where their blocks begin.
+pub struct Lines {
+    count: usize,
+    /// `order[place]` is the row-major index, `place` its inverse; none where the order is row-major.
+    permutation: Option<Permutation>,
+    starts: Vec<usize>,
+}
+
+struct Permutation {
+    order: Vec<usize>,
+    place: Vec<usize>,
+}
+
+impl Lines {
+    /// Row-major, in blocks of one length.
+    fn natural(count: usize, block: usize) -> Self {
+        Self { count, permutation: None, starts: (0..count).step_by(block.max(1)).collect() }
+    }
+
+    fn polyphase(geometry: &Geometry<3>, side: Side) -> Self {
+        let phases = geometry.polyphase(side);
+        let order = phases.order().to_vec();
+        let mut place = vec![0; order.len()];
+        order.iter().enumerate().for_each(|(at, &index)| place[index] = at);
+        Self { count: order.len(), permutation: Some(Permutation { order, place }), starts: phases.starts().to_vec() }
+    }
+
+    pub const fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Where the blocks begin, the first at 0.
+    pub fn starts(&self) -> &[usize] {
+        &self.starts
+    }
+
+    fn index_at(&self, place: usize) -> usize {
+        self.permutation.as_ref().map_or(place, |permutation| permutation.order[place])
+    }
+
+    fn place_of(&self, index: usize) -> usize {
+        self.permutation.as_ref().map_or(index, |permutation| permutation.place[index])
+    }
+}
+
+/// What the matrix is called.
+pub fn name(layer: &Studied, in_weights: bool) -> String {
+    match (in_weights, layer.side) {
+        (false, _) => layer.matrix_name().to_owned(),
+        (true, Side::Large) => "w ↦ C(w)·x".to_owned(),
+        (true, Side::Small) => "w ↦ C(w)ᵀ·y".to_owned(),
+    }
+}
+
+impl Shown {
+    /// The matrix that a layer applies to its input or, with `in_weights`, to its weights.
+    pub fn new(layer: &Studied, in_weights: bool, polyphase: bool, values: Option<Vec<f64>>) -> Self {
+        let (geometry, [input, output]) = (&layer.geometry, [layer.side, layer.side.other()]);
+        let [small, large, taps @ ..] = geometry.weight_shape();
+        let lines = |side: Side| {
+            let [channels, size @ ..] = geometry.shape(side);
+            let plane = size.iter().product::<usize>();
+            if polyphase { Lines::polyphase(geometry, side) } else { Lines::natural(channels * plane, plane) }
+        };
+        let (columns, symbols) = if in_weights {
+            let taps_per_channels = taps.iter().product::<usize>();
+            let [channels, size @ ..] = geometry.shape(input);
+            let letter = if input == Side::Large { 'x' } else { 'y' };
+            let columns = Lines::natural(small * large * taps_per_channels, taps_per_channels);
+            (columns, Symbols::new(letter, &[channels], size, layer.axes))
+        } else {
+            (lines(input), Symbols::new('w', &[small, large], taps, layer.axes))
+        };
+        Self {
+            name: name(layer, in_weights),
+            rows: lines(output),
+            columns,
+            entries: geometry.entries(),
+            symbols,
+            values,
+            pattern: Pattern::new(geometry, output),
+            in_weights,
+        }
+    }
+
+    /// The entries of the row at one place, columns ascending.
+    pub fn row(&self, place: usize, entries: &mut Vec<Labelled>) {
+        entries.clear();
+        self.pattern.for_each_in_row(self.rows.index_at(place), |input, weight| {
+            let (column, label) = if self.in_weights { (weight, input) } else { (input, weight) };
+            entries.push(Labelled { column: self.columns.place_of(column), label });
+        });
+        entries.sort_unstable();
+    }
+
+    /// Calls `visit(row, entry)` for every entry, row by row.
+    pub fn for_each(&self, mut visit: impl FnMut(usize, Labelled)) {
+        let mut entries = Vec::new();
+        for row in 0..self.rows.len() {
+            self.row(row, &mut entries);
+            entries.iter().for_each(|&entry| visit(row, entry));
+        }
+    }
+
+    /// The value of a label, if there are numbers.
+    pub fn value(&self, label: usize) -> Option<f64> {
+        self.values.as_ref()?.get(label).copied()
+    }
+
+    /// How far the entries lie below the diagonal at most, and above.
+    pub fn bandwidth(&self) -> [usize; 2] {
+        let mut widths = [0; 2];
+        self.for_each(|row, Labelled { column, .. }| {
+            let width = &mut widths[usize::from(column > row)];
+            *width = row.abs_diff(column).max(*width);
+        });
+        widths
+    }
+
+    /// The matrix of the numbers in CSR form, zeros that taps give included; zeros throughout where there are no numbers.
+    pub fn csr(&self) -> CsMat<f64> {
+        // At most MAX_VISITED, so it fits.
+        let count = self.entries as usize;
+        let mut offsets = Vec::with_capacity(self.rows.len() + 1);
+        let (mut indices, mut data) = (Vec::with_capacity(count), Vec::with_capacity(count));
+        let mut entries = Vec::new();
+        offsets.push(0);
+        for row in 0..self.rows.len() {
+            self.row(row, &mut entries);
+            indices.extend(entries.iter().map(|entry| entry.column));
+            data.extend(entries.iter().map(|entry| self.value(entry.label).unwrap_or(0.0)));
+            offsets.push(indices.len());
+        }
+        CsMat::new((self.rows.len(), self.columns.len()), offsets, indices, data)
+    }
+}
