@@ -77,7 +77,7 @@ pub fn run(args: &CheckArgs, out: &mut dyn Write) -> Result<()> {
         field(out, if i == 0 { "likely cause" } else { "or" }, cause)?;
     }
     if causes.is_empty() {
-        field(out, "likely cause", "none of the usual mistakes, nor two of them, reproduces the matrix")?;
+        field(out, "likely cause", "none of the usual mistakes reproduces the matrix")?;
     }
     Err(Failure::NotTheMatrix(args.file.clone(), format!("{name} of this {of} {which}")))
 }

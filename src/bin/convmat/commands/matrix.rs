@@ -221,7 +221,8 @@ fn write(
             }
             Kind::Png => png::draw(&Panels::new(shown, args.with_transpose), limit)?,
             Kind::Svg => {
-                let captions = [layer.in_words(), layer.options_in_words()];
+                let mut captions = vec![layer.in_words(), layer.options_in_words()];
+                captions.extend(args.permute.map(|_| "rows and columns by residue class".to_owned()));
                 (svg::draw(&Panels::new(shown, args.with_transpose), &captions)?.into_bytes(), String::new())
             }
             Kind::Tex => (tex::text(shown, args.digits.into(), &layer.in_words())?.into_bytes(), String::new()),

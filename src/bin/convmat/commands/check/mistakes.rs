@@ -7,6 +7,9 @@ use super::compare::Comparison;
 use super::reading::{Grouping, Order, Reading};
 use crate::layer::Studied;
 
+/// Most rows and columns of a matrix for which pairs of mistakes are tried: some hundred, at a few milliseconds each.
+const MAX_PAIRED: usize = 1 << 18;
+
 /// A mistake: what it is called, and what it does to the right reading.
 struct Mistake {
     name: String,
@@ -15,7 +18,8 @@ struct Mistake {
     change: Box<dyn Fn(&mut Reading)>,
 }
 
-/// The mistakes that reproduce a matrix exactly: every single one, or, where there is none, every two at once.
+/// The mistakes that reproduce a matrix exactly: every single one, or, where there is none and the matrix is not too large, every
+/// two at once.
 pub fn causes(layer: &Studied, comparison: &Comparison) -> Vec<String> {
     let right = Reading::new(layer);
     let mistakes = mistakes(layer, &right, comparison.has_weights());
@@ -24,7 +28,8 @@ pub fn causes(layer: &Studied, comparison: &Comparison) -> Vec<String> {
     };
     let single: Vec<_> =
         mistakes.iter().filter(|mistake| reproduces(&mistake.reading)).map(|mistake| mistake.name.clone()).collect();
-    if !single.is_empty() {
+    let elements = comparison.shape().0 + comparison.shape().1;
+    if !single.is_empty() || elements > MAX_PAIRED {
         return single;
     }
     let mut pairs = Vec::new();
@@ -113,13 +118,15 @@ fn orders(layer: &Studied, right: &Reading, add: &mut Add) {
     for (sides, whose) in
         [(&[input, output][..], "inputs and outputs are"), (&[input], "inputs are"), (&[output], "outputs are")]
     {
-        // An order that all sides but one share with row-major is that one's.
+        // An order that leaves one side as it was is the other side's alone.
         let all = |differs: &dyn Fn([usize; 4]) -> bool| sides.iter().all(|&side| differs(layer.geometry.shape(side)));
-        let extended = |size: &[usize]| size.iter().filter(|&&length| length > 1).count();
+        let extended = |lengths: &[usize]| lengths.iter().filter(|&&length| length > 1).count();
         if all(&|shape| extended(&shape) > 1) {
             add(format!("{whose} numbered column-major, the first index fastest"), reorder(sides, Order::ColumnMajor));
         }
-        if all(&|[channels, size @ ..]| channels > 1 && extended(&size) > 1) {
+        // Single channels have but one column-major order.
+        let several = sides.iter().any(|&side| layer.geometry.channels().of(side) > 1);
+        if several && all(&|[_, size @ ..]| extended(&size) > 1) {
             let name = format!("{whose} numbered column-major within each channel");
             add(name, reorder(sides, Order::ColumnMajorPlanes));
         }
@@ -127,8 +134,19 @@ fn orders(layer: &Studied, right: &Reading, add: &mut Add) {
             add(format!("{whose} numbered with the channels last"), reorder(sides, Order::ChannelsLast));
         }
         if groups > 1 && sides.iter().all(|&side| right.per_group(side) > 1) {
-            let name = format!("groups are mixed: channels of {} interleaved", whose.trim_end_matches(" are"));
-            add(name, reorder(sides, Order::Interleaved));
+            let whose = whose.trim_end_matches(" are");
+            add(format!("groups are mixed: channels of {whose} interleaved"), reorder(sides, Order::Interleaved));
+            if sides.contains(&Side::Small) {
+                let interleave = reorder(sides, Order::Interleaved);
+                let name = format!("groups are mixed: channel c of {whose} counted to group c mod {groups}");
+                add(
+                    name,
+                    Box::new(move |reading| {
+                        interleave(reading);
+                        reading.weights_by_place = true;
+                    }),
+                );
+            }
         }
     }
 }

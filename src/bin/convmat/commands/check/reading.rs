@@ -29,6 +29,8 @@ pub struct Reading {
     pub kernel_axes_exchanged: bool,
     /// The weights are read as `(large channels, small channels / groups, …)`.
     pub weight_channels_exchanged: bool,
+    /// The weights of a small channel are those at its place in the order, not its own.
+    pub weights_by_place: bool,
     pub grouping: Grouping,
 }
 
@@ -75,6 +77,7 @@ impl Reading {
             flipped: false,
             kernel_axes_exchanged: false,
             weight_channels_exchanged: false,
+            weights_by_place: false,
             grouping: Grouping::Right,
         }
     }
@@ -144,6 +147,11 @@ impl Reading {
             [d, h, w] = [depth - 1 - d, height - 1 - h, width - 1 - w];
         }
         let tap = if self.kernel_axes_exchanged { (d * width + w) * height + h } else { (d * height + h) * width + w };
+        let small_channel = if self.weights_by_place {
+            place(self.small, small_channel, [self.channels.small, 1, 1, 1], self.options.groups)
+        } else {
+            small_channel
+        };
         let [small_per_group, large_per_group] = [Side::Small, Side::Large].map(|side| self.per_group(side));
         let channels = if self.weight_channels_exchanged {
             let (group, small_channel) = (small_channel / small_per_group, small_channel % small_per_group);

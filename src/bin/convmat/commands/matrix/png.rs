@@ -54,8 +54,8 @@ pub fn draw(panels: &Panels, byte_limit: u128) -> Result<(Vec<u8>, String)> {
     }
 
     let mut bytes = Vec::new();
-    // Flat colours: rows repeat, and the fastest setting finds that.
-    PngEncoder::new_with_quality(&mut bytes, CompressionType::Fast, FilterType::Up)
+    // Flat colours: rows repeat, and the filter leaves zeros of them.
+    PngEncoder::new_with_quality(&mut bytes, CompressionType::Default, FilterType::Up)
         .write_image(&image, pixels_wide, pixels_high, ExtendedColorType::Rgb8)
         .map_err(|error| Failure::Refused(format!("the picture cannot be encoded: {error}")))?;
     let at =

@@ -91,7 +91,8 @@ pub fn draw(panels: &Panels, captions: &[String]) -> Result<String> {
         ));
         if legend.named {
             let (x, y, name) = (x + w / 2, y + h - 6, shown.symbols.position_text(position));
-            line(format_args!(r#"<text x="{x}" y="{y}" text-anchor="middle">{name}</text>"#));
+            let ink = hex(readable_on(panels.colour(position)));
+            line(format_args!(r#"<text x="{x}" y="{y}" text-anchor="middle" fill="{ink}">{name}</text>"#));
         }
     }
     line(format_args!("</g>\n</g>\n</svg>"));
@@ -131,6 +132,11 @@ impl Legend {
         let (slice, y, x) = (position / (height * width), position / width % height, position % width);
         [(slice * (width + 1) + x) * w, y * h]
     }
+}
+
+/// Light text on dark colours, by luma (BT.601).
+const fn readable_on([r, g, b]: [u8; 3]) -> [u8; 3] {
+    if 299 * r as u32 + 587 * g as u32 + 114 * b as u32 > 125_000 { INK } else { PAPER }
 }
 
 fn hex([r, g, b]: [u8; 3]) -> String {
