@@ -106,6 +106,8 @@ const fn gcd(mut a: usize, mut b: usize) -> usize {
 mod tests {
     use std::collections::{BTreeMap, BTreeSet};
 
+    use proptest::prelude::*;
+
     use super::*;
     use crate::geometry::{Channels, Options};
     use crate::matrix::Pattern;
@@ -115,18 +117,26 @@ mod tests {
         (0..phases.order.len()).map(|place| phases.starts.partition_point(|&start| start <= place) - 1).collect()
     }
 
-    #[test]
-    fn every_block_of_one_axis_is_toeplitz_with_stride_and_dilation_1() {
-        for (stride, dilation, kernel, padding, length) in
-            [(1, 1, 3, 1, 7), (2, 1, 3, 1, 9), (3, 2, 4, 2, 17), (2, 4, 3, 3, 19), (4, 6, 5, 0, 40), (1, 3, 2, 0, 8)]
-        {
+    proptest! {
+        #[test]
+        fn every_block_of_one_axis_is_toeplitz_with_stride_and_dilation_1(
+            (stride, dilation, kernel) in (1usize..6, 1usize..6, 1usize..6),
+            (padding, length, transposed) in (0usize..4, 1usize..40, any::<bool>()),
+        ) {
             let o = Options::new().stride([stride]).dilation([dilation]).padding([padding]);
-            let g = Geometry::convolution([length], [kernel], Channels { small: 2, large: 1 }, &o).unwrap();
+            let channels = Channels { small: 2, large: 1 };
+            let geometry = if transposed {
+                Geometry::transposed([length], [kernel], channels, &o)
+            } else {
+                Geometry::convolution([length], [kernel], channels, &o)
+            };
+            prop_assume!(geometry.is_ok());
+            let g = geometry.unwrap();
             let sides = [Side::Small, Side::Large].map(|side| g.polyphase(side));
             let [rows, columns] = &sides;
             let [row_blocks, column_blocks] = sides.each_ref().map(blocks);
             let place = |phases: &Polyphase, index| phases.order.iter().position(|&at| at == index).unwrap();
-            // Per block: the weight on each diagonal, and which diagonals there are.
+            // Per block: the weights on each diagonal.
             let mut diagonals: BTreeMap<(usize, usize), BTreeMap<isize, BTreeSet<usize>>> = BTreeMap::new();
             for entry in Pattern::new(&g, Side::Small).entries() {
                 let (row, column) = (place(rows, entry.row), place(columns, entry.column));
@@ -135,9 +145,9 @@ mod tests {
                 diagonals.entry((i, j)).or_default().entry(diagonal).or_default().insert(entry.weight);
             }
             for weights in diagonals.values() {
-                assert!(weights.values().all(|set| set.len() == 1), "one weight per diagonal");
+                prop_assert!(weights.values().all(|set| set.len() == 1), "one weight per diagonal");
                 let (first, last) = (weights.keys().next().unwrap(), weights.keys().last().unwrap());
-                assert_eq!(weights.len() as isize, last - first + 1, "no gaps between diagonals: dilation 1");
+                prop_assert_eq!(weights.len() as isize, last - first + 1, "no gaps between diagonals: dilation 1");
             }
         }
     }

@@ -222,6 +222,10 @@ fn write(
             Kind::Png => png::draw(&Panels::new(shown, args.with_transpose), limit)?,
             Kind::Svg => {
                 let mut captions = vec![layer.in_words(), layer.options_in_words()];
+                if args.with_transpose {
+                    captions
+                        .push("one colour per tap; the transpose has the same, rows and columns exchanged".to_owned());
+                }
                 captions.extend(args.permute.map(|_| "rows and columns by residue class".to_owned()));
                 (svg::draw(&Panels::new(shown, args.with_transpose), &captions)?.into_bytes(), String::new())
             }

@@ -9,6 +9,9 @@ use convmat::{Channels, Geometry, Options};
 
 use crate::layer::Studied;
 
+/// Entries beyond which a reading is not compared: four times what the right one may have.
+const MAX_ENTRIES: u128 = 1 << 29;
+
 /// How a matrix may be meant.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Reading {
@@ -108,9 +111,13 @@ impl Reading {
         }
     }
 
-    /// Its entries, if the matrix has this shape.
+    /// Its entries, if they are not too many and the matrix has this shape.
     pub fn candidate(&self, (rows, columns): (usize, usize)) -> Option<Candidate> {
         let geometry = self.geometry()?;
+        let entries = geometry.axes().iter().map(|axis| axis.entries()).chain([geometry.entries()]);
+        if entries.fold(0u128, u128::saturating_add) > MAX_ENTRIES {
+            return None;
+        }
         let shape = |side: Side| {
             let [_, size @ ..] = geometry.shape(side);
             let channels = self.channels.of(side);

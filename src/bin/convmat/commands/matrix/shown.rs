@@ -166,3 +166,48 @@ impl Shown {
         CsMat::new((self.rows.len(), self.columns.len()), offsets, indices, data)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+    use convmat::{Convolution, InWeights, LinearOperator};
+    use ndarray::Array5;
+
+    use super::*;
+    use crate::args::{Cli, Command};
+
+    fn layer(options: &str) -> Studied {
+        let arguments = ["convmat", "matrix"].into_iter().chain(options.split(' '));
+        match Cli::try_parse_from(arguments).unwrap().command {
+            Command::Matrix(args) => Studied::new(&args.layer, &args.weights).unwrap(),
+            _ => panic!("another command"),
+        }
+    }
+
+    #[test]
+    fn matrices_are_those_that_the_library_applies() {
+        for options in [
+            "--input 5x4 --kernel 3x2 --stride 2x1 --padding 1,2x0 --groups 2 --in-channels 4 --out-channels 2 --seed 1",
+            "--transposed --input 3x4 --kernel 2x3 --stride 3 --dilation 1x2 --output-padding 2x1 --out-channels 2 --seed 2",
+            "--transposed --input 2x3x2 --kernel 2 --padding 1 --in-channels 3 --seed 3",
+            "--input 9 --kernel 4 --dilation 2 --padding same --seed 4",
+        ] {
+            let layer = layer(options);
+            let weights = layer.weights.clone().unwrap();
+            let c = Convolution::new(layer.geometry, weights.clone()).unwrap().csr(1 << 20).unwrap();
+            let want = if layer.side == Side::Large { c } else { c.transpose_into().to_csr() };
+            let shown = Shown::new(&layer, false, false, Some(weights.iter().copied().collect()));
+            assert_eq!(shown.csr(), want, "{options}");
+            assert_eq!(shown.entries, want.nnz() as u128);
+
+            // The library probes the map of the weights with unit vectors.
+            let [channels, d, h, w] = layer.geometry.shape(layer.side);
+            let input = Array5::from_shape_fn([1, channels, d, h, w], |(_, c, d, h, w)| {
+                (1 + c + 7 * d + 13 * h + 31 * w) as f64
+            });
+            let shown = Shown::new(&layer, true, false, Some(input.iter().copied().collect()));
+            let probed = InWeights::new(layer.geometry, layer.side, input).unwrap().matrix(1 << 20).unwrap();
+            assert_eq!(shown.csr(), probed, "{options}");
+        }
+    }
+}

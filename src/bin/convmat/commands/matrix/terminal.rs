@@ -34,7 +34,7 @@ pub fn text(shown: &Shown, digits: usize) -> Option<String> {
             rule += &"─".repeat(width + 1);
         }
         if starts(i, shown.rows.starts()) {
-            lines.push(rule + "─");
+            lines.push(rule);
         }
         lines.push(line);
     }
