@@ -6,12 +6,14 @@
 mod axis;
 mod gather;
 mod options;
+mod polyphase;
 
 use std::ops::Range;
 
 pub use axis::{Axis, Link, Links, Side, TapRange};
 pub(crate) use gather::Gather;
 pub use options::{Options, OutputSize, Padding};
+pub use polyphase::Polyphase;
 
 use crate::error::{Error, Result};
 

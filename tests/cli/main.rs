@@ -2,11 +2,13 @@
 #![cfg(feature = "cli")]
 
 mod batch;
+mod check;
 mod common;
 mod evaluate;
 mod files;
 mod learn_upsampling;
 mod learned;
+mod matrix;
 mod palette;
 mod upscale;
 mod verify;
@@ -15,7 +17,10 @@ use common::{Folder, Run, convmat, finish};
 
 #[test]
 fn help_has_examples() {
-    for arguments in [&["--help"][..], &["upscale", "--help"], &["verify", "--help"], &["learn-upsampling", "--help"]] {
+    for command in ["check", "learn-upsampling", "matrix", "upscale", "verify"] {
+        Run::of(&[command, "--help"]).succeeds().says("Examples:\n  convmat ");
+    }
+    for arguments in [&["--help"][..]] {
         Run::of(arguments).succeeds().says("Examples:\n  convmat ");
     }
     Run::of(&["upscale", "--help"]).succeeds().says("[default: bicubic]").says("[default: 1GiB]");

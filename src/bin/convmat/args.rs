@@ -1,11 +1,18 @@
 //! What can be said on the command line. It describes arguments, with their defaults and units, and does nothing.
 
+mod check;
+mod layer;
+mod matrix;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use convmat::Formulation;
 
-use crate::values::{Bytes, Lengths, Pads, Window, between, bicubic_parameter};
+pub use self::check::CheckArgs;
+pub use self::layer::{LayerArgs, WeightArgs};
+pub use self::matrix::{MatrixArgs, Permutation, Variable};
+use crate::values::{Bytes, Window, between, bicubic_parameter};
 
 /// Convolution as a matrix C, transposed convolution as Cᵀ.
 #[derive(Parser, Debug)]
@@ -20,6 +27,9 @@ Examples:
   convmat upscale photo.png                        writes photo-2x.png, bicubic
   convmat upscale photo.jpg --scale 3 -o large.png --verify
   convmat upscale photos --kernel learned -o large writes large/…-2x.png
+  convmat matrix --input 4x4 --kernel 3            prints C
+  convmat matrix --input 6x6 --kernel 3 --seed 1 -o c.npz
+  convmat check c.npz --input 6x6 --kernel 3       names the mistake, if it is not C
   convmat verify --input 6x6 --kernel 3x3 --stride 2
   convmat verify --transposed --input 5 --kernel 4 --stride 2 --padding 1 --output-padding 1
 
@@ -27,6 +37,20 @@ Exit codes: 0 success, 1 failure, 2 wrong usage. NO_COLOR is honoured.";
 
 #[derive(Subcommand, Debug)]
 pub enum Command {
+    /// Whether somebody's matrix is the one of a layer, and if not, which mistake makes it.
+    ///
+    /// The matrix is the one that the layer applies: C with --conv, Cᵀ with --transposed, rows and columns row-major over [channels,
+    /// spatial…]. Without weights, finds whether any make it that convolution, and prints them. If it is not, the first wrong entry
+    /// is explained, and every usual mistake that reproduces the matrix is named: flipped kernels, transposes, other orders of
+    /// elements, channels or axes, padding at the other end, groups mixed up, stride and dilation exchanged; if no single one does,
+    /// every two of them.
+    Check(CheckArgs),
+    /// See and export the matrix of a layer: symbols, values, files, pictures.
+    ///
+    /// The matrix is the one that the layer applies: C with --conv, Cᵀ with --transposed, rows and columns row-major over [channels,
+    /// spatial…]. Without weights its entries are symbols: w₀₁ is tap (0, 1), w₂₀,₀₁ that of channels 2 and 0, in the order of PyTorch's
+    /// weights. Small ones are printed. Pictures have one colour per tap; the legend has the shape of the kernel.
+    Matrix(MatrixArgs),
     /// Upsample PNG and JPEG images by transposed convolution.
     ///
     /// U = crop · Cᵀ · pad, per channel, in f32, rounded to nearest and clamped at the end. Bit depth and channels of an image
@@ -129,46 +153,8 @@ pub enum Kernel {
 #[derive(Args, Debug)]
 #[command(after_help = VERIFY_EXAMPLES)]
 pub struct VerifyArgs {
-    /// The options are a convolution's, and --input its input [default]
-    #[arg(long, conflicts_with = "transposed")]
-    pub conv: bool,
-    /// The options are a transposed convolution's, and --input its input
-    #[arg(long)]
-    pub transposed: bool,
-    /// Spatial size of the input, 1 to 3 axes
-    #[arg(long, value_name = "LENGTHS")]
-    pub input: Lengths,
-    /// Kernel size
-    #[arg(long, value_name = "LENGTHS")]
-    pub kernel: Lengths,
-    /// Stride
-    #[arg(long, value_name = "LENGTHS", default_value = "1")]
-    pub stride: Lengths,
-    /// Zeros at the borders: P or BEGIN,END per axis (1,2x0 is 1 before and 2 after along axis 0), or same, valid, same-upper,
-    /// same-lower
-    #[arg(long, value_name = "PADDING", default_value = "0")]
-    pub padding: Pads,
-    /// Dilation
-    #[arg(long, value_name = "LENGTHS", default_value = "1")]
-    pub dilation: Lengths,
-    /// Extra length at the end of a transposed convolution's output
-    #[arg(long, value_name = "LENGTHS", default_value = "0")]
-    pub output_padding: Lengths,
-    /// PyTorch's output_size of a transposed convolution: the pads stay
-    #[arg(long, value_name = "LENGTHS", conflicts_with = "output_shape")]
-    pub output_size: Option<Lengths>,
-    /// ONNX's output_shape of a transposed convolution: the pads are recomputed
-    #[arg(long, value_name = "LENGTHS")]
-    pub output_shape: Option<Lengths>,
-    /// Groups
-    #[arg(long, value_name = "COUNT", default_value_t = 1)]
-    pub groups: usize,
-    /// Channels of the input [default: 2 per group]
-    #[arg(long, value_name = "COUNT")]
-    pub in_channels: Option<usize>,
-    /// Channels of the output [default: 3 per group]
-    #[arg(long, value_name = "COUNT")]
-    pub out_channels: Option<usize>,
+    #[command(flatten)]
+    pub layer: LayerArgs,
     /// Samples
     #[arg(long, value_name = "COUNT", default_value_t = 2)]
     pub batch: usize,

@@ -20,6 +20,8 @@ pub enum Failure {
     Exists(PathBuf),
     /// A request beyond a stated limit or between things that do not fit each other.
     Refused(String),
+    /// A matrix that is not the one of a layer.
+    NotTheMatrix(PathBuf, String),
     /// Checks that failed, out of how many.
     Checks { failed: usize, of: usize },
     /// One of several images, and what was wrong with it.
@@ -85,6 +87,7 @@ impl fmt::Display for Failure {
             Self::Read(path, why) => format!("cannot read {}: {why}", path.display()),
             Self::Write(path, why) => format!("cannot write {}: {why}", path.display()),
             Self::Exists(path) => format!("{} exists; --force replaces it", path.display()),
+            Self::NotTheMatrix(path, of) => format!("{} is not the matrix {of}", path.display()),
             Self::Checks { failed, of } => format!("{failed} of {of} checks FAILED"),
             Self::Image(path, failure) => format!("{}: {failure}", path.display()),
             Self::Images { failures, of } => format!("{} of {of} images failed", failures.len()),

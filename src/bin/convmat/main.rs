@@ -9,9 +9,13 @@ mod commands;
 mod error;
 mod files;
 mod images;
+mod layer;
+mod matrices;
 mod progress;
 mod report;
+mod symbols;
 mod taps;
+mod tensors;
 mod values;
 
 use std::io::{self, Write};

@@ -11,7 +11,7 @@ use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 
 use crate::error::{Failure, Result};
-use crate::files;
+use crate::{files, tensors};
 
 /// Most taps along an axis.
 pub const MAX_KERNEL: usize = 64;
@@ -67,15 +67,7 @@ pub fn write(path: &Path, taps: &Taps, mut metadata: HashMap<String, String>, re
 fn parse(bytes: &[u8]) -> std::result::Result<Taps, String> {
     let no_file = |error| format!("it is no safetensors file: {error}");
     let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(no_file)?;
-    let file = SafeTensors::deserialize(bytes).map_err(no_file)?;
-    let tensor = file.tensor(TENSOR).map_err(|_| {
-        let mut names = file.names();
-        names.sort_unstable();
-        format!(
-            "it has no tensor `{TENSOR}`, but {}",
-            if names.is_empty() { "none".to_owned() } else { names.join(", ") }
-        )
-    })?;
+    let tensor = tensors::safetensor(bytes, Some(TENSOR))?;
     let kernel = match *tensor.shape() {
         [height, width] if height == width => height,
         ref shape => return Err(format!("`{TENSOR}` has shape {shape:?}, not [k, k]")),
@@ -84,15 +76,10 @@ fn parse(bytes: &[u8]) -> std::result::Result<Taps, String> {
     let text = text.ok_or_else(|| format!("its metadata have no `{SCALE}`"))?;
     let scale = text.parse().map_err(|_| format!("its metadata's `{SCALE}`, {text:?}, is no number of pixels"))?;
     expect_kernel(kernel, scale)?;
-    let values: Vec<f64> = match tensor.dtype() {
-        Dtype::F64 => tensor.data().as_chunks().0.iter().map(|&bytes| f64::from_le_bytes(bytes)).collect(),
-        Dtype::F32 => tensor.data().as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes).into()).collect(),
-        other => return Err(format!("`{TENSOR}` holds {other:?}, not F64 or F32")),
-    };
-    if let Some(at) = values.iter().position(|value| !value.is_finite()) {
-        return Err(format!("tap ({}, {}) is {}", at / kernel, at % kernel, values[at]));
+    if let Some((at, value)) = tensor.indexed_iter().find(|(_, value)| !value.is_finite()) {
+        return Err(format!("tap ({}, {}) is {value}", at[0], at[1]));
     }
-    let weights = Array2::from_shape_vec([kernel; 2], values).map_err(|error| error.to_string())?;
+    let weights = tensor.into_dimensionality().map_err(|error| error.to_string())?;
     Ok(Taps { weights, scale })
 }
 

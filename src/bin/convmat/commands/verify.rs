@@ -11,13 +11,14 @@ mod problem;
 use std::io::Write;
 
 use convmat::geometry::Side;
-use convmat::{Channels, Geometry, Options, OutputSize, Scalar, TensorDim};
+use convmat::{Geometry, Scalar, TensorDim};
 use ndarray::{Ix3, Ix4, Ix5};
 
 use self::check::{Check, Checks, Outcome};
 use self::problem::{Oracle, Problem};
 use crate::args::VerifyArgs;
 use crate::error::{Failure, Result};
+use crate::layer::Layer;
 use crate::progress;
 use crate::report::{Table, field, lengths, matrix, scientific};
 
@@ -30,7 +31,7 @@ const IN_PER_GROUP: usize = 2;
 const OUT_PER_GROUP: usize = 3;
 
 pub fn run(args: &VerifyArgs, out: &mut dyn Write) -> Result<()> {
-    match args.input.count() {
+    match args.layer.input.count() {
         1 => certify::<1, Ix3>(args, out),
         2 => certify::<2, Ix4>(args, out),
         _ => certify::<3, Ix5>(args, out),
@@ -39,18 +40,7 @@ pub fn run(args: &VerifyArgs, out: &mut dyn Write) -> Result<()> {
 
 /// The certificate in `N` dimensions; `I` is the shape type of the layers' tensors.
 fn certify<const N: usize, I: TensorDim<N>>(args: &VerifyArgs, out: &mut dyn Write) -> Result<()> {
-    let options = options::<N>(args)?;
-    let (input, kernel) = (args.input.per_axis("--input")?, args.kernel.per_axis("--kernel")?);
-    let per_group = |count: usize| count.saturating_mul(args.groups);
-    let inputs = args.in_channels.unwrap_or_else(|| per_group(IN_PER_GROUP));
-    let outputs = args.out_channels.unwrap_or_else(|| per_group(OUT_PER_GROUP));
-    let (side, geometry) = if args.transposed {
-        let channels = Channels::of_transposed(inputs, outputs);
-        (Side::Small, Geometry::transposed(input, kernel, channels, &options)?)
-    } else {
-        let channels = Channels::of_convolution(inputs, outputs);
-        (Side::Large, Geometry::convolution(input, kernel, channels, &options)?)
-    };
+    let Layer { side, geometry, options } = Layer::<N>::new(&args.layer, [IN_PER_GROUP, OUT_PER_GROUP])?;
     expect_work(&geometry, args.batch)?;
     describe(&geometry, side, args.batch, out)?;
 
@@ -61,21 +51,6 @@ fn certify<const N: usize, I: TensorDim<N>>(args: &VerifyArgs, out: &mut dyn Wri
     contractions::check::<f64, N>(&problem, &oracle, args.byte_limit.0, &mut checks)?;
     differences::check::<N, I>(&problem, &oracle, &mut checks)?;
     print(&checks.finish(), out)
-}
-
-fn options<const N: usize>(args: &VerifyArgs) -> Result<Options<N>> {
-    let output = match (&args.output_size, &args.output_shape) {
-        (Some(size), _) => OutputSize::Size(size.per_axis("--output-size")?),
-        (_, Some(shape)) => OutputSize::Shape(shape.per_axis("--output-shape")?),
-        _ => OutputSize::Natural,
-    };
-    Ok(Options::new()
-        .stride(args.stride.per_axis("--stride")?)
-        .dilation(args.dilation.per_axis("--dilation")?)
-        .groups(args.groups)
-        .pad(args.padding.per_axis("--padding")?)
-        .output_padding(args.output_padding.per_axis("--output-padding")?)
-        .output(output))
 }
 
 /// Refuses what the definition's loops would take too long for, before anything is allocated.

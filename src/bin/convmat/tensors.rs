@@ -1,0 +1,135 @@
+//! Tensors of other programs as files: NumPy's .npy and safetensors, F32 or F64, always read as f64.
+//!
+//! It knows formats and that numbers must be finite, not what a tensor means.
+
+use std::path::Path;
+
+use ndarray::{ArrayD, Dimension, IxDyn};
+use ndarray_npy::{ReadNpyError, ReadNpyExt};
+use safetensors::{Dtype, SafeTensors};
+
+use crate::error::{Failure, Result};
+use crate::files;
+
+/// Most bytes of a file.
+const MAX_BYTES: u64 = 1 << 30;
+
+/// A tensor of a file's bytes, by its name where the format has names.
+type Parse = fn(&[u8], Option<&str>) -> std::result::Result<ArrayD<f64>, String>;
+
+/// A tensor from `FILE.npy`, `FILE.safetensors` with a single tensor, or `FILE.safetensors:NAME`.
+pub fn read(place: &str) -> Result<ArrayD<f64>> {
+    let (file, name) = match place.rsplit_once(':') {
+        Some((file, name)) if file.ends_with(".safetensors") => (file, Some(name)),
+        _ => (place, None),
+    };
+    let path = Path::new(file);
+    let extension = path.extension().and_then(|extension| extension.to_str()).map(str::to_ascii_lowercase);
+    let parse: Parse = match extension.as_deref() {
+        Some("npy") => |bytes, _| npy(bytes),
+        Some("safetensors") => safetensor,
+        _ => return Err(Failure::Usage(format!("{place} is neither FILE.npy nor FILE.safetensors[:NAME]"))),
+    };
+    let bytes = files::read(path, MAX_BYTES).map_err(|error| Failure::read(path, error))?;
+    let tensor = parse(&bytes, name).map_err(|why| Failure::read(path, why))?;
+    match tensor.indexed_iter().find(|(_, value)| !value.is_finite()) {
+        Some((at, value)) => Err(Failure::read(path, format!("element {:?} is {value}", at.slice()))),
+        None => Ok(tensor),
+    }
+}
+
+/// An array in NumPy's format, of f64 or f32.
+pub fn npy(bytes: &[u8]) -> std::result::Result<ArrayD<f64>, String> {
+    let failed = |error: ReadNpyError| match error {
+        ReadNpyError::WrongDescriptor(found) => format!("it holds {found}, not <f4 or <f8"),
+        error => format!("it is no .npy file: {error}"),
+    };
+    match ArrayD::<f64>::read_npy(bytes) {
+        Err(ReadNpyError::WrongDescriptor(_)) => {
+            ArrayD::<f32>::read_npy(bytes).map(|array| array.mapv(f64::from)).map_err(failed)
+        }
+        read => read.map_err(failed),
+    }
+}
+
+/// A tensor of a safetensors file: the named one, or the only one.
+pub fn safetensor(bytes: &[u8], name: Option<&str>) -> std::result::Result<ArrayD<f64>, String> {
+    let file = SafeTensors::deserialize(bytes).map_err(|error| format!("it is no safetensors file: {error}"))?;
+    let mut names = file.names();
+    names.sort_unstable();
+    let name = match (name, &names[..]) {
+        (Some(name), _) => name,
+        (None, [only]) => only,
+        (None, []) => return Err("it has no tensor".to_owned()),
+        (None, names) => return Err(format!("it has several tensors: name one of {}", names.join(", "))),
+    };
+    let tensor = file.tensor(name).map_err(|_| {
+        let others = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+        format!("it has no tensor `{name}`, but {others}")
+    })?;
+    let values: Vec<f64> = match tensor.dtype() {
+        Dtype::F64 => tensor.data().as_chunks().0.iter().map(|&bytes| f64::from_le_bytes(bytes)).collect(),
+        Dtype::F32 => tensor.data().as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes).into()).collect(),
+        other => return Err(format!("`{name}` holds {other:?}, not F64 or F32")),
+    };
+    ArrayD::from_shape_vec(IxDyn(tensor.shape()), values).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::{Array2, Array4, array};
+    use ndarray_npy::WriteNpyExt;
+    use safetensors::tensor::TensorView;
+
+    use super::*;
+
+    fn written<A, D: ndarray::Dimension>(array: &ndarray::Array<A, D>) -> Vec<u8>
+    where
+        A: ndarray_npy::WritableElement,
+    {
+        let mut bytes = Vec::new();
+        array.write_npy(&mut bytes).unwrap();
+        bytes
+    }
+
+    #[test]
+    fn both_precisions_and_both_orders_are_read() {
+        let weights = Array4::from_shape_fn([2, 3, 2, 2], |(a, b, i, j)| (a * 12 + b * 4 + i * 2 + j) as f64);
+        let want = weights.clone().into_dyn();
+        assert_eq!(npy(&written(&weights)).unwrap(), want);
+        assert_eq!(npy(&written(&weights.mapv(|value| value as f32))).unwrap(), want);
+        let reversed = weights.clone().reversed_axes().as_standard_layout().to_owned().reversed_axes();
+        assert_eq!(npy(&written(&reversed)).unwrap(), want);
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_file_is_said() {
+        let floats = TensorView::new(Dtype::F32, vec![2], &[0; 8]).unwrap();
+        let bits = TensorView::new(Dtype::U8, vec![1], &[0]).unwrap();
+        let two = safetensors::serialize([("a", floats), ("b", bits)], None).unwrap();
+        assert_eq!(safetensor(&two, Some("a")).unwrap().shape(), [2]);
+        for (result, complaint) in [
+            (npy(b"text"), "no .npy file"),
+            (npy(&written(&array![1i64])), "not <f4 or <f8"),
+            (safetensor(b"text", None), "no safetensors file"),
+            (safetensor(&two, None), "several tensors: name one of a, b"),
+            (safetensor(&two, Some("c")), "no tensor `c`, but a, b"),
+            (safetensor(&two, Some("b")), "`b` holds U8"),
+        ] {
+            let error = result.expect_err(complaint);
+            assert!(error.contains(complaint), "{error} lacks {complaint}");
+        }
+    }
+
+    #[test]
+    fn numbers_must_be_finite() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("w.npy");
+        let mut weights = Array2::<f32>::zeros([2, 2]);
+        weights[[1, 0]] = f32::NAN;
+        std::fs::write(&path, written(&weights)).unwrap();
+        let error = read(path.to_str().unwrap()).unwrap_err().to_string();
+        assert!(error.contains("element [1, 0] is NaN"), "{error}");
+        assert!(matches!(read("weights.txt"), Err(Failure::Usage(_))));
+    }
+}
