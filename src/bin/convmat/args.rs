@@ -1,5 +1,6 @@
 //! What can be said on the command line. It describes arguments, with their defaults and units, and does nothing.
 
+mod animate;
 mod layer;
 
 use std::path::PathBuf;
@@ -7,6 +8,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use convmat::Formulation;
 
+pub use self::animate::{AnimateArgs, Show, Theme};
 pub use self::layer::{LayerArgs, WeightArgs};
 use crate::values::{Bytes, Window, between, bicubic_parameter};
 
@@ -30,6 +32,12 @@ Exit codes: 0 success, 1 failure, 2 wrong usage. NO_COLOR is honoured.";
 
 #[derive(Subcommand, Debug)]
 pub enum Command {
+    /// Draw a layer step by step, as an animated SVG, a GIF, or TikZ frames.
+    ///
+    /// One or two spatial axes, one sample, one output channel. Every number is computed by the crate: outputs and partial sums by
+    /// the operator on the input that has been read so far, taps from the nonzeros of its matrix, columns by im2col. Weights are 1 to
+    /// 5 in turns unless they are given.
+    Animate(AnimateArgs),
     /// Upsample PNG and JPEG images by transposed convolution.
     ///
     /// U = crop · Cᵀ · pad, per channel, in f32, rounded to nearest and clamped at the end. Bit depth and channels of an image
