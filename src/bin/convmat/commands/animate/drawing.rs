@@ -17,7 +17,9 @@ const LINE: i32 = 24;
 const PANEL_TITLE: i32 = 22;
 const LABELS: [i32; 2] = [16, 20];
 const STACK_GAP: i32 = 16;
-const SLOT_GAP: [i32; 2] = [26, 46];
+const SLOT_GAP: [i32; 2] = [34, 46];
+/// Between a title and the single row that it stands beside.
+const BESIDE: i32 = 14;
 
 /// What a text is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -74,9 +76,11 @@ impl Style {
     /// Room for one character.
     const fn advance(self) -> i32 {
         match self {
-            Self::Title | Self::Caption | Self::Relation => 9,
+            Self::Title => 11,
+            Self::Caption | Self::Relation => 9,
             Self::Sign => 10,
-            Self::PanelTitle | Self::Step | Self::Legend => 7,
+            Self::PanelTitle => 8,
+            Self::Step | Self::Legend => 7,
             Self::Label => 6,
         }
     }
@@ -183,8 +187,8 @@ impl Drawing {
 struct Layout {
     width: i32,
     height: i32,
-    /// Upper left corner of the cells of every panel.
-    panels: Vec<[i32; 2]>,
+    /// Upper left corner of the cells of every panel, and the middle of its title.
+    panels: Vec<([i32; 2], [i32; 2])>,
     /// Place and text of the signs between slots.
     signs: Vec<([i32; 2], &'static str)>,
     captions: i32,
@@ -192,17 +196,30 @@ struct Layout {
     legend: Vec<([i32; 2], Role)>,
 }
 
+/// Whether a panel's title stands to the left of its cells: above a line of indexed elements arrows pass.
+const fn is_beside(panel: &Panel) -> bool {
+    matches!(panel.first, [None, Some(_)])
+}
+
 /// Room that a panel takes: left and top of its cells, then width and height of all.
-fn room(panel: &Panel) -> [i32; 4] {
+fn room(panel: &Panel, titles: i32) -> [i32; 4] {
     let length = |count: usize| i32::try_from(count).unwrap_or(i32::MAX).saturating_mul(CELL);
-    let left = if panel.first[0].is_some() { LABELS[1] } else { 0 };
-    let top = PANEL_TITLE + if panel.first[1].is_some() { LABELS[0] } else { 4 };
-    let width = length(panel.columns).max(Style::PanelTitle.width(&panel.title)).saturating_add(left);
-    [left, top, width, length(panel.rows).saturating_add(top)]
+    let cells = length(panel.columns);
+    let labels = if panel.first[1].is_some() { LABELS[0] } else { 4 };
+    let (left, above, width) = if is_beside(panel) {
+        (titles + BESIDE, labels, cells)
+    } else {
+        let left = if panel.first[0].is_some() { LABELS[1] } else { 0 };
+        (left, PANEL_TITLE + labels, cells.max(Style::PanelTitle.width(&panel.title)))
+    };
+    [left, above, width.saturating_add(left), length(panel.rows).saturating_add(above)]
 }
 
 impl Layout {
     fn new(scene: &Scene) -> Self {
+        let beside = scene.panels.iter().filter(|panel| is_beside(panel));
+        let titles = beside.map(|panel| Style::PanelTitle.width(&panel.title)).max().unwrap_or(0);
+        let room = |panel: &Panel| room(panel, titles);
         let slots = |axis: usize| scene.panels.iter().map(|panel| panel.slot[axis] + 1).max().unwrap_or(0);
         // Widths of the columns and heights of the rows of slots.
         let mut lengths = [vec![0i32; slots(0)], vec![0i32; slots(1)]];
@@ -228,7 +245,7 @@ impl Layout {
         let inner = total(1).max(widest).max(Style::Title.width(&scene.title).saturating_add(step + 20));
         let width = inner.saturating_add(2 * MARGIN);
 
-        let mut panels = vec![[0; 2]; scene.panels.len()];
+        let mut panels = vec![([0; 2], [0; 2]); scene.panels.len()];
         let mut signs = Vec::new();
         let mut y = MARGIN + LINE + 6;
         for (row, &height) in lengths[0].iter().enumerate() {
@@ -240,7 +257,13 @@ impl Layout {
                     let [left, above, _, panel_height] = room(panel);
                     let cells = i32::try_from(panel.columns).unwrap_or(i32::MAX).saturating_mul(CELL);
                     let cells_left = x.saturating_add((slot_width - left - cells) / 2).saturating_add(left);
-                    panels[i] = [cells_left, top.saturating_add(above)];
+                    let cells_top = top.saturating_add(above);
+                    let title = if is_beside(panel) {
+                        [x.saturating_add(left - BESIDE), cells_top.saturating_add(CELL / 2)]
+                    } else {
+                        [cells_left.saturating_add(cells / 2), top.saturating_add(PANEL_TITLE / 2)]
+                    };
+                    panels[i] = ([cells_left, cells_top], title);
                     top = top.saturating_add(panel_height).saturating_add(STACK_GAP);
                 }
                 if let Some((_, panel)) = stack(slot).next()
@@ -256,14 +279,14 @@ impl Layout {
         }
         let lines = scene.frames.iter().map(|frame| frame.captions.len()).max().unwrap_or(0);
         let captions = y.saturating_add(LINE / 2);
-        let mut place = [MARGIN, captions.saturating_add(i32::try_from(lines).unwrap_or(0) * LINE)];
+        let mut place = [MARGIN, captions.saturating_add(i32::try_from(lines).unwrap_or(0) * LINE + LINE / 3)];
         let mut legend = Vec::new();
         for role in Role::ALL {
             let mut cells = scene.frames.iter().flat_map(|frame| frame.grids.iter().flatten());
             if role == Role::Absent || !cells.any(|cell| cell.role == role) {
                 continue;
             }
-            let item = SWATCH + 7 + Style::Legend.width(role.words()) + 18;
+            let item = SWATCH + 7 + Style::Legend.width(role.words()) + 22;
             if place[0] + item > MARGIN + inner && place[0] > MARGIN {
                 place = [MARGIN, place[1].saturating_add(LINE)];
             }
@@ -323,12 +346,10 @@ impl Layout {
         if cells.iter().all(|cell| cell.role == Role::Absent) {
             return;
         }
-        let [left, top] = self.panels[number];
-        let [_, above, ..] = room(panel);
+        let ([left, top], title) = self.panels[number];
         let text = |x, y, anchor, style, text: String| Mark::Text { x, y, anchor, style, text };
-        let middle = left + i32::try_from(panel.columns).unwrap_or(0) * CELL / 2;
-        let title_at = top - above + PANEL_TITLE / 2;
-        marks.push(text(middle, title_at, Anchor::Middle, Style::PanelTitle, panel.title.clone()));
+        let anchor = if is_beside(panel) { Anchor::End } else { Anchor::Middle };
+        marks.push(text(title[0], title[1], anchor, Style::PanelTitle, panel.title.clone()));
         let lengths = [panel.rows, panel.columns];
         for (axis, first) in panel.first.iter().enumerate() {
             let Some(first) = first else { continue };
@@ -357,7 +378,7 @@ impl Layout {
 
     /// The upper left corner of a cell.
     fn corner(&self, scene: &Scene, place: Place) -> [i32; 2] {
-        let [left, top] = self.panels[place.panel];
+        let ([left, top], _) = self.panels[place.panel];
         let columns = scene.panels[place.panel].columns.max(1);
         let [row, column] = [place.cell / columns, place.cell % columns].map(|n| i32::try_from(n).unwrap_or(0) * CELL);
         [left + column, top + row]

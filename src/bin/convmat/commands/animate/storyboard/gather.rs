@@ -73,7 +73,7 @@ pub fn scene(problem: &Problem) -> Result<Scene> {
         sources: 0..channels,
         kernels: channels..2 * channels,
         target: 2 * channels,
-        name: "output",
+        names: [if problem.is_transposed() { "y" } else { "x" }, "output"],
     };
     gathering.play(&mut base, &mut scene.frames, |place| output_role(problem, place));
     let [_, product] = names(problem);
@@ -100,8 +100,8 @@ pub struct Gathering {
     pub sources: Range<usize>,
     pub kernels: Range<usize>,
     pub target: usize,
-    /// What the result is called.
-    pub name: &'static str,
+    /// What source and result are called.
+    pub names: [&'static str; 2],
 }
 
 impl Gathering {
@@ -149,20 +149,12 @@ impl Gathering {
             frame.outline(self.target, columns, [cell]);
             let place = index(self.axes, at.map(|i| i as isize));
             // Zeros of padding and between elements are drawn and left out of the words.
-            let statement =
-                format!("{} {place} = Σ w·{} = {} = {}", self.name, self.letter(), products(&terms), number(value));
+            let [x, name] = self.names;
+            let statement = format!("{name} {place} = Σ w·{x} = {} = {}", products(&terms), number(value));
             let numbers = relations(self.axes, &self.geometry, self.before, writes, at);
             frame.captions = captions(statement, numbers);
             frames.push(frame);
             base.put(target, Cell::new(number(value), role(at)));
-        }
-    }
-
-    /// What the crate calls the side that is read.
-    const fn letter(&self) -> &'static str {
-        match self.reads {
-            Side::Large => "x",
-            Side::Small => "y",
         }
     }
 }

@@ -46,7 +46,7 @@ impl<'a> Scatter<'a> {
         let problem = self.problem;
         let axes = problem.axes;
         let [kernel_at, input_at] = if axes == 1 { [0, 1] } else { [1, 0] };
-        let signs = if axes == 1 { ["", ""] } else { ["·", "→"] };
+        let signs = if axes == 1 { ["", ""] } else { ["×", "→"] };
         let size = plane(&self.geometry, problem.reads);
         let mut panels = per_channel(problem, names(problem)[0], (slot(axes, input_at), ""), size, first(axes, [0; 3]));
         panels.extend(kernels(problem, "kernel w", (slot(axes, kernel_at), signs[0])));

@@ -106,7 +106,7 @@ fn transposed(problem: &Problem) -> Result<Scene> {
         sources: channels..2 * channels,
         kernels: 2 * channels..3 * channels,
         target: 3 * channels,
-        name: "output",
+        names: ["y", "output"],
     };
     gathering.play(&mut base, &mut scene.frames, |place| output_role(problem, place));
     let mut last = base.next(captions(format!("{product}: {outputs} outputs, most products with zeros"), vec![]));
@@ -165,7 +165,7 @@ fn convolution(problem: &Problem) -> Result<Scene> {
         sources: 0..channels,
         kernels: channels..2 * channels,
         target: 2 * channels,
-        name: "sum",
+        names: ["x", "sum"],
     };
     gathering.play(&mut base, &mut scene.frames, |_| Role::Sum);
 
