@@ -9,7 +9,7 @@ use convmat::{Channels, Convolution, Formulation, Geometry, LinearOperator, Pad,
 use ndarray::{Array5, ArrayView5, Axis, Slice, s};
 
 use super::scene::{MAX_CELLS, expect_few};
-use crate::args::AnimateArgs;
+use crate::args::{AnimateArgs, LayerArgs};
 use crate::error::{Failure, Result};
 use crate::layer::Studied;
 use crate::values::Lengths;
@@ -85,7 +85,7 @@ impl Problem {
         Ok(Self {
             axes: studied.axes,
             reads,
-            natural: natural(args, layer)?,
+            natural: natural(args, layer, studied.axes)?,
             weights: weights.to_owned(),
             geometry,
             input,
@@ -104,16 +104,24 @@ impl Problem {
     }
 }
 
-/// Lengths of the large side as the layer without output padding has them.
-fn natural(args: &AnimateArgs, layer: &Geometry<3>) -> Result<[usize; 3]> {
+/// Lengths of the large side as the layer without output padding has them; 0 where only that leaves an output.
+fn natural(args: &AnimateArgs, layer: &Geometry<3>, axes: usize) -> Result<[usize; 3]> {
+    let large = layer.large_size();
     // An output shape recomputes the pads: then nothing is added to what they leave.
     if !args.layer.transposed || args.layer.output_shape.is_some() {
-        return Ok(layer.large_size());
+        return Ok(large);
     }
-    let mut plain = args.layer.clone();
-    plain.output_size = None;
-    plain.output_padding = "0".parse::<Lengths>().map_err(Failure::Usage)?;
-    Ok(Studied::new(&plain, &args.weights)?.geometry.large_size())
+    let added = |padding: &Lengths| match axes {
+        1 => padding.per_axis::<1>("--output-padding").map(|[w]| [0, 0, w]),
+        _ => padding.per_axis::<2>("--output-padding").map(|[h, w]| [0, h, w]),
+    };
+    if args.layer.output_size.is_none() {
+        let added = added(&args.layer.output_padding)?;
+        return Ok(std::array::from_fn(|i| large[i].saturating_sub(added[i])));
+    }
+    // The smallest output size is that without output padding; where it would be empty, all is added.
+    let plain = LayerArgs { output_size: None, ..args.layer.clone() };
+    Ok(Studied::new(&plain, &args.weights).map_or([0; 3], |plain| plain.geometry.large_size()))
 }
 
 /// 1, 2, …, `turn`, 1, 2, …, from a place in that sequence.

@@ -162,12 +162,13 @@ impl<'a> Scatter<'a> {
         let axes = problem.axes;
         let range = |lengths: [usize; 2]| {
             let names: &[_] = if axes == 1 { &[(1, "indices")] } else { &[(0, "rows"), (1, "columns")] };
-            let span = |&(i, name): &(usize, &str)| format!("{name} 0 to {}", lengths[i] - 1);
-            names.iter().map(span).collect::<Vec<_>>().join(", ")
+            let span = |&(i, name): &(usize, &str)| Some(format!("{name} 0 to {}", lengths[i].checked_sub(1)?));
+            let spans: Option<Vec<_>> = names.iter().map(span).collect();
+            spans.map_or("nothing".to_owned(), |spans| spans.join(", "))
         };
         let natural = [problem.natural[1], problem.natural[2]];
         if crops {
-            let mut frame = base.next(captions(format!("padding is cropped: {} stay", range(natural)), vec![]));
+            let mut frame = base.next(captions(format!("padding is cropped; what stays: {}", range(natural)), vec![]));
             frame.hold = FIRST;
             for (place, kept) in cells() {
                 let there = base.grids[target][place.cell].role != Role::Absent;
@@ -180,7 +181,8 @@ impl<'a> Scatter<'a> {
         }
         if adds {
             let all = range([output_rows, output_columns]);
-            let mut frame = base.next(captions(format!("output padding keeps or adds what follows: {all}"), vec![]));
+            let mut frame =
+                base.next(captions(format!("output padding keeps or adds what follows; now {all}"), vec![]));
             frame.hold = FIRST;
             for (place, kept) in cells() {
                 match kept {
