@@ -25,6 +25,7 @@ Examples:
   convmat upscale photo.png                        writes photo-2x.png, bicubic
   convmat upscale photo.jpg --scale 3 -o large.png --verify
   convmat upscale photos --kernel learned -o large writes large/…-2x.png
+  convmat animate --transposed --input 3x3 --kernel 3 --stride 2 -o scatter.svg
   convmat verify --input 6x6 --kernel 3x3 --stride 2
   convmat verify --transposed --input 5 --kernel 4 --stride 2 --padding 1 --output-padding 1
 

@@ -114,7 +114,7 @@ impl Gathering {
         let taps = self.geometry.taps();
         let source_size @ [_, source_columns] = plane(&self.geometry, self.reads);
         let source_cells = source_size[0] * source_size[1];
-        let [_, kernel_columns] = [1, self.geometry.weight_shape()[4]];
+        let kernel_columns = self.geometry.weight_shape()[4];
         let [_, columns] = plane(&self.geometry, writes);
         for (cell, &value) in self.result.iter().enumerate() {
             let at = position(cell, columns);

@@ -53,13 +53,10 @@ pub fn scene(problem: &Problem) -> Result<Scene> {
             let (channel, cell) = (element / per_plane, element % per_plane);
             frame.paint(Place { panel: channel, cell }, Role::Active);
             read[channel].push(cell);
-            let (place, text) =
-                (Place { panel: matrix, cell: tap * positions + column }, number(columns[[0, tap, column]]));
+            let place = Place { panel: matrix, cell: tap * positions + column };
+            let text = number(columns[[0, tap, column]]);
             frame.put(place, Cell::new(text.clone(), Role::Active));
-            base.put(
-                place,
-                Cell::new(text, if frame_is_padding(&base, channel, cell) { Role::Padding } else { Role::Input }),
-            );
+            base.put(place, Cell::new(text, role(channel, cell)));
         });
         for (channel, cells) in read.into_iter().enumerate() {
             frame.outline(channel, source_columns, cells);
@@ -101,8 +98,4 @@ pub fn scene(problem: &Problem) -> Result<Scene> {
     last.hold = LAST;
     scene.frames.push(last);
     Ok(scene)
-}
-
-fn frame_is_padding(base: &Frame, panel: usize, cell: usize) -> bool {
-    base.grids[panel][cell].role == Role::Padding
 }

@@ -103,7 +103,7 @@ impl<'a> Scatter<'a> {
         let channels = problem.inputs.0.len();
         let (target, taps) = (2 * channels, self.geometry.taps());
         let size @ [_, input_columns] = plane(&self.geometry, problem.reads);
-        let [_, kernel_columns] = [1, self.geometry.weight_shape()[4]];
+        let kernel_columns = self.geometry.weight_shape()[4];
         let [_, columns] = plane(&self.geometry, problem.reads.other());
         let letter = if problem.is_transposed() { "y" } else { "x" };
         let mut so_far = Array5::zeros(problem.input.dim());
