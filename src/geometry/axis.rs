@@ -332,6 +332,32 @@ impl Axis {
         Self::new(small.len(), large.len(), self.kernel, self.stride, self.dilation, begin)
     }
 
+    /// The axis on its padded large side: no tap of any small index falls outside.
+    ///
+    /// `begin' = min(begin, 0)` and `large' = max(large + max(begin, 0), (small − 1)·stride + extent − begin')`. The large index l
+    /// becomes `l + max(begin, 0)`. For a convolution it is the padded input, for a transposed convolution the tensor
+    /// before its padding is cropped. O(1).
+    ///
+    /// ```
+    /// use convmat::geometry::Axis;
+    /// # fn main() -> convmat::Result<()> {
+    /// let padded = Axis::new(3, 5, 3, 2, 1, 1)?.padded()?;
+    /// assert_eq!((padded.large(), padded.begin()), (7, 0));
+    /// assert_eq!(padded.large_at(0, 0), Some(0)); // a tap on the padding
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Overflow`] if the padded length does not fit.
+    pub fn padded(&self) -> Result<Self> {
+        // All four terms are at most LIMIT, so their sums fit.
+        let (before, begin) = (self.begin.max(0) as usize, self.begin.min(0));
+        let reach =
+            self.small.checked_sub(1).map_or(0, |last| last * self.stride + self.extent() + begin.unsigned_abs());
+        Self::new(self.small, reach.max(self.large + before), self.kernel, self.stride, self.dilation, begin)
+    }
+
     /// The same relation with a stride of the library's choice where the small side has one element, whatever stride the
     /// caller gave: so long that every large index is a residue class of its own.
     pub(super) fn with_free_stride(&self) -> Self {

@@ -1,6 +1,7 @@
 //! The binary from outside: arguments, images, files, exit codes, reports.
 #![cfg(feature = "cli")]
 
+mod animate;
 mod batch;
 mod check;
 mod common;
@@ -21,6 +22,13 @@ fn help_has_examples() {
         Run::of(&[command, "--help"]).succeeds().says("Examples:\n  convmat ");
     }
     for arguments in [&["--help"][..]] {
+    for arguments in [
+        &["--help"][..],
+        &["upscale", "--help"],
+        &["verify", "--help"],
+        &["learn-upsampling", "--help"],
+        &["animate", "--help"],
+    ] {
         Run::of(arguments).succeeds().says("Examples:\n  convmat ");
     }
     Run::of(&["upscale", "--help"]).succeeds().says("[default: bicubic]").says("[default: 1GiB]");

@@ -1,6 +1,7 @@
 //! What can be said on the command line. It describes arguments, with their defaults and units, and does nothing.
 
 mod check;
+mod animate;
 mod layer;
 mod matrix;
 
@@ -10,6 +11,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use convmat::Formulation;
 
 pub use self::check::CheckArgs;
+pub use self::animate::{AnimateArgs, Show, Theme};
 pub use self::layer::{LayerArgs, WeightArgs};
 pub use self::matrix::{MatrixArgs, Permutation, Variable};
 use crate::values::{Bytes, Window, between, bicubic_parameter};
@@ -30,6 +32,7 @@ Examples:
   convmat matrix --input 4x4 --kernel 3            prints C
   convmat matrix --input 6x6 --kernel 3 --seed 1 -o c.npz
   convmat check c.npz --input 6x6 --kernel 3       names the mistake, if it is not C
+  convmat animate --transposed --input 3x3 --kernel 3 --stride 2 -o scatter.svg
   convmat verify --input 6x6 --kernel 3x3 --stride 2
   convmat verify --transposed --input 5 --kernel 4 --stride 2 --padding 1 --output-padding 1
 
@@ -51,6 +54,12 @@ pub enum Command {
     /// spatial…]. Without weights its entries are symbols: w₀₁ is tap (0, 1), w₂₀,₀₁ that of channels 2 and 0, in the order of PyTorch's
     /// weights. Small ones are printed. Pictures have one colour per tap; the legend has the shape of the kernel.
     Matrix(MatrixArgs),
+    /// Draw a layer step by step, as an animated SVG, a GIF, or TikZ frames.
+    ///
+    /// One or two spatial axes, one sample, one output channel. Every number is computed by the crate: outputs and partial sums by
+    /// the operator on the input that has been read so far, taps from the nonzeros of its matrix, columns by im2col. Weights are 1 to
+    /// 5 in turns unless they are given.
+    Animate(AnimateArgs),
     /// Upsample PNG and JPEG images by transposed convolution.
     ///
     /// U = crop · Cᵀ · pad, per channel, in f32, rounded to nearest and clamped at the end. Bit depth and channels of an image

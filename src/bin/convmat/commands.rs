@@ -1,6 +1,7 @@
 //! The commands: each computes and reports. They know no argument syntax and do not end the program.
 
 mod check;
+mod animate;
 mod learn_upsampling;
 mod matrix;
 mod memory;
@@ -17,6 +18,7 @@ pub fn run(command: &Command, out: &mut dyn Write) -> Result<()> {
     match command {
         Command::Check(args) => check::run(args, out),
         Command::Matrix(args) => matrix::run(args, out),
+        Command::Animate(args) => animate::run(args, out),
         Command::Upscale(args) => upscale::run(args, out),
         Command::Verify(args) => verify::run(args, out),
         Command::LearnUpsampling(args) => learn_upsampling::run(args, out),

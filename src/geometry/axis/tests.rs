@@ -107,6 +107,25 @@ fn windows_keep_the_relation_and_needed_ranges_are_tight() {
 }
 
 #[test]
+fn padded_axes_leave_no_tap_outside_and_nothing_out() {
+    for a in family() {
+        let (padded, before) = (a.padded().unwrap(), a.begin.max(0) as usize);
+        assert!(padded.large >= a.large + before);
+        let mut end = a.large + before;
+        for (s, t) in (0..a.small).flat_map(|s| (0..a.kernel).map(move |t| (s, t))) {
+            let landing = padded.large_at(s, t).expect("every tap lands inside");
+            end = end.max(landing + 1);
+            let unpadded = landing.checked_sub(before).filter(|&large| large < a.large);
+            assert_eq!(a.large_at(s, t), unpadded, "{a:?} {s} {t}");
+        }
+        assert_eq!(padded.large, end, "{a:?} is padded by no more than it needs");
+    }
+    let far = Axis::new(LIMIT, 1, 1, 1, 1, 1).unwrap();
+    assert_eq!(far.padded().unwrap().large, LIMIT);
+    assert!(Axis::new(2, LIMIT, 1, 1, 1, 1).unwrap().padded().is_err());
+}
+
+#[test]
 #[expect(clippy::reversed_empty_ranges, reason = "a backwards range is what must be refused")]
 fn impossible_axes_are_refused() {
     assert_eq!(Axis::new(1, 1, 0, 1, 1, 0), Err(Error::Zero { what: "kernel", axis: 0 }));

@@ -5,7 +5,7 @@ use clap::Args;
 use crate::values::{Lengths, Pads};
 
 /// A layer of a fixed size.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub struct LayerArgs {
     /// The options are a convolution's, and --input its input [default]
     #[arg(long, conflicts_with = "transposed")]
