@@ -6,6 +6,7 @@ mod batch;
 mod check;
 mod common;
 mod evaluate;
+mod explore;
 mod files;
 mod learn_upsampling;
 mod learned;
@@ -28,6 +29,7 @@ fn help_has_examples() {
         &["verify", "--help"],
         &["learn-upsampling", "--help"],
         &["animate", "--help"],
+        &["explore", "--help"],
     ] {
         Run::of(arguments).succeeds().says("Examples:\n  convmat ");
     }

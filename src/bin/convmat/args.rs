@@ -2,6 +2,7 @@
 
 mod check;
 mod animate;
+mod explore;
 mod layer;
 mod matrix;
 
@@ -12,6 +13,7 @@ use convmat::Formulation;
 
 pub use self::check::CheckArgs;
 pub use self::animate::{AnimateArgs, Show, Theme};
+pub use self::explore::ExploreArgs;
 pub use self::layer::{LayerArgs, WeightArgs};
 pub use self::matrix::{MatrixArgs, Permutation, Variable};
 use crate::values::{Bytes, Window, between, bicubic_parameter};
@@ -60,6 +62,13 @@ pub enum Command {
     /// the operator on the input that has been read so far, taps from the nonzeros of its matrix, columns by im2col. Weights are 1 to
     /// 5 in turns unless they are given.
     Animate(AnimateArgs),
+    /// Study one convolution's matrix in a browser.
+    ///
+    /// Serves a page on 127.0.0.1 and prints its address; Ctrl-C ends it. Input, kernel, output and matrix stand side by side,
+    /// and what belongs together lights up together. The layer can be changed there; every number is computed by this program,
+    /// nothing is loaded from elsewhere. --export writes one file that works without this program, for all layers of the given
+    /// ranges.
+    Explore(ExploreArgs),
     /// Upsample PNG and JPEG images by transposed convolution.
     ///
     /// U = crop · Cᵀ · pad, per channel, in f32, rounded to nearest and clamped at the end. Bit depth and channels of an image

@@ -2,6 +2,7 @@
 
 mod check;
 mod animate;
+mod explore;
 mod learn_upsampling;
 mod matrix;
 mod memory;
@@ -19,6 +20,7 @@ pub fn run(command: &Command, out: &mut dyn Write) -> Result<()> {
         Command::Check(args) => check::run(args, out),
         Command::Matrix(args) => matrix::run(args, out),
         Command::Animate(args) => animate::run(args, out),
+        Command::Explore(args) => explore::run(args, out),
         Command::Upscale(args) => upscale::run(args, out),
         Command::Verify(args) => verify::run(args, out),
         Command::LearnUpsampling(args) => learn_upsampling::run(args, out),

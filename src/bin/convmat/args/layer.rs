@@ -50,7 +50,7 @@ pub struct LayerArgs {
 }
 
 /// The weights of a layer: from a file, listed, random, or none.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub struct WeightArgs {
     /// Weights in PyTorch's layout, whose shape sets kernel and channels: FILE.npy, or FILE.safetensors, with :NAME where it has
     /// several tensors
