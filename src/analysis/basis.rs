@@ -157,7 +157,8 @@ mod tests {
             let parts = basis.extend(block.clone(), 1.0, &mut random).unwrap();
             assert_eq!(basis.len(), len);
             assert!(is_orthonormal(&basis));
-            let back = basis.vectors.slice(s![..old, ..]).t().dot(&parts.along) + basis.since(old).t().dot(&parts.beyond);
+            let back =
+                basis.vectors.slice(s![..old, ..]).t().dot(&parts.along) + basis.since(old).t().dot(&parts.beyond);
             assert!((back - block.t()).iter().all(|v| v.abs() < 1e-13));
         }
     }

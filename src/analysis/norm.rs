@@ -63,13 +63,15 @@ pub struct NormBound {
 pub fn norm_bound<const N: usize>(convolution: &Convolution<f64, N>, samples: usize) -> Result<NormBound> {
     let symbol = Symbol::new(convolution);
     let degrees = symbol.degrees();
-    let samples = degrees.map(|degree| if degree == 0 { 1 } else { samples.max(degree.saturating_mul(2).saturating_add(1)) });
+    let samples =
+        degrees.map(|degree| if degree == 0 { 1 } else { samples.max(degree.saturating_mul(2).saturating_add(1)) });
     let points = samples.iter().fold(1u128, |points, &count| points.saturating_mul(count as u128));
     if points > MAX_POINTS {
         return Err(Error::Overflow { what: "the grid of frequencies" });
     }
     symbol.expect_bytes(0, DEFAULT_BYTE_LIMIT)?;
-    let grid: Vec<_> = half_grid(samples).flat_map(|(point, _)| (0..symbol.groups()).map(move |g| (g, point))).collect();
+    let grid: Vec<_> =
+        half_grid(samples).flat_map(|(point, _)| (0..symbol.groups()).map(move |g| (g, point))).collect();
     let largest = grid
         .into_par_iter()
         .map(|(group, point)| {

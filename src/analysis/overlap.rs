@@ -84,14 +84,20 @@ impl<const N: usize> Overlap<N> {
 
     /// Whether some large position is reached by all the taps of its class: whether there is an interior at all.
     pub fn has_interior(&self) -> bool {
-        let complete = |i: usize, large: usize| self.per_axis[i][large] == self.classes[i][self.axes[i].class_of_large(large)];
+        let complete =
+            |i: usize, large: usize| self.per_axis[i][large] == self.classes[i][self.axes[i].class_of_large(large)];
         (0..N).all(|i| (0..self.axes[i].large()).any(|large| self.per_axis[i][large] > 0 && complete(i, large)))
     }
 
     /// The smallest and the largest count over all positions; (0, 0) where there is no position.
     pub fn range(&self) -> (usize, usize) {
-        let ends = |counts: &Vec<usize>| (counts.iter().min().copied().unwrap_or(0), counts.iter().max().copied().unwrap_or(0));
-        self.per_axis.iter().map(ends).fold((1, 1), |(min, max), (low, high)| (min.saturating_mul(low), max.saturating_mul(high)))
+        let ends = |counts: &Vec<usize>| {
+            (counts.iter().min().copied().unwrap_or(0), counts.iter().max().copied().unwrap_or(0))
+        };
+        self.per_axis
+            .iter()
+            .map(ends)
+            .fold((1, 1), |(min, max), (low, high)| (min.saturating_mul(low), max.saturating_mul(high)))
     }
 
     /// The checkerboard figure of the counts: the [`variation`] over residue classes, interior only.
@@ -101,7 +107,11 @@ impl<const N: usize> Overlap<N> {
             let ends = (counts.iter().min().copied().unwrap_or(0), counts.iter().max().copied().unwrap_or(0));
             (ends.0 as f64, ends.1 as f64, counts.iter().map(|&n| n as f64).sum::<f64>() / counts.len().max(1) as f64)
         };
-        let product = self.classes.iter().map(|counts| of(counts)).fold((1.0, 1.0, 1.0), |a, b| (a.0 * b.0, a.1 * b.1, a.2 * b.2));
+        let product = self
+            .classes
+            .iter()
+            .map(|counts| of(counts))
+            .fold((1.0, 1.0, 1.0), |a, b| (a.0 * b.0, a.1 * b.1, a.2 * b.2));
         (product.1 - product.0) / product.2
     }
 
@@ -126,7 +136,8 @@ impl<const N: usize> Overlap<N> {
     /// [`Error::ByteLimit`] beyond `byte_limit` bytes, before anything is allocated.
     pub fn map(&self, byte_limit: u128) -> Result<Array3<u64>> {
         let one = vec![1];
-        let lengths: [&Vec<usize>; 3] = std::array::from_fn(|i| if i < 3 - N { &one } else { &self.per_axis[i + N - 3] });
+        let lengths: [&Vec<usize>; 3] =
+            std::array::from_fn(|i| if i < 3 - N { &one } else { &self.per_axis[i + N - 3] });
         let shape = lengths.map(Vec::len);
         let bytes = shape.iter().fold(8u128, |bytes, &length| bytes.saturating_mul(length as u128));
         expect_bytes("the overlap map", bytes, byte_limit, "the counts per axis")?;
@@ -193,7 +204,8 @@ impl PhaseGains {
     /// The checkerboard figure of one channel pair: the [`variation`] of its gains. None for a pair out of range.
     pub fn variation(&self, small: usize, large: usize) -> Option<f64> {
         let (smalls, larges, ..) = self.gains.dim();
-        let pair = (small < smalls && large < larges).then(|| self.gains.slice(ndarray::s![small, large, .., .., ..]))?;
+        let pair =
+            (small < smalls && large < larges).then(|| self.gains.slice(ndarray::s![small, large, .., .., ..]))?;
         Some(variation(pair.iter().copied()))
     }
 

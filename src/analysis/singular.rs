@@ -8,7 +8,9 @@ use super::basis::{Basis, uniform};
 use super::dense::{Svd, thin_svd};
 use crate::error::{Error, Result};
 use crate::geometry::checked_len;
-use crate::operator::{DEFAULT_BYTE_LIMIT, LinearOperator, Workspace, allocatable, expect_bytes, new_batch, with_batch};
+use crate::operator::{
+    DEFAULT_BYTE_LIMIT, LinearOperator, Workspace, allocatable, expect_bytes, new_batch, with_batch,
+};
 
 /// Blocks of vectors that the basis holds at least before it is restarted.
 const BLOCKS: usize = 8;
@@ -211,7 +213,8 @@ impl<'a, A: LinearOperator<f64> + ?Sized> Run<'a, A> {
             let scale = svd.values.first().copied().unwrap_or(0.0);
             let last = svd.u.slice(s![svd.u.nrows() - self.beyond.ncols().., ..self.count]).to_owned();
             let lacking = self.beyond.dot(&last);
-            let done = lacking.axis_iter(Axis(1)).all(|lacking| norm(lacking.iter()) <= MARGIN * options.tolerance * scale);
+            let done =
+                lacking.axis_iter(Axis(1)).all(|lacking| norm(lacking.iter()) <= MARGIN * options.tolerance * scale);
             let exhausted = self.v.len() == self.u.len();
             if done || exhausted || self.restarts >= options.max_restarts {
                 return Ok(svd);

@@ -1,6 +1,7 @@
 //! The binary from outside: arguments, images, files, exit codes, reports.
 #![cfg(feature = "cli")]
 
+mod analyse;
 mod batch;
 mod common;
 mod evaluate;
@@ -15,7 +16,13 @@ use common::{Folder, Run, convmat, finish};
 
 #[test]
 fn help_has_examples() {
-    for arguments in [&["--help"][..], &["upscale", "--help"], &["verify", "--help"], &["learn-upsampling", "--help"]] {
+    for arguments in [
+        &["--help"][..],
+        &["analyse", "--help"],
+        &["upscale", "--help"],
+        &["verify", "--help"],
+        &["learn-upsampling", "--help"],
+    ] {
         Run::of(arguments).succeeds().says("Examples:\n  convmat ");
     }
     Run::of(&["upscale", "--help"]).succeeds().says("[default: bicubic]").says("[default: 1GiB]");

@@ -1,5 +1,6 @@
 //! What can be said on the command line. It describes arguments, with their defaults and units, and does nothing.
 
+mod analyse;
 mod layer;
 
 use std::path::PathBuf;
@@ -7,6 +8,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use convmat::Formulation;
 
+pub use self::analyse::{AnalyseArgs, Blur};
 pub use self::layer::{LayerArgs, WeightArgs};
 use crate::values::{Bytes, Window, between, bicubic_parameter};
 
@@ -20,6 +22,7 @@ pub struct Cli {
 
 const EXAMPLES: &str = "\
 Examples:
+  convmat analyse --input 16x16 --kernel 3 --padding 1 --seed 1
   convmat upscale photo.png                        writes photo-2x.png, bicubic
   convmat upscale photo.jpg --scale 3 -o large.png --verify
   convmat upscale photos --kernel learned -o large writes large/…-2x.png
@@ -30,6 +33,12 @@ Exit codes: 0 success, 1 failure, 2 wrong usage. NO_COLOR is honoured.";
 
 #[derive(Subcommand, Debug)]
 pub enum Command {
+    /// Analyse a layer as a matrix: overlap, receptive field, singular values, norms, spectra.
+    ///
+    /// The largest singular values come from block Golub–Kahan bidiagonalisation through products with C and Cᵀ alone, the norm's upper
+    /// bound from the symbol, the full spectrum of small matrices from a dense decomposition. Without weights, only what the
+    /// geometry decides is printed. --deconvolve is an experiment with a photo: Cᵀ is not C⁻¹, and one sees what an inverse costs.
+    Analyse(Box<AnalyseArgs>),
     /// Upsample PNG and JPEG images by transposed convolution.
     ///
     /// U = crop · Cᵀ · pad, per channel, in f32, rounded to nearest and clamped at the end. Bit depth and channels of an image

@@ -52,16 +52,20 @@ fn inside_the_model_is_right_and_at_the_border_it_is_not() {
 fn least_squares_restores_what_the_adjoint_does_not() {
     let seen = observe(scene().view(), kernel().view(), 1.0, 3).unwrap();
     let model = blur([2, 1, 30, 38], kernel().view(), PadMode::Reflect).unwrap();
-    let found = restore(&model, &seen, 1.2, &LsqrOptions::default()).unwrap();
+    // What the original itself leaves: noise, and what the border gets wrong.
+    let misfit = model.apply(seen.original.view()).unwrap() - &seen.frame;
+    let excess = norm(&misfit) / norm(&seen.noise);
+    let found = restore(&model, &seen, excess, &LsqrOptions::default()).unwrap();
     // The best multiple: what is left is orthogonal to it.
     let left = &seen.original - &found.adjoint;
     assert!((&left * &found.adjoint).sum().abs() < 1e-9 * norm(&seen.original).powi(2) && found.scale > 0.0);
     let solution = &found.least_squares.solution;
-    assert!(found.least_squares.met && (solution.residual / (1.2 * norm(&seen.noise)) - 1.0).abs() < 2e-3);
+    assert!(found.least_squares.met && (solution.residual / norm(&misfit) - 1.0).abs() < 2e-3);
     let errors = [&found.adjoint, &seen.frame, &solution.x].map(|x| norm(&(x - &seen.original)));
-    assert!(errors[2] < 0.7 * errors[1] && errors[1] < errors[0], "{errors:?}");
+    assert!(errors[2] < 0.8 * errors[1] && errors[1] < errors[0], "{errors:?}");
     // Without damping, noise wins.
-    let undamped = convmat::lsqr(&model, seen.frame.view(), 0.0, &LsqrOptions { tolerance: 1e-10, max_iterations: 2000 });
+    let undamped =
+        convmat::lsqr(&model, seen.frame.view(), 0.0, &LsqrOptions { tolerance: 1e-10, max_iterations: 2000 });
     assert!(norm(&(undamped.unwrap().x - &seen.original)) > 3.0 * errors[1]);
 }
 
