@@ -141,6 +141,11 @@ pub enum Error {
         /// What to use instead.
         instead: &'static str,
     },
+    /// An iteration that did not come to its end.
+    NotConverged {
+        /// Which iteration.
+        what: &'static str,
+    },
     /// A number that must be positive and finite is not.
     NotFinite {
         /// Which number.
@@ -192,6 +197,7 @@ impl fmt::Display for Error {
                 bytes_in_words(*bytes),
                 bytes_in_words(*limit)
             ),
+            Error::NotConverged { what } => write!(f, "{what} did not converge"),
             Error::NotFinite { what } => write!(f, "{what} must be a finite number"),
         }
     }

@@ -57,6 +57,8 @@
 //! | images upsampled by transposed convolution | [`Upscaler`] |
 //! | resizing by rule, and upsampling that was learned | [`Resize`], [`upsample::learned`] |
 //! | the layer as a linear map of its weights, least squares | [`InWeights`], [`least_squares`] |
+//! | damped least squares, with the damping that suits a noise | [`lsqr()`], [`discrepancy()`] |
+//! | singular values, norms, rank, overlap, receptive fields | the module `analysis` (feature `analysis`) |
 //! | max pooling with indices, and unpooling | [`MaxPool`] |
 //! | the definitions, literally | [`mod@reference`], [`trans_conv`] |
 //!
@@ -88,6 +90,8 @@
 #![deny(unsafe_code)]
 #![warn(clippy::undocumented_unsafe_blocks)]
 
+#[cfg(feature = "analysis")]
+pub mod analysis;
 mod convolution;
 mod direct;
 mod engine;
@@ -120,8 +124,8 @@ pub use layer::{
     Transposed,
 };
 pub use operator::{
-    Adjoint, Compose, DEFAULT_BYTE_LIMIT, DotTest, Equations, LinearOperator, Pad, PadMode, Solution, Workspace,
-    dot_test, least_squares,
+    Adjoint, Compose, DEFAULT_BYTE_LIMIT, Discrepancy, DotTest, Equations, LinearOperator, Lsqr, LsqrOptions, Pad,
+    PadMode, Solution, Workspace, discrepancy, dot_test, least_squares, lsqr,
 };
 pub use plan::{ImplicitGemmRecipe, Plan, PlanOptions, Recipe};
 pub use pooling::{IndexBase, MaxPool};

@@ -7,6 +7,7 @@
 mod adjoint;
 mod compose;
 mod dot_test;
+mod lsqr;
 mod method;
 mod pad;
 mod solve;
@@ -16,6 +17,7 @@ pub use adjoint::Adjoint;
 pub use compose::Compose;
 pub(crate) use dot_test::dot;
 pub use dot_test::{DotTest, dot_test};
+pub use lsqr::{Discrepancy, Lsqr, LsqrOptions, discrepancy, lsqr};
 pub(crate) use method::Method;
 use ndarray::{ArcArray, Array5, ArrayView5, ArrayViewMut5, Ix5};
 pub use pad::{Pad, PadMode};

@@ -263,12 +263,35 @@ impl Axis {
 
     /// The first tap of the residue class of a large index and the step between its taps, if taps reach the class.
     pub(super) fn residue_class(&self, large: usize) -> Option<(usize, usize)> {
-        let residue = (large as isize + self.begin).rem_euclid(self.stride as isize) as usize;
+        let residue = self.class_of_large(large);
         let (g, inverse) = gcd_and_inverse(self.dilation, self.stride);
         let step = self.stride / g;
         // dilation·tap ≡ residue (mod stride)  ⇔  tap ≡ (residue/g)·(dilation/g)⁻¹ (mod stride/g)
         let first = ((residue / g) as u128 * inverse as u128 % step as u128) as usize;
         (residue.is_multiple_of(g) && first < self.kernel).then_some((first, step))
+    }
+
+    /// The residue class that a tap reaches, `tap·dilation mod stride`: large indices of [`class_of_large`](Self::class_of_large).
+    pub const fn class_of_tap(&self, tap: usize) -> usize {
+        // Both factors below the stride: their product fits 128 bits.
+        ((tap % self.stride) as u128 * (self.dilation % self.stride) as u128 % self.stride as u128) as usize
+    }
+
+    /// The residue class of a large index, `(large + begin) mod stride`. Only taps of the same class reach it.
+    pub const fn class_of_large(&self, large: usize) -> usize {
+        (large as isize + self.begin).rem_euclid(self.stride as isize) as usize
+    }
+
+    /// Step between the taps of one residue class, `stride / gcd(stride, dilation)`. From one of them to the next higher one the
+    /// small index that reaches the same large index falls by [`small_step`](Self::small_step).
+    pub fn tap_step(&self) -> usize {
+        self.stride / gcd_and_inverse(self.dilation, self.stride).0
+    }
+
+    /// Step between the small indices from which consecutive taps of one residue class reach the same large index,
+    /// `dilation / gcd(stride, dilation)`.
+    pub fn small_step(&self) -> usize {
+        self.dilation / gcd_and_inverse(self.dilation, self.stride).0
     }
 
     /// The links of every index of one side. O(length + links).

@@ -2,6 +2,7 @@
 #![cfg(feature = "cli")]
 
 mod animate;
+mod analyse;
 mod batch;
 mod check;
 mod common;
@@ -30,6 +31,12 @@ fn help_has_examples() {
         &["learn-upsampling", "--help"],
         &["animate", "--help"],
         &["explore", "--help"],
+    for arguments in [
+        &["--help"][..],
+        &["analyse", "--help"],
+        &["upscale", "--help"],
+        &["verify", "--help"],
+        &["learn-upsampling", "--help"],
     ] {
         Run::of(arguments).succeeds().says("Examples:\n  convmat ");
     }

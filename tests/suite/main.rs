@@ -1,5 +1,7 @@
 //! The crate from outside: everything here goes through the public interface.
 
+#[cfg(feature = "analysis")]
+mod analysis;
 mod bad_input;
 mod bad_layers;
 mod common;

@@ -3,6 +3,7 @@
 mod check;
 mod animate;
 mod explore;
+mod analyse;
 mod layer;
 mod matrix;
 
@@ -14,6 +15,7 @@ use convmat::Formulation;
 pub use self::check::CheckArgs;
 pub use self::animate::{AnimateArgs, Show, Theme};
 pub use self::explore::ExploreArgs;
+pub use self::analyse::{AnalyseArgs, Blur};
 pub use self::layer::{LayerArgs, WeightArgs};
 pub use self::matrix::{MatrixArgs, Permutation, Variable};
 use crate::values::{Bytes, Window, between, bicubic_parameter};
@@ -28,6 +30,7 @@ pub struct Cli {
 
 const EXAMPLES: &str = "\
 Examples:
+  convmat analyse --input 16x16 --kernel 3 --padding 1 --seed 1
   convmat upscale photo.png                        writes photo-2x.png, bicubic
   convmat upscale photo.jpg --scale 3 -o large.png --verify
   convmat upscale photos --kernel learned -o large writes large/…-2x.png
@@ -69,6 +72,12 @@ pub enum Command {
     /// nothing is loaded from elsewhere. --export writes one file that works without this program, for all layers of the given
     /// ranges.
     Explore(ExploreArgs),
+    /// Analyse a layer as a matrix: overlap, receptive field, singular values, norms, spectra.
+    ///
+    /// The largest singular values come from block Golub–Kahan bidiagonalisation through products with C and Cᵀ alone, the norm's upper
+    /// bound from the symbol, the full spectrum of small matrices from a dense decomposition. Without weights, only what the
+    /// geometry decides is printed. --deconvolve is an experiment with a photo: Cᵀ is not C⁻¹, and one sees what an inverse costs.
+    Analyse(Box<AnalyseArgs>),
     /// Upsample PNG and JPEG images by transposed convolution.
     ///
     /// U = crop · Cᵀ · pad, per channel, in f32, rounded to nearest and clamped at the end. Bit depth and channels of an image

@@ -3,6 +3,7 @@
 mod check;
 mod animate;
 mod explore;
+mod analyse;
 mod learn_upsampling;
 mod matrix;
 mod memory;
@@ -21,6 +22,7 @@ pub fn run(command: &Command, out: &mut dyn Write) -> Result<()> {
         Command::Matrix(args) => matrix::run(args, out),
         Command::Animate(args) => animate::run(args, out),
         Command::Explore(args) => explore::run(args, out),
+        Command::Analyse(args) => analyse::run(args, out),
         Command::Upscale(args) => upscale::run(args, out),
         Command::Verify(args) => verify::run(args, out),
         Command::LearnUpsampling(args) => learn_upsampling::run(args, out),

@@ -194,3 +194,18 @@ fn zero_insertion_turns_any_stride_into_one() {
         }
     }
 }
+
+#[test]
+fn classes_and_their_steps_follow_from_the_relation() {
+    for a in family().filter(|a| a.begin >= 0) {
+        for (large, tap) in (0..a.large).flat_map(|large| (0..a.kernel).map(move |tap| (large, tap))) {
+            // With small indices without end, a tap reaches a large index exactly if they are of one class.
+            let distance = large as isize + a.begin - (tap * a.dilation) as isize;
+            let reaches = distance.rem_euclid(a.stride as isize) == 0;
+            assert_eq!(a.class_of_tap(tap) == a.class_of_large(large), reaches, "{a:?} {large} {tap}");
+            // The next tap of the class, and how far its small index lies below.
+            let next = (1..=a.stride).find(|step| (step * a.dilation).is_multiple_of(a.stride)).unwrap();
+            assert_eq!((a.tap_step(), a.small_step()), (next, next * a.dilation / a.stride), "{a:?}");
+        }
+    }
+}

@@ -9,7 +9,7 @@ mod closed_form;
 mod evaluate;
 mod inputs;
 mod job;
-mod quality;
+pub mod quality;
 mod single;
 
 use std::io::Write;

@@ -1,0 +1,103 @@
+//! The full spectrum of small operators, by a dense singular value decomposition.
+
+use ndarray::{Array2, s};
+
+use super::dense::{full_svd, thin_svd, values};
+use crate::error::Result;
+use crate::geometry::checked_len;
+use crate::operator::{LinearOperator, expect_bytes};
+
+/// All singular values of an operator, with what follows from them.
+///
+/// ```
+/// use convmat::analysis::{Spectrum, null_space};
+/// use convmat::{Channels, Convolution, Geometry, LinearOperator, Options};
+/// use ndarray::Array5;
+/// # fn main() -> convmat::Result<()> {
+/// // Differences of neighbours: constants are lost.
+/// let g = Geometry::convolution([4], [2], Channels { small: 1, large: 1 }, &Options::new())?;
+/// let c = Convolution::new(g, Array5::from_shape_vec([1, 1, 1, 1, 2], vec![-1.0, 1.0]).unwrap())?;
+/// let spectrum = Spectrum::new(&c, 1 << 20)?;
+/// assert_eq!((spectrum.rank(), spectrum.nullity()), (3, 1));
+/// let lost = null_space(&c, 1 << 20)?;
+/// assert!(lost.iter().all(|v| (v.abs() - 0.5).abs() < 1e-15));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct Spectrum {
+    /// Descending; min(rows, columns) of them.
+    pub values: Vec<f64>,
+    /// Rows of the matrix: elements of the range.
+    pub rows: usize,
+    /// Columns of the matrix: elements of the domain.
+    pub columns: usize,
+}
+
+impl Spectrum {
+    /// The singular values of A, from its matrix. O(rows·columns·min(rows, columns)).
+    ///
+    /// # Errors
+    /// [`Error::ByteLimit`](crate::Error::ByteLimit) before anything is allocated if the matrix and the decomposition's copies of
+    /// it take more than `byte_limit` bytes, [`Error::NotFinite`](crate::Error::NotFinite) for a matrix that is not finite.
+    pub fn new<A: LinearOperator<f64> + ?Sized>(operator: &A, byte_limit: u128) -> Result<Self> {
+        let (rows, columns) = expect_size(operator, 3, byte_limit)?;
+        let matrix = operator.matrix(byte_limit)?.to_dense();
+        Ok(Self { values: values(matrix.view())?, rows, columns })
+    }
+
+    /// Bytes that [`Spectrum::new`] takes of its limit for a matrix of this size.
+    pub fn bytes(rows: usize, columns: usize) -> u128 {
+        bytes(rows, columns, 3)
+    }
+
+    /// Singular values not above this count as zero: `max(rows, columns)·ε·σ₁` with ε = 2⁻⁵², the convention of NumPy's
+    /// `matrix_rank`.
+    pub fn threshold(&self) -> f64 {
+        self.rows.max(self.columns) as f64 * f64::EPSILON * self.values.first().copied().unwrap_or(0.0)
+    }
+
+    /// Number of singular values above the [`threshold`](Self::threshold).
+    pub fn rank(&self) -> usize {
+        let threshold = self.threshold();
+        self.values.iter().filter(|&&value| value > threshold).count()
+    }
+
+    /// Dimension of the null space, `columns − rank`: what A loses.
+    pub fn nullity(&self) -> usize {
+        self.columns - self.rank()
+    }
+
+    /// σ₁/σ_rank: the condition of A on what it does not lose. None for rank 0.
+    pub fn condition(&self) -> Option<f64> {
+        let last = self.rank().checked_sub(1)?;
+        Some(self.values[0] / self.values[last])
+    }
+}
+
+/// An orthonormal basis of the null space of A, `[nullity, columns]`, a vector per row, by the rank of [`Spectrum::rank`].
+///
+/// # Errors
+/// As [`Spectrum::new`]; the limit also covers columns² numbers.
+pub fn null_space<A: LinearOperator<f64> + ?Sized>(operator: &A, byte_limit: u128) -> Result<Array2<f64>> {
+    let (rows, columns) = expect_size(operator, 3, byte_limit)?;
+    let square = (rows as u128).pow(2).saturating_add((columns as u128).pow(2));
+    let needed = bytes(rows, columns, 3).saturating_add(square.saturating_mul(2 * 8));
+    expect_bytes("the null space", needed, byte_limit, "Spectrum, which needs no vectors")?;
+    let matrix = operator.matrix(byte_limit)?.to_dense();
+    // V is square either way.
+    let svd = if rows < columns { full_svd(matrix.view())? } else { thin_svd(matrix.view())? };
+    let rank = Spectrum { values: svd.values, rows, columns }.rank();
+    Ok(svd.v.slice(s![.., rank..]).t().as_standard_layout().into_owned())
+}
+
+fn expect_size<A: LinearOperator<f64> + ?Sized>(operator: &A, copies: u128, limit: u128) -> Result<(usize, usize)> {
+    let rows = checked_len(&operator.range(), "the number of rows")?;
+    let columns = checked_len(&operator.domain(), "the number of columns")?;
+    expect_bytes("the dense matrix and its decomposition", bytes(rows, columns, copies), limit, "singular_values")?;
+    Ok((rows, columns))
+}
+
+fn bytes(rows: usize, columns: usize, copies: u128) -> u128 {
+    (rows as u128).saturating_mul(columns as u128).saturating_mul(8 * copies)
+}

@@ -1,0 +1,304 @@
+//! Damped least squares through any operator, and the damping that suits a known noise.
+
+use ndarray::{Array5, ArrayView5, Zip};
+
+use super::dot_test::dot;
+use super::{LinearOperator, Workspace, expect_shape, new_batch, with_batch};
+use crate::error::{Error, Result};
+use crate::scalar::Scalar;
+
+/// Evaluations in the search for a damping, at most.
+const MAX_EVALUATIONS: usize = 60;
+/// Accuracy of the residual that a damping is searched for.
+const ACCURACY: f64 = 1e-3;
+/// Factor between dampings until one lies on each side.
+const FACTOR: f64 = 4.0;
+/// The search ends this far from where it started.
+const REACH: f64 = 1e8;
+
+/// When [`lsqr`] stops.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LsqrOptions {
+    /// Norm of the gradient, relative to that at 0, at which to stop.
+    pub tolerance: f64,
+    /// Iterations after which to stop in any case.
+    pub max_iterations: usize,
+}
+
+impl Default for LsqrOptions {
+    /// 1e-6, at most 1000 iterations.
+    fn default() -> Self {
+        Self { tolerance: 1e-6, max_iterations: 1000 }
+    }
+}
+
+/// What [`lsqr`] found.
+#[derive(Clone, Debug)]
+pub struct Lsqr<T> {
+    /// The minimiser, `[1, …domain]`.
+    pub x: Array5<T>,
+    /// λ.
+    pub damping: f64,
+    /// Iterations done: one product with A and one with Aᵀ each.
+    pub iterations: usize,
+    /// ‖b − A·x‖, by a product after the end.
+    pub residual: f64,
+    /// ‖Aᵀ(b − A·x) − λ²·x‖ / ‖Aᵀ·b‖ at the end, by recursion.
+    pub gradient: f64,
+}
+
+/// The x that minimises ‖A·x − b‖² + λ²·‖x‖², by LSQR (Paige and Saunders 1982, *LSQR: an algorithm for sparse linear equations and
+/// sparse least squares*, ACM TOMS 8), started from 0.
+///
+/// Golub–Kahan bidiagonalisation of A, started from b, and a QR decomposition of the bidiagonal matrix that is updated by plane
+/// rotations. In exact arithmetic it finds what conjugate gradients on `(AᵀA + λ²·I)·x = Aᵀb` find
+/// ([`least_squares`](crate::least_squares), with λ·I as a second block), and stays accurate where A is badly conditioned. Scalars
+/// are f64; 5 vectors are held.
+///
+/// ```
+/// use convmat::{LsqrOptions, Pad, PadMode, lsqr};
+/// use ndarray::Array5;
+/// # fn main() -> convmat::Result<()> {
+/// // The middle element counts three times: x = 3·b / (3 + λ²) there.
+/// let pad = Pad::new([1, 1, 1, 1], [(0, 0), (0, 0), (1, 1)], PadMode::Replicate)?;
+/// let b = Array5::from_elem([1, 1, 1, 1, 3], 4.0f64);
+/// let found = lsqr(&pad, b.view(), 1.0, &LsqrOptions::default())?;
+/// assert!((found.x[[0, 0, 0, 0, 0]] - 3.0).abs() < 1e-12);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// [`Error::Shape`] if b is not `[1, …range]`, [`Error::NotFinite`] for a damping that is negative or not finite.
+pub fn lsqr<T: Scalar, A: LinearOperator<T> + ?Sized>(
+    operator: &A,
+    b: ArrayView5<T>,
+    damping: f64,
+    options: &LsqrOptions,
+) -> Result<Lsqr<T>> {
+    if !(damping.is_finite() && damping >= 0.0) {
+        return Err(Error::NotFinite { what: "the damping (0 or more)" });
+    }
+    expect_shape("the right-hand side", &with_batch(1, operator.range()), b.shape())?;
+    let mut workspace = Workspace::new();
+    let mut x = new_batch(1, operator.domain())?;
+    let mut u = b.to_owned();
+    let beta = normalise(&mut u);
+    let mut v = new_batch(1, operator.domain())?;
+    operator.apply_adjoint_into(u.view(), v.view_mut(), &mut workspace)?;
+    let mut alpha = normalise(&mut v);
+    let (mut w, start) = (v.clone(), alpha * beta);
+    let (mut image, mut preimage) = (u.clone(), v.clone());
+    let (mut phi_bar, mut rho_bar) = (beta, alpha);
+    let (mut iterations, mut gradient) = (0, start);
+    while iterations < options.max_iterations && gradient > options.tolerance * start {
+        // The next vectors: β·u ← A·v − α·u and α·v ← Aᵀ·u − β·v.
+        operator.apply_into(v.view(), image.view_mut(), &mut workspace)?;
+        combine(&mut u, &image, -alpha);
+        let beta = normalise(&mut u);
+        operator.apply_adjoint_into(u.view(), preimage.view_mut(), &mut workspace)?;
+        combine(&mut v, &preimage, -beta);
+        alpha = normalise(&mut v);
+        // A rotation that takes λ into the diagonal, and one that takes β.
+        let damped = rho_bar.hypot(damping);
+        phi_bar *= rho_bar / damped;
+        let rho = damped.hypot(beta);
+        let (c, s) = (damped / rho, beta / rho);
+        let theta = s * alpha;
+        rho_bar = -c * alpha;
+        let phi = c * phi_bar;
+        phi_bar *= s;
+        x.scaled_add(T::from_f64(phi / rho), &w);
+        combine(&mut w, &v, -theta / rho);
+        gradient = (phi_bar * alpha * c).abs();
+        iterations += 1;
+    }
+    operator.apply_into(x.view(), image.view_mut(), &mut workspace)?;
+    image.zip_mut_with(&b, |image, &b| *image = b - *image);
+    let gradient = if start > 0.0 { gradient / start } else { 0.0 };
+    Ok(Lsqr { x, damping, iterations, residual: dot(&image, &image).sqrt(), gradient })
+}
+
+/// Divides by the norm, unless that is 0, and returns it.
+fn normalise<T: Scalar>(vector: &mut Array5<T>) -> f64 {
+    let norm = dot(vector, vector).sqrt();
+    if norm > 0.0 {
+        let inverse = T::from_f64(1.0 / norm);
+        vector.mapv_inplace(|value| value * inverse);
+    }
+    norm
+}
+
+/// v ← w + factor·v.
+fn combine<T: Scalar>(v: &mut Array5<T>, w: &Array5<T>, factor: f64) {
+    let factor = T::from_f64(factor);
+    Zip::from(v).and(w).for_each(|v, &w| *v = w + factor * *v);
+}
+
+/// What [`discrepancy`] found.
+#[derive(Clone, Debug)]
+pub struct Discrepancy<T> {
+    /// The solution with its damping.
+    pub solution: Lsqr<T>,
+    /// The residual that was asked for.
+    pub target: f64,
+    /// Systems solved on the way.
+    pub evaluations: usize,
+    /// Whether the residual is the target to within 0.1 %. If not, it stayed above the target down to a damping so small that it
+    /// does nothing, or below it up to one so large that x is 0.
+    pub met: bool,
+}
+
+/// Damped least squares whose damping leaves a residual of `target`: Morozov's discrepancy principle (Hansen 1998, *Rank-Deficient
+/// and Discrete Ill-Posed Problems*, section 7.2), which fits b no better than its noise allows.
+///
+/// For noise of deviation σ on m elements of b the target is τ·σ·√m with τ slightly above 1. ‖b − A·x_λ‖ grows with λ; λ is
+/// bracketed from ‖Aᵀb‖/‖b‖ on by factors of 4, then found by regula falsi in log λ (with Illinois halving). Every step is an
+/// [`lsqr`] run.
+///
+/// # Errors
+/// Those of [`lsqr`], and [`Error::NotFinite`] for a target that is not positive and finite.
+pub fn discrepancy<T: Scalar, A: LinearOperator<T> + ?Sized>(
+    operator: &A,
+    b: ArrayView5<T>,
+    target: f64,
+    options: &LsqrOptions,
+) -> Result<Discrepancy<T>> {
+    if !(target.is_finite() && target > 0.0) {
+        return Err(Error::NotFinite { what: "the residual to reach (above 0)" });
+    }
+    expect_shape("the right-hand side", &with_batch(1, operator.range()), b.shape())?;
+    let b_norm = b.iter().map(|b| b.to_f64().powi(2)).sum::<f64>().sqrt();
+    let correlation = operator.apply_adjoint(b)?;
+    let start = dot(&correlation, &correlation).sqrt() / b_norm;
+    let mut evaluations = 0;
+    let mut solve = |damping: f64| -> Result<(f64, Lsqr<T>)> {
+        evaluations += 1;
+        let solution = lsqr(operator, b, damping, options)?;
+        Ok((solution.residual / target - 1.0, solution))
+    };
+    if !(start > 0.0 && start.is_finite()) {
+        // Nothing but x = 0 is worth a try.
+        let (excess, solution) = solve(0.0)?;
+        return Ok(Discrepancy { solution, target, evaluations, met: excess.abs() <= ACCURACY });
+    }
+    let (mut excess, mut best) = solve(start)?;
+    let (mut near, mut near_excess) = (start, excess);
+    let step = if excess > 0.0 { 1.0 / FACTOR } else { FACTOR };
+    let mut far = start;
+    while excess.abs() > ACCURACY && (excess > 0.0) == (step < 1.0) {
+        if far / start > REACH || start / far > REACH {
+            return Ok(Discrepancy { solution: best, target, evaluations, met: false });
+        }
+        (near, near_excess) = (far, excess);
+        far *= step;
+        (excess, best) = solve(far)?;
+    }
+    let (mut a, mut f_a, mut c, mut f_c) = (near.ln(), near_excess, far.ln(), excess);
+    for _ in 0..MAX_EVALUATIONS {
+        if excess.abs() <= ACCURACY {
+            break;
+        }
+        let middle = (a * f_c - c * f_a) / (f_c - f_a);
+        (excess, best) = solve(middle.exp())?;
+        if (excess > 0.0) == (f_c > 0.0) {
+            f_a *= 0.5;
+        } else {
+            (a, f_a) = (c, f_c);
+        }
+        (c, f_c) = (middle, excess);
+    }
+    Ok(Discrepancy { solution: best, target, evaluations, met: excess.abs() <= ACCURACY })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::operator::{Adjoint, Compose, Pad, PadMode};
+
+    /// Replicated borders: AᵀA is diagonal, so that every damped solution is known.
+    fn pad() -> Pad {
+        Pad::new([1, 1, 1, 4], [(0, 0), (0, 0), (2, 1)], PadMode::Replicate).unwrap()
+    }
+
+    fn right() -> Array5<f64> {
+        Array5::from_shape_vec([1, 1, 1, 1, 7], vec![1.0, 2.0, 6.0, -4.0, 0.5, 3.0, 5.0]).unwrap()
+    }
+
+    /// By hand: x = (sum of its copies)/(copies + λ²).
+    fn known(damping: f64) -> [f64; 4] {
+        let sums = [(9.0, 3.0), (-4.0, 1.0), (0.5, 1.0), (8.0, 2.0)];
+        sums.map(|(sum, copies)| sum / (copies + damping * damping))
+    }
+
+    #[test]
+    fn damped_solutions_of_a_diagonal_system() {
+        for damping in [0.0, 0.1, 1.0, 30.0] {
+            let options = LsqrOptions { tolerance: 1e-14, max_iterations: 50 };
+            let found = lsqr(&pad(), right().view(), damping, &options).unwrap();
+            assert!(found.x.iter().zip(known(damping)).all(|(x, want)| (x - want).abs() < 1e-12), "{damping}");
+            let residual = right() - pad().apply(found.x.view()).unwrap();
+            assert!((found.residual - dot(&residual, &residual).sqrt()).abs() < 1e-13);
+            assert!(found.iterations <= 6 && found.gradient <= 1e-14, "three distinct eigenvalues");
+        }
+    }
+
+    #[test]
+    fn the_recursion_knows_the_gradient() {
+        for (damping, steps) in [(0.0, 1), (0.0, 2), (0.7, 1), (0.7, 2)] {
+            let options = LsqrOptions { tolerance: 0.0, max_iterations: steps };
+            let found = lsqr(&pad(), right().view(), damping, &options).unwrap();
+            let residual = right() - pad().apply(found.x.view()).unwrap();
+            let gradient = pad().apply_adjoint(residual.view()).unwrap() - &found.x * (damping * damping);
+            let start = pad().apply_adjoint(right().view()).unwrap();
+            let want = (dot(&gradient, &gradient) / dot(&start, &start)).sqrt();
+            assert!((found.gradient - want).abs() < 1e-12 && found.iterations == steps, "{} {want}", found.gradient);
+        }
+    }
+
+    #[test]
+    fn the_damping_leaves_the_residual_that_was_asked_for() {
+        let options = LsqrOptions { tolerance: 1e-13, max_iterations: 100 };
+        let least = lsqr(&pad(), right().view(), 0.0, &options).unwrap().residual;
+        let norm = dot(&right(), &right()).sqrt();
+        for part in [0.01, 0.3, 0.9, 0.99] {
+            let target = least + part * (norm - least);
+            let found = discrepancy(&pad(), right().view(), target, &options).unwrap();
+            assert!(found.met && (found.solution.residual / target - 1.0).abs() <= ACCURACY, "{part}");
+            let want = known(found.solution.damping);
+            assert!(found.solution.x.iter().zip(want).all(|(x, want)| (x - want).abs() < 1e-10));
+        }
+        // Out of reach on either side.
+        let below = discrepancy(&pad(), right().view(), 0.5 * least, &options).unwrap();
+        assert!(!below.met && (below.solution.residual / least - 1.0).abs() < 1e-9);
+        let above = discrepancy(&pad(), right().view(), 2.0 * norm, &options).unwrap();
+        assert!(!above.met && above.solution.x.iter().all(|x| x.abs() < 1e-9));
+    }
+
+    #[test]
+    fn nothing_to_solve_and_what_is_refused() {
+        let options = LsqrOptions::default();
+        let zeros = Array5::<f64>::zeros([1, 1, 1, 1, 7]);
+        let found = lsqr(&pad(), zeros.view(), 1.0, &options).unwrap();
+        assert_eq!((found.iterations, found.residual, found.gradient), (0, 0.0, 0.0));
+        assert!(!discrepancy(&pad(), zeros.view(), 1.0, &options).unwrap().met);
+        let wrong = Array5::<f64>::zeros([1, 1, 1, 1, 6]);
+        assert!(matches!(lsqr(&pad(), wrong.view(), 0.0, &options), Err(Error::Shape { .. })));
+        assert!(matches!(discrepancy(&pad(), wrong.view(), 1.0, &options), Err(Error::Shape { .. })));
+        for bad in [-1.0, f64::NAN, f64::INFINITY] {
+            assert!(matches!(lsqr(&pad(), right().view(), bad, &options), Err(Error::NotFinite { .. })));
+            assert!(matches!(discrepancy(&pad(), right().view(), bad, &options), Err(Error::NotFinite { .. })));
+        }
+    }
+
+    #[test]
+    fn a_system_without_full_rank_gets_its_shortest_solution() {
+        // Crop, then pad by zeros: what is cut off stays 0.
+        let crop = Adjoint(Pad::new([1, 1, 1, 2], [(0, 0), (0, 0), (1, 1)], PadMode::Zeros).unwrap());
+        let operator = Compose::<f32, _, _>::new(Adjoint(crop.clone()), crop).unwrap();
+        let b = Array5::from_shape_vec([1, 1, 1, 1, 4], vec![1.0f32, 2.0, 3.0, 4.0]).unwrap();
+        let found = lsqr(&operator, b.view(), 0.0, &LsqrOptions::default()).unwrap();
+        assert_eq!(found.x.into_raw_vec_and_offset().0, [0.0, 2.0, 3.0, 0.0]);
+        assert!((found.residual - 17f64.sqrt()).abs() < 1e-6);
+    }
+}
