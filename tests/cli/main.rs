@@ -1,8 +1,8 @@
 //! The binary from outside: arguments, images, files, exit codes, reports.
 #![cfg(feature = "cli")]
 
-mod animate;
 mod analyse;
+mod animate;
 mod batch;
 mod check;
 mod common;
@@ -20,25 +20,9 @@ use common::{Folder, Run, convmat, finish};
 
 #[test]
 fn help_has_examples() {
-    for command in ["check", "learn-upsampling", "matrix", "upscale", "verify"] {
+    Run::of(&["--help"]).succeeds().says("Examples:\n  convmat ");
+    for command in ["analyse", "animate", "check", "explore", "learn-upsampling", "matrix", "upscale", "verify"] {
         Run::of(&[command, "--help"]).succeeds().says("Examples:\n  convmat ");
-    }
-    for arguments in [&["--help"][..]] {
-    for arguments in [
-        &["--help"][..],
-        &["upscale", "--help"],
-        &["verify", "--help"],
-        &["learn-upsampling", "--help"],
-        &["animate", "--help"],
-        &["explore", "--help"],
-    for arguments in [
-        &["--help"][..],
-        &["analyse", "--help"],
-        &["upscale", "--help"],
-        &["verify", "--help"],
-        &["learn-upsampling", "--help"],
-    ] {
-        Run::of(arguments).succeeds().says("Examples:\n  convmat ");
     }
     Run::of(&["upscale", "--help"]).succeeds().says("[default: bicubic]").says("[default: 1GiB]");
     Run::of(&["--version"]).succeeds().says(env!("CARGO_PKG_VERSION"));

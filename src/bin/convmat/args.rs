@@ -1,9 +1,9 @@
 //! What can be said on the command line. It describes arguments, with their defaults and units, and does nothing.
 
-mod check;
-mod animate;
-mod explore;
 mod analyse;
+mod animate;
+mod check;
+mod explore;
 mod layer;
 mod matrix;
 
@@ -12,10 +12,10 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use convmat::Formulation;
 
-pub use self::check::CheckArgs;
-pub use self::animate::{AnimateArgs, Show, Theme};
-pub use self::explore::ExploreArgs;
 pub use self::analyse::{AnalyseArgs, Blur};
+pub use self::animate::{AnimateArgs, Show, Theme};
+pub use self::check::CheckArgs;
+pub use self::explore::ExploreArgs;
 pub use self::layer::{LayerArgs, WeightArgs};
 pub use self::matrix::{MatrixArgs, Permutation, Variable};
 use crate::values::{Bytes, Window, between, bicubic_parameter};

@@ -1,9 +1,9 @@
 //! The commands: each computes and reports. They know no argument syntax and do not end the program.
 
-mod check;
-mod animate;
-mod explore;
 mod analyse;
+mod animate;
+mod check;
+mod explore;
 mod learn_upsampling;
 mod matrix;
 mod memory;
