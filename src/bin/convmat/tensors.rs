@@ -14,6 +14,9 @@ use crate::files;
 /// Most bytes of a file.
 const MAX_BYTES: u64 = 1 << 30;
 
+/// A tensor of a file's bytes, by its name where the format has names.
+type Parse = fn(&[u8], Option<&str>) -> std::result::Result<ArrayD<f64>, String>;
+
 /// A tensor from `FILE.npy`, `FILE.safetensors` with a single tensor, or `FILE.safetensors:NAME`.
 pub fn read(place: &str) -> Result<ArrayD<f64>> {
     let (file, name) = match place.rsplit_once(':') {
@@ -22,7 +25,7 @@ pub fn read(place: &str) -> Result<ArrayD<f64>> {
     };
     let path = Path::new(file);
     let extension = path.extension().and_then(|extension| extension.to_str()).map(str::to_ascii_lowercase);
-    let parse: fn(&[u8], Option<&str>) -> std::result::Result<ArrayD<f64>, String> = match extension.as_deref() {
+    let parse: Parse = match extension.as_deref() {
         Some("npy") => |bytes, _| npy(bytes),
         Some("safetensors") => safetensor,
         _ => return Err(Failure::Usage(format!("{place} is neither FILE.npy nor FILE.safetensors[:NAME]"))),
