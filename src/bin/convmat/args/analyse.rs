@@ -122,7 +122,7 @@ mod tests {
     #[test]
     fn blurs_have_a_kind_and_a_size() {
         assert_eq!("gaussian:1.5".parse(), Ok(Blur::Gaussian(1.5)));
-        assert_eq!(["box:3", "motion:9"].map(|text| text.parse().unwrap()), [Blur::Box(3), Blur::Motion(9)]);
+        assert_eq!(["box:3", "motion:9"].map(|text| text.parse::<Blur>().unwrap()), [Blur::Box(3), Blur::Motion(9)]);
         for wrong in ["", "gaussian", "gaussian:0", "gaussian:nan", "box:0", "box:1.5", "motion:999", "lens:2"] {
             assert!(wrong.parse::<Blur>().is_err(), "{wrong}");
         }
