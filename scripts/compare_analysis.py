@@ -233,10 +233,10 @@ def check(layer, found, count):
     check_geometry(layer, found)
     check_gains(layer, found)
     values = np.linalg.svd(matrix, compute_uv=False)
-    first = values[0]
+    first, rank = values[0], int(np.linalg.matrix_rank(matrix))
     near("singular values", found["singular_values"], values[:count], 1e-10 * first)
     near("residuals", np.array(found["singular_residuals"]), np.zeros((min(count, len(values)), 2)), 1e-8 * first)
-    if count < min(matrix.shape):
+    if count < min(matrix.shape) and rank > 0:
         near("singular values by svds", found["singular_values"], sorted(svds(matrix, k=count)[1])[::-1], 1e-10 * first)
     norm = found["norm"]
     near("the norm from below", norm["lower"], first, 1e-10 * first)
@@ -248,11 +248,13 @@ def check(layer, found, count):
     spectrum = found["spectrum"]
     near("the spectrum", spectrum["values"], values, 1e-12 * first)
     near("the threshold", spectrum["threshold"], max(matrix.shape) * EPSILON * first, 1e-12 * first)
-    rank = int(np.linalg.matrix_rank(matrix))
     same("the rank", spectrum["rank"], rank)
     same("the null spaces", (spectrum["nullity"], spectrum["nullity_transposed"]), (matrix.shape[1] - rank, matrix.shape[0] - rank))
-    condition = first / values[rank - 1]
-    near("the condition", spectrum["condition"] / condition, 1.0, 1e-13 * condition + 1e-12)
+    if rank == 0:
+        same("the condition of a matrix of zeros", spectrum["condition"], None)
+    else:
+        condition = first / values[rank - 1]
+        near("the condition", spectrum["condition"] / condition, 1.0, 1e-13 * condition + 1e-12)
     divides = all(n % s == 0 for n, s in zip(layer.large[1:], layer.stride))
     same("whether there is a circular spectrum", "circular" in found, divides)
     if divides:

@@ -20,8 +20,8 @@ use crate::report::field;
 /// Most values of a photo: eight doubles are held of each.
 const MAX_VALUES: usize = 1 << 26;
 /// Gradient at which LSQR stops.
-const TOLERANCE: f64 = 1e-4;
-const MAX_ITERATIONS: usize = 500;
+const TOLERANCE: f64 = 1e-6;
+const MAX_ITERATIONS: usize = 2000;
 
 pub fn run(args: &AnalyseArgs, photo: &Path, out: &mut dyn Write) -> Result<Numbers> {
     let output = args.output.as_deref().ok_or_else(|| Failure::Usage("--deconvolve needs -o FILE".to_owned()))?;
