@@ -1,5 +1,6 @@
 //! What can be said on the command line. It describes arguments, with their defaults and units, and does nothing.
 
+mod explore;
 mod layer;
 
 use std::path::PathBuf;
@@ -7,6 +8,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use convmat::Formulation;
 
+pub use self::explore::ExploreArgs;
 pub use self::layer::{LayerArgs, WeightArgs};
 use crate::values::{Bytes, Window, between, bicubic_parameter};
 
@@ -30,6 +32,13 @@ Exit codes: 0 success, 1 failure, 2 wrong usage. NO_COLOR is honoured.";
 
 #[derive(Subcommand, Debug)]
 pub enum Command {
+    /// Study one convolution's matrix in a browser.
+    ///
+    /// Serves a page on 127.0.0.1 and prints its address; Ctrl-C ends it. Input, kernel, output and matrix stand side by side,
+    /// and what belongs together lights up together. The layer can be changed there; every number is computed by this program,
+    /// nothing is loaded from elsewhere. --export writes one file that works without this program, for all layers of the given
+    /// ranges.
+    Explore(ExploreArgs),
     /// Upsample PNG and JPEG images by transposed convolution.
     ///
     /// U = crop · Cᵀ · pad, per channel, in f32, rounded to nearest and clamped at the end. Bit depth and channels of an image

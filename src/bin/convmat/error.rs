@@ -4,6 +4,7 @@
 
 use std::fmt;
 use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 pub type Result<T> = std::result::Result<T, Failure>;
@@ -18,6 +19,8 @@ pub enum Failure {
     Write(PathBuf, String),
     /// The output exists and `--force` was not given.
     Exists(PathBuf),
+    /// An address of this machine that cannot be served on, and why.
+    Listen(SocketAddr, io::Error),
     /// A request beyond a stated limit or between things that do not fit each other.
     Refused(String),
     /// Checks that failed, out of how many.
@@ -84,6 +87,7 @@ impl fmt::Display for Failure {
             Self::Usage(what) | Self::Refused(what) => what.clone(),
             Self::Read(path, why) => format!("cannot read {}: {why}", path.display()),
             Self::Write(path, why) => format!("cannot write {}: {why}", path.display()),
+            Self::Listen(address, why) => format!("cannot listen on {address}: {why}; --port chooses another port"),
             Self::Exists(path) => format!("{} exists; --force replaces it", path.display()),
             Self::Checks { failed, of } => format!("{failed} of {of} checks FAILED"),
             Self::Image(path, failure) => format!("{}: {failure}", path.display()),

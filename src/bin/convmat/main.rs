@@ -59,12 +59,17 @@ fn report(failure: &Failure) -> ExitCode {
     ExitCode::from(failure.exit_code())
 }
 
-/// clap's message and its tip without the usage that it repeats after them.
+/// clap's message, and where more is to be learned.
 fn one_line(message: &str) -> String {
+    format!("{}; see --help", first_line(message))
+}
+
+/// clap's message and its tip without the usage that it repeats after them.
+fn first_line(message: &str) -> String {
     let mut paragraphs = message.split("\n\n").map(|text| text.split_whitespace().collect::<Vec<_>>().join(" "));
     let first = paragraphs.next().unwrap_or_default();
     let tip = paragraphs.find_map(|text| text.strip_prefix("tip: ").map(|tip| format!("; {tip}"))).unwrap_or_default();
-    format!("{}{tip}; see --help", first.strip_prefix("error: ").unwrap_or(&first))
+    format!("{}{tip}", first.strip_prefix("error: ").unwrap_or(&first))
 }
 
 #[cfg(test)]

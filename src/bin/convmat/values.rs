@@ -25,6 +25,19 @@ impl Lengths {
     }
 }
 
+impl From<Vec<usize>> for Lengths {
+    fn from(lengths: Vec<usize>) -> Self {
+        Self(lengths)
+    }
+}
+
+impl fmt::Display for Lengths {
+    /// As it is typed.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.iter().map(usize::to_string).collect::<Vec<_>>().join("x"))
+    }
+}
+
 impl FromStr for Lengths {
     type Err = String;
 
@@ -55,6 +68,20 @@ impl Pads {
     }
 }
 
+impl fmt::Display for Pads {
+    /// As it is typed.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let pair = |&(begin, end): &(usize, usize)| if begin == end { begin.to_string() } else { format!("{begin},{end}") };
+        match self {
+            Self::Explicit(pairs) => f.write_str(&pairs.iter().map(pair).collect::<Vec<_>>().join("x")),
+            Self::Valid => f.write_str("valid"),
+            Self::Same => f.write_str("same"),
+            Self::SameUpper => f.write_str("same-upper"),
+            Self::SameLower => f.write_str("same-lower"),
+        }
+    }
+}
+
 impl FromStr for Pads {
     type Err = String;
 
@@ -70,6 +97,23 @@ impl FromStr for Pads {
             "same-lower" => Ok(Self::SameLower),
             _ => axes(text, pair).map(Self::Explicit),
         }
+    }
+}
+
+/// Numbers from one to another, `LOW-HIGH`, both included; a single one stands for itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    pub low: usize,
+    pub high: usize,
+}
+
+impl FromStr for Span {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        let (low, high) = text.split_once('-').unwrap_or((text, text));
+        let (low, high) = (number(low)?, number(high)?);
+        if low > high { Err(format!("\"{text}\" runs backwards")) } else { Ok(Self { low, high }) }
     }
 }
 
@@ -188,6 +232,25 @@ mod tests {
         assert_eq!(padding("1,2x0"), Ok(Padding::Explicit([(1, 2), (0, 0)])));
         assert_eq!(padding("same-lower"), Ok(Padding::SameLower));
         assert!(padding("1,2,3").is_err() && padding("full").is_err());
+    }
+
+    #[test]
+    fn what_was_typed_is_spelled_again() {
+        for text in ["6x7", "3", "1x2x3"] {
+            assert_eq!(text.parse::<Lengths>().unwrap().to_string(), text);
+        }
+        for text in ["1", "1,2", "1,2x0", "valid", "same", "same-upper", "same-lower"] {
+            assert_eq!(text.parse::<Pads>().unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn spans_run_forwards() {
+        assert_eq!("1-3".parse(), Ok(Span { low: 1, high: 3 }));
+        assert_eq!("2".parse(), Ok(Span { low: 2, high: 2 }));
+        for wrong in ["", "3-1", "-1", "1-", "1-2-3", "a-b"] {
+            assert!(wrong.parse::<Span>().is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use clap::Args;
 use crate::values::{Lengths, Pads};
 
 /// A layer of a fixed size.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub struct LayerArgs {
     /// The options are a convolution's, and --input its input [default]
     #[arg(long, conflicts_with = "transposed")]
@@ -50,7 +50,7 @@ pub struct LayerArgs {
 }
 
 /// The weights of a layer: from a file, listed, random, or none.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub struct WeightArgs {
     /// Weights in PyTorch's layout, whose shape sets kernel and channels: FILE.npy, or FILE.safetensors, with :NAME where it has
     /// several tensors

@@ -1,0 +1,93 @@
+// What the page shows now, and what of it is lit.
+
+const view = {
+  query: "",
+  transposed: false,
+  operator: null,
+  matrix: null,
+  counterpart: null,
+  /** What is pointed at: {kind: "small" | "large" | "tap", index}, or {kind: "place", row, column} in the matrix. */
+  focus: null,
+  /** A focus that stays while the pointer moves on: pairs are formed with it. */
+  pinned: null,
+  /** The row of C that the step mode is at; null outside of it. */
+  step: null,
+};
+
+/** Entries that a focus lights, by index. */
+function entriesOf(focus) {
+  const { matrix } = view;
+  if (!focus) return [];
+  switch (focus.kind) {
+    case "small": return matrix.inRow(focus.index);
+    case "large": return matrix.inColumn(focus.index);
+    case "tap": return matrix.withTap(focus.index);
+    default: {
+      const entry = matrix.at(focus.row, focus.column);
+      return entry < 0 ? [] : [entry];
+    }
+  }
+}
+
+/** The focus that is shown: the pair of a pinned cell and one of the other side, else what is pointed at, else the step. */
+function shown() {
+  const { focus, pinned, step } = view;
+  if (focus && pinned && focus.kind !== pinned.kind) {
+    const of = (kind) => [focus, pinned].find((one) => one.kind === kind)?.index;
+    if (of("small") !== undefined && of("large") !== undefined) return { kind: "place", row: of("small"), column: of("large") };
+  }
+  return focus ?? pinned ?? (step === null ? null : { kind: "small", index: step });
+}
+
+/** Lights a focus everywhere. */
+function light() {
+  const focus = shown();
+  const lit = { focus, entries: entriesOf(focus) };
+  lightGrids(lit);
+  lightMatrix(lit);
+  describe(lit);
+}
+
+let scheduled = false;
+function point(focus) {
+  view.focus = focus;
+  // Pointers move more often than screens are drawn.
+  if (!scheduled) {
+    scheduled = true;
+    requestAnimationFrame(() => {
+      scheduled = false;
+      light();
+    });
+  }
+}
+
+function pin(focus) {
+  const same = view.pinned && view.pinned.kind === focus.kind && view.pinned.index === focus.index;
+  view.pinned = same ? null : focus;
+  point(same ? null : focus);
+}
+
+/** The colour of a tap: one hue per place in the kernel, the same in all channels. */
+function tapColour(tap) {
+  const places = product(view.operator.kernel.slice(2));
+  const hue = (360 * ((tap % places) + 0.05)) / places;
+  return hsl(hue, isDark() ? 0.55 : 0.7, isDark() ? 0.58 : 0.62);
+}
+
+function hsl(hue, saturation, lightness) {
+  const part = (n) => {
+    const k = (n + hue / 30) % 12;
+    const a = saturation * Math.min(lightness, 1 - lightness);
+    return Math.round(255 * (lightness - a * Math.max(-1, Math.min(k - 3, 9 - k, 1))));
+  };
+  return [part(0), part(8), part(4)];
+}
+
+const css = (colour) => `rgb(${colour.join(" ")})`;
+/** Black or white, whichever is read more easily on a colour. */
+const ink = ([r, g, b]) => (0.299 * r + 0.587 * g + 0.114 * b > 130 ? "#111" : "#fff");
+
+function isDark() {
+  const chosen = document.documentElement.dataset.theme;
+  return chosen ? chosen === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+}
