@@ -18,10 +18,12 @@ function drawGrids() {
   });
   byId("overlap").querySelector(".note").textContent = counts.length === 1
     ? `Every pixel of ${byId("large").dataset.label} is reached by ${counts[0]} taps.`
-    : `Pixels of ${byId("large").dataset.label} are reached by ${counts.join(", ").replace(/, (\d+)$/, " or $1")} taps: ` +
-      "the pattern that a transposed convolution leaves behind.";
+    : `Pixels of ${byId("large").dataset.label} are reached by ${listed(counts)} taps: ` +
+      "a transposed convolution with equal weights leaves this pattern on a constant.";
   byId("kernel").querySelector(".shape").textContent = spelled(kernel.slice(2).slice(-view.operator.axes));
 }
+
+const listed = (numbers) => numbers.join(", ").replace(/, (\d+)$/, " or $1");
 
 /** One block of taps per pair of channels; of very many weights only the block of one tap. */
 function drawKernel(tap) {
@@ -43,7 +45,7 @@ function drawKernel(tap) {
     const colour = tapColour(Number(cell.dataset.index));
     cell.textContent = short(w[cell.dataset.index]);
     cell.style.setProperty("--tap", css(colour));
-    cell.style.setProperty("--ink", ink(colour));
+    cell.style.setProperty("--on-tap", ink(colour));
   }
 }
 
@@ -78,11 +80,13 @@ function planes(kind, [depth, height, width], first, title, label) {
 
 /** Cells as large as they fit, down to a few pixels. */
 function scale(panel, [depth, height, width], count) {
-  const room = Math.max(120, Math.min(panel.clientWidth || 260, 340) - 4);
-  const tall = count * depth > 4 ? 120 : 340;
-  const cell = Math.max(5, Math.min(44, Math.floor(room / width) - 2, Math.floor(tall / height) - 2));
+  const room = panel.querySelector(".planes").clientWidth - 8;
+  const largest = panel.id === "overlap" ? 30 : 44;
+  const tall = count * depth > 1 ? 200 : 330;
+  const fit = (length, lengths) => Math.floor(length / lengths) - 2;
+  const cell = Math.max(4, Math.min(largest, fit(room, width), fit(tall, height)));
   panel.style.setProperty("--cell", `${cell}px`);
-  panel.classList.toggle("tiny", cell < 20);
+  panel.classList.toggle("tiny", cell < 17);
   panel.querySelectorAll(".plane").forEach((plane) => plane.style.setProperty("--width", width));
 }
 
@@ -125,7 +129,7 @@ function lightGrids({ focus, entries }) {
     const value = tapColour(tap);
     cell.classList.add("lit");
     cell.style.setProperty("--tap", css(value));
-    cell.style.setProperty("--ink", ink(value));
+    cell.style.setProperty("--on-tap", ink(value));
   };
   for (const e of entries) {
     const tap = matrix.tap[e];

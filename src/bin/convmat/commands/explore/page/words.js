@@ -18,8 +18,8 @@ function nameParts() {
   byId("matrix").querySelector(".reading").textContent = transposed
     ? "read by columns: x̂ = Cᵀ·y"
     : "read by rows: y = C·x";
-  byId("frame").querySelector(".columns").textContent = transposed ? "columns: outputs x̂ ↓" : "columns: inputs x";
-  byId("frame").querySelector(".rows").textContent = transposed ? "rows: inputs y" : "rows: outputs y →";
+  byId("frame").querySelector(".columns").textContent = transposed ? "columns: outputs x̂" : "columns: inputs x";
+  byId("frame").querySelector(".rows").textContent = transposed ? "rows: inputs y" : "rows: outputs y";
   byId("to-convolution").setAttribute("aria-checked", String(!transposed));
   byId("to-transposed").setAttribute("aria-checked", String(transposed));
   byId("to-convolution").tabIndex = transposed ? -1 : 0;
@@ -59,17 +59,28 @@ function describe({ focus, entries }) {
   const { operator, transposed } = view;
   byId("headline").textContent = focus ? headline(focus, entries) : idle();
   byId("relation").textContent = "small · stride + tap · dilation − padding = large";
-  const rows = entries.slice(0, focus?.kind === "tap" ? 6 : MOST_TERMS).map((e) => {
-    const cells = [tapName(view.matrix.tap[e]), smallName(view.matrix.row[e]), largeName(view.matrix.column[e]),
-      ...relation(e), term(e)];
-    return `<tr>${cells.map((cell) => `<td>${cell}</td>`).join("")}</tr>`;
-  });
-  if (entries.length > rows.length) rows.push(`<tr><td colspan="7">and ${entries.length - rows.length} more</td></tr>`);
-  const axes = AXES.slice(-operator.axes);
-  const heads = ["tap", transposed ? "from" : "to", transposed ? "to" : "from", ...(operator.axes > 1 ? axes : ["relation"]), "term"];
-  byId("terms").innerHTML = rows.length
-    ? `<thead><tr>${heads.map((head) => `<th scope="col">${head}</th>`).join("")}</tr></thead><tbody>${rows.join("")}</tbody>`
-    : "";
+  byId("terms").innerHTML = focus && entries.length ? table(focus, entries) : "";
+}
+
+/** The lit entries as rows of a table; what all of them share is named in the headline already. */
+function table(focus, entries) {
+  const { operator: { axes, y, back }, matrix, transposed } = view;
+  const columns = [
+    ["tap", (e) => tapName(matrix.tap[e]), focus.kind !== "tap"],
+    ["y", (e) => smallName(matrix.row[e]), focus.kind !== "small"],
+    [byId("large").dataset.label, (e) => largeName(matrix.column[e]), focus.kind !== "large"],
+    ...AXES.slice(-axes).map((axis, i) => [axes > 1 ? axis : "relation", (e) => relation(e)[i], true]),
+    [transposed ? "w·y" : "w·x", term, true],
+  ].filter(([, , wanted]) => wanted);
+  const few = entries.slice(0, MOST_TERMS);
+  const rows = few.map((e) => `<tr>${columns.map(([, cell]) => `<td>${cell(e)}</td>`).join("")}</tr>`);
+  const rest = entries.length - few.length;
+  if (rest) rows.push(`<tr><td colspan="${columns.length}">and ${rest} more</td></tr>`);
+  // The terms of an output sum up to it.
+  const sum = focus.kind === (transposed ? "large" : "small") ? short((transposed ? back : y)[focus.index]) : null;
+  if (sum !== null) rows.push(`<tr><td colspan="${columns.length - 1}">sum</td><td><b>${sum}</b></td></tr>`);
+  const heads = columns.map(([head]) => `<th scope="col">${head}</th>`).join("");
+  return `<thead><tr>${heads}</tr></thead><tbody>${rows.join("")}</tbody>`;
 }
 
 function idle() {
