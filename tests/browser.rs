@@ -1,1 +1,441 @@
-//! placeholder
+//! `convmat explore` in a real browser: headless Chromium, driven through ChromeDriver.
+//!
+//! What lights up is compared with the library's own entries and with a literal loop over all pairs of pixels, on the page that
+//! is served and on an exported file. Without Chromium and its driver the tests say so on stderr and pass; with
+//! `REQUIRE_BROWSER=1` they fail instead. `SCREENSHOTS=FOLDER` keeps pictures of the page.
+
+use std::env;
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use convmat::{Channels, Convolution, Geometry, Options};
+use fantoccini::actions::{InputSource, MouseActions, PointerAction};
+use fantoccini::key::Key;
+use fantoccini::{Client, ClientBuilder, Locator};
+use hyper_util::client::legacy::connect::HttpConnector;
+use ndarray::Array5;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// A process that ends with the test.
+struct Ended(Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Chromium with a profile of its own.
+struct Browser {
+    client: Client,
+    port: u16,
+    session: String,
+    _driver: Ended,
+    _profile: TempDir,
+}
+
+impl Browser {
+    /// None, said aloud, where there is no browser.
+    async fn start() -> Option<Self> {
+        let chromium = ["chromium", "chromium-browser", "google-chrome"].into_iter().find(|name| is_installed(name));
+        let (Some(chromium), true) = (chromium, is_installed("chromedriver")) else {
+            let what = if chromium.is_none() { "Chromium" } else { "ChromeDriver" };
+            assert!(env::var_os("REQUIRE_BROWSER").is_none(), "{what} is not installed");
+            // Written past the capture of tests: a skip must be seen.
+            let _ = writeln!(std::io::stderr(), "SKIPPED browser test: {what} is not installed");
+            return None;
+        };
+        let mut driver =
+            Command::new("chromedriver").arg("--port=0").stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("a driver");
+        let mut lines = BufReader::new(driver.stdout.take().expect("piped")).lines().map_while(Result::ok);
+        let port = lines
+            .find_map(|line| line.split_once("successfully on port ")?.1.trim_end_matches('.').parse().ok())
+            .expect("ChromeDriver says its port");
+        let driver = Ended(driver);
+        let profile = TempDir::new().expect("a folder");
+        let folder = format!("--user-data-dir={}", profile.path().display());
+        // Without a sandbox for root; and nothing that asks the network by itself.
+        let arguments = [
+            "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+            "--disable-component-update", "--disable-sync", "--window-size=1400,900", &folder,
+        ];
+        let options = json!({"args": arguments, "binary": path_of(chromium)});
+        let wanted = json!({"goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"}});
+        let client = ClientBuilder::new(HttpConnector::new())
+            .capabilities(wanted.as_object().expect("an object").clone())
+            .connect(&format!("http://127.0.0.1:{port}"))
+            .await
+            .expect("a session");
+        let session = client.session_id().await.expect("an answer").expect("a session");
+        Some(Self { client, port, session, _driver: driver, _profile: profile })
+    }
+
+    /// A command that WebDriver has no name for.
+    fn command(&self, path: &str, body: &Value) -> Value {
+        let body = body.to_string();
+        let request = format!(
+            "POST /session/{}/{path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\
+             Connection: close\r\n\r\n{body}",
+            self.session,
+            body.len()
+        );
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).expect("ChromeDriver listens");
+        stream.write_all(request.as_bytes()).expect("sent");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("text");
+        let (head, body) = answer.split_once("\r\n\r\n").expect("head and body");
+        assert!(head.starts_with("HTTP/1.1 200"), "{path}: {answer}");
+        serde_json::from_str::<Value>(body).expect("JSON")["value"].take()
+    }
+
+    fn devtools(&self, name: &str, parameters: Value) {
+        self.command("goog/cdp/execute", &json!({"cmd": name, "params": parameters}));
+    }
+
+    async fn run(&self, script: &str) -> Value {
+        self.client.execute(script, Vec::new()).await.expect("the script runs")
+    }
+
+    /// The value of a JavaScript expression.
+    async fn value(&self, expression: &str) -> Value {
+        self.run(&format!("return {expression}")).await
+    }
+
+    async fn wait_for(&self, expression: &str, wanted: impl Into<Value>) {
+        let (wanted, start) = (wanted.into(), Instant::now());
+        loop {
+            let value = self.value(expression).await;
+            if value == wanted {
+                return;
+            }
+            assert!(start.elapsed() < Duration::from_secs(10), "{expression} is {value}, not {wanted}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    async fn goto(&self, address: &str) {
+        self.client.goto(address).await.expect("the page loads");
+    }
+
+    /// Waits until a layer is shown.
+    async fn shows(&self, query: &str) {
+        self.wait_for("document.documentElement.dataset.shown", query).await;
+        self.wait_for("document.getElementById('message').hidden", true).await;
+    }
+
+    async fn click(&self, selector: &str) {
+        self.client.find(Locator::Css(selector)).await.expect(selector).click().await.expect(selector);
+    }
+
+    /// Moves the mouse to a place relative to the middle of an element.
+    async fn hover(&self, selector: &str, [x, y]: [f64; 2]) {
+        let script = format!("document.querySelector(`{selector}`).scrollIntoView({{block: 'center'}})");
+        self.run(&script).await;
+        let element = self.client.find(Locator::Css(selector)).await.expect(selector);
+        let to = PointerAction::MoveToElement { element, duration: None, x, y };
+        self.client.perform_actions(MouseActions::new("mouse".to_owned()).then(to)).await.expect("the mouse moves");
+        self.settle().await;
+    }
+
+    /// Lights what the mouse points at: two frames later all is drawn.
+    async fn settle(&self) {
+        let script = "const done = arguments[0]; requestAnimationFrame(() => requestAnimationFrame(() => done(null)))";
+        self.client.execute_async(script, Vec::new()).await.expect("frames are drawn");
+    }
+
+    async fn numbers(&self, expression: &str) -> Vec<usize> {
+        let value = self.value(expression).await;
+        let mut numbers: Vec<_> =
+            value.as_array().expect("a list").iter().map(|number| number.as_u64().expect("an index") as usize).collect();
+        numbers.sort_unstable();
+        numbers
+    }
+
+    async fn lit(&self, panel: &str) -> Vec<usize> {
+        self.numbers(&format!("[...document.querySelectorAll('#{panel} .planes .cell.lit')].map(cell => +cell.dataset.index)")).await
+    }
+
+    async fn texts(&self, panel: &str) -> Vec<String> {
+        let value =
+            self.value(&format!("[...document.querySelectorAll('#{panel} .planes .cell')].map(cell => cell.textContent)")).await;
+        serde_json::from_value(value).expect("texts")
+    }
+
+    fn keep_picture(&self, name: &str) {
+        let Some(folder) = env::var_os("SCREENSHOTS") else { return };
+        let data = self.command("goog/cdp/execute", &json!({"cmd": "Page.captureScreenshot", "params": {}}))["data"].take();
+        fs::write(Path::new(&folder).join(name), decoded(data.as_str().expect("base64"))).expect("the picture is kept");
+    }
+
+    /// Nothing was complained about on the console.
+    fn expect_quiet(&self) {
+        let log = self.command("se/log", &json!({"type": "browser"}));
+        assert_eq!(log, json!([]), "the console is not empty");
+    }
+}
+
+/// Base64 (RFC 4648), as ChromeDriver sends pictures.
+fn decoded(text: &str) -> Vec<u8> {
+    let digit = |c: u8| b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".iter().position(|&d| d == c);
+    let digits: Vec<_> = text.bytes().filter_map(digit).collect();
+    let bits = |four: &[usize]| four.iter().fold(0, |bits, digit| bits << 6 | digit) << (6 * (4 - four.len()));
+    digits.chunks(4).flat_map(|four| bits(four).to_be_bytes()[5..5 + four.len() - 1].to_vec()).collect()
+}
+
+fn path_of(name: &str) -> Option<String> {
+    let folders = env::var_os("PATH")?;
+    env::split_paths(&folders).map(|folder| folder.join(name)).find(|path| path.is_file())?.to_str().map(str::to_owned)
+}
+
+fn is_installed(name: &str) -> bool {
+    path_of(name).is_some()
+}
+
+/// The explorer and its address without a layer.
+fn explorer() -> (Ended, String) {
+    let mut process =
+        Command::new(env!("CARGO_BIN_EXE_convmat")).arg("explore").stdout(Stdio::piped()).spawn().expect("the binary starts");
+    let mut line = String::new();
+    BufReader::new(process.stdout.take().expect("piped")).read_line(&mut line).expect("an address");
+    let address = line.split_once('#').expect("a layer").0.to_owned();
+    (Ended(process), address)
+}
+
+/// The entries (row, column, tap) of a square one-channel layer: the library's, which a literal loop confirms.
+fn entries(large: usize, kernel: usize, stride: usize, padding: usize) -> Vec<[usize; 3]> {
+    let options = Options::new().stride([stride; 2]).padding([padding; 2]);
+    let channels = Channels { small: 1, large: 1 };
+    let geometry = Geometry::convolution([large; 2], [kernel; 2], channels, &options).expect("a geometry");
+    let small = geometry.small_size()[0];
+    let c = Convolution::<f64, 2>::new(geometry, Array5::zeros(geometry.weight_shape())).expect("an operator");
+    let of_library: Vec<_> = c.entries().map(|entry| [entry.row, entry.column, entry.weight]).collect();
+    let mut literal = Vec::new();
+    for row in 0..small * small {
+        for column in 0..large * large {
+            for tap in 0..kernel * kernel {
+                let fits = |small: usize, tap: usize, large: usize| small * stride + tap == large + padding;
+                if fits(row / small, tap / kernel, column / large) && fits(row % small, tap % kernel, column % large) {
+                    literal.push([row, column, tap]);
+                }
+            }
+        }
+    }
+    assert_eq!(of_library, literal);
+    literal
+}
+
+fn sorted(numbers: impl Iterator<Item = usize>) -> Vec<usize> {
+    let mut numbers: Vec<_> = numbers.collect();
+    numbers.sort_unstable();
+    numbers
+}
+
+/// Places in C whose colour is as bright as in the picture below.
+const BRIGHT: &str = "(() => {
+    const pixel = (id, x, y) => [...document.getElementById(id).getContext('2d').getImageData(x, y, 1, 1).data].join();
+    const [rows, columns] = [view.operator.y.length, view.operator.x.length];
+    const found = [];
+    for (let e = 0; e < view.matrix.row.length; e++) {
+        const [x, y] = [view.matrix.column[e], view.matrix.row[e]].map(i => Math.floor((i + .2) * sheet.cell));
+        if (pixel('base', x, y) === pixel('lit', x, y)) found.push(view.matrix.row[e] * columns + view.matrix.column[e]);
+    }
+    return found;
+})()";
+
+/// A page through all that a visitor does; the same for the served page and the exported one.
+async fn visit(browser: &Browser, page: &str) {
+    browser.goto(&format!("{page}#input=5x5&kernel=3&padding=1")).await;
+    browser.shows("input=5x5&kernel=3&padding=1").await;
+
+    // A change of the stride.
+    browser.click("[aria-label='more stride']").await;
+    browser.shows("input=5x5&kernel=3&stride=2&padding=1").await;
+    assert!(browser.client.current_url().await.expect("an address").as_str().ends_with("#input=5x5&kernel=3&stride=2&padding=1"));
+    let entries = entries(5, 3, 2, 1);
+    expect_lights(browser, &entries).await;
+
+    // The switch: the roles change, the picture of the matrix does not.
+    let picture = "document.getElementById('base').toDataURL()";
+    let before = browser.value(picture).await;
+    let roles = "[...document.querySelectorAll('.role')].map(role => role.textContent)";
+    assert_eq!(browser.value(roles).await, json!(["input", "output"]));
+    browser.click("#to-transposed").await;
+    browser.shows("transposed&input=3x3&kernel=3&stride=2&padding=1").await;
+    assert_eq!(browser.value(roles).await, json!(["output", "input"]));
+    assert_eq!(browser.value(picture).await, before);
+    expect_lights(browser, &entries).await;
+    expect_scatter(browser, &entries).await;
+
+    // The way back, by the browser's own button.
+    browser.client.back().await.expect("back");
+    browser.shows("input=5x5&kernel=3&stride=2&padding=1").await;
+    expect_gather(browser, &entries).await;
+
+    // A layer that cannot be.
+    browser.run("location.hash = 'input=3x3&kernel=4'").await;
+    let channels = Channels { small: 1, large: 1 };
+    let error = Geometry::convolution([3, 3], [4, 4], channels, &Options::new()).expect_err("it is empty").to_string();
+    browser.wait_for("document.getElementById('message').textContent", error).await;
+    browser.client.back().await.expect("back");
+    browser.shows("input=5x5&kernel=3&stride=2&padding=1").await;
+    browser.expect_quiet();
+}
+
+/// Every kind of pointing lights what the entries say.
+async fn expect_lights(browser: &Browser, entries: &[[usize; 3]]) {
+    for row in [0, 4, 8] {
+        browser.hover(&format!("#small .planes [data-index='{row}']"), [0., 0.]).await;
+        let of_row = || entries.iter().filter(|entry| entry[0] == row);
+        assert_eq!(browser.lit("large").await, sorted(of_row().map(|entry| entry[1])), "row {row}");
+        assert_eq!(browser.lit("kernel").await, sorted(of_row().map(|entry| entry[2])), "row {row}");
+        assert_eq!(browser.numbers(BRIGHT).await, sorted(of_row().map(|entry| entry[0] * 25 + entry[1])), "row {row}");
+    }
+    for column in [0, 7, 12] {
+        browser.hover(&format!("#large .planes [data-index='{column}']"), [0., 0.]).await;
+        let of_column = || entries.iter().filter(|entry| entry[1] == column);
+        assert_eq!(browser.lit("small").await, sorted(of_column().map(|entry| entry[0])), "column {column}");
+        assert_eq!(browser.lit("kernel").await, sorted(of_column().map(|entry| entry[2])), "column {column}");
+        assert_eq!(browser.numbers(BRIGHT).await, sorted(of_column().map(|entry| entry[0] * 25 + entry[1])));
+    }
+    browser.hover("#kernel [data-index='5']", [0., 0.]).await;
+    let of_tap = entries.iter().filter(|entry| entry[2] == 5);
+    assert_eq!(browser.numbers(BRIGHT).await, sorted(of_tap.map(|entry| entry[0] * 25 + entry[1])));
+
+    // One entry in the matrix: the last one of row 4, and the index relation with its numbers.
+    let &[row, column, tap] = entries.iter().rfind(|entry| entry[0] == 4).expect("an entry");
+    let size = browser.value("sheet.cell / sheet.ratio").await.as_f64().expect("pixels");
+    let middle = |index: usize, count: f64| (index as f64 + 0.5 - count / 2.0) * size;
+    browser.hover("#lit", [middle(column, 25.), middle(row, 9.)]).await;
+    assert_eq!((browser.lit("small").await, browser.lit("large").await), (vec![row], vec![column]));
+    assert_eq!(browser.lit("kernel").await, [tap]);
+    let terms = browser.value("document.getElementById('terms').textContent").await;
+    assert!(terms.as_str().expect("text").contains("1·2 + 2·1 − 1 = 3"), "{terms}");
+}
+
+/// The weights and the input that a page shows where none are given: 1, 2, … 9 and 0, 1, 2, 3, 4, 0, …
+fn tensors(entries: &[[usize; 3]]) -> [Vec<i64>; 3] {
+    let (w, x): (Vec<_>, Vec<_>) = ((1..=9).collect(), (0..25).map(|i| i % 5).collect());
+    let mut y = vec![0; 9];
+    for &[row, column, tap] in entries {
+        y[row] += w[tap] * x[column];
+    }
+    [w, x, y]
+}
+
+/// The step mode of the transposed convolution: input after input is added.
+async fn expect_scatter(browser: &Browser, entries: &[[usize; 3]]) {
+    let [w, _, y] = tensors(entries);
+    let mut sums = vec![0; 25];
+    for row in 0..9 {
+        browser.click("#forward").await;
+        for &[_, column, tap] in entries.iter().filter(|entry| entry[0] == row) {
+            sums[column] += w[tap] * y[row];
+        }
+        assert_eq!(browser.texts("large").await, sums.iter().map(i64::to_string).collect::<Vec<_>>(), "step {row}");
+        assert_eq!(browser.lit("large").await, sorted(entries.iter().filter(|entry| entry[0] == row).map(|entry| entry[1])));
+    }
+    browser.click("#whole").await;
+    assert_eq!(browser.texts("large").await, sums.iter().map(i64::to_string).collect::<Vec<_>>());
+}
+
+/// The step mode of the convolution: output after output is gathered, and played by the space bar.
+async fn expect_gather(browser: &Browser, entries: &[[usize; 3]]) {
+    let [_, x, y] = tensors(entries);
+    assert_eq!(browser.texts("large").await, x.iter().map(i64::to_string).collect::<Vec<_>>());
+    browser.click("#forward").await;
+    browser.click("#forward").await;
+    let shown = |row: usize, value: &i64| if row < 2 { value.to_string() } else { String::new() };
+    assert_eq!(browser.texts("small").await, y.iter().enumerate().map(|(row, value)| shown(row, value)).collect::<Vec<_>>());
+    let cell = browser.client.find(Locator::Css("#small .planes [data-index='0']")).await.expect("a cell");
+    cell.send_keys(" ").await.expect("a space");
+    browser.wait_for("document.getElementById('progress').textContent", "3 of 9").await;
+    cell.send_keys(&String::from(char::from(Key::Escape))).await.expect("escape");
+    assert_eq!(browser.texts("small").await, y.iter().map(i64::to_string).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn the_served_page_lights_the_crates_own_entries() {
+    let Some(browser) = Browser::start().await else { return };
+    let (_explorer, page) = explorer();
+    visit(&browser, &page).await;
+    browser.client.close().await.expect("it closes");
+}
+
+#[tokio::test]
+async fn an_exported_page_does_the_same_from_a_file() {
+    let Some(browser) = Browser::start().await else { return };
+    let folder = TempDir::new().expect("a folder");
+    let file = folder.path().join("page.html");
+    let status = Command::new(env!("CARGO_BIN_EXE_convmat"))
+        .args(["explore", "--kernel", "3", "--export"])
+        .arg(&file)
+        .stdout(Stdio::null())
+        .status()
+        .expect("the binary runs");
+    assert!(status.success());
+    let page = format!("file://{}", file.display());
+    visit(&browser, &page).await;
+    // What the file lacks is said.
+    browser.run("location.hash = 'input=9x9&kernel=3'").await;
+    browser.wait_for("document.getElementById('message').textContent.startsWith('This file has no such layer')", true).await;
+    browser.expect_quiet();
+    browser.client.close().await.expect("it closes");
+}
+
+#[tokio::test]
+async fn keys_move_and_narrow_or_dark_screens_are_served_as_well() {
+    let Some(browser) = Browser::start().await else { return };
+    let (_explorer, page) = explorer();
+    let layer = "input=6x6&kernel=3&stride=2&padding=1";
+    let light = json!({"features": [{"name": "prefers-color-scheme", "value": "light"}]});
+    browser.devtools("Emulation.setEmulatedMedia", light);
+    browser.goto(&format!("{page}#{layer}")).await;
+    browser.shows(layer).await;
+    let first = browser.client.find(Locator::Css("#small .planes [data-index='0']")).await.expect("a cell");
+    let [right, down] = [Key::Right, Key::Down].map(|key| String::from(char::from(key)));
+    first.send_keys(&right).await.expect("a key");
+    browser.client.active_element().await.expect("a cell").send_keys(&down).await.expect("a key");
+    browser.settle().await;
+    assert_eq!(browser.value("document.activeElement.dataset.index").await, "4");
+    assert_eq!(browser.value("document.querySelector('#small .cell.focus').dataset.index").await, "4");
+    assert_eq!(browser.lit("large").await, sorted(entries(6, 3, 2, 1).iter().filter(|entry| entry[0] == 4).map(|entry| entry[1])));
+    browser.keep_picture("light.png");
+
+    let background = "getComputedStyle(document.body).backgroundColor";
+    let day = browser.value(background).await;
+    browser.click("#theme").await;
+    let night = browser.value(background).await;
+    assert_ne!(night, day);
+    browser.click("#theme").await;
+    assert_eq!(browser.value(background).await, day);
+    // The system's wish counts where nothing was chosen.
+    browser.run("localStorage.clear()").await;
+    browser.devtools("Emulation.setEmulatedMedia", json!({"features": [{"name": "prefers-color-scheme", "value": "dark"}]}));
+    browser.client.refresh().await.expect("it loads again");
+    browser.shows(layer).await;
+    assert_eq!(browser.value(background).await, night);
+    browser.click("#to-transposed").await;
+    browser.shows("transposed&input=3x3&kernel=3&stride=2&padding=1&output-padding=1").await;
+    browser.hover("#large .planes [data-index='9']", [0., 0.]).await;
+    browser.keep_picture("dark.png");
+
+    for (width, query) in [(360, layer), (360, "input=8x8&kernel=3&in-channels=2&out-channels=2"), (768, layer)] {
+        let screen = json!({"width": width, "height": 740, "deviceScaleFactor": 2, "mobile": true});
+        browser.devtools("Emulation.setDeviceMetricsOverride", screen);
+        browser.run(&format!("location.hash = '{query}'")).await;
+        browser.shows(query).await;
+        tokio::time::sleep(Duration::from_millis(250)).await;
+        // Nothing sticks out, and buttons are as large as fingers want them.
+        assert_eq!(browser.value("document.documentElement.scrollWidth").await, width, "{query}");
+        let low = "[...document.querySelectorAll('button')].filter(button => button.offsetParent && button.offsetHeight < 30).length";
+        assert_eq!(browser.value(low).await, 0);
+    }
+    browser.expect_quiet();
+    browser.client.close().await.expect("it closes");
+}

@@ -4,6 +4,7 @@
 mod batch;
 mod common;
 mod evaluate;
+mod explore;
 mod files;
 mod learn_upsampling;
 mod learned;
@@ -15,7 +16,7 @@ use common::{Folder, Run, convmat, finish};
 
 #[test]
 fn help_has_examples() {
-    for arguments in [&["--help"][..], &["upscale", "--help"], &["verify", "--help"], &["learn-upsampling", "--help"]] {
+    for arguments in [&["--help"][..], &["upscale", "--help"], &["verify", "--help"], &["learn-upsampling", "--help"], &["explore", "--help"]] {
         Run::of(arguments).succeeds().says("Examples:\n  convmat ");
     }
     Run::of(&["upscale", "--help"]).succeeds().says("[default: bicubic]").says("[default: 1GiB]");

@@ -36,7 +36,7 @@ function drawKernel(tap) {
   panel.drawn = w;
   const html = blocks.map((block) => {
     const [small, large] = [Math.floor(block / kernel[1]), block % kernel[1]];
-    const title = w.length > taps ? `y channel ${small}, x channel ${large} of its group` : "";
+    const title = w.length > taps ? `w[${small}, ${large}]` : "";
     return planes("tap", kernel.slice(2), block * taps, title, "w");
   });
   panel.querySelector(".planes").innerHTML = html.join("");
@@ -82,7 +82,7 @@ function planes(kind, [depth, height, width], first, title, label) {
 function scale(panel, [depth, height, width], count) {
   const room = panel.querySelector(".planes").clientWidth - 8;
   const largest = panel.id === "overlap" ? 30 : 44;
-  const tall = count * depth > 1 ? 200 : 330;
+  const tall = Math.max(70, 330 / (count * depth));
   const fit = (length, lengths) => Math.floor(length / lengths) - 2;
   const cell = Math.max(4, Math.min(largest, fit(room, width), fit(tall, height)));
   panel.style.setProperty("--cell", `${cell}px`);
@@ -105,7 +105,7 @@ function writeValues() {
     values.forEach((value, i) => {
       const text = value === undefined ? "" : short(value);
       if (cells[i].textContent !== text) cells[i].textContent = text;
-      cells[i].classList.toggle("long", text.length > 4);
+      cells[i].classList.toggle("long", text.length > 3);
     });
   }
 }
