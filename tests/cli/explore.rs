@@ -76,7 +76,11 @@ fn the_page_and_its_parts_are_served() {
     ] {
         let (head, body) = explorer.own(path);
         assert!(head.starts_with("HTTP/1.1 200") && head.contains(kind) && body.contains(text), "{path}: {head}");
-        for header in ["content-security-policy: default-src 'none'", "x-content-type-options: nosniff", "cache-control: no-store"] {
+        for header in [
+            "content-security-policy: default-src 'none'",
+            "x-content-type-options: nosniff",
+            "cache-control: no-store",
+        ] {
             assert!(head.contains(header), "{path} lacks {header}: {head}");
         }
     }
@@ -91,7 +95,10 @@ fn answers_come_from_the_library() {
     assert_eq!(explorer.query, "input=5x5&kernel=3");
     let answer = explorer.geometry("transposed&input=2&kernel=2&stride=2&kernel-values=1,10");
     // C maps [0, 1, 2, 3] to [10, 32]; its transpose spreads them out again.
-    assert_eq!((&answer["large"], &answer["small"]), (&serde_json::json!([1, 1, 1, 4]), &serde_json::json!([1, 1, 1, 2])));
+    assert_eq!(
+        (&answer["large"], &answer["small"]),
+        (&serde_json::json!([1, 1, 1, 4]), &serde_json::json!([1, 1, 1, 2]))
+    );
     assert_eq!((&answer["y"], &answer["back"]), (&serde_json::json!([10, 32]), &serde_json::json!([10, 100, 32, 320])));
     assert_eq!(answer["counterpart"], "input=4&kernel=2&stride=2&kernel-values=1,10");
     for (query, complaint) in [
@@ -114,7 +121,9 @@ fn foreign_hosts_are_refused() {
     for host in [format!("127.0.0.1:{port}"), format!("localhost:{port}")] {
         assert!(explorer.get("/", &host).0.starts_with("HTTP/1.1 200"), "{host}");
     }
-    for host in ["evil.example".to_owned(), format!("evil.example:{port}"), "127.0.0.1".to_owned(), format!("[::1]:{port}")] {
+    for host in
+        ["evil.example".to_owned(), format!("evil.example:{port}"), "127.0.0.1".to_owned(), format!("[::1]:{port}")]
+    {
         for path in ["/", "/api/geometry?input=3&kernel=2", "/nothing"] {
             let (head, body) = explorer.get(path, &host);
             assert!(head.starts_with("HTTP/1.1 403") && !body.contains("rows"), "{host}{path}: {head}");
@@ -207,7 +216,8 @@ fn exported_pages_hold_everything() {
         let found = html.replace("http://www.w3.org/2000/svg", "").contains(absent);
         assert!(!found, "the page has {absent}");
     }
-    let data = html.split_once("id=\"answers\">").and_then(|(_, rest)| rest.split_once("</script>")).expect("the answers").0;
+    let data =
+        html.split_once("id=\"answers\">").and_then(|(_, rest)| rest.split_once("</script>")).expect("the answers").0;
     let answers: Value = serde_json::from_str(data).expect("JSON");
     let found = &answers["queries"]["input=4x4&kernel=2&stride=2"];
     let operator = &answers["operators"][found["operator"].as_u64().expect("a number") as usize];

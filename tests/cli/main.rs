@@ -16,7 +16,13 @@ use common::{Folder, Run, convmat, finish};
 
 #[test]
 fn help_has_examples() {
-    for arguments in [&["--help"][..], &["upscale", "--help"], &["verify", "--help"], &["learn-upsampling", "--help"], &["explore", "--help"]] {
+    for arguments in [
+        &["--help"][..],
+        &["upscale", "--help"],
+        &["verify", "--help"],
+        &["learn-upsampling", "--help"],
+        &["explore", "--help"],
+    ] {
         Run::of(arguments).succeeds().says("Examples:\n  convmat ");
     }
     Run::of(&["upscale", "--help"]).succeeds().says("[default: bicubic]").says("[default: 1GiB]");

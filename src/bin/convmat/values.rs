@@ -71,7 +71,8 @@ impl Pads {
 impl fmt::Display for Pads {
     /// As it is typed.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let pair = |&(begin, end): &(usize, usize)| if begin == end { begin.to_string() } else { format!("{begin},{end}") };
+        let pair =
+            |&(begin, end): &(usize, usize)| if begin == end { begin.to_string() } else { format!("{begin},{end}") };
         match self {
             Self::Explicit(pairs) => f.write_str(&pairs.iter().map(pair).collect::<Vec<_>>().join("x")),
             Self::Valid => f.write_str("valid"),

@@ -42,7 +42,9 @@ fn start(args: &ExploreArgs) -> Result<Question> {
     let values: Vec<_> = studied.weights.iter().flatten().copied().collect();
     if values.len() > MAX_WEIGHTS_IN_ADDRESS {
         let count = values.len();
-        return Err(Failure::Refused(format!("{count} weights are too many to explore; at most {MAX_WEIGHTS_IN_ADDRESS}")));
+        return Err(Failure::Refused(format!(
+            "{count} weights are too many to explore; at most {MAX_WEIGHTS_IN_ADDRESS}"
+        )));
     }
     Ok(question.with_weights(&studied, values))
 }

@@ -64,7 +64,8 @@ fn convolution<const N: usize>(geometry: &Geometry<N>, options: &Options<N>) -> 
     let plain = options.output_padding([0; N]).output(OutputSize::Natural);
     let begin = geometry.axes().map(|axis| axis.begin().unsigned_abs());
     // ONNX's output shapes recompute the pads: equal ones, or one more on either side.
-    let around = [0, 1, -1].map(|more| Padding::Explicit(begin.map(|begin| (begin, begin.saturating_add_signed(more)))));
+    let around =
+        [0, 1, -1].map(|more| Padding::Explicit(begin.map(|begin| (begin, begin.saturating_add_signed(more)))));
     let paddings = [options.padding, Padding::SameUpper, Padding::SameLower].into_iter().chain(around);
     let mut candidates = paddings.map(|padding| plain.pad(padding));
     candidates.find(|candidate| {
@@ -105,7 +106,10 @@ mod tests {
     fn layers_change_direction_and_come_back() {
         for (convolution, transposed) in [
             ("input=5x5&kernel=3", "transposed&input=3x3&kernel=3"),
-            ("input=6x6&kernel=3&stride=2&padding=1", "transposed&input=3x3&kernel=3&stride=2&padding=1&output-padding=1"),
+            (
+                "input=6x6&kernel=3&stride=2&padding=1",
+                "transposed&input=3x3&kernel=3&stride=2&padding=1&output-padding=1",
+            ),
             (
                 "input=7x6&kernel=3x2&stride=2&padding=1,0&groups=2&in-channels=2&out-channels=4&seed=3",
                 "transposed&input=3x3&kernel=3x2&stride=2&padding=1,0&output-padding=1x1&groups=2&in-channels=4&out-channels=2&seed=3",

@@ -85,7 +85,8 @@ impl<'a> Family<'a> {
     }
 
     fn questions(&self) -> impl Iterator<Item = Question> {
-        let [input, kernel, stride, padding, dilation, output_padding] = self.spans.map(|(_, span)| span.low..=span.high);
+        let [input, kernel, stride, padding, dilation, output_padding] =
+            self.spans.map(|(_, span)| span.low..=span.high);
         let mut questions = Vec::new();
         for input in input {
             for kernel in kernel.clone() {
@@ -95,9 +96,9 @@ impl<'a> Family<'a> {
                             let convolution = self.question(false, [input, kernel, stride, padding, dilation, 0]);
                             questions.push(convolution);
                             questions.extend(
-                                output_padding
-                                    .clone()
-                                    .map(|extra| self.question(true, [input, kernel, stride, padding, dilation, extra])),
+                                output_padding.clone().map(|extra| {
+                                    self.question(true, [input, kernel, stride, padding, dilation, extra])
+                                }),
                             );
                         }
                     }

@@ -28,9 +28,7 @@ pub fn single(start: &str, answers: &str) -> String {
     let head = format!(r#"<meta http-equiv="Content-Security-Policy" content="{policy}"><style>{STYLE}</style>"#);
     // No `<` inside: nothing in the data can end the element.
     let answers = answers.replace('<', "\\u003c");
-    let tail = format!(
-        r#"<script type="application/json" id="answers">{answers}</script><script>{SCRIPT}</script>"#
-    );
+    let tail = format!(r#"<script type="application/json" id="answers">{answers}</script><script>{SCRIPT}</script>"#);
     filled(&head, start, &tail)
 }
 
@@ -72,17 +70,23 @@ mod tests {
     fn fields_are_options_in_the_order_of_a_query() {
         let command = Question::command();
         let names: Vec<_> = command.get_arguments().filter_map(|argument| argument.get_long()).collect();
-        let fields: Vec<_> =
-            HTML.split("data-option=\"").skip(1).filter_map(|text| text.split('"').next()).collect();
+        let fields: Vec<_> = HTML.split("data-option=\"").skip(1).filter_map(|text| text.split('"').next()).collect();
         for field in &fields {
             assert!(names.contains(field), "{field} is no option");
         }
-        let query = "transposed&input=4&kernel=2&stride=2&padding=1&dilation=2&output-padding=1&output-size=9&groups=2\
-                     &in-channels=2&out-channels=2&kernel-values=1&seed=2";
-        let order: Vec<_> = query.split('&').filter_map(|pair| pair.split('=').next()).collect();
-        let mut rest = order.iter();
-        for field in &fields {
-            assert!(rest.any(|name| name == field), "{field} is out of order");
+        for (given, left_out) in [("output-size", "output-shape"), ("output-shape", "output-size")] {
+            let query = format!(
+                "transposed&input=4&kernel=2&stride=2&padding=1&dilation=2&output-padding=1&{given}=9&groups=2&in-channels=2\
+                 &out-channels=2"
+            );
+            for (weights, absent) in [("kernel-values=1", "seed"), ("seed=1", "kernel-values")] {
+                let query = format!("{query}&{weights}");
+                assert_eq!(Question::parse(&query).unwrap().query(), query);
+                let order: Vec<_> = query.split('&').skip(1).filter_map(|pair| pair.split('=').next()).collect();
+                let wanted: Vec<_> =
+                    fields.iter().copied().filter(|&name| name != left_out && name != absent).collect();
+                assert_eq!(wanted, order);
+            }
         }
     }
 }

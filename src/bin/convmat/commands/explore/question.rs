@@ -25,11 +25,14 @@ impl Question {
         let mut arguments = Vec::new();
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
             if name == "weights" {
-                return Err(Failure::Usage("files of weights are read where the explorer is started, not from the page".to_owned()));
+                return Err(Failure::Usage(
+                    "files of weights are read where the explorer is started, not from the page".to_owned(),
+                ));
             }
             arguments.push(if value.is_empty() { format!("--{name}") } else { format!("--{name}={value}") });
         }
-        Self::try_parse_from(arguments).map_err(|message| Failure::Usage(crate::first_line(&message.render().to_string())))
+        Self::try_parse_from(arguments)
+            .map_err(|message| Failure::Usage(crate::first_line(&message.render().to_string())))
     }
 
     /// The query of this layer.
@@ -37,7 +40,10 @@ impl Question {
         let Self { layer, weights } = self;
         let count = |count: Option<usize>| count.map(|count| count.to_string());
         let unless = |text: String, default: &str| (text != default).then_some(text);
-        let values = weights.kernel_values.as_ref().map(|values| values.iter().map(f64::to_string).collect::<Vec<_>>().join(","));
+        let values = weights
+            .kernel_values
+            .as_ref()
+            .map(|values| values.iter().map(f64::to_string).collect::<Vec<_>>().join(","));
         let pairs = [
             ("input", Some(layer.input.to_string())),
             ("kernel", layer.kernel.as_ref().map(ToString::to_string)),
@@ -90,7 +96,7 @@ mod tests {
     #[test]
     fn what_is_wrong_is_said_as_on_the_command_line() {
         for (query, complaint) in [
-            ("input=6xsix&kernel=3", "\"six\" is not a length"),
+            ("input=6xfour&kernel=3", "\"four\" is not a length"),
             ("kernel=3", "--input"),
             ("input=4&kernel=2&frob=1", "unexpected argument '--frob'"),
             ("input=4&kernel=2&kernel=3", "cannot be used multiple times"),

@@ -6,9 +6,9 @@
 
 use std::collections::HashMap;
 
+use convmat::Geometry;
 use convmat::geometry::Side;
 use convmat::matrix::Pattern;
-use convmat::Geometry;
 use serde::Serialize;
 
 /// All entries of C, in row order.
@@ -69,9 +69,9 @@ mod tests {
         let mut entries = Vec::new();
         for (row, place) in coded.rows.chunks(3).enumerate() {
             for run in coded.patterns[place[0] as usize].chunks(5) {
-                entries.extend((0..run[2]).map(|i| {
-                    [row as i64, place[1] + run[0] + i * run[3], place[2] + run[1] + i * run[4]]
-                }));
+                entries.extend(
+                    (0..run[2]).map(|i| [row as i64, place[1] + run[0] + i * run[3], place[2] + run[1] + i * run[4]]),
+                );
             }
         }
         entries

@@ -125,7 +125,9 @@ fn is_own(host: &str, port: u16) -> bool {
     ["127.0.0.1", "localhost"].iter().any(|name| {
         let rest = host.get(..name.len()).filter(|start| start.eq_ignore_ascii_case(name)).map(|_| &host[name.len()..]);
         // Clients leave out the default port.
-        rest.is_some_and(|rest| rest.strip_prefix(':').map_or(port == 80 && rest.is_empty(), |given| given == port.to_string()))
+        rest.is_some_and(|rest| {
+            rest.strip_prefix(':').map_or(port == 80 && rest.is_empty(), |given| given == port.to_string())
+        })
     })
 }
 
@@ -140,9 +142,21 @@ mod tests {
         }
         assert!(is_own("localhost", 80) && is_own("127.0.0.1:80", 80));
         for host in [
-            "", "localhost", "127.0.0.1", "localhost:80", "localhost:08000", "127.0.0.1:8000.evil.example", "evil.example:8000",
-            "localhost.evil.example:8000", "127.0.0.2:8000", "[::1]:8000", "0.0.0.0:8000", "localhost:8000:8000", "é:8000",
-            "12€", " localhost:8000",
+            "",
+            "localhost",
+            "127.0.0.1",
+            "localhost:80",
+            "localhost:08000",
+            "127.0.0.1:8000.evil.example",
+            "evil.example:8000",
+            "localhost.evil.example:8000",
+            "127.0.0.2:8000",
+            "[::1]:8000",
+            "0.0.0.0:8000",
+            "localhost:8000:8000",
+            "é:8000",
+            "12€",
+            " localhost:8000",
         ] {
             assert!(!is_own(host, 8000), "{host}");
         }

@@ -58,7 +58,7 @@ function changeAxes() {
 
 /** Asks for the layer of the fields. */
 function change() {
-  show(queryOfFields(view.transposed), true);
+  show(queryOfFields(view.asked), true);
 }
 
 function listenToControls() {
@@ -121,7 +121,7 @@ function limitToFile() {
 
 /** Exchanges convolution and transposed convolution: the same operator, read the other way. */
 async function turn(transposed) {
-  if (transposed === view.transposed) return;
+  if (transposed === view.transposed) return view.asked === transposed ? undefined : show(view.query, true);
   if (!view.counterpart) {
     complain(`No ${transposed ? "transposed convolution" : "convolution"} has options that give this matrix.`);
     return;

@@ -3,6 +3,8 @@
 const view = {
   query: "",
   transposed: false,
+  /** The direction of the latest question, which may have no answer. */
+  asked: false,
   operator: null,
   matrix: null,
   counterpart: null,
@@ -29,14 +31,17 @@ function entriesOf(focus) {
   }
 }
 
+/** The place in C where the row of one focus crosses the column of another. */
+function crossing(one, other) {
+  const index = (kind) => [one, other].find((focus) => focus?.kind === kind)?.index;
+  const [row, column] = [index("small"), index("large")];
+  return row === undefined || column === undefined ? null : { kind: "place", row, column };
+}
+
 /** The focus that is shown: the pair of a pinned cell and one of the other side, else what is pointed at, else the step. */
 function shown() {
   const { focus, pinned, step } = view;
-  if (focus && pinned && focus.kind !== pinned.kind) {
-    const of = (kind) => [focus, pinned].find((one) => one.kind === kind)?.index;
-    if (of("small") !== undefined && of("large") !== undefined) return { kind: "place", row: of("small"), column: of("large") };
-  }
-  return focus ?? pinned ?? (step === null ? null : { kind: "small", index: step });
+  return crossing(focus, pinned) ?? focus ?? pinned ?? (step === null ? null : { kind: "small", index: step });
 }
 
 /** Lights a focus everywhere. */
@@ -61,10 +66,12 @@ function point(focus) {
   }
 }
 
+/** Keeps a focus, or lets it go; a cell of the other side completes a pair. */
 function pin(focus) {
-  const same = view.pinned && view.pinned.kind === focus.kind && view.pinned.index === focus.index;
-  view.pinned = same ? null : focus;
-  point(same ? null : focus);
+  const pair = crossing(focus, view.pinned);
+  const same = view.pinned?.kind === focus.kind && view.pinned.index === focus.index;
+  view.pinned = pair || same ? null : focus;
+  point(pair ?? (same ? null : focus));
 }
 
 /** The colour of a tap: one hue per place in the kernel, the same in all channels. */

@@ -7,10 +7,11 @@ async function show(query, record) {
   const turn = ++latest;
   if (record && location.hash.slice(1) !== query) history.pushState(null, "", `#${query}`);
   const transposed = fillFields(query);
+  view.asked = transposed;
   const answer = await ask(query);
   // An answer that was overtaken by a later question is not wanted any more.
   if (turn !== latest) return;
-  if (answer.error) return complain(answer.error, transposed);
+  if (answer.error) return complain(answer.error);
   complain("");
   if (timer) pause();
   const same = view.operator !== null && JSON.stringify(view.operator.rows) === JSON.stringify(answer.operator.rows);

@@ -107,7 +107,7 @@ function headline(focus, entries) {
         : `${name}: column ${focus.index} of C, ${count}, is row ${focus.index} of Cᵀ, the footprint of a scatter into y.`;
     }
     case "tap":
-      return `${tapName(focus.index)} = ${short(operator.w[focus.index])} stands in C ${entries.length} times.`;
+      return `${tapName(focus.index)} = ${short(operator.w[focus.index])} stands in C as ${count}.`;
     default: {
       const place = `C[${focus.row}, ${focus.column}]`;
       const pair = `${smallName(focus.row)} and ${largeName(focus.column)}`;

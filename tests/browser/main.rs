@@ -4,203 +4,27 @@
 //! is served and on an exported file. Without Chromium and its driver the tests say so on stderr and pass; with
 //! `REQUIRE_BROWSER=1` they fail instead. `SCREENSHOTS=FOLDER` keeps pictures of the page.
 
-use std::env;
-use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+mod chromium;
 
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use chromium::{Browser, Ended};
 use convmat::{Channels, Convolution, Geometry, Options};
-use fantoccini::actions::{InputSource, MouseActions, PointerAction};
+use fantoccini::Locator;
 use fantoccini::key::Key;
-use fantoccini::{Client, ClientBuilder, Locator};
-use hyper_util::client::legacy::connect::HttpConnector;
 use ndarray::Array5;
-use serde_json::{Value, json};
+use serde_json::json;
 use tempfile::TempDir;
-
-/// A process that ends with the test.
-struct Ended(Child);
-
-impl Drop for Ended {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// Chromium with a profile of its own.
-struct Browser {
-    client: Client,
-    port: u16,
-    session: String,
-    _driver: Ended,
-    _profile: TempDir,
-}
-
-impl Browser {
-    /// None, said aloud, where there is no browser.
-    async fn start() -> Option<Self> {
-        let chromium = ["chromium", "chromium-browser", "google-chrome"].into_iter().find(|name| is_installed(name));
-        let (Some(chromium), true) = (chromium, is_installed("chromedriver")) else {
-            let what = if chromium.is_none() { "Chromium" } else { "ChromeDriver" };
-            assert!(env::var_os("REQUIRE_BROWSER").is_none(), "{what} is not installed");
-            // Written past the capture of tests: a skip must be seen.
-            let _ = writeln!(std::io::stderr(), "SKIPPED browser test: {what} is not installed");
-            return None;
-        };
-        let mut driver =
-            Command::new("chromedriver").arg("--port=0").stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("a driver");
-        let mut lines = BufReader::new(driver.stdout.take().expect("piped")).lines().map_while(Result::ok);
-        let port = lines
-            .find_map(|line| line.split_once("successfully on port ")?.1.trim_end_matches('.').parse().ok())
-            .expect("ChromeDriver says its port");
-        let driver = Ended(driver);
-        let profile = TempDir::new().expect("a folder");
-        let folder = format!("--user-data-dir={}", profile.path().display());
-        // Without a sandbox for root; and nothing that asks the network by itself.
-        let arguments = [
-            "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-            "--disable-component-update", "--disable-sync", "--window-size=1400,900", &folder,
-        ];
-        let options = json!({"args": arguments, "binary": path_of(chromium)});
-        let wanted = json!({"goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"}});
-        let client = ClientBuilder::new(HttpConnector::new())
-            .capabilities(wanted.as_object().expect("an object").clone())
-            .connect(&format!("http://127.0.0.1:{port}"))
-            .await
-            .expect("a session");
-        let session = client.session_id().await.expect("an answer").expect("a session");
-        Some(Self { client, port, session, _driver: driver, _profile: profile })
-    }
-
-    /// A command that WebDriver has no name for.
-    fn command(&self, path: &str, body: &Value) -> Value {
-        let body = body.to_string();
-        let request = format!(
-            "POST /session/{}/{path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\
-             Connection: close\r\n\r\n{body}",
-            self.session,
-            body.len()
-        );
-        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).expect("ChromeDriver listens");
-        stream.write_all(request.as_bytes()).expect("sent");
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).expect("text");
-        let (head, body) = answer.split_once("\r\n\r\n").expect("head and body");
-        assert!(head.starts_with("HTTP/1.1 200"), "{path}: {answer}");
-        serde_json::from_str::<Value>(body).expect("JSON")["value"].take()
-    }
-
-    fn devtools(&self, name: &str, parameters: Value) {
-        self.command("goog/cdp/execute", &json!({"cmd": name, "params": parameters}));
-    }
-
-    async fn run(&self, script: &str) -> Value {
-        self.client.execute(script, Vec::new()).await.expect("the script runs")
-    }
-
-    /// The value of a JavaScript expression.
-    async fn value(&self, expression: &str) -> Value {
-        self.run(&format!("return {expression}")).await
-    }
-
-    async fn wait_for(&self, expression: &str, wanted: impl Into<Value>) {
-        let (wanted, start) = (wanted.into(), Instant::now());
-        loop {
-            let value = self.value(expression).await;
-            if value == wanted {
-                return;
-            }
-            assert!(start.elapsed() < Duration::from_secs(10), "{expression} is {value}, not {wanted}");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    }
-
-    async fn goto(&self, address: &str) {
-        self.client.goto(address).await.expect("the page loads");
-    }
-
-    /// Waits until a layer is shown.
-    async fn shows(&self, query: &str) {
-        self.wait_for("document.documentElement.dataset.shown", query).await;
-        self.wait_for("document.getElementById('message').hidden", true).await;
-    }
-
-    async fn click(&self, selector: &str) {
-        self.client.find(Locator::Css(selector)).await.expect(selector).click().await.expect(selector);
-    }
-
-    /// Moves the mouse to a place relative to the middle of an element.
-    async fn hover(&self, selector: &str, [x, y]: [f64; 2]) {
-        let script = format!("document.querySelector(`{selector}`).scrollIntoView({{block: 'center'}})");
-        self.run(&script).await;
-        let element = self.client.find(Locator::Css(selector)).await.expect(selector);
-        let to = PointerAction::MoveToElement { element, duration: None, x, y };
-        self.client.perform_actions(MouseActions::new("mouse".to_owned()).then(to)).await.expect("the mouse moves");
-        self.settle().await;
-    }
-
-    /// Lights what the mouse points at: two frames later all is drawn.
-    async fn settle(&self) {
-        let script = "const done = arguments[0]; requestAnimationFrame(() => requestAnimationFrame(() => done(null)))";
-        self.client.execute_async(script, Vec::new()).await.expect("frames are drawn");
-    }
-
-    async fn numbers(&self, expression: &str) -> Vec<usize> {
-        let value = self.value(expression).await;
-        let mut numbers: Vec<_> =
-            value.as_array().expect("a list").iter().map(|number| number.as_u64().expect("an index") as usize).collect();
-        numbers.sort_unstable();
-        numbers
-    }
-
-    async fn lit(&self, panel: &str) -> Vec<usize> {
-        self.numbers(&format!("[...document.querySelectorAll('#{panel} .planes .cell.lit')].map(cell => +cell.dataset.index)")).await
-    }
-
-    async fn texts(&self, panel: &str) -> Vec<String> {
-        let value =
-            self.value(&format!("[...document.querySelectorAll('#{panel} .planes .cell')].map(cell => cell.textContent)")).await;
-        serde_json::from_value(value).expect("texts")
-    }
-
-    fn keep_picture(&self, name: &str) {
-        let Some(folder) = env::var_os("SCREENSHOTS") else { return };
-        let data = self.command("goog/cdp/execute", &json!({"cmd": "Page.captureScreenshot", "params": {}}))["data"].take();
-        fs::write(Path::new(&folder).join(name), decoded(data.as_str().expect("base64"))).expect("the picture is kept");
-    }
-
-    /// Nothing was complained about on the console.
-    fn expect_quiet(&self) {
-        let log = self.command("se/log", &json!({"type": "browser"}));
-        assert_eq!(log, json!([]), "the console is not empty");
-    }
-}
-
-/// Base64 (RFC 4648), as ChromeDriver sends pictures.
-fn decoded(text: &str) -> Vec<u8> {
-    let digit = |c: u8| b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".iter().position(|&d| d == c);
-    let digits: Vec<_> = text.bytes().filter_map(digit).collect();
-    let bits = |four: &[usize]| four.iter().fold(0, |bits, digit| bits << 6 | digit) << (6 * (4 - four.len()));
-    digits.chunks(4).flat_map(|four| bits(four).to_be_bytes()[5..5 + four.len() - 1].to_vec()).collect()
-}
-
-fn path_of(name: &str) -> Option<String> {
-    let folders = env::var_os("PATH")?;
-    env::split_paths(&folders).map(|folder| folder.join(name)).find(|path| path.is_file())?.to_str().map(str::to_owned)
-}
-
-fn is_installed(name: &str) -> bool {
-    path_of(name).is_some()
-}
 
 /// The explorer and its address without a layer.
 fn explorer() -> (Ended, String) {
-    let mut process =
-        Command::new(env!("CARGO_BIN_EXE_convmat")).arg("explore").stdout(Stdio::piped()).spawn().expect("the binary starts");
+    let mut process = Command::new(env!("CARGO_BIN_EXE_convmat"))
+        .arg("explore")
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the binary starts");
     let mut line = String::new();
     BufReader::new(process.stdout.take().expect("piped")).read_line(&mut line).expect("an address");
     let address = line.split_once('#').expect("a layer").0.to_owned();
@@ -256,7 +80,15 @@ async fn visit(browser: &Browser, page: &str) {
     // A change of the stride.
     browser.click("[aria-label='more stride']").await;
     browser.shows("input=5x5&kernel=3&stride=2&padding=1").await;
-    assert!(browser.client.current_url().await.expect("an address").as_str().ends_with("#input=5x5&kernel=3&stride=2&padding=1"));
+    assert!(
+        browser
+            .client
+            .current_url()
+            .await
+            .expect("an address")
+            .as_str()
+            .ends_with("#input=5x5&kernel=3&stride=2&padding=1")
+    );
     let entries = entries(5, 3, 2, 1);
     expect_lights(browser, &entries).await;
 
@@ -338,7 +170,10 @@ async fn expect_scatter(browser: &Browser, entries: &[[usize; 3]]) {
             sums[column] += w[tap] * y[row];
         }
         assert_eq!(browser.texts("large").await, sums.iter().map(i64::to_string).collect::<Vec<_>>(), "step {row}");
-        assert_eq!(browser.lit("large").await, sorted(entries.iter().filter(|entry| entry[0] == row).map(|entry| entry[1])));
+        assert_eq!(
+            browser.lit("large").await,
+            sorted(entries.iter().filter(|entry| entry[0] == row).map(|entry| entry[1]))
+        );
     }
     browser.click("#whole").await;
     assert_eq!(browser.texts("large").await, sums.iter().map(i64::to_string).collect::<Vec<_>>());
@@ -351,7 +186,10 @@ async fn expect_gather(browser: &Browser, entries: &[[usize; 3]]) {
     browser.click("#forward").await;
     browser.click("#forward").await;
     let shown = |row: usize, value: &i64| if row < 2 { value.to_string() } else { String::new() };
-    assert_eq!(browser.texts("small").await, y.iter().enumerate().map(|(row, value)| shown(row, value)).collect::<Vec<_>>());
+    assert_eq!(
+        browser.texts("small").await,
+        y.iter().enumerate().map(|(row, value)| shown(row, value)).collect::<Vec<_>>()
+    );
     let cell = browser.client.find(Locator::Css("#small .planes [data-index='0']")).await.expect("a cell");
     cell.send_keys(" ").await.expect("a space");
     browser.wait_for("document.getElementById('progress').textContent", "3 of 9").await;
@@ -383,7 +221,9 @@ async fn an_exported_page_does_the_same_from_a_file() {
     visit(&browser, &page).await;
     // What the file lacks is said.
     browser.run("location.hash = 'input=9x9&kernel=3'").await;
-    browser.wait_for("document.getElementById('message').textContent.startsWith('This file has no such layer')", true).await;
+    browser
+        .wait_for("document.getElementById('message').textContent.startsWith('This file has no such layer')", true)
+        .await;
     browser.expect_quiet();
     browser.client.close().await.expect("it closes");
 }
@@ -404,7 +244,10 @@ async fn keys_move_and_narrow_or_dark_screens_are_served_as_well() {
     browser.settle().await;
     assert_eq!(browser.value("document.activeElement.dataset.index").await, "4");
     assert_eq!(browser.value("document.querySelector('#small .cell.focus').dataset.index").await, "4");
-    assert_eq!(browser.lit("large").await, sorted(entries(6, 3, 2, 1).iter().filter(|entry| entry[0] == 4).map(|entry| entry[1])));
+    assert_eq!(
+        browser.lit("large").await,
+        sorted(entries(6, 3, 2, 1).iter().filter(|entry| entry[0] == 4).map(|entry| entry[1]))
+    );
     browser.keep_picture("light.png");
 
     let background = "getComputedStyle(document.body).backgroundColor";
@@ -416,7 +259,10 @@ async fn keys_move_and_narrow_or_dark_screens_are_served_as_well() {
     assert_eq!(browser.value(background).await, day);
     // The system's wish counts where nothing was chosen.
     browser.run("localStorage.clear()").await;
-    browser.devtools("Emulation.setEmulatedMedia", json!({"features": [{"name": "prefers-color-scheme", "value": "dark"}]}));
+    browser.devtools(
+        "Emulation.setEmulatedMedia",
+        json!({"features": [{"name": "prefers-color-scheme", "value": "dark"}]}),
+    );
     browser.client.refresh().await.expect("it loads again");
     browser.shows(layer).await;
     assert_eq!(browser.value(background).await, night);
