@@ -2,7 +2,8 @@
 //!
 //! What lights up is compared with the library's own entries and with a literal loop over all pairs of pixels, on the page that
 //! is served and on an exported file. Without Chromium and its driver the tests say so on stderr and pass; with
-//! `REQUIRE_BROWSER=1` they fail instead. `SCREENSHOTS=FOLDER` keeps pictures of the page.
+//! `REQUIRE_BROWSER=1` they fail instead. `SCREENSHOTS=FOLDER` keeps pictures of the page,
+//! the README's `explore.png` among them.
 
 mod chromium;
 
@@ -248,7 +249,7 @@ async fn keys_move_and_narrow_or_dark_screens_are_served_as_well() {
         browser.lit("large").await,
         sorted(entries(6, 3, 2, 1).iter().filter(|entry| entry[0] == 4).map(|entry| entry[1]))
     );
-    browser.keep_picture("light.png");
+    browser.keep_picture("explore.png");
 
     let background = "getComputedStyle(document.body).backgroundColor";
     let day = browser.value(background).await;
@@ -269,7 +270,7 @@ async fn keys_move_and_narrow_or_dark_screens_are_served_as_well() {
     browser.click("#to-transposed").await;
     browser.shows("transposed&input=3x3&kernel=3&stride=2&padding=1&output-padding=1").await;
     browser.hover("#large .planes [data-index='9']", [0., 0.]).await;
-    browser.keep_picture("dark.png");
+    browser.keep_picture("explore-dark.png");
 
     for (width, query) in [(360, layer), (360, "input=8x8&kernel=3&in-channels=2&out-channels=2"), (768, layer)] {
         let screen = json!({"width": width, "height": 740, "deviceScaleFactor": 2, "mobile": true});
@@ -281,6 +282,10 @@ async fn keys_move_and_narrow_or_dark_screens_are_served_as_well() {
         assert_eq!(browser.value("document.documentElement.scrollWidth").await, width, "{query}");
         let low = "[...document.querySelectorAll('button')].filter(button => button.offsetParent && button.offsetHeight < 30).length";
         assert_eq!(browser.value(low).await, 0);
+        if (width, query) == (360, layer) {
+            browser.hover("#small .planes [data-index='4']", [0., 0.]).await;
+            browser.keep_picture("explore-phone.png");
+        }
     }
     browser.expect_quiet();
     browser.client.close().await.expect("it closes");
