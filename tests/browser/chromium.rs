@@ -67,7 +67,7 @@ impl Browser {
             "--disable-background-networking",
             "--disable-component-update",
             "--disable-sync",
-            "--window-size=1400,900",
+            "--window-size=1400,1020",
             &folder,
         ];
         let options = json!({"args": arguments, "binary": path_of(chromium)});

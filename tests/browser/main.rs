@@ -61,14 +61,20 @@ fn sorted(numbers: impl Iterator<Item = usize>) -> Vec<usize> {
     numbers
 }
 
-/// Places in C whose colour is as bright as in the picture below.
+/// Places in C whose colour is as bright as in the picture below. Copies are read: reading the page's own canvases warns.
 const BRIGHT: &str = "(() => {
-    const pixel = (id, x, y) => [...document.getElementById(id).getContext('2d').getImageData(x, y, 1, 1).data].join();
-    const [rows, columns] = [view.operator.y.length, view.operator.x.length];
+    const pixels = (id) => {
+        const canvas = document.getElementById(id);
+        const copy = new OffscreenCanvas(canvas.width, canvas.height).getContext('2d', { willReadFrequently: true });
+        copy.drawImage(canvas, 0, 0);
+        const words = new Uint32Array(copy.getImageData(0, 0, canvas.width, canvas.height).data.buffer);
+        return (x, y) => words[y * canvas.width + x];
+    };
+    const [base, lit, columns] = [pixels('base'), pixels('lit'), view.operator.x.length];
     const found = [];
     for (let e = 0; e < view.matrix.row.length; e++) {
         const [x, y] = [view.matrix.column[e], view.matrix.row[e]].map(i => Math.floor((i + .2) * sheet.cell));
-        if (pixel('base', x, y) === pixel('lit', x, y)) found.push(view.matrix.row[e] * columns + view.matrix.column[e]);
+        if (base(x, y) === lit(x, y)) found.push(view.matrix.row[e] * columns + view.matrix.column[e]);
     }
     return found;
 })()";
