@@ -170,11 +170,11 @@ fn tensors(entries: &[[usize; 3]]) -> [Vec<i64>; 3] {
 /// The step mode of the transposed convolution: input after input is added.
 async fn expect_scatter(browser: &Browser, entries: &[[usize; 3]]) {
     let [w, _, y] = tensors(entries);
-    let mut sums = vec![0; 25];
-    for row in 0..9 {
+    let mut sums = [0; 25];
+    for (row, value) in y.iter().enumerate() {
         browser.click("#forward").await;
         for &[_, column, tap] in entries.iter().filter(|entry| entry[0] == row) {
-            sums[column] += w[tap] * y[row];
+            sums[column] += w[tap] * value;
         }
         assert_eq!(browser.texts("large").await, sums.iter().map(i64::to_string).collect::<Vec<_>>(), "step {row}");
         assert_eq!(
