@@ -2,7 +2,7 @@
 
 use convmat::analysis::deconvolution::{blur, observe, restore};
 use convmat::{Error, LinearOperator, LsqrOptions, PadMode};
-use ndarray::{Array2, Array5, array};
+use ndarray::{Array2, Array5, array, s};
 
 fn scene() -> Array5<f64> {
     Array5::from_shape_fn([1, 2, 1, 34, 41], |(_, c, _, i, j)| {
@@ -61,12 +61,14 @@ fn least_squares_restores_what_the_adjoint_does_not() {
     assert!((&left * &found.adjoint).sum().abs() < 1e-9 * norm(&seen.original).powi(2) && found.scale > 0.0);
     let solution = &found.least_squares.solution;
     assert!(found.least_squares.met && (solution.residual / norm(&misfit) - 1.0).abs() < 2e-3);
-    let errors = [&found.adjoint, &seen.frame, &solution.x].map(|x| norm(&(x - &seen.original)));
-    assert!(errors[2] < 0.8 * errors[1] && errors[1] < errors[0], "{errors:?}");
+    // Away from the border, which the model gets wrong.
+    let error = |x: &Array5<f64>| norm(&(x - &seen.original).slice_move(s![.., .., .., 6..-6, 6..-6]));
+    let [adjoint, blurred, restored] = [&found.adjoint, &seen.frame, &solution.x].map(error);
+    assert!(restored < 0.8 * adjoint && restored < 0.8 * blurred, "{adjoint} {blurred} {restored}");
     // Without damping, noise wins.
     let undamped =
         convmat::lsqr(&model, seen.frame.view(), 0.0, &LsqrOptions { tolerance: 1e-10, max_iterations: 2000 });
-    assert!(norm(&(undamped.unwrap().x - &seen.original)) > 3.0 * errors[1]);
+    assert!(error(&undamped.unwrap().x) > 3.0 * blurred);
 }
 
 #[test]
