@@ -56,7 +56,7 @@ impl<const N: usize> Overlap<N> {
     /// The counts of a geometry. O(length + stride + links) per axis in time and memory.
     ///
     /// # Errors
-    /// [`Error::Memory`] if there is no memory for a number per position and class along each axis.
+    /// [`Error::Memory`](crate::Error::Memory) if there is no memory for a number per position and class along each axis.
     pub fn new(geometry: &Geometry<N>) -> Result<Self> {
         for axis in geometry.axes() {
             allocatable::<usize, 1>([axis.large()], "the overlap counts")?;
@@ -133,7 +133,7 @@ impl<const N: usize> Overlap<N> {
     /// The counts of all positions, `[D, H, W]`.
     ///
     /// # Errors
-    /// [`Error::ByteLimit`] beyond `byte_limit` bytes, before anything is allocated.
+    /// [`Error::ByteLimit`](crate::Error::ByteLimit) beyond `byte_limit` bytes, before anything is allocated.
     pub fn map(&self, byte_limit: u128) -> Result<Array3<u64>> {
         let one = vec![1];
         let lengths: [&Vec<usize>; 3] =
@@ -179,8 +179,9 @@ impl PhaseGains {
     /// The gains of weights `[small channels, large channels / groups, kD, kH, kW]`. O(weights).
     ///
     /// # Errors
-    /// [`Error::Shape`] if the weights do not fit, [`Error::NotFinite`] if they are not finite, [`Error::ByteLimit`] if a number
-    /// per channel pair and class takes more than `byte_limit` bytes.
+    /// [`Error::Shape`](crate::Error::Shape) if the weights do not fit, [`Error::NotFinite`](crate::Error::NotFinite) if they
+    /// are not finite, [`Error::ByteLimit`](crate::Error::ByteLimit) if a number per channel pair and class takes more than
+    /// `byte_limit` bytes.
     pub fn new<T: Scalar, const N: usize>(
         geometry: &Geometry<N>,
         weights: ArrayView5<T>,
