@@ -130,7 +130,7 @@ fn normalise<T: Scalar>(vector: &mut Array5<T>) -> f64 {
 }
 
 /// v ← w + factor·v.
-fn combine<T: Scalar>(v: &mut Array5<T>, w: &Array5<T>, factor: f64) {
+pub(super) fn combine<T: Scalar>(v: &mut Array5<T>, w: &Array5<T>, factor: f64) {
     let factor = T::from_f64(factor);
     Zip::from(v).and(w).for_each(|v, &w| *v = w + factor * *v);
 }

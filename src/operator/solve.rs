@@ -1,8 +1,9 @@
 //! Least squares through any operator: only `apply` and `apply_adjoint` are asked for.
 
-use ndarray::{Array5, ArrayView5, Zip};
+use ndarray::{Array5, ArrayView5};
 
 use super::dot_test::dot;
+use super::lsqr::combine;
 use super::{LinearOperator, Workspace, expect_shape, new_batch, with_batch};
 use crate::error::{Error, Result};
 use crate::scalar::Scalar;
@@ -92,10 +93,7 @@ pub fn least_squares<T: Scalar>(
         gradient = adjoint(equations, &residuals, &mut workspace)?;
         let next = dot(&gradient, &gradient);
         lanczos.push(alpha, next / norm);
-        let keep = T::from_f64(next / norm);
-        Zip::from(&mut direction)
-            .and(&gradient)
-            .for_each(|direction, &gradient| *direction = gradient + keep * *direction);
+        combine(&mut direction, &gradient, next / norm);
         norm = next;
         iterations += 1;
     }

@@ -150,30 +150,40 @@ impl Studied {
 
     /// The layer in words: `convolution y = C·x: 1×5×5 → 1×3×3`.
     pub fn in_words(&self) -> String {
-        let shape = |side: Side| {
-            let [channels, size @ ..] = self.geometry.shape(side);
-            format!("{channels}×{}", lengths(&size[3 - self.axes..]))
-        };
-        let layer = match self.side {
-            Side::Large => "convolution y = C·x",
-            Side::Small => "transposed convolution x = Cᵀ·y",
-        };
-        format!("{layer}: {} → {}", shape(self.side), shape(self.side.other()))
+        layer_in_words(&self.geometry, self.axes, self.side, None)
     }
 
     /// Kernel, stride, dilation, padding and groups in words.
     pub fn options_in_words(&self) -> String {
-        let axes = &self.geometry.axes()[3 - self.axes..];
-        let of = |f: fn(&Axis) -> usize| lengths(&axes.iter().map(f).collect::<Vec<_>>());
-        format!(
-            "kernel {}, stride {}, dilation {}, padding before {}, groups {}",
-            of(Axis::kernel),
-            of(Axis::stride),
-            of(Axis::dilation),
-            of(|axis| axis.begin().unsigned_abs()),
-            self.geometry.groups()
-        )
+        options_in_words(&self.geometry, self.axes)
     }
+}
+
+/// The layer that reads a side of a geometry of so many axes, in words; shapes with the batch where there is one.
+pub fn layer_in_words(geometry: &Geometry<3>, axes: usize, side: Side, batch: Option<usize>) -> String {
+    let shape = |side: Side| {
+        let [channels, size @ ..] = geometry.shape(side);
+        let batch = batch.map_or_else(String::new, |batch| format!("{batch}×"));
+        format!("{batch}{channels}×{}", lengths(&size[3 - axes..]))
+    };
+    let layer = match side {
+        Side::Large => "convolution y = C·x",
+        Side::Small => "transposed convolution x = Cᵀ·y",
+    };
+    format!("{layer}: {} → {}", shape(side), shape(side.other()))
+}
+
+/// Kernel, stride, dilation, padding and groups of a geometry of so many axes, in words.
+pub fn options_in_words(geometry: &Geometry<3>, axes: usize) -> String {
+    let of = |f: fn(&Axis) -> usize| lengths(&geometry.axes()[3 - axes..].iter().map(f).collect::<Vec<_>>());
+    format!(
+        "kernel {}, stride {}, dilation {}, padding before {}, groups {}",
+        of(Axis::kernel),
+        of(Axis::stride),
+        of(Axis::dilation),
+        of(|axis| axis.begin().unsigned_abs()),
+        geometry.groups()
+    )
 }
 
 /// The options with three spatial axes; absent ones come first, as in the geometry.
@@ -214,8 +224,13 @@ fn listed(values: &[f64], count: u128) -> Result<Vec<f64>> {
     }
 }
 
-/// Multiples of 2⁻²³ in [−1, 1): f32 and f64 hold the same numbers.
+/// Random numbers as [`number`] draws them.
 pub fn random(seed: u64, count: usize) -> Vec<f64> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    (0..count).map(|_| f64::from(rng.random_range(-(1i32 << 23)..1 << 23)) / f64::from(1 << 23)).collect()
+    (0..count).map(|_| number(&mut rng)).collect()
+}
+
+/// A multiple of 2⁻²³ in [−1, 1): f32 and f64 hold the same numbers.
+pub fn number(rng: &mut ChaCha8Rng) -> f64 {
+    f64::from(rng.random_range(-(1i32 << 23)..1 << 23)) / f64::from(1 << 23)
 }

@@ -18,7 +18,7 @@ use self::check::{Check, Checks, Outcome};
 use self::problem::{Oracle, Problem};
 use crate::args::VerifyArgs;
 use crate::error::{Failure, Result};
-use crate::layer::Layer;
+use crate::layer::{Layer, layer_in_words, options_in_words};
 use crate::progress;
 use crate::report::{Table, field, lengths, matrix, scientific};
 
@@ -74,31 +74,9 @@ fn expect_work<const N: usize>(geometry: &Geometry<N>, batch: usize) -> Result<(
 
 /// Shapes, size and density of C.
 fn describe<const N: usize>(geometry: &Geometry<N>, side: Side, batch: usize, out: &mut dyn Write) -> Result<()> {
-    let shape = |side: Side| {
-        let size = match side {
-            Side::Small => geometry.small_size(),
-            Side::Large => geometry.large_size(),
-        };
-        format!("{batch}×{}×{}", geometry.channels().of(side), lengths(&size))
-    };
-    let (layer, output) = match side {
-        Side::Large => ("convolution y = C·x", Side::Small),
-        Side::Small => ("transposed convolution x = Cᵀ·y", Side::Large),
-    };
-    field(out, "layer", format_args!("{layer}: {} → {}", shape(side), shape(output)))?;
-    let axes = geometry.axes();
-    field(
-        out,
-        "axes",
-        format_args!(
-            "kernel {}, stride {}, dilation {}, padding before {}, groups {}",
-            lengths(&geometry.kernel()),
-            lengths(&axes.map(|axis| axis.stride())),
-            lengths(&axes.map(|axis| axis.dilation())),
-            lengths(&axes.map(|axis| axis.begin().unsigned_abs())),
-            geometry.groups()
-        ),
-    )?;
+    let lifted = geometry.lift();
+    field(out, "layer", layer_in_words(&lifted, N, side, Some(batch)))?;
+    field(out, "axes", options_in_words(&lifted, N))?;
     field(out, "weights", lengths(&geometry.weight_shape()))?;
     field(out, "C", matrix(geometry.rows(), geometry.columns(), geometry.entries()))?;
     writeln!(out)?;

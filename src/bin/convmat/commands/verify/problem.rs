@@ -7,8 +7,10 @@
 use convmat::geometry::Side;
 use convmat::{Geometry, Options, Result, Scalar, reference};
 use ndarray::{Array1, Array5, ArrayView5};
-use rand::{Rng, SeedableRng};
+use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
+
+use crate::layer::number;
 
 /// A geometry, the layer's options that made it, and random x, y, w and biases.
 pub struct Problem<const N: usize> {
@@ -31,7 +33,7 @@ pub struct Problem<const N: usize> {
 impl<const N: usize> Problem<N> {
     pub fn random(geometry: Geometry<N>, side: Side, options: Options<N>, batch: usize, seed: u64) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        let mut number = || f64::from(rng.random_range(-(1i32 << 23)..1 << 23)) / f64::from(1 << 23);
+        let mut number = || number(&mut rng);
         let [small_channels, small_shape @ ..] = geometry.small_shape();
         let [large_channels, large_shape @ ..] = geometry.large_shape();
         let mut tensor =
