@@ -143,7 +143,9 @@ impl ImplicitGemm {
         let schedule = Schedule::new::<T>(&self.phases, &self.panels, &self.tile, lanes, cut)?;
         let of_plan = |plan: &BlockPlan| {
             let tiles = plan.tiles.iter().filter(|_| is_scattered);
-            tiles.map(|tile| self.map.places(plan, tile, &self.phases, self.pitch::<T>())).collect::<Option<Vec<_>>>()
+            tiles
+                .map(|tile| self.map.places(plan, tile, &self.phases, [self.pitch::<T>(), lanes]))
+                .collect::<Option<Vec<_>>>()
         };
         Some(Prepared {
             places: schedule.plans().iter().map(of_plan).collect::<Option<Vec<_>>>()?,

@@ -14,7 +14,7 @@ use super::epilogue::Activation;
 use super::schedule::Run;
 use crate::kernel::dispatch::{Available, Job, Level};
 use crate::kernel::grid::{Cell, ChannelRows};
-use crate::kernel::merge::{Lines, merge};
+use crate::kernel::merge::{Lines, merge, merge_many};
 use crate::kernel::scatter::Places;
 use crate::kernel::vector::Vector;
 use crate::scalar::Scalar;
@@ -93,15 +93,9 @@ impl<T: Scalar> Writer<'_, '_, T> {
         self.level.run(Store { writer: self, buffer, runs, chunk, cell, row });
     }
 
-    /// Stores the elements of a tile one by one, if the cell is one that the places were found for and there is no residual.
+    /// Stores the elements of a tile from lists of places, if the cell is one that they were found for and there is no residual.
     pub(crate) fn scatter(&self, buffer: &[T], places: &Places, chunk: Chunk, cell: &mut Cell<T>) {
-        let first = cell.first[1] + chunk.first;
-        let activation = self.finish.activation;
-        cell.scatter(places, buffer, [chunk.first, chunk.channels], |channel, values| {
-            let bias = self.finish.bias(first + channel);
-            values.iter_mut().for_each(|value| *value += bias);
-            activation.apply(values);
-        });
+        self.level.run(Scatter { writer: self, buffer, places, chunk, cell });
     }
 
     /// Asks for the memory that [`write`](Self::write) will write.
@@ -250,6 +244,26 @@ impl<T: Scalar> Job<T> for Unstage<'_, '_, '_, '_, T> {
     }
 }
 
+struct Scatter<'a, 'w, 'f, 'c, T> {
+    writer: &'a Writer<'w, 'f, T>,
+    buffer: &'a [T],
+    places: &'a Places,
+    chunk: Chunk,
+    cell: &'a mut Cell<'c, T>,
+}
+
+impl<T: Scalar> Job<T> for Scatter<'_, '_, '_, '_, T> {
+    #[inline(always)]
+    fn run<V: Vector<T>>(self, vectors: Available<V>) {
+        let Self { writer, buffer, places, chunk, cell } = self;
+        let first = cell.first[1] + chunk.first;
+        let bias = |channel| writer.finish.bias(first + channel);
+        let activation = writer.finish.activation;
+        let finish = (activation != Activation::Identity).then_some(|values: &mut [T]| activation.apply(values));
+        cell.scatter(vectors, places, buffer, [chunk.first, chunk.channels], bias, finish);
+    }
+}
+
 struct Store<'a, 'w, 'f, 'c, T> {
     writer: &'a Writer<'w, 'f, T>,
     buffer: &'a [T],
@@ -348,7 +362,11 @@ impl<T: Scalar> Line<'_, T> {
         }
         if Q == 0 {
             for channel in 0..out.channels() {
-                self.merge_many(first + channel, bias(channel), out.row(channel));
+                let start = |q: usize| {
+                    let phase = self.of_row[q]?;
+                    Some((phase.first + (first + channel) * phase.step) * self.pitch + self.lane)
+                };
+                merge_many(vectors, self.buffer, (self.of_row.len(), start), bias(channel), out.row(channel));
             }
             return;
         }
@@ -359,19 +377,6 @@ impl<T: Scalar> Line<'_, T> {
             });
         }
         merge(vectors, &self.map.pattern, Lines { buffer: self.buffer, phases }, bias, out);
-    }
-
-    /// Any number of phases.
-    fn merge_many(&self, channel: usize, bias: T, out: &mut [T]) {
-        if self.of_row.contains(&None) {
-            out.fill(bias);
-        }
-        for (q, phase) in self.of_row.iter().enumerate() {
-            let Some(phase) = phase else { continue };
-            let start = (phase.first + channel * phase.step) * self.pitch + self.lane;
-            let out = out.iter_mut().skip(q).step_by(self.of_row.len());
-            out.zip(&self.buffer[start..]).for_each(|(out, &value)| *out = value + bias);
-        }
     }
 }
 

@@ -116,7 +116,17 @@ pub(crate) fn interleave_planes<T: Scalar>(
     [apart, count]: [usize; 2],
 ) {
     let len = rows * columns;
-    if planes < SIDE || len < SIDE {
+    if len < SIDE {
+        for row in 0..rows {
+            for column in 0..columns {
+                let to = &mut to[row * apart + column * count..][..planes];
+                let from = &from[row * columns + column..];
+                to.iter_mut().enumerate().for_each(|(p, to)| *to = from[p * stride]);
+            }
+        }
+        return;
+    }
+    if planes < SIDE {
         for p in 0..planes {
             for (row, from) in from[p * stride..][..len].chunks_exact(columns).enumerate() {
                 for (column, &value) in from.iter().enumerate() {

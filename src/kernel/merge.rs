@@ -1,15 +1,16 @@
 //! Phases of an output row merged into a line: `out[phases · i + q] = rows[q][i] + bias`.
 //!
-//! Vectors of all phases are permuted into the vectors of the line, so that a line costs little more than its stores; the
+//! Vectors of all phases are shuffled into the vectors of the line, so that a line costs little more than its stores; the
 //! last, partial one is stored under a mask. Lines of neighbouring channels are checked once and written in one loop: many have
-//! a few outputs only. It knows no convolution.
+//! a few outputs only. Many phases are transposed by squares of as many phases and elements as a vector has lanes. It knows no
+//! convolution.
 
 use super::dispatch::Available;
 use super::grid::ChannelRows;
-use super::vector::{MAX_LANES, Vector};
+use super::vector::{MAX_LANES, Vector, interleave_all};
 use crate::scalar::Scalar;
 
-/// Most phases that are merged by permutations: their number grows with the square.
+/// Most phases that meet in one loop: the permutations of numbers that are no power of two grow with the square.
 pub(crate) const MOST_PHASES: usize = 8;
 
 /// Which element of which phase goes where, for a number of phases.
@@ -89,19 +90,17 @@ pub(crate) fn merge<T: Scalar, V: Vector<T>, const Q: usize>(
                         rows[q] = one.mul_add(V::load(from.add(i)), bias);
                     }
                 }
+                if Q.is_power_of_two() {
+                    rows = interleave_all(rows);
+                }
                 for m in 0..Q {
-                    let line = match Q {
-                        1 => rows[0],
-                        2 => rows[0].interleave(rows[1])[m],
-                        _ => {
-                            let (index, lanes) = pattern.vectors.get_unchecked(m);
-                            let mut line = rows[0];
-                            for q in 0..Q {
-                                line = line.pick(rows[q], index, lanes[q]);
-                            }
-                            line
+                    let mut line = rows[m];
+                    if !Q.is_power_of_two() {
+                        let (index, lanes) = pattern.vectors.get_unchecked(m);
+                        for q in 0..Q {
+                            line = line.pick(rows[q], index, lanes[q]);
                         }
-                    };
+                    }
                     let room = len - at;
                     if room >= V::LANES {
                         line.store(to.add(at));
@@ -114,6 +113,69 @@ pub(crate) fn merge<T: Scalar, V: Vector<T>, const Q: usize>(
                     }
                 }
                 i += V::LANES;
+            }
+        }
+    }
+}
+
+/// Merges any number of phases into one line, phase q of which starts at `starts(q)` in the buffer and is zero where that is
+/// nothing. Vectors of the buffer are read whole.
+///
+/// What does not fit is a broken internal contract and stops the program before any memory outside is touched.
+#[inline(always)]
+pub(crate) fn merge_many<T: Scalar, V: Vector<T>>(
+    vectors: Available<V>,
+    buffer: &[T],
+    (phases, starts): (usize, impl Fn(usize) -> Option<usize>),
+    bias: T,
+    out: &mut [T],
+) {
+    match V::LANES {
+        16 => merge_squares::<T, V, 16>(vectors, buffer, (phases, starts), bias, out),
+        8 => merge_squares::<T, V, 8>(vectors, buffer, (phases, starts), bias, out),
+        4 => merge_squares::<T, V, 4>(vectors, buffer, (phases, starts), bias, out),
+        lanes => unreachable!("vectors have 4, 8 or 16 lanes, not {lanes}"),
+    }
+}
+
+/// [`merge_many`] by squares of L phases and elements.
+#[inline(always)]
+fn merge_squares<T: Scalar, V: Vector<T>, const L: usize>(
+    _: Available<V>,
+    buffer: &[T],
+    (phases, starts): (usize, impl Fn(usize) -> Option<usize>),
+    bias: T,
+    out: &mut [T],
+) {
+    assert!(V::LANES == L, "squares have as many sides as lanes");
+    for first in (0..phases).step_by(L) {
+        let count = L.min(phases - first);
+        let mut from = [None; L];
+        for (q, from) in from[..count].iter_mut().enumerate() {
+            *from = starts(first + q).map(|start| &buffer[start..]);
+        }
+        for (i, out) in out.chunks_mut(L * phases).enumerate() {
+            // SAFETY: the instruction set is available by the proof; vectors are read from slices that hold them, and only lanes
+            // for which there is room are stored.
+            unsafe {
+                let (one, bias) = (V::splat(T::one()), V::splat(bias));
+                let mut rows = [bias; L];
+                for q in 0..L {
+                    if let Some(from) = from[q] {
+                        rows[q] = one.mul_add(V::load(from[i * L..][..L].as_ptr()), bias);
+                    }
+                }
+                let columns = interleave_all(rows);
+                for (column, out) in columns.iter().zip(out.chunks_mut(phases)) {
+                    // A line may end before the last phases of its last position.
+                    let out = out.get_mut(first..).unwrap_or_default();
+                    let room = count.min(out.len());
+                    if room == L {
+                        column.store(out.as_mut_ptr());
+                    } else {
+                        column.store_first(out.as_mut_ptr(), room);
+                    }
+                }
             }
         }
     }
@@ -181,6 +243,50 @@ mod tests {
         check::<f64, 2>();
         check::<f64, 4>();
         check::<f64, 7>();
+    }
+
+    struct MergeMany<'a, T> {
+        buffer: &'a [T],
+        starts: &'a [Option<usize>],
+        out: &'a mut [T],
+    }
+
+    impl<T: Scalar> Job<T> for MergeMany<'_, T> {
+        fn run<V: Vector<T>>(self, vectors: Available<V>) {
+            let Self { buffer, starts, out } = self;
+            merge_many(vectors, buffer, (starts.len(), |q: usize| starts[q]), T::from_f64(0.5), out);
+        }
+    }
+
+    fn check_many<T: Scalar>() {
+        for level in Isa::ALL.into_iter().filter_map(Level::new) {
+            for phases in [1, 3, 9, 15, 16, 17, 32, 50] {
+                let starts: Vec<_> = (0..phases).map(|q| (q % 7 != 3).then_some(q * 40 + q % 5)).collect();
+                let buffer: Vec<T> = (0..phases * 40 + 48).map(|i| T::from_f64(i as f64)).collect();
+                for len in [0, 1, phases - 1, phases, 15 * phases + 1, 16 * phases, 33 * phases - 1, 33 * phases] {
+                    let mut out = vec![T::from_f64(f64::NAN); len + 1];
+                    level.run(MergeMany { buffer: &buffer, starts: &starts, out: &mut out[..len] });
+                    for (i, value) in out[..len].iter().enumerate() {
+                        let want = starts[i % phases].map_or(0, |start| start + i / phases) as f64 + 0.5;
+                        assert_eq!(value.to_f64(), want, "{i} of {len} from {phases} phases");
+                    }
+                    assert!(out[len].to_f64().is_nan());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn many_phases_meet_in_one_line() {
+        check_many::<f32>();
+        check_many::<f64>();
+    }
+
+    #[test]
+    #[should_panic(expected = "out of range")]
+    fn many_phases_stay_in_the_buffer() {
+        let level = Level::new(Isa::Portable).unwrap();
+        level.run(MergeMany { buffer: &[0f32; 12], starts: &[Some(0), Some(9)], out: &mut [0.0; 8] });
     }
 
     #[test]

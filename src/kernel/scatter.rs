@@ -1,10 +1,22 @@
-//! Elements of a buffer stored one by one where they belong in a cell: where rows are short, that takes less than to begin each
+//! Elements of a buffer stored where they belong in a cell, from lists: where rows are short, that takes less than to begin each
 //! of them. Places are found and checked once, for all channels and cells alike. It knows no convolution.
+//!
+//! Where samples lie side by side in the buffer, a vector holds one element of each. Neighbouring elements of the output are
+//! then a square that is transposed in registers: their vectors come from anywhere in the buffer, and become a short row of
+//! every sample.
 
+use std::mem::MaybeUninit;
+use std::ops::Range;
+
+use super::dispatch::Available;
 use super::grid::Cell;
+use super::vector::{MAX_LANES, Vector, interleave_all};
+use crate::scalar::Scalar;
 
-/// Elements that are finished together.
-const TOGETHER: usize = 16;
+/// Elements that are finished together, and longest row of a square.
+const TOGETHER: usize = MAX_LANES;
+/// Fewest samples side by side that are worth a square.
+const FEWEST_SAMPLES: usize = 4;
 
 /// Where elements of a buffer go in every channel of cells of one shape.
 #[derive(Clone, Debug)]
@@ -12,93 +24,223 @@ pub(crate) struct Places {
     /// Samples, depth, height and width of the cells, and the strides of their output.
     pub(super) shape: [usize; 4],
     pub(super) strides: [isize; 5],
-    lists: Vec<List>,
-}
-
-/// Places whose elements lie equally far apart from channel to channel.
-#[derive(Clone, Debug)]
-struct List {
-    /// None where nothing is read and the sum is zero.
-    step: Option<usize>,
-    /// All elements of the first channel lie before it.
-    end: usize,
+    /// Samples that a place stands for: from its own on, side by side in the buffer.
+    side: usize,
+    /// In the order of memory.
     places: Vec<Place>,
+    /// Per group of `side` samples (one group if that is 1), the pieces of places that are stored together: neighbours in a row of
+    /// every sample, or any few.
+    groups: Vec<Vec<Range<usize>>>,
+    /// For every step from channel to channel, the end of the elements of the first channel.
+    ends: Vec<(usize, usize)>,
 }
 
-/// An element of the first channel: in the buffer, and from the cell's first element.
+/// An element of the first channel.
 #[derive(Clone, Copy, Debug)]
 struct Place {
-    from: u32,
+    /// In the buffer, and elements from there to that of the next channel; none where nothing is read and the sum is zero.
+    from: Option<(u32, u32)>,
+    /// From the cell's first element.
     to: u32,
+}
+
+/// How many samples a place stands for, where so many lie side by side: a power of two that divides them and fits in a vector.
+pub(crate) fn samples_per_place(interleaved: usize, lanes: usize) -> usize {
+    let side = (1 << interleaved.trailing_zeros().min(16)).min(lanes);
+    if side < FEWEST_SAMPLES { 1 } else { side }
 }
 
 impl Places {
     /// Places at `[sample, depth, height, width]` in cells of a shape, with the element of the first channel and the step from
-    /// channel to channel, or nothing where the sum is zero. `None` if offsets do not fit in 32 bits.
+    /// channel to channel, or nothing where the sum is zero. Elements of `side` samples lie side by side: only places of the
+    /// first one of so many are listed. `None` if offsets do not fit in 32 bits.
     ///
     /// A place outside of the shape is a broken internal contract and stops the program.
     pub(crate) fn new(
         shape: [usize; 4],
         strides: [isize; 5],
+        side: usize,
         elements: impl Iterator<Item = ([usize; 4], Option<(usize, usize)>)>,
     ) -> Option<Self> {
-        let mut lists: Vec<List> = Vec::new();
+        let [of_s, _, of_d, of_h, of_w] = strides;
+        let (mut places, mut ends) = (Vec::new(), Vec::<(usize, usize)>::new());
         for (at, source) in elements {
-            assert!((0..4).all(|i| at[i] < shape[i]), "a place at {at:?} in a cell of {shape:?}");
-            let [of_s, _, of_d, of_h, of_w] = strides;
+            let [s, rest @ ..] = at;
+            let is_inside = s < shape[0] && side <= shape[0] - s && (0..3).all(|i| rest[i] < shape[i + 1]);
+            assert!(is_inside, "a place at {at:?} for {side} samples in a cell of {shape:?}");
             let to: isize = at.iter().zip([of_s, of_d, of_h, of_w]).map(|(&at, stride)| at as isize * stride).sum();
-            let (from, step) = source.map_or((0, None), |(from, step)| (from, Some(step)));
-            let place = Place { from: from.try_into().ok()?, to: to.try_into().ok()? };
-            let list = match lists.iter_mut().find(|list| list.step == step) {
-                Some(list) => list,
-                None => {
-                    lists.push(List { step, end: 0, places: Vec::new() });
-                    lists.last_mut()?
+            let from = match source {
+                Some((from, step)) => {
+                    match ends.iter_mut().find(|(known, _)| *known == step) {
+                        Some((_, end)) => *end = (*end).max(from.checked_add(side)?),
+                        None => ends.push((step, from.checked_add(side)?)),
+                    }
+                    Some((from.try_into().ok()?, step.try_into().ok()?))
                 }
+                None => None,
             };
-            list.end = list.end.max(from + 1);
-            list.places.push(place);
+            places.push((if side > 1 { s } else { 0 }, Place { from, to: to.try_into().ok()? }));
         }
-        // In the order of memory.
-        lists.iter_mut().for_each(|list| list.places.sort_unstable_by_key(|place| place.to));
-        Some(Self { shape, strides, lists })
+        places.sort_unstable_by_key(|(group, place)| (*group, place.to));
+        let mut groups: Vec<Vec<Range<usize>>> = Vec::new();
+        for (i, (group, place)) in places.iter().enumerate() {
+            let before = i.checked_sub(1).map(|before| &places[before]).filter(|(before, _)| before == group);
+            let pieces = match (before, groups.last_mut()) {
+                (Some(_), Some(pieces)) => pieces,
+                _ => groups.push_mut(Vec::new()),
+            };
+            let touches = before.is_some_and(|(_, before)| side == 1 || (of_w == 1 && before.to + 1 == place.to));
+            match pieces.last_mut() {
+                Some(piece) if touches && piece.len() < TOGETHER => piece.end = i + 1,
+                _ => pieces.push(i..i + 1),
+            }
+        }
+        let places = places.into_iter().map(|(_, place)| place).collect();
+        Some(Self { shape, strides, side, places, groups, ends })
     }
 }
 
-impl<T: Copy + Default> Cell<'_, T> {
-    /// Stores `channels` channels from `first` on, each finished by `finish`, which gets the channel's number from there.
+impl<T: Scalar> Cell<'_, T> {
+    /// Stores `channels` channels from `first` on: each element with the bias of its channel, by its number from there, and after
+    /// `finish`, if there is one. Vectors of the buffer are read whole.
     ///
     /// What does not fit is a broken internal contract and stops the program before any memory outside is touched.
-    pub(crate) fn scatter(
+    #[inline(always)]
+    pub(crate) fn scatter<V: Vector<T>>(
         &mut self,
+        _: Available<V>,
         places: &Places,
         buffer: &[T],
         [first, channels]: [usize; 2],
-        finish: impl Fn(usize, &mut [T]),
+        bias: impl Fn(usize) -> T,
+        finish: Option<impl Fn(&mut [T])>,
     ) {
         assert!(self.suits(places), "places for other cells");
         assert!(first <= self.shape[1] && channels <= self.shape[1] - first, "channels leave the cell");
-        for list in &places.lists {
-            let step = list.step.unwrap_or(0);
-            let end = channels.saturating_sub(1).checked_mul(step).and_then(|offset| offset.checked_add(list.end));
-            assert!(list.step.is_none() || end.is_some_and(|end| end <= buffer.len()), "an element leaves the buffer");
-            for channel in 0..channels {
-                let to = self.channel_start(first + channel);
-                for places in list.places.chunks(TOGETHER) {
-                    let mut values = [T::default(); TOGETHER];
-                    let values = &mut values[..places.len()];
-                    if list.step.is_some() {
-                        for (value, place) in values.iter_mut().zip(places) {
-                            // SAFETY: the last channel's last element was just found to lie in the buffer.
-                            *value = unsafe { *buffer.get_unchecked(channel * step + place.from as usize) };
-                        }
+        let side = places.side;
+        assert!(side <= V::LANES, "{side} samples are not in one vector of {}", V::LANES);
+        // A vector that is read for `side` samples may hold more.
+        let more = if side > 1 { V::LANES - side } else { 0 };
+        for (step, end) in &places.ends {
+            let end = channels.saturating_sub(1).checked_mul(*step).and_then(|offset| offset.checked_add(end + more));
+            assert!(end.is_some_and(|end| end <= buffer.len()), "an element leaves the buffer");
+        }
+        let samples = (side, places.strides[0]);
+        // Channels follow each other in memory; samples may lie so that a cache holds few of them at a time.
+        let of_channels = places.groups.iter().flat_map(|pieces| (0..channels).map(move |channel| (channel, pieces)));
+        for (channel, pieces) in of_channels {
+            let (to, bias) = (self.channel_start(first + channel), bias(channel));
+            for piece in pieces {
+                let places = &places.places[piece.clone()];
+                let piece = Piece { buffer, places, channel, bias, finish: &finish, to };
+                // SAFETY: the instruction set is available by the proof; the last channel's last element, with what its vector
+                // holds beyond, was just found to lie in the buffer. Places were checked against a shape and strides, which are
+                // this cell's: each is an element of every channel of the cell in `side` samples, which this borrow of it alone
+                // may write. Those of a piece touch unless the side is 1, and are at most as many as a row of the square.
+                unsafe {
+                    match (side, piece.places.len()) {
+                        (1, _) => piece.one_by_one(),
+                        (_, 1) => piece.square::<V, 1>(samples),
+                        (_, 2) => piece.square::<V, 2>(samples),
+                        (_, 3..=4) => piece.square::<V, 4>(samples),
+                        (_, 5..=8) => piece.square::<V, 8>(samples),
+                        _ => piece.square::<V, TOGETHER>(samples),
                     }
-                    finish(channel, values);
-                    for (&value, place) in values.iter().zip(places) {
-                        // SAFETY: places were checked against a shape and strides, which are this cell's: each is an element of
-                        // every channel of the cell, which this borrow of it alone may write.
-                        unsafe { *to.add(place.to as usize) = value };
+                }
+            }
+        }
+    }
+}
+
+/// Places that are stored together, of one channel.
+struct Piece<'a, T, F> {
+    buffer: &'a [T],
+    places: &'a [Place],
+    channel: usize,
+    bias: T,
+    finish: &'a Option<F>,
+    /// The channel's first element.
+    to: *mut T,
+}
+
+impl<T: Scalar, F: Fn(&mut [T])> Piece<'_, T, F> {
+    /// # Safety
+    /// Places lie in the buffer, and they may be written.
+    #[inline(always)]
+    unsafe fn one_by_one(&self) {
+        let mut values = [self.bias; TOGETHER];
+        let values = &mut values[..self.places.len()];
+        for (value, place) in values.iter_mut().zip(self.places) {
+            if let Some((from, step)) = place.from {
+                // SAFETY: the caller vouches for it.
+                *value += unsafe { *self.buffer.get_unchecked(self.channel * step as usize + from as usize) };
+            }
+        }
+        if let Some(finish) = self.finish {
+            finish(values);
+        }
+        for (&value, place) in values.iter().zip(self.places) {
+            // SAFETY: the caller vouches for it.
+            unsafe { *self.to.add(place.to as usize) = value };
+        }
+    }
+
+    /// At most Q places as a row of every sample: `side` of them, `of_sample` apart in the output.
+    ///
+    /// # Safety
+    /// The instruction set is available. Vectors from all places lie in the buffer, places touch in the output, and they may be
+    /// written in so many samples.
+    #[inline(always)]
+    unsafe fn square<V: Vector<T>, const Q: usize>(&self, (side, of_sample): (usize, isize)) {
+        // Vectors are stored beside each other, and read from the start of any row.
+        let mut block = [const { MaybeUninit::<T>::uninit() }; TOGETHER * MAX_LANES + MAX_LANES];
+        let block = block.as_mut_ptr().cast::<T>();
+        // SAFETY: the caller vouches for the instruction set, the buffer and the output; the block has room for Q vectors, and
+        // what is read of it has been written but for lanes that are not stored.
+        unsafe {
+            let (one, bias) = (V::splat(T::one()), V::splat(self.bias));
+            let mut rows = [bias; Q];
+            for q in 0..Q {
+                if let Some(Place { from: Some((from, step)), .. }) = self.places.get(q) {
+                    let from = self.channel * *step as usize + *from as usize;
+                    rows[q] = one.mul_add(V::load(self.buffer.as_ptr().add(from)), bias);
+                }
+            }
+            if let Some(finish) = self.finish {
+                for q in 0..Q {
+                    rows[q].store(block.add(q * V::LANES));
+                }
+                finish(std::slice::from_raw_parts_mut(block, Q * V::LANES));
+                for q in 0..Q {
+                    rows[q] = V::load(block.add(q * V::LANES));
+                }
+            }
+            let rows = interleave_all(rows);
+            let count = self.places.len();
+            let to = self.to.add(self.places[0].to as usize);
+            if Q == V::LANES {
+                for s in 0..V::LANES {
+                    if s == side {
+                        break;
                     }
+                    let to = to.offset(s as isize * of_sample);
+                    if count == Q {
+                        rows[s].store(to);
+                    } else {
+                        rows[s].store_first(to, count);
+                    }
+                }
+                return;
+            }
+            for q in 0..Q {
+                rows[q].store(block.add(q * V::LANES));
+            }
+            for s in 0..side {
+                let (from, to) = (block.add(s * Q), to.offset(s as isize * of_sample));
+                if count == Q {
+                    to.copy_from_nonoverlapping(from, Q);
+                } else {
+                    to.copy_from_nonoverlapping(from, count);
                 }
             }
         }
@@ -109,59 +251,131 @@ impl<T: Copy + Default> Cell<'_, T> {
 mod tests {
     use ndarray::Array5;
 
+    use super::super::dispatch::{Job, Level};
     use super::super::grid::{Cuts, Grid};
+    use super::super::isa::Isa;
+    use super::super::micro::lanes;
     use super::*;
 
-    #[test]
-    fn elements_go_to_their_places_in_every_channel() {
-        let mut tensor = Array5::<f32>::from_elem([2, 5, 2, 3, 40], f32::NAN);
-        let strides = [5 * 240, 240, 120, 40, 1];
-        let every = [Cuts::Every(2), Cuts::At(&[0, 2]), Cuts::Every(2), Cuts::Every(3), Cuts::At(&[0, 7])];
-        let grid = Grid::new(tensor.view_mut(), every);
+    struct Scatter<'a, 'c, T> {
+        cell: &'a mut Cell<'c, T>,
+        places: &'a Places,
+        buffer: &'a [T],
+        channels: [usize; 2],
+        doubled: bool,
+    }
+
+    impl<T: Scalar> Job<T> for Scatter<'_, '_, T> {
+        fn run<V: Vector<T>>(self, vectors: Available<V>) {
+            let Self { cell, places, buffer, channels, doubled } = self;
+            let bias = |channel| T::from_f64(0.5 * channel as f64);
+            let finish = doubled.then_some(|values: &mut [T]| values.iter_mut().for_each(|value| *value += *value));
+            cell.scatter(vectors, places, buffer, channels, bias, finish);
+        }
+    }
+
+    /// Rows of some lengths, a few samples side by side or not, and whether there is a function of every output.
+    fn check<T: Scalar>(level: Level, samples: usize, width: usize, doubled: bool) {
+        let side = samples_per_place(samples, lanes::<T>(level.isa()));
+        let shape = [samples, 5, 2, 3, width + 2];
+        let mut tensor = Array5::<T>::from_elem(shape, T::from_f64(f64::NAN));
+        let strides: [isize; 5] = std::array::from_fn(|i| tensor.strides()[i]);
+        let cuts = [Cuts::Every(samples), Cuts::At(&[0, 2]), Cuts::Every(2), Cuts::Every(3), Cuts::At(&[0, 2])];
+        // Every third element is zero, the others come from two places in turns.
+        let source = |[d, h, w]: [usize; 3], s: usize| {
+            let i = (d * 3 + h) * 40 + w;
+            let first = i * samples + s;
+            [None, Some((2 * first, 1)), Some((first, 3 * samples))][i % 3]
+        };
+        let grid = Grid::new(tensor.view_mut(), cuts);
+        let buffer: Vec<T> = (0..2 * 240 * samples + 16 * samples + 16).map(|i| T::from_f64(i as f64)).collect();
         while let Some(mut cell) = grid.take() {
             let [samples, channels, depth, height, width] = cell.shape;
-            let all = ndarray::indices([samples, depth, height, width]).into_iter();
-            // Every third one is zero, the others come from two places in turns.
-            let elements = all.enumerate().map(|(i, (s, d, h, w))| {
-                let source = [None, Some((2 * i, 1)), Some((i, 3))][i % 3];
-                ([s, d, h, w], source)
-            });
-            let places = Places::new([samples, depth, height, width], strides, elements).unwrap();
-            let buffer: Vec<f32> = (0..2000u16).map(f32::from).collect();
-            cell.scatter(&places, &buffer, [1, channels - 1], |channel, values| {
-                values.iter_mut().for_each(|value| *value += 0.5 * channel as f32);
-            });
+            let all =
+                ndarray::indices([samples, depth, height, width]).into_iter().filter(|at| at.0.is_multiple_of(side));
+            // In no order.
+            let all = all.collect::<Vec<_>>().into_iter().rev();
+            let elements = all.map(|(s, d, h, w)| ([s, d, h, w], source([d, h, w], s)));
+            let places = Places::new([samples, depth, height, width], strides, side, elements).unwrap();
+            let channels = [1, channels - 1];
+            level.run(Scatter { cell: &mut cell, places: &places, buffer: &buffer, channels, doubled });
         }
         for ((s, c, d, h, w), &value) in tensor.indexed_iter() {
             let (channel, first_channel) = if c < 2 { (c, 0) } else { (c - 2, 2) };
-            let (column, width) = if w < 7 { (w, 7) } else { (w - 7, 33) };
+            let w = if w < 2 { w } else { w - 2 };
             if c == first_channel {
-                assert!(value.is_nan());
+                assert!(value.to_f64().is_nan());
                 continue;
             }
-            let (i, channel) = (((s * 2 + d) * 3 + h) * width + column, channel - 1);
-            let want = [0, 2 * i + channel, i + 3 * channel][i % 3] as f32 + 0.5 * channel as f32;
-            assert_eq!(value, want, "{s} {c} {d} {h} {w}");
+            let channel = channel - 1;
+            // Samples of a place lie side by side after its own.
+            let (first, beside) = (s / side * side, s % side);
+            let sum = source([d, h, w], first).map_or(0, |(from, step)| from + beside + channel * step) as f64;
+            let want = (sum + 0.5 * channel as f64) * if doubled { 2.0 } else { 1.0 };
+            assert_eq!(value.to_f64(), want, "{s} {c} {d} {h} {w} of {samples} samples and {width} columns");
         }
+    }
+
+    #[test]
+    fn elements_go_to_their_places_in_every_channel() {
+        for level in Isa::ALL.into_iter().filter_map(Level::new) {
+            for samples in [1, 2, 3, 4, 12, 16, 24, 32] {
+                for width in [1, 2, 3, 4, 7, 8, 13, 16, 17, 33] {
+                    for doubled in [false, true] {
+                        check::<f32>(level, samples, width, doubled);
+                        check::<f64>(level, samples, width, doubled);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_place_stands_for_samples_that_fill_vectors() {
+        assert_eq!(
+            [1, 2, 3, 4, 6, 8, 12, 16, 24, 48].map(|n| samples_per_place(n, 16)),
+            [1, 1, 1, 4, 1, 8, 4, 16, 8, 16]
+        );
+        assert_eq!([4, 8, 16, 48].map(|n| samples_per_place(n, 8)), [4, 8, 8, 8]);
+    }
+
+    fn scatter(shape: [usize; 5], places: Places, buffer: usize, channels: [usize; 2]) {
+        let mut tensor = Array5::<f32>::zeros(shape);
+        let grid = Grid::new(tensor.view_mut(), [Cuts::Every(8); 5]);
+        let buffer = &vec![0.0; buffer];
+        let level = Level::new(Isa::Portable).unwrap();
+        let (mut cell, doubled) = (grid.take().unwrap(), false);
+        level.run(Scatter { cell: &mut cell, places: &places, buffer, channels, doubled });
     }
 
     #[test]
     #[should_panic(expected = "an element leaves the buffer")]
     fn elements_lie_in_the_buffer() {
-        let mut tensor = Array5::<f32>::zeros([1, 2, 1, 1, 2]);
-        let grid = Grid::new(tensor.view_mut(), [Cuts::Every(2); 5]);
         let elements = [([0, 0, 0, 1], Some((3, 2)))].into_iter();
-        let places = Places::new([1, 1, 1, 2], [4, 2, 2, 2, 1], elements).unwrap();
-        grid.take().unwrap().scatter(&places, &[0.0; 5], [0, 2], |_, _| ());
+        let places = Places::new([1, 1, 1, 2], [4, 2, 2, 2, 1], 1, elements).unwrap();
+        scatter([1, 2, 1, 1, 2], places, 5, [0, 2]);
+    }
+
+    #[test]
+    #[should_panic(expected = "an element leaves the buffer")]
+    fn samples_lie_in_the_buffer() {
+        let elements = [([0, 0, 0, 1], Some((3, 2)))].into_iter();
+        let places = Places::new([4, 1, 1, 2], [4, 2, 2, 2, 1], 4, elements).unwrap();
+        scatter([4, 2, 1, 1, 2], places, 8, [0, 2]);
+    }
+
+    #[test]
+    #[should_panic(expected = "for 4 samples in a cell of [7, 1, 1, 3]")]
+    fn samples_lie_in_the_cell() {
+        let elements = [([4, 0, 0, 2], Some((0, 1)))].into_iter();
+        let _ = Places::new([7, 1, 1, 3], [3, 3, 3, 3, 1], 4, elements);
     }
 
     #[test]
     #[should_panic(expected = "places for other cells")]
     fn cells_have_the_shape_that_was_checked() {
-        let mut tensor = Array5::<f32>::zeros([1, 1, 1, 1, 2]);
-        let grid = Grid::new(tensor.view_mut(), [Cuts::Every(2); 5]);
         let elements = [([0, 0, 0, 2], Some((0, 1)))].into_iter();
-        let places = Places::new([1, 1, 1, 3], [3, 3, 3, 3, 1], elements).unwrap();
-        grid.take().unwrap().scatter(&places, &[0.0; 4], [0, 1], |_, _| ());
+        let places = Places::new([1, 1, 1, 3], [3, 3, 3, 3, 1], 1, elements).unwrap();
+        scatter([1, 1, 1, 1, 2], places, 4, [0, 1]);
     }
 }

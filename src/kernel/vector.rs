@@ -78,6 +78,28 @@ pub trait Vector<T>: Copy {
     unsafe fn pick(self, from: Self, index: &[u32; MAX_LANES], lanes: u16) -> Self;
 }
 
+/// Q vectors dealt out to one row, for a power of two Q: element `Q · i + q` of the result, read as one row, is element i of
+/// vector q. With as many vectors as lanes that is a transposition.
+///
+/// Every stage is a perfect shuffle of all elements, which rotates the bits of their places by one (H. S. Stone, *Parallel
+/// processing with the perfect shuffle*, 1971).
+///
+/// # Safety
+/// The instruction set is available.
+#[inline(always)]
+pub(crate) unsafe fn interleave_all<T, V: Vector<T>, const Q: usize>(mut vectors: [V; Q]) -> [V; Q] {
+    let mut stage = 1;
+    while stage < Q {
+        let from = vectors;
+        for i in 0..Q / 2 {
+            // SAFETY: the caller vouches for the instruction set.
+            [vectors[2 * i], vectors[2 * i + 1]] = unsafe { from[i].interleave(from[i + Q / 2]) };
+        }
+        stage *= 2;
+    }
+    vectors
+}
+
 /// [`Vector`] for a register by the names of its intrinsics.
 #[cfg(target_arch = "x86_64")]
 macro_rules! vector {

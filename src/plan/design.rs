@@ -14,6 +14,8 @@ use crate::engine::weights::row_tiles;
 use crate::kernel::cache::Caches;
 use crate::kernel::dispatch::Level;
 use crate::kernel::micro::{lanes, max_rows, vector_counts};
+use crate::kernel::scatter::samples_per_place;
+use crate::kernel::vector::MAX_LANES;
 use crate::scalar::Scalar;
 
 /// Most bytes of one worker's scratch memory.
@@ -46,6 +48,10 @@ const COLUMN: f64 = 8.0;
 const SORTED_RUN: f64 = 12.0;
 /// Cycles per output that is stored by itself.
 const SCATTERED: f64 = 2.5;
+/// Cycles per square of outputs that are transposed to be stored, per vector of it, and per sample.
+const SQUARE: f64 = 12.0;
+const SQUARE_VECTOR: f64 = 5.0;
+const SQUARE_SAMPLE: f64 = 5.0;
 /// Cycles per chunk of a tile: what its rows share.
 const CHUNK: f64 = 150.0;
 
@@ -206,14 +212,14 @@ fn way<T: Scalar>(engine: &ImplicitGemm, caches: Caches, batch: usize, cut: Cut)
     if scratch(per_cell) > MOST_SCRATCH {
         return None;
     }
-    let (cycles, is_scattered) = cycles(engine, &schedule, chunks.div_ceil(per_cell));
+    let (cycles, is_scattered) = cycles(engine, &schedule, chunks.div_ceil(per_cell), lanes);
     let cycles = engine.phases.channel_groups as f64 * cycles;
     Some(Way { cut, chunks_per_cell: per_cell, is_scattered, cycles })
 }
 
 /// Estimated cycles of one thread for one channel group and all samples of a panel, packed once per cell of channels.
-/// Whether that is with outputs stored one by one.
-fn cycles(engine: &ImplicitGemm, schedule: &Schedule, channel_cells: usize) -> (f64, bool) {
+/// Whether that is with outputs stored by lists of places.
+fn cycles(engine: &ImplicitGemm, schedule: &Schedule, channel_cells: usize, lanes: usize) -> (f64, bool) {
     let (phases, weights) = (&engine.phases, &engine.weights);
     let (chunks, blocks) = (weights.chunks() as f64, weights.blocks() as f64);
     let is_interleaved = schedule.cut.samples.interleaved > 1;
@@ -248,16 +254,35 @@ fn cycles(engine: &ImplicitGemm, schedule: &Schedule, channel_cells: usize) -> (
             }
         };
         let planes = (channel_cells * phases.inputs * schedule.cut.samples.stacked) as f64;
-        [cycles + planes * PLANE + packed * if is_gathered { GATHERED } else { COPIED }, in_rows]
+        let scattered =
+            plan.runs.iter().map(|run| phases.outputs as f64 * scattered_run(engine, plan, run, lanes)).sum();
+        [cycles + planes * PLANE + packed * if is_gathered { GATHERED } else { COPIED }, in_rows, scattered]
     };
     let outputs: usize = phases.axes.iter().map(|axis| axis.output).product();
     let stored = (outputs * schedule.cut.samples.count() * phases.outputs) as f64;
-    let of_plans: Vec<[f64; 2]> = schedule.plans().iter().map(of_plan).collect();
-    let [computed, in_rows] = schedule
+    let of_plans: Vec<[f64; 3]> = schedule.plans().iter().map(of_plan).collect();
+    let [computed, in_rows, scattered] = schedule
         .plan_numbers()
-        .fold([0.0, stored * STORED], |sums, number| std::array::from_fn(|i| sums[i] + of_plans[number][i]));
-    let scattered = stored * SCATTERED;
+        .fold([0.0, stored * STORED, 0.0], |sums, number| std::array::from_fn(|i| sums[i] + of_plans[number][i]));
     (computed + in_rows.min(scattered), scattered < in_rows)
+}
+
+/// Estimated cycles to store the outputs of a run by lists of places, per output channel.
+fn scattered_run(engine: &ImplicitGemm, plan: &BlockPlan, run: &Run, lanes: usize) -> f64 {
+    let interleaved = plan.panel.samples.interleaved;
+    let [phases_d, phases_h, phases_w] = engine.phases.axes.each_ref().map(|axis| axis.gathers.len());
+    let outputs = run.len * phases_d * phases_h * phases_w;
+    let side = samples_per_place(interleaved, lanes);
+    if side == 1 {
+        return outputs as f64 * SCATTERED;
+    }
+    // Neighbours in a row; in a plane, too, where rows are whole.
+    let row = run.len.div_ceil(interleaved) * phases_w;
+    let is_whole = row >= engine.phases.axes[2].output;
+    let row = if is_whole { row * phases_h } else { row };
+    let longest = row.min(MAX_LANES);
+    let squares = (outputs / (side * row)) as f64 * row.div_ceil(longest) as f64;
+    squares * (SQUARE + SQUARE_VECTOR * longest as f64 + SQUARE_SAMPLE * side as f64)
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use crate::engine::phases::Phases;
 use crate::engine::schedule::{BlockPlan, Run, TilePlan};
 use crate::engine::weights::WeightLayout;
 use crate::kernel::merge::Pattern;
-use crate::kernel::scatter::Places;
+use crate::kernel::scatter::{Places, samples_per_place};
 use crate::kernel::vector::MAX_LANES;
 
 /// Where the rows of a phase lie in a chunk's buffer: row `first + channel · step`.
@@ -90,15 +90,25 @@ impl RowMap {
     }
 
     /// Where the elements of a tile's buffer go in a contiguous output of `channels` channels, or `None` if it is too large.
-    pub(crate) fn places(&self, plan: &BlockPlan, tile: &TilePlan, phases: &Phases, pitch: usize) -> Option<Places> {
+    pub(crate) fn places(
+        &self,
+        plan: &BlockPlan,
+        tile: &TilePlan,
+        phases: &Phases,
+        [pitch, lanes]: [usize; 2],
+    ) -> Option<Places> {
         let [depth, height, width] = phases.axes.each_ref().map(|axis| axis.output);
         let plane = depth * height * width;
         let channels = phases.channel_groups * phases.outputs;
         let strides = [channels * plane, plane, height * width, width, 1].map(|stride| stride as isize);
         let Samples { interleaved, .. } = plan.panel.samples;
         let shape = [plan.panel.samples.count(), plan.outputs[0], plan.outputs[1], plan.outputs[2]];
-        let lanes = plan.runs[tile.runs.clone()].iter().flat_map(|run| (0..run.len).map(move |i| (run, i)));
-        let elements = lanes.flat_map(|(run, i)| {
+        let runs = &plan.runs[tile.runs.clone()];
+        let side = samples_per_place(interleaved, lanes);
+        let is_whole = runs.iter().all(|run| run.x.is_multiple_of(side) && run.len.is_multiple_of(side));
+        let side = if is_whole { side } else { 1 };
+        let first_samples = runs.iter().flat_map(|run| (0..run.len).step_by(side).map(move |i| (run, i)));
+        let elements = first_samples.flat_map(|(run, i)| {
             let (column, s) = ((run.x + i) / interleaved, run.s + (run.x + i) % interleaved);
             let numbers = ndarray::indices(self.phases).into_iter();
             numbers.zip(&self.rows).filter_map(move |((phase_d, phase_h, phase_w), row)| {
@@ -109,7 +119,7 @@ impl RowMap {
                 (d < shape[1] && h < shape[2] && w < shape[3]).then_some(([s, d, h, w], source))
             })
         });
-        Places::new(shape, strides, elements)
+        Places::new(shape, strides, side, elements)
     }
 
     /// Elements of a stage: outputs of one chunk for a block of `lens` positions and all samples side by side.

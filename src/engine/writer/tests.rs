@@ -115,7 +115,7 @@ fn check(geometry: &Geometry<3>, output: Side, level: Level, cut: Cut, target: &
                     .collect();
                 row.fill(f32::NAN);
                 writer.announce(runs, chunk, &cell);
-                let places = gemm.map.places(plan, tile, phases, pitch).filter(|places| cell.suits(places));
+                let places = gemm.map.places(plan, tile, phases, [pitch, lanes]).filter(|places| cell.suits(places));
                 match interleaved {
                     _ if target.is_scattered && places.is_some() => {
                         writer.scatter(&buffer, &places.unwrap(), chunk, &mut cell)
@@ -141,7 +141,8 @@ fn check(geometry: &Geometry<3>, output: Side, level: Level, cut: Cut, target: &
                     }
                 });
             }
-            let suits = |tile| gemm.map.places(plan, tile, phases, pitch).is_some_and(|places| cell.suits(&places));
+            let suits =
+                |tile| gemm.map.places(plan, tile, phases, [pitch, lanes]).is_some_and(|places| cell.suits(&places));
             let is_scattered = target.is_scattered && plan.tiles.first().is_some_and(suits);
             if interleaved > 1 && !is_scattered {
                 writer.unstage(&stage, chunk, lens, &mut cell, &mut row);
