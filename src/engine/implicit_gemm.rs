@@ -196,9 +196,10 @@ impl ImplicitGemm {
         let [piece_batch, _, d, h, w] = cell.index;
         let block = [&schedule.blocks[0][d], &schedule.blocks[1][h], &schedule.blocks[2][w]];
         let (plan, number_of_plan) = schedule.plan([d, h, w]);
-        // A last panel of fewer samples, an output of other strides and a residual are written in rows.
+        // An output of other strides, a residual and some last panels of fewer samples are written in rows.
         let places = &places[number_of_plan];
-        let is_scattered = finish.residual.is_none() && places.first().is_some_and(|places| cell.suits(places));
+        let is_scattered =
+            finish.residual.is_none() && !places.is_empty() && places.iter().all(|places| cell.suits(places));
         let (group, first_output) = (cell.first[1] / self.phases.outputs, cell.first[1] % self.phases.outputs);
         let first_chunk = first_output / self.weights.chunk;
         let channels = cell.shape[1];

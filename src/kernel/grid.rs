@@ -188,10 +188,10 @@ impl<T: Copy> Cell<'_, T> {
         }
     }
 
-    /// Whether places were found for cells of this shape in an output of these strides.
+    /// Whether places were found for cells of this shape, or of more samples, in an output of these strides.
     pub(crate) fn suits(&self, places: &Places) -> bool {
-        let [samples, _, depth, height, width] = self.shape;
-        (places.shape, places.strides) == ([samples, depth, height, width], self.strides)
+        let [samples, _, rest @ ..] = self.shape;
+        places.serve(samples) && (&places.shape[1..], places.strides) == (&rest[..], self.strides)
     }
 
     /// The first element of a channel of the cell.

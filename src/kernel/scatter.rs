@@ -28,21 +28,33 @@ pub(crate) struct Places {
     side: usize,
     /// In the order of memory.
     places: Vec<Place>,
-    /// Per group of `side` samples (one group if that is 1), the pieces of places that are stored together: neighbours in a row of
-    /// every sample, or any few.
-    groups: Vec<Vec<Range<usize>>>,
+    groups: Vec<Group>,
     /// For every step from channel to channel, the end of the elements of the first channel.
     ends: Vec<(usize, usize)>,
+}
+
+/// Places of `side` samples, or, if that is 1, of one step from channel to channel.
+#[derive(Clone, Debug)]
+struct Group {
+    /// First sample, if the side is not 1.
+    sample: usize,
+    /// What is stored together: neighbours in a row of every sample, or any few places.
+    pieces: Vec<Range<usize>>,
 }
 
 /// An element of the first channel.
 #[derive(Clone, Copy, Debug)]
 struct Place {
-    /// In the buffer, and elements from there to that of the next channel; none where nothing is read and the sum is zero.
-    from: Option<(u32, u32)>,
+    /// In the buffer.
+    from: u32,
+    /// Elements of the buffer from channel to channel, or [`NOTHING`].
+    step: u32,
     /// From the cell's first element.
     to: u32,
 }
+
+/// The step of places where nothing is read and the sum is zero.
+const NOTHING: u32 = u32::MAX;
 
 /// How many samples a place stands for, where so many lie side by side: a power of two that divides them and fits in a vector.
 pub(crate) fn samples_per_place(interleaved: usize, lanes: usize) -> usize {
@@ -69,25 +81,25 @@ impl Places {
             let is_inside = s < shape[0] && side <= shape[0] - s && (0..3).all(|i| rest[i] < shape[i + 1]);
             assert!(is_inside, "a place at {at:?} for {side} samples in a cell of {shape:?}");
             let to: isize = at.iter().zip([of_s, of_d, of_h, of_w]).map(|(&at, stride)| at as isize * stride).sum();
-            let from = match source {
-                Some((from, step)) => {
-                    match ends.iter_mut().find(|(known, _)| *known == step) {
-                        Some((_, end)) => *end = (*end).max(from.checked_add(side)?),
-                        None => ends.push((step, from.checked_add(side)?)),
-                    }
-                    Some((from.try_into().ok()?, step.try_into().ok()?))
+            let (mut from, mut step) = (0, NOTHING);
+            if let Some((first, to_next)) = source {
+                match ends.iter_mut().find(|(known, _)| *known == to_next) {
+                    Some((_, end)) => *end = (*end).max(first.checked_add(side)?),
+                    None => ends.push((to_next, first.checked_add(side)?)),
                 }
-                None => None,
-            };
-            places.push((if side > 1 { s } else { 0 }, Place { from, to: to.try_into().ok()? }));
+                from = first.try_into().ok()?;
+                step = to_next.try_into().ok().filter(|&step| step != NOTHING)?;
+            }
+            let place = Place { from, step, to: to.try_into().ok()? };
+            places.push((if side > 1 { s } else { step as usize }, place));
         }
         places.sort_unstable_by_key(|(group, place)| (*group, place.to));
-        let mut groups: Vec<Vec<Range<usize>>> = Vec::new();
+        let mut groups: Vec<Group> = Vec::new();
         for (i, (group, place)) in places.iter().enumerate() {
             let before = i.checked_sub(1).map(|before| &places[before]).filter(|(before, _)| before == group);
-            let pieces = match (before, groups.last_mut()) {
-                (Some(_), Some(pieces)) => pieces,
-                _ => groups.push_mut(Vec::new()),
+            let Group { pieces, .. } = match (before, groups.last_mut()) {
+                (Some(_), Some(group)) => group,
+                _ => groups.push_mut(Group { sample: if side > 1 { *group } else { 0 }, pieces: Vec::new() }),
             };
             let touches = before.is_some_and(|(_, before)| side == 1 || (of_w == 1 && before.to + 1 == place.to));
             match pieces.last_mut() {
@@ -97,6 +109,11 @@ impl Places {
         }
         let places = places.into_iter().map(|(_, place)| place).collect();
         Some(Self { shape, strides, side, places, groups, ends })
+    }
+
+    /// Whether cells of so many samples may be written: of fewer ones, too, where places stand for several.
+    pub(super) fn serve(&self, samples: usize) -> bool {
+        samples == self.shape[0] || (self.side > 1 && samples < self.shape[0])
     }
 }
 
@@ -125,26 +142,29 @@ impl<T: Scalar> Cell<'_, T> {
             let end = channels.saturating_sub(1).checked_mul(*step).and_then(|offset| offset.checked_add(end + more));
             assert!(end.is_some_and(|end| end <= buffer.len()), "an element leaves the buffer");
         }
-        let samples = (side, places.strides[0]);
+        let samples = self.shape[0];
         // Channels follow each other in memory; samples may lie so that a cache holds few of them at a time.
-        let of_channels = places.groups.iter().flat_map(|pieces| (0..channels).map(move |channel| (channel, pieces)));
-        for (channel, pieces) in of_channels {
-            let (to, bias) = (self.channel_start(first + channel), bias(channel));
-            for piece in pieces {
-                let places = &places.places[piece.clone()];
-                let piece = Piece { buffer, places, channel, bias, finish: &finish, to };
-                // SAFETY: the instruction set is available by the proof; the last channel's last element, with what its vector
-                // holds beyond, was just found to lie in the buffer. Places were checked against a shape and strides, which are
-                // this cell's: each is an element of every channel of the cell in `side` samples, which this borrow of it alone
-                // may write. Those of a piece touch unless the side is 1, and are at most as many as a row of the square.
-                unsafe {
-                    match (side, piece.places.len()) {
-                        (1, _) => piece.one_by_one(),
-                        (_, 1) => piece.square::<V, 1>(samples),
-                        (_, 2) => piece.square::<V, 2>(samples),
-                        (_, 3..=4) => piece.square::<V, 4>(samples),
-                        (_, 5..=8) => piece.square::<V, 8>(samples),
-                        _ => piece.square::<V, TOGETHER>(samples),
+        for group in places.groups.iter().filter(|group| group.sample < samples) {
+            let present = (side.min(samples - group.sample), places.strides[0]);
+            for channel in 0..channels {
+                let (to, bias) = (self.channel_start(first + channel), bias(channel));
+                for piece in &group.pieces {
+                    let places = &places.places[piece.clone()];
+                    let piece = Piece { buffer, places, channel, bias, finish: &finish, to };
+                    // SAFETY: the instruction set is available by the proof; the last channel's last element, with what its
+                    // vector holds beyond, was just found to lie in the buffer. Places were checked against a shape and strides,
+                    // which are this cell's, but that it may have fewer samples, of which only those that it has are written:
+                    // each is an element of every channel of the cell, which this borrow of it alone may write. Those of a piece
+                    // touch unless the side is 1, and are at most as many as a row of the square.
+                    unsafe {
+                        match (side, piece.places.len()) {
+                            (1, _) => piece.one_by_one(),
+                            (_, 1) => piece.square::<V, 1>(present),
+                            (_, 2) => piece.square::<V, 2>(present),
+                            (_, 3..=4) => piece.square::<V, 4>(present),
+                            (_, 5..=8) => piece.square::<V, 8>(present),
+                            _ => piece.square::<V, TOGETHER>(present),
+                        }
                     }
                 }
             }
@@ -164,16 +184,20 @@ struct Piece<'a, T, F> {
 }
 
 impl<T: Scalar, F: Fn(&mut [T])> Piece<'_, T, F> {
+    /// Places of one step.
+    ///
     /// # Safety
     /// Places lie in the buffer, and they may be written.
     #[inline(always)]
     unsafe fn one_by_one(&self) {
         let mut values = [self.bias; TOGETHER];
         let values = &mut values[..self.places.len()];
-        for (value, place) in values.iter_mut().zip(self.places) {
-            if let Some((from, step)) = place.from {
+        let step = self.places[0].step;
+        if step != NOTHING {
+            let first = self.channel * step as usize;
+            for (value, place) in values.iter_mut().zip(self.places) {
                 // SAFETY: the caller vouches for it.
-                *value += unsafe { *self.buffer.get_unchecked(self.channel * step as usize + from as usize) };
+                *value += unsafe { *self.buffer.get_unchecked(first + place.from as usize) };
             }
         }
         if let Some(finish) = self.finish {
@@ -185,13 +209,13 @@ impl<T: Scalar, F: Fn(&mut [T])> Piece<'_, T, F> {
         }
     }
 
-    /// At most Q places as a row of every sample: `side` of them, `of_sample` apart in the output.
+    /// At most Q places as a row of every sample: so many of them, `of_sample` apart in the output.
     ///
     /// # Safety
     /// The instruction set is available. Vectors from all places lie in the buffer, places touch in the output, and they may be
     /// written in so many samples.
     #[inline(always)]
-    unsafe fn square<V: Vector<T>, const Q: usize>(&self, (side, of_sample): (usize, isize)) {
+    unsafe fn square<V: Vector<T>, const Q: usize>(&self, (samples, of_sample): (usize, isize)) {
         // Vectors are stored beside each other, and read from the start of any row.
         let mut block = [const { MaybeUninit::<T>::uninit() }; TOGETHER * MAX_LANES + MAX_LANES];
         let block = block.as_mut_ptr().cast::<T>();
@@ -201,8 +225,8 @@ impl<T: Scalar, F: Fn(&mut [T])> Piece<'_, T, F> {
             let (one, bias) = (V::splat(T::one()), V::splat(self.bias));
             let mut rows = [bias; Q];
             for q in 0..Q {
-                if let Some(Place { from: Some((from, step)), .. }) = self.places.get(q) {
-                    let from = self.channel * *step as usize + *from as usize;
+                if let Some(place) = self.places.get(q).filter(|place| place.step != NOTHING) {
+                    let from = self.channel * place.step as usize + place.from as usize;
                     rows[q] = one.mul_add(V::load(self.buffer.as_ptr().add(from)), bias);
                 }
             }
@@ -220,7 +244,7 @@ impl<T: Scalar, F: Fn(&mut [T])> Piece<'_, T, F> {
             let to = self.to.add(self.places[0].to as usize);
             if Q == V::LANES {
                 for s in 0..V::LANES {
-                    if s == side {
+                    if s == samples {
                         break;
                     }
                     let to = to.offset(s as isize * of_sample);
@@ -235,7 +259,7 @@ impl<T: Scalar, F: Fn(&mut [T])> Piece<'_, T, F> {
             for q in 0..Q {
                 rows[q].store(block.add(q * V::LANES));
             }
-            for s in 0..side {
+            for s in 0..samples {
                 let (from, to) = (block.add(s * Q), to.offset(s as isize * of_sample));
                 if count == Q {
                     to.copy_from_nonoverlapping(from, Q);
@@ -277,7 +301,8 @@ mod tests {
     /// Rows of some lengths, a few samples side by side or not, and whether there is a function of every output.
     fn check<T: Scalar>(level: Level, samples: usize, width: usize, doubled: bool) {
         let side = samples_per_place(samples, lanes::<T>(level.isa()));
-        let shape = [samples, 5, 2, 3, width + 2];
+        // A last cell has fewer samples.
+        let shape = [samples + if side > 1 { samples - 1 } else { 0 }, 5, 2, 3, width + 2];
         let mut tensor = Array5::<T>::from_elem(shape, T::from_f64(f64::NAN));
         let strides: [isize; 5] = std::array::from_fn(|i| tensor.strides()[i]);
         let cuts = [Cuts::Every(samples), Cuts::At(&[0, 2]), Cuts::Every(2), Cuts::Every(3), Cuts::At(&[0, 2])];
@@ -290,13 +315,14 @@ mod tests {
         let grid = Grid::new(tensor.view_mut(), cuts);
         let buffer: Vec<T> = (0..2 * 240 * samples + 16 * samples + 16).map(|i| T::from_f64(i as f64)).collect();
         while let Some(mut cell) = grid.take() {
-            let [samples, channels, depth, height, width] = cell.shape;
+            let [_, channels, depth, height, width] = cell.shape;
             let all =
                 ndarray::indices([samples, depth, height, width]).into_iter().filter(|at| at.0.is_multiple_of(side));
             // In no order.
             let all = all.collect::<Vec<_>>().into_iter().rev();
             let elements = all.map(|(s, d, h, w)| ([s, d, h, w], source([d, h, w], s)));
             let places = Places::new([samples, depth, height, width], strides, side, elements).unwrap();
+            assert!(cell.suits(&places));
             let channels = [1, channels - 1];
             level.run(Scatter { cell: &mut cell, places: &places, buffer: &buffer, channels, doubled });
         }
@@ -309,7 +335,7 @@ mod tests {
             }
             let channel = channel - 1;
             // Samples of a place lie side by side after its own.
-            let (first, beside) = (s / side * side, s % side);
+            let (first, beside) = (s % samples / side * side, s % samples % side);
             let sum = source([d, h, w], first).map_or(0, |(from, step)| from + beside + channel * step) as f64;
             let want = (sum + 0.5 * channel as f64) * if doubled { 2.0 } else { 1.0 };
             assert_eq!(value.to_f64(), want, "{s} {c} {d} {h} {w} of {samples} samples and {width} columns");

@@ -101,11 +101,14 @@ fn check(geometry: &Geometry<3>, output: Side, level: Level, cut: Cut, target: &
         let block = [&schedule.blocks[0][d], &schedule.blocks[1][h], &schedule.blocks[2][w]];
         let lens = block.map(|axis| axis.len);
         let (plan, _) = schedule.plan([d, h, w]);
+        let places = plan.tiles.iter().map(|tile| gemm.map.places(plan, tile, phases, [pitch, lanes]));
+        let places: Option<Vec<_>> = places.collect();
+        let places = places.filter(|places| target.is_scattered && places.iter().all(|places| cell.suits(places)));
         for number in 0..cell.shape[1].div_ceil(gemm.weights.chunk) {
             let first = number * gemm.weights.chunk;
             let chunk = Chunk { first, channels: gemm.weights.chunk.min(cell.shape[1] - first) };
             stage.fill(if gemm.map.has_gaps() { 0.0 } else { f32::NAN });
-            for tile in &plan.tiles {
+            for (t, tile) in plan.tiles.iter().enumerate() {
                 let runs = &plan.runs[tile.runs.clone()];
                 let buffer: Vec<f32> = (0..gemm.weights.buffer_rows() * pitch + lanes)
                     .map(|_| {
@@ -115,13 +118,10 @@ fn check(geometry: &Geometry<3>, output: Side, level: Level, cut: Cut, target: &
                     .collect();
                 row.fill(f32::NAN);
                 writer.announce(runs, chunk, &cell);
-                let places = gemm.map.places(plan, tile, phases, [pitch, lanes]).filter(|places| cell.suits(places));
-                match interleaved {
-                    _ if target.is_scattered && places.is_some() => {
-                        writer.scatter(&buffer, &places.unwrap(), chunk, &mut cell)
-                    }
-                    1 => writer.write(&buffer, runs, chunk, &mut cell, &mut row),
-                    _ => writer.stage(&buffer, runs, chunk, lens, interleaved, &mut stage),
+                match (&places, interleaved) {
+                    (Some(places), _) => writer.scatter(&buffer, &places[t], chunk, &mut cell),
+                    (None, 1) => writer.write(&buffer, runs, chunk, &mut cell, &mut row),
+                    (None, _) => writer.stage(&buffer, runs, chunk, lens, interleaved, &mut stage),
                 }
                 literal(&gemm, &buffer, pitch, runs, interleaved, |[s, c, phase_d, phase_h, phase_w], at, value| {
                     let phase = [phase_d, phase_h, phase_w];
@@ -141,10 +141,7 @@ fn check(geometry: &Geometry<3>, output: Side, level: Level, cut: Cut, target: &
                     }
                 });
             }
-            let suits =
-                |tile| gemm.map.places(plan, tile, phases, [pitch, lanes]).is_some_and(|places| cell.suits(&places));
-            let is_scattered = target.is_scattered && plan.tiles.first().is_some_and(suits);
-            if interleaved > 1 && !is_scattered {
+            if interleaved > 1 && places.is_none() {
                 writer.unstage(&stage, chunk, lens, &mut cell, &mut row);
             }
         }
