@@ -24,8 +24,10 @@
 //!    those of K. Goto and R. van de Geijn, *Anatomy of high-performance matrix multiplication*, 2008, section 4, with the
 //!    small operand broadcast.
 //! 6. **Writing.** Phases of an output row meet in a buffer in the first-level cache and are stored as whole lines, with bias,
-//!    residual and activation ([`writer`]). Where rows have a few outputs only, that would mean to begin a line for each
-//!    of them: there, outputs are stored one by one, at places that were listed beforehand.
+//!    residual and activation ([`writer`]); their vectors are interleaved by perfect shuffles where their number is a power of two.
+//!    Where rows have a few outputs only, that would mean to begin a line for each of them: there, outputs go to places that were
+//!    listed beforehand, one by one, or, where samples lie side by side, by squares of neighbouring outputs × samples that are
+//!    transposed in registers.
 //!
 //! # Small planes
 //! On an 8×8 plane a quarter of the taps of a padded tile meet zeros, and vectors hang over the ends of rows. There, samples are

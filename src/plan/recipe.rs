@@ -40,7 +40,7 @@ pub struct ImplicitGemmRecipe {
 pub(crate) struct Way {
     pub(crate) cut: Cut,
     pub(crate) chunks_per_cell: usize,
-    /// Whether outputs are stored one by one, not in rows.
+    /// Whether outputs are stored by lists of places, not in rows.
     pub(crate) is_scattered: bool,
     /// Estimated cycles of one thread for all samples of a panel.
     pub(crate) cycles: f64,
