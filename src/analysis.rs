@@ -15,9 +15,11 @@
 //! problems are solved by faer (the only file that knows it is `dense.rs`); operators are only ever applied.
 
 mod basis;
+mod bidiagonal;
 mod circular;
 pub mod deconvolution;
 mod dense;
+mod filter;
 mod norm;
 mod orthogonal;
 mod overlap;

@@ -1,11 +1,11 @@
 //! Growing orthonormal bases for Krylov methods. They know vectors and no operator.
 
-use ndarray::{Array2, ArrayView2, ArrayViewMut2, Axis, s};
+use ndarray::{Array2, ArrayView2, ArrayViewMut2, Axis, concatenate, s};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::RngCore;
 use rayon::prelude::*;
 
-use super::dense::pivoted_qr;
+use super::dense::{pivoted_qr, qr};
 use crate::error::{Error, Result};
 use crate::kernel::{GemmBackend, gemm};
 use crate::operator::allocatable;
@@ -44,6 +44,16 @@ impl Basis {
         self.len
     }
 
+    /// Elements of a vector.
+    pub(super) fn dimension(&self) -> usize {
+        self.vectors.ncols()
+    }
+
+    /// Forgets every vector.
+    pub(super) fn clear(&mut self) {
+        self.len = 0;
+    }
+
     /// Vectors `from..len`.
     pub(super) fn since(&self, from: usize) -> ArrayView2<'_, f64> {
         self.vectors.slice(s![from..self.len, ..])
@@ -62,7 +72,7 @@ impl Basis {
         for round in 0..ROUNDS {
             let projections = products(self.since(0), vectors.view());
             subtract(projections.view(), self.since(0), &mut vectors);
-            let (r, rank) = pivoted_qr(&mut vectors, threshold)?;
+            let (r, rank) = tall_qr(&mut vectors, threshold)?;
             let (mut r, rank) = (r.slice(s![..room, ..]).to_owned(), rank.min(room));
             vectors = vectors.slice(s![..room, ..]).to_owned();
             r.slice_mut(s![rank.., ..]).fill(0.0);
@@ -97,13 +107,40 @@ impl Basis {
 
     /// `Qᵀ` times the first rows, for Q of `[rows, vectors]`.
     pub(super) fn combined(&self, q: ArrayView2<f64>) -> Array2<f64> {
-        let mut combined = Array2::zeros((q.ncols(), self.vectors.ncols()));
-        let old = self.vectors.slice(s![..q.nrows(), ..]);
-        let parts: Vec<_> =
-            combined.axis_chunks_iter_mut(Axis(1), CHUNK).zip(old.axis_chunks_iter(Axis(1), CHUNK)).collect();
-        parts.into_par_iter().for_each(|(to, from)| multiply(q.t(), from, to, false));
-        combined
+        combine(self.vectors.slice(s![..q.nrows(), ..]), q)
     }
+}
+
+/// `Qᵀ` times vectors, `[vectors, dimension]`.
+pub(super) fn combine(vectors: ArrayView2<f64>, q: ArrayView2<f64>) -> Array2<f64> {
+    let mut combined = Array2::zeros((q.ncols(), vectors.ncols()));
+    let parts: Vec<_> =
+        combined.axis_chunks_iter_mut(Axis(1), CHUNK).zip(vectors.axis_chunks_iter(Axis(1), CHUNK)).collect();
+    parts.into_par_iter().for_each(|(to, from)| multiply(q.t(), from, to, false));
+    combined
+}
+
+/// [`pivoted_qr`] of long vectors: first of their chunks in parallel, then of the factors R one below the other (Demmel, Grigori,
+/// Hoemmen and Langou 2012, *Communication-optimal parallel and sequential QR and LU factorizations*, SIAM J. Sci. Comput. 34).
+pub(super) fn tall_qr(vectors: &mut Array2<f64>, threshold: f64) -> Result<(Array2<f64>, usize)> {
+    let (count, dimension) = vectors.dim();
+    if count == 0 || count > CHUNK || dimension <= CHUNK {
+        return pivoted_qr(vectors, threshold);
+    }
+    let chunks: Vec<_> = vectors.axis_chunks_iter(Axis(1), CHUNK).collect();
+    let factors = chunks.into_par_iter().map(qr).collect::<Result<Vec<_>>>()?;
+    let stacked: Vec<_> = factors.iter().map(|(_, r)| r.t()).collect();
+    let mut top = concatenate(Axis(1), &stacked).map_err(|_| Error::Overflow { what: "a block of vectors" })?;
+    let (r, rank) = pivoted_qr(&mut top, threshold)?;
+    let mut rest = top.view();
+    let mut parts = Vec::new();
+    for ((q, _), to) in factors.iter().zip(vectors.axis_chunks_iter_mut(Axis(1), CHUNK)) {
+        let (own, others) = rest.split_at(Axis(1), q.nrows());
+        rest = others;
+        parts.push((own, q, to));
+    }
+    parts.into_par_iter().for_each(|(own, q, to)| multiply(own, q.view(), to, false));
+    Ok((r, rank))
 }
 
 /// Uniform in [−1, 1).
@@ -141,6 +178,23 @@ mod tests {
     use rand_chacha::rand_core::SeedableRng;
 
     use super::*;
+
+    #[test]
+    fn a_decomposition_by_chunks_is_one_of_the_whole() {
+        let mut random = ChaCha8Rng::seed_from_u64(3);
+        // The last chunk is shorter than the block.
+        for dimension in [CHUNK + 2, 3 * CHUNK] {
+            let mut vectors = Array2::from_shape_fn((5, dimension), |_| uniform(&mut random));
+            let twice = &vectors.row(0) * 2.0 + &vectors.row(3);
+            vectors.row_mut(2).assign(&twice);
+            let w = vectors.clone();
+            let (r, rank) = tall_qr(&mut vectors, 1e-10).unwrap();
+            assert_eq!((vectors.dim(), rank), ((5, dimension), 4));
+            assert!((vectors.t().dot(&r) - w.t()).iter().all(|v| v.abs() < 1e-12));
+            let gram = vectors.dot(&vectors.t()) - Array2::<f64>::eye(5);
+            assert!(gram.iter().all(|v| v.abs() < 1e-13));
+        }
+    }
 
     fn is_orthonormal(basis: &Basis) -> bool {
         let gram = basis.since(0).dot(&basis.since(0).t());

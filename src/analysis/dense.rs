@@ -2,7 +2,7 @@
 //!
 //! faer runs on one thread here; callers decompose many small matrices in parallel.
 
-use faer::{Mat, MatRef, c64};
+use faer::{Mat, MatRef, Side, c64};
 use ndarray::{Array2, ArrayView2, Axis};
 
 use super::expect_finite;
@@ -83,6 +83,26 @@ fn svd(matrix: ArrayView2<f64>, thin: bool) -> Result<Svd> {
     Ok(Svd { u: to_ndarray(svd.U()), values, v: to_ndarray(svd.V()) })
 }
 
+/// A symmetric matrix, by its lower half, as X·diag(θ)·Xᵀ: θ descending, and the columns of X in that order.
+pub(super) fn eigen(matrix: ArrayView2<f64>) -> Result<(Vec<f64>, Array2<f64>)> {
+    let order = matrix.nrows();
+    if order == 0 {
+        return Ok((Vec::new(), Array2::zeros((0, 0))));
+    }
+    let failed = |_| Error::NotConverged { what: "the eigenvalues of a dense matrix" };
+    let eigen = to_faer(matrix)?.self_adjoint_eigen(Side::Lower).map_err(failed)?;
+    let ascending: Vec<f64> = eigen.S().column_vector().iter().copied().collect();
+    let vectors = Array2::from_shape_fn((order, order), |(i, j)| eigen.U()[(i, order - 1 - j)]);
+    Ok((ascending.into_iter().rev().collect(), vectors))
+}
+
+/// QR decomposition of Wᵀ for W of `[vectors, dimension]`: Q with orthonormal rows, and R with `Wᵀ = Qᵀ·R`.
+pub(super) fn qr(vectors: ArrayView2<f64>) -> Result<(Array2<f64>, Array2<f64>)> {
+    expect_finite("what the operator returns", vectors)?;
+    let qr = Mat::from_fn(vectors.ncols(), vectors.nrows(), |i, j| vectors[[j, i]]).qr();
+    Ok((to_ndarray(qr.compute_thin_Q().transpose()), to_ndarray(qr.thin_R())))
+}
+
 /// QR decomposition with column pivoting of Wᵀ, for W of `[vectors, dimension]`: W ← Q, orthonormal rows, and R of `[rows of Q,
 /// vectors]` with `Wᵀ = Qᵀ·R`. Rows of R descend in norm; those that vanish (below `threshold`) belong to arbitrary rows of Q, and
 /// the number of the others is returned.
@@ -137,6 +157,21 @@ mod tests {
         let (r, rank) = pivoted_qr(&mut wide, 1e-12).unwrap();
         assert_eq!((wide.dim(), rank), ((2, 2), 2));
         assert!((wide.t().dot(&r) - kept.t()).iter().all(|v| v.abs() < 1e-14));
+    }
+
+    #[test]
+    fn symmetric_and_plain_decompositions_multiply_back() {
+        let a = array![[2.0, -1.0, 0.5], [-1.0, 0.0, 3.0], [0.5, 3.0, -4.0]];
+        let (values, vectors) = eigen(a.view()).unwrap();
+        assert!(values.is_sorted_by(|a, b| a >= b));
+        assert!(((&vectors * &ndarray::arr1(&values)).dot(&vectors.t()) - &a).iter().all(|v| v.abs() < 1e-14));
+        let wide = a.slice(ndarray::s![..2, ..]);
+        for w in [wide, wide.t()] {
+            let (q, r) = qr(w).unwrap();
+            assert!((q.t().dot(&r) - w.t()).iter().all(|v| v.abs() < 1e-14));
+            assert!((q.dot(&q.t()) - Array2::<f64>::eye(2)).iter().all(|v| v.abs() < 1e-14));
+        }
+        assert_eq!(eigen(Array2::zeros((0, 0)).view()).unwrap().0, []);
     }
 
     #[test]

@@ -1,23 +1,21 @@
 //! The largest singular values of any operator, through `apply` and `apply_adjoint` alone.
 
-use ndarray::{Array1, Array2, Array5, ArrayView2, Axis, s};
+use ndarray::{Array2, Array5, ArrayView2};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
-use super::basis::{Basis, uniform};
-use super::dense::{Svd, thin_svd};
+use super::bidiagonal::{self, Bidiagonal, End};
+use super::filter::{self, Filtered};
 use crate::error::{Error, Result};
-use crate::geometry::checked_len;
+use crate::geometry::{Shape, checked_len};
 use crate::operator::{
     DEFAULT_BYTE_LIMIT, LinearOperator, Workspace, allocatable, expect_bytes, new_batch, with_batch,
 };
 
-/// Blocks of vectors that the basis holds at least before it is restarted.
-const BLOCKS: usize = 8;
-/// Vectors that the basis holds at least.
-const LEAST_BASIS: usize = 48;
-/// How far below the tolerance the recursion's residuals are brought, so that the real ones are below it.
-const MARGIN: f64 = 0.25;
+/// Vectors of a block at first.
+const BLOCK: usize = 4;
+/// Neighbours closer than this many tolerances, relative to σ₁, may be one value that occurs several times.
+const CLOSE: f64 = 100.0;
 
 /// What to compute, and when to stop.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -69,7 +67,7 @@ impl SingularValues {
 
 /// The largest singular values of A, as often as they occur.
 ///
-/// Block Golub–Kahan bidiagonalisation (Golub, Luk and Overton 1981, *A block Lanczos method for computing the singular values
+/// **Block Golub–Kahan bidiagonalisation** (Golub, Luk and Overton 1981, *A block Lanczos method for computing the singular values
 /// and corresponding singular vectors of a matrix*, ACM TOMS 7) with full reorthogonalisation of both bases and thick restarts
 /// (Baglama and Reichel 2005, *Augmented implicitly restarted Lanczos bidiagonalization methods*, SIAM J. Sci. Comput. 27). With
 /// orthonormal V and U, both grown by a block at a time,
@@ -79,16 +77,29 @@ impl SingularValues {
 /// ```
 ///
 /// the singular values of the small B approximate those of A from below, and S times the last rows of B's left vectors is what
-/// their triplets lack. A block has as many vectors as values are wanted, so a value that occurs often is found as often; where a
-/// block finds nothing new, random vectors go on in the space that is left. Only products with A and Aᵀ are asked for, a block
-/// as a batch.
+/// their triplets lack.
+///
+/// **A polynomial filter** where that is too slow. The top of a convolution's spectrum is crowded: its symbol is smooth, and its
+/// maximum is sampled ever more finely as the input grows. If a full basis has not told the values apart, the iteration goes on as
+/// a block Lanczos iteration of T_d(2·AᵀA/c − 1), c an approximate eigenvalue of AᵀA beyond those wanted, with the degree d such
+/// that the last value wanted is mapped to about 4 (Li, Xi, Vecharynski, Yang and Saad 2016, *A thick-restart Lanczos algorithm
+/// with polynomial filtering for Hermitian eigenvalue problems*, SIAM J. Sci. Comput. 38; Zhou and Saad 2007, *A
+/// Chebyshev–Davidson algorithm for large symmetric eigenproblems*, SIAM J. Matrix Anal. Appl. 29). T_s(T_d) is T_sd, so
+/// this takes about as many products as the iteration with AᵀA itself and one orthogonalisation for every d of them. The filter is chosen
+/// anew, steeper, when the basis is full. Only products with A and Aᵀ are asked for, a block as a batch.
+///
+/// **Multiplicities.** From a random block of b vectors, min(m, b) copies of a value that occurs m times are found. Blocks
+/// have 4 vectors at first (or as many as are wanted). Where b values or more agree to 100 tolerances, all of it is done once
+/// more with twice as large blocks, until blocks are as large as `count`. Where a block finds nothing new, random vectors go on in the
+/// space that is left.
 ///
 /// **Result.** min(count, rows, columns) values. Compare [`residual`](SingularValues::residual) with the tolerance: it is above
 /// only if restarts ran out. No value of A is further from a found σ than its residual (of the symmetric [0 A; Aᵀ 0]). The
 /// same bits for any number of threads where the operator's are.
 ///
-/// **Cost.** Per block of b vectors 2·b products and O(m·b·(rows + columns)) operations for a basis of m = max(8·b, 48) vectors;
-/// memory for 2·m + O(b) vectors.
+/// **Cost.** Per vector 2 products (2·d with the filter) and O(m·(rows + columns)) operations for a basis of m vectors; m is at most
+/// max(2·count + 4·b, 48), twice, for the bidiagonalisation and max(4·(count + b), 96), on the smaller side, for the filter.
+/// Memory for these and O(count + b) more.
 ///
 /// ```
 /// use convmat::analysis::{SingularOptions, singular_values};
@@ -106,7 +117,7 @@ impl SingularValues {
 /// ```
 ///
 /// # Errors
-/// [`Error::ByteLimit`] or [`Error::Memory`] before anything is allocated, [`Error::NotFinite`] for a tolerance that is not
+/// [`Error::ByteLimit`] or [`Error::Memory`] before anything is allocated, for the largest blocks that may come, [`Error::NotFinite`] for a tolerance that is not
 /// positive and finite, or if the operator returns what is not finite; the operator's own.
 pub fn singular_values<A: LinearOperator<f64> + ?Sized>(
     operator: &A,
@@ -115,157 +126,155 @@ pub fn singular_values<A: LinearOperator<f64> + ?Sized>(
     if !(options.tolerance.is_finite() && options.tolerance > 0.0) {
         return Err(Error::NotFinite { what: "the tolerance" });
     }
-    let mut run = Run::new(operator, options)?;
-    let svd = run.iterate(options)?;
-    let count = run.count;
-    let right = run.v.combined(svd.v.slice(s![.., ..count]));
-    let left = run.u.combined(svd.u.slice(s![.., ..count]));
-    let values = svd.values[..count].to_vec();
-    let residuals = run.residuals(&values, &right, &left)?;
-    let [right, left] = if run.swapped { [left, right] } else { [right, left] };
-    let residuals = residuals.into_iter().map(|(a, b)| if run.swapped { (b, a) } else { (a, b) }).collect();
+    let columns = checked_len(&operator.domain(), "the number of columns")?;
+    let rows = checked_len(&operator.range(), "the number of rows")?;
+    let size = (rows.min(columns), rows.max(columns));
+    let count = options.count.min(size.0);
+    let held = held(count, size);
+    let what = "the vectors";
+    expect_bytes(what, held.saturating_mul(8), options.byte_limit, "fewer singular values")?;
+    allocatable::<f64, 1>([usize::try_from(held).map_err(|_| Error::Overflow { what })?], what)?;
+
+    let mut products = Products { operator, swapped: rows < columns, workspace: Workspace::new(), count: 0 };
+    let mut random = ChaCha8Rng::seed_from_u64(options.seed);
+    let mut restarts = 0;
+    let mut block = BLOCK.min(count);
+    let found = loop {
+        let bounds = (&mut restarts, options.max_restarts);
+        let end = Bidiagonal::new(count, block, size)?.run(&mut products, options.tolerance, bounds, &mut random)?;
+        let found = match end {
+            End::Found(found) => found,
+            End::Crowded(filter, start) => {
+                let bounds = (&mut restarts, options.max_restarts);
+                let filtered = Filtered::new(filter, count, block, size.0)?;
+                filtered.run(start, &mut products, options.tolerance, bounds, &mut random)?
+            }
+        };
+        if block == count || agreeing(&found.values, CLOSE * options.tolerance) < block {
+            break found;
+        }
+        block = count.min(2 * block);
+    };
+    let (products_made, swapped) = (products.count, products.swapped);
+    let residuals = products.residuals(&found)?;
+    let Triplets { values, right, left } = found;
+    let [right, left] = if swapped { [left, right] } else { [right, left] };
+    let residuals = residuals.into_iter().map(|(a, b)| if swapped { (b, a) } else { (a, b) }).collect();
     let tensor = |vectors: Array2<f64>, shape| {
-        vectors.into_shape_with_order(with_batch(count, shape)).map_err(|_| Error::Overflow { what: "the vectors" })
+        vectors.into_shape_with_order(with_batch(count, shape)).map_err(|_| Error::Overflow { what })
     };
     Ok(SingularValues {
         values,
         left: tensor(left, operator.range())?,
         right: tensor(right, operator.domain())?,
         residuals,
-        products: run.products,
-        restarts: run.restarts,
+        products: products_made,
+        restarts,
     })
 }
 
-/// The bidiagonalisation at work. The operator is turned so that its domain is not larger than its range: then U has room for as
-/// many vectors as V has.
-struct Run<'a, A: ?Sized> {
-    operator: &'a A,
-    swapped: bool,
-    count: usize,
-    /// Vectors after which to restart.
-    capacity: usize,
-    v: Basis,
-    u: Basis,
-    /// UᵀAV.
-    b: Array2<f64>,
-    /// S, with the number of U's last rows that it multiplies.
-    beyond: Array2<f64>,
-    random: ChaCha8Rng,
-    workspace: Workspace<f64>,
-    products: usize,
-    restarts: usize,
+/// Elements of all vectors that either iteration holds at one time, with blocks as large as they may become: bases, results, and
+/// copies of a block while it is multiplied, taken apart and decomposed.
+fn held(count: usize, (least, most): (usize, usize)) -> u128 {
+    let of = |vectors: u128, others: u128| {
+        vectors.saturating_mul(least as u128).saturating_add(others.saturating_mul(most as u128))
+    };
+    let copies = count as u128;
+    let basis = bidiagonal::capacity(count, count, least) as u128;
+    let bidiagonal = of(basis + 6 * copies, basis + 5 * copies);
+    if !filter::is_possible(count, count, least) {
+        return bidiagonal;
+    }
+    bidiagonal.max(of(filter::capacity(count, count) as u128 + 10 * copies, 5 * copies))
 }
 
-impl<'a, A: LinearOperator<f64> + ?Sized> Run<'a, A> {
-    fn new(operator: &'a A, options: &SingularOptions) -> Result<Self> {
-        let columns = checked_len(&operator.domain(), "the number of columns")?;
-        let rows = checked_len(&operator.range(), "the number of rows")?;
-        let (least, most) = (rows.min(columns), rows.max(columns));
-        let count = options.count.min(least);
-        let capacity = count.saturating_mul(BLOCKS).max(LEAST_BASIS).min(least);
-        // Both bases, the next block, and copies of a block while it is multiplied, taken apart and decomposed.
-        let held = (capacity as u128 + 5 * count as u128) * (rows as u128 + columns as u128);
-        expect_bytes("the vectors", held.saturating_mul(8), options.byte_limit, "fewer singular values")?;
-        allocatable::<f64, 2>([capacity + count, rows.saturating_add(columns)], "the vectors")?;
-        Ok(Self {
-            operator,
-            swapped: rows < columns,
-            count,
-            capacity,
-            v: Basis::new((capacity + count).min(least), least)?,
-            u: Basis::new(capacity, most)?,
-            b: Array2::zeros((0, 0)),
-            beyond: Array2::zeros((0, 0)),
-            random: ChaCha8Rng::seed_from_u64(options.seed),
-            workspace: Workspace::new(),
-            products: 0,
-            restarts: 0,
-        })
+/// The most values in a row that are within a gap, relative to the first value, of the one before.
+fn agreeing(values: &[f64], gap: f64) -> usize {
+    let gap = gap * values.first().copied().unwrap_or(0.0);
+    values.chunk_by(|a, b| a - b <= gap).map(<[f64]>::len).max().unwrap_or(0)
+}
+
+/// Singular values with their vectors as rows: right ones of the operator as it is turned.
+pub(super) struct Triplets {
+    pub(super) values: Vec<f64>,
+    pub(super) right: Array2<f64>,
+    pub(super) left: Array2<f64>,
+}
+
+/// Products with A, turned so that its domain is not larger than its range, counted.
+pub(super) struct Products<'a, A: ?Sized> {
+    operator: &'a A,
+    swapped: bool,
+    workspace: Workspace<f64>,
+    count: usize,
+}
+
+impl<A: LinearOperator<f64> + ?Sized> Products<'_, A> {
+    /// A times every row.
+    pub(super) fn image(&mut self, block: ArrayView2<f64>) -> Result<Array2<f64>> {
+        let mut image = self.vectors(block.nrows(), false)?;
+        self.multiply(block, &mut image, false)?;
+        Ok(image)
     }
 
-    /// A times a block (or Aᵀ, if `adjoint`), as it is turned.
-    fn multiply(&mut self, block: ArrayView2<f64>, adjoint: bool) -> Result<Array2<f64>> {
-        let (from, to) = match adjoint != self.swapped {
+    /// Aᵀ times every row.
+    pub(super) fn preimage(&mut self, block: ArrayView2<f64>) -> Result<Array2<f64>> {
+        let mut preimage = self.vectors(block.nrows(), true)?;
+        self.multiply(block, &mut preimage, true)?;
+        Ok(preimage)
+    }
+
+    /// A times every row, into an array of the right size.
+    pub(super) fn image_into(&mut self, block: ArrayView2<f64>, image: &mut Array2<f64>) -> Result<()> {
+        self.multiply(block, image, false)
+    }
+
+    /// Aᵀ times every row, into an array of the right size.
+    pub(super) fn preimage_into(&mut self, block: ArrayView2<f64>, preimage: &mut Array2<f64>) -> Result<()> {
+        self.multiply(block, preimage, true)
+    }
+
+    /// Shapes that a product goes from and to.
+    fn shapes(&self, adjoint: bool) -> (Shape, Shape) {
+        match adjoint != self.swapped {
             false => (self.operator.domain(), self.operator.range()),
             true => (self.operator.range(), self.operator.domain()),
-        };
+        }
+    }
+
+    /// Zeros for the products of a block.
+    fn vectors(&self, block: usize, adjoint: bool) -> Result<Array2<f64>> {
+        let (_, to) = self.shapes(adjoint);
+        let len: usize = to.iter().product();
+        let vectors = new_batch(block, to)?;
+        vectors.into_shape_with_order((block, len)).map_err(|_| Error::Overflow { what: "a block of vectors" })
+    }
+
+    fn multiply(&mut self, block: ArrayView2<f64>, to: &mut Array2<f64>, adjoint: bool) -> Result<()> {
+        let (from, into) = self.shapes(adjoint);
         let misfit = |_| Error::Overflow { what: "a block of vectors" };
         let batch = block.nrows();
         let block = block.into_shape_with_order(with_batch(batch, from)).map_err(misfit)?;
-        let mut image = new_batch(batch, to)?;
+        let to = to.view_mut().into_shape_with_order(with_batch(batch, into)).map_err(misfit)?;
+        self.count += batch;
         match adjoint != self.swapped {
-            false => self.operator.apply_into(block, image.view_mut(), &mut self.workspace)?,
-            true => self.operator.apply_adjoint_into(block, image.view_mut(), &mut self.workspace)?,
+            false => self.operator.apply_into(block, to, &mut self.workspace),
+            true => self.operator.apply_adjoint_into(block, to, &mut self.workspace),
         }
-        let len: usize = to.iter().product();
-        image.into_shape_with_order((batch, len)).map_err(misfit)
-    }
-
-    /// Runs to the tolerance, or until the space or the restarts are used up; the decomposition of the last B.
-    fn iterate(&mut self, options: &SingularOptions) -> Result<Svd> {
-        let dimension = self.v.since(0).ncols();
-        let start = Array2::from_shape_simple_fn((self.count, dimension), || uniform(&mut self.random));
-        self.v.extend(start, 0.0, &mut self.random)?;
-        loop {
-            self.grow()?;
-            let svd = thin_svd(self.b.view())?;
-            let scale = svd.values.first().copied().unwrap_or(0.0);
-            let last = svd.u.slice(s![svd.u.nrows() - self.beyond.ncols().., ..self.count]).to_owned();
-            let lacking = self.beyond.dot(&last);
-            let done =
-                lacking.axis_iter(Axis(1)).all(|lacking| norm(lacking.iter()) <= MARGIN * options.tolerance * scale);
-            let exhausted = self.v.len() == self.u.len();
-            if done || exhausted || self.restarts >= options.max_restarts {
-                return Ok(svd);
-            }
-            if self.v.len() > self.capacity {
-                self.restart(&svd);
-            }
-        }
-    }
-
-    /// One block more of U, and the next one of V.
-    fn grow(&mut self) -> Result<()> {
-        let old = self.u.len();
-        let images = self.multiply(self.v.since(old).to_owned().view(), false)?;
-        let block = images.nrows();
-        // The columns of B so far and the new ones are images of unit vectors: no norm of A is above what is found here by
-        // more than the rounding that the scale is for.
-        let scale = images.rows().into_iter().map(|row| norm(row.iter())).chain(self.b.iter().map(|v| v.abs()));
-        let scale = scale.fold(0.0, f64::max);
-        let parts = self.u.extend(images, scale, &mut self.random)?;
-        let mut b = Array2::zeros((self.u.len(), old + block));
-        b.slice_mut(s![..old, ..old]).assign(&self.b);
-        b.slice_mut(s![..old, old..]).assign(&parts.along);
-        b.slice_mut(s![old.., old..]).assign(&parts.beyond);
-        self.b = b;
-        let preimages = self.multiply(self.u.since(old).to_owned().view(), true)?;
-        self.beyond = self.v.extend(preimages, scale, &mut self.random)?.beyond;
-        self.products += 2 * block;
-        Ok(())
-    }
-
-    /// Keeps the best triplets and the block that comes next.
-    fn restart(&mut self, svd: &Svd) {
-        let keep = (self.count + self.capacity / 2).min(self.capacity - self.count).max(self.count);
-        self.v.rotate(svd.v.slice(s![.., ..keep]));
-        self.u.rotate(svd.u.slice(s![.., ..keep]));
-        self.b = Array2::from_diag(&Array1::from(svd.values[..keep].to_vec()));
-        self.restarts += 1;
     }
 
     /// (‖A·v − σ·u‖, ‖Aᵀ·u − σ·v‖) of every triplet.
-    fn residuals(&mut self, values: &[f64], right: &Array2<f64>, left: &Array2<f64>) -> Result<Vec<(f64, f64)>> {
-        let images = self.multiply(right.view(), false)?;
-        let preimages = self.multiply(left.view(), true)?;
+    fn residuals(&mut self, found: &Triplets) -> Result<Vec<(f64, f64)>> {
+        let images = self.image(found.right.view())?;
+        let preimages = self.preimage(found.left.view())?;
         let distance = |product: &Array2<f64>, vectors: &Array2<f64>, i: usize| {
-            norm((&product.row(i) - &(&vectors.row(i) * values[i])).iter())
+            norm((&product.row(i) - &(&vectors.row(i) * found.values[i])).iter())
         };
-        Ok((0..values.len()).map(|i| (distance(&images, left, i), distance(&preimages, right, i))).collect())
+        let of = |i| (distance(&images, &found.left, i), distance(&preimages, &found.right, i));
+        Ok((0..found.values.len()).map(of).collect())
     }
 }
 
-fn norm<'a>(values: impl Iterator<Item = &'a f64>) -> f64 {
+pub(super) fn norm<'a>(values: impl Iterator<Item = &'a f64>) -> f64 {
     values.map(|value| value * value).sum::<f64>().sqrt()
 }

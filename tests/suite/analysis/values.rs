@@ -101,6 +101,110 @@ fn values_come_out_as_often_as_they_occur() {
 }
 
 #[test]
+fn a_crowded_top_of_the_spectrum_is_told_apart() {
+    // Pairs that differ by 1e-10, 4e-4 from one to the next, as where a symbol is sampled. A basis of 48 vectors is too small.
+    let crowded: Vec<f64> =
+        (0..3000).map(|i| 1.0 + (f64::from(i / 2) * 5e-4 + f64::from(i % 2) * 1e-10 + 1.0).cos()).collect();
+    let mut sorted = crowded.clone();
+    sorted.sort_unstable_by(|a, b| b.total_cmp(a));
+    for (count, zeros) in [(1, 0), (3, 5), (8, 0), (8, 900)] {
+        let operator = Diagonal(crowded.clone(), zeros);
+        let found = singular_values(&operator, &largest(count)).unwrap();
+        assert_near(&found.values, &sorted[..count], 1e-10);
+        check(&operator, &found);
+        check(
+            &Adjoint(operator),
+            &singular_values(&Adjoint(Diagonal(crowded.clone(), zeros)), &largest(count)).unwrap(),
+        );
+    }
+}
+
+#[test]
+fn crowded_values_come_out_as_often_as_they_occur() {
+    // Seven of each, more than the first blocks have vectors, with neighbours within 1e-3.
+    let values: Vec<f64> = (0..2800).map(|i| 1.0 - 1e-3 * f64::from(i / 7)).collect();
+    let operator = Diagonal(values.clone(), 3);
+    for count in [5, 9] {
+        let found = singular_values(&operator, &largest(count)).unwrap();
+        assert_near(&found.values, &values[..count], 1e-10);
+        check(&operator, &found);
+    }
+    // One value far above the crowd, and one wanted that many share.
+    let mut values: Vec<f64> = (0..1500).map(|i| 1.0 - 1e-4 * f64::from(i)).collect();
+    values[700] = 30.0;
+    values[..40].fill(1.0);
+    let operator = Diagonal(values, 0);
+    let found = singular_values(&operator, &largest(6)).unwrap();
+    assert_near(&found.values, &[30.0, 1.0, 1.0, 1.0, 1.0, 1.0], 1e-10);
+    check(&operator, &found);
+}
+
+/// Reflections between which a diagonal matrix is dense; they change no singular value.
+struct Reflected(Diagonal);
+
+impl Reflected {
+    fn reflect(mut x: ArrayViewMut5<f64>) {
+        for mut x in x.outer_iter_mut() {
+            let len = x.len() as f64;
+            let direction = |i: usize| (1.0 + (i as f64).sin()) / len.sqrt();
+            let square: f64 = (0..x.len()).map(|i| direction(i).powi(2)).sum();
+            let along: f64 = x.iter().enumerate().map(|(i, x)| x * direction(i)).sum();
+            x.iter_mut().enumerate().for_each(|(i, x)| *x -= 2.0 * along / square * direction(i));
+        }
+    }
+}
+
+impl LinearOperator<f64> for Reflected {
+    fn domain(&self) -> [usize; 4] {
+        self.0.domain()
+    }
+    fn range(&self) -> [usize; 4] {
+        self.0.range()
+    }
+    fn apply_into(&self, x: ArrayView5<f64>, mut y: ArrayViewMut5<f64>, workspace: &mut Workspace<f64>) -> Result<()> {
+        let mut x = x.to_owned();
+        Self::reflect(x.view_mut());
+        self.0.apply_into(x.view(), y.view_mut(), workspace)?;
+        Self::reflect(y);
+        Ok(())
+    }
+    fn apply_adjoint_into(&self, y: ArrayView5<f64>, mut x: ArrayViewMut5<f64>, w: &mut Workspace<f64>) -> Result<()> {
+        let mut y = y.to_owned();
+        Self::reflect(y.view_mut());
+        self.0.apply_adjoint_into(y.view(), x.view_mut(), w)?;
+        Self::reflect(x);
+        Ok(())
+    }
+    fn workspace_len(&self, _batch: usize) -> usize {
+        0
+    }
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(24))]
+
+    /// Long vectors, so that a basis is restarted and filters are of use: clusters of any width and multiplicity.
+    #[test]
+    fn clusters_of_any_width_are_found(
+        (steps, multiplicity, bulk) in (proptest::collection::vec(0u32..5, 1..12), 1..7usize, 300..900usize),
+        (count, zeros, seed) in (1..9usize, 0..2000usize, proptest::prelude::any::<u64>()),
+    ) {
+        // Values that lie 0 to 1e-1 below each other, then a bulk below 0.9 of the last.
+        let mut value = 1.0;
+        let mut values = Vec::new();
+        for step in &steps {
+            values.extend(vec![value; multiplicity]);
+            value *= 1.0 - f64::from(u8::from(*step > 0)) * 10f64.powi(*step as i32 - 5);
+        }
+        values.extend((0..bulk).map(|i| 0.9 * value * (1.0 - i as f64 / bulk as f64)));
+        let operator = Reflected(Diagonal(values.clone(), zeros));
+        let found = singular_values(&operator, &SingularOptions { seed, ..largest(count) }).unwrap();
+        assert_near(&found.values, &values[..count], 1e-10);
+        check(&operator, &found);
+    }
+}
+
+#[test]
 fn an_orthogonal_layer_and_a_grouped_one() {
     // Kernel = stride with an orthogonal block: every singular value is 1.
     let r = 0.5f64.sqrt();
