@@ -2,6 +2,7 @@
 
 mod analyse;
 mod animate;
+mod bench;
 mod check;
 mod explore;
 mod learn_upsampling;
