@@ -198,10 +198,12 @@ fn refusal(series: &Series<'_>, family: Family, limit: u64) -> Option<String> {
             });
             needed.min().filter(|needed| *needed > limit).map(|needed| (needed, series.place(point)))
         });
+    let places = series.places(&holds);
     let why = needed.map_or_else(String::new, |(needed, place)| {
-        format!(": {place} it would hold {}, beyond the limit of {}", bytes(needed), bytes(limit))
+        let place = if place == places { String::new() } else { format!("{place} ") };
+        format!(": {place}it would hold {}, beyond the limit of {}", bytes(needed), bytes(limit))
     });
-    Some(capitalised(&format!("{} is refused {}{why}.", family.name(), series.places(&holds))))
+    Some(capitalised(&format!("{} is refused {places}{why}.", family.name())))
 }
 
 /// What a formulation reaches of the peak and of its roof, and what bounds it.

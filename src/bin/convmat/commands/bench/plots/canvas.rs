@@ -194,7 +194,7 @@ impl<'a, 'b> Panel<'a, 'b> {
         let (_, below) = self.area.split_vertically(self.top);
         let (panel, _) = below.split_vertically(self.height);
         let mut chart = ChartBuilder::on(&panel)
-            .margin_top(30)
+            .margin_top(52)
             .margin_right(RIGHT)
             .margin_bottom(notes + 10)
             .x_label_area_size(42)
@@ -204,7 +204,6 @@ impl<'a, 'b> Panel<'a, 'b> {
         chart
             .configure_mesh()
             .x_desc(&axes.x.title)
-            .y_desc(&axes.y.title)
             .label_style(style(SIZE, TEXT, HPos::Left))
             .axis_desc_style(style(SIZE, MUTED, HPos::Left))
             .axis_style(MUTED)
@@ -212,6 +211,8 @@ impl<'a, 'b> Panel<'a, 'b> {
             .light_line_style(RGBColor(0xee, 0xf1, 0xf4))
             .draw()
             .map_err(in_words)?;
+        // Upright, above its axis: the library would turn it, and cut it off where it is longer than the axis.
+        write(self.area, &axes.y.title, (20, top + 36), SIZE, MUTED, HPos::Left)?;
         for (i, note) in axes.notes.iter().enumerate() {
             let y = bottom - (NOTES * (axes.notes.len() - i) as u32) as i32;
             write(self.area, note, (LEFT as i32, y), 12, MUTED, HPos::Left)?;

@@ -7,7 +7,7 @@ use super::canvas::{Axes, Label, Panel, Plot, Scale};
 use super::{Curve, MUTED, Quantity, crossings, extent, heading, plain};
 
 /// Pixels of a panel.
-pub const HEIGHT: u32 = 470;
+pub const HEIGHT: u32 = 500;
 /// Pixels between the crosses of formulations refused at the same value.
 const APART: i32 = 11;
 
@@ -43,13 +43,17 @@ pub fn draw(
         .map(|(i, crossing)| {
             let [a, b] = crossing.pair.map(|family| family.name().trim_start_matches("the "));
             let [from, to] = crossing.between.map(plain);
-            format!("{}  {a} = {b} near {} ({from} to {to})", i + 1, sweep.in_words(&plain(10f64.powf(crossing.at.0))))
+            format!(
+                "{}: {a} = {b} near {} (between {from} and {to})",
+                i + 1,
+                sweep.in_words(&plain(10f64.powf(crossing.at.0)))
+            )
         })
         .collect();
     // Two notes share a line.
-    notes = notes.chunks(2).map(|notes| notes.join("      ")).collect();
+    notes = notes.chunks(2).map(|notes| notes.join("; ")).collect();
     if any_refused {
-        notes.push(format!("×  refused: limit {}", bytes(run.header.memory_limit)));
+        notes.push(format!("× refused: limit {}", bytes(run.header.memory_limit)));
     }
     let title = match sweep {
         Sweep::Channels => "channels of input and output".to_owned(),

@@ -7,7 +7,7 @@ use super::canvas::{Axes, Canvas, Label, Panel, Plot, Scale};
 use super::ink::Ink;
 use super::{MUTED, TEXT, extent, heading, plain};
 
-const HEIGHT: u32 = 470;
+const HEIGHT: u32 = 490;
 
 pub fn draw(run: &Run) -> Result<String, String> {
     let series = run.series();

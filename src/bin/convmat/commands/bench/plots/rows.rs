@@ -9,7 +9,7 @@ use super::{Curve, Quantity, extent, heading};
 /// Pixels of a row.
 const ROW: u32 = 26;
 /// Pixels around the rows, and the least that the names of the formulations need.
-const AROUND: u32 = 100;
+const AROUND: u32 = 122;
 const LEAST: u32 = 330;
 /// Estimated width of a letter, in pixels.
 const LETTER: u32 = 7;
@@ -39,7 +39,7 @@ pub fn draw(
     let refusals = if quantity.has_limit { limit.max(1.0).log10() } else { x.high - 0.03 * (x.high - x.low) };
     let longest = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
     let left = u32::try_from(longest).unwrap_or(u32::MAX).saturating_mul(LETTER).saturating_add(20).clamp(60, 320);
-    let notes = any_refused.then(|| format!("×  refused: limit {}", bytes(run.header.memory_limit)));
+    let notes = any_refused.then(|| format!("× refused: limit {}", bytes(run.header.memory_limit)));
     let axes = Axes {
         heading: capitalised(&heading(series)),
         x,

@@ -41,7 +41,7 @@ fn every_formulation_is_named_in_its_colour_in_every_plot() {
 fn refusals_and_crossings_are_noted() {
     let plots = draw(&channels(), &[]).expect("it can be drawn");
     let seen = texts(&plots.time);
-    assert_eq!(seen.iter().filter(|text| **text == "×  refused: limit 1 GiB").count(), 2);
+    assert_eq!(seen.iter().filter(|text| **text == "× refused: limit 1 GiB").count(), 2);
     assert!(seen.iter().any(|text| text.contains("sparse matrix = im2col near")), "{seen:?}");
     assert!(!texts(&plots.memory).iter().any(|text| text.contains("near")));
 }
