@@ -96,7 +96,7 @@ pub struct Record {
 }
 
 /// What is to be computed. Records of equal problems compare.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Problem {
     /// The layer's name.
     pub layer: String,
@@ -107,11 +107,17 @@ pub struct Problem {
     pub in_channels: usize,
     pub out_channels: usize,
     /// Spatial lengths of what the layer reads, 1 to 3 of them, and so below.
+    #[serde(with = "text")]
     pub input: Lengths,
+    #[serde(with = "text")]
     pub kernel: Lengths,
+    #[serde(with = "text")]
     pub stride: Lengths,
+    #[serde(with = "text")]
     pub padding: Pads,
+    #[serde(with = "text")]
     pub output_padding: Lengths,
+    #[serde(with = "text")]
     pub dilation: Lengths,
     pub groups: usize,
     pub threads: usize,
@@ -224,6 +230,17 @@ pub struct Spread {
     pub least: f64,
     /// How many calls.
     pub count: usize,
+}
+
+impl Spread {
+    /// Refuses times that no measurement gives.
+    pub fn expect_order(&self) -> std::result::Result<(), String> {
+        let Self { median, lower, upper, least, .. } = *self;
+        if 0.0 < least && least <= lower && lower <= median && median <= upper && upper.is_finite() {
+            return Ok(());
+        }
+        Err(format!("its times {least}, {lower}, {median}, {upper} s are not in order"))
+    }
 }
 
 impl Record {
@@ -493,11 +510,7 @@ impl Row {
             held_bytes: present(self.held_bytes, "held_bytes")?,
             peak_bytes: present(self.peak_bytes, "peak_bytes")?,
         };
-        let Spread { median, lower, upper, least, .. } = measured.run;
-        let in_order = 0.0 < least && least <= lower && lower <= median && median <= upper && upper.is_finite();
-        if !in_order {
-            return Err(format!("its times {least}, {lower}, {median}, {upper} s are not in order"));
-        }
+        measured.run.expect_order()?;
         if !measured.build_seconds.is_finite() || measured.build_seconds < 0.0 {
             return Err(format!("a time to build of {} s", measured.build_seconds));
         }
