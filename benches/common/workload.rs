@@ -32,8 +32,13 @@ pub type Described = (String, std::result::Result<Workload, String>);
 /// The layers of a file.
 pub fn layer_file(path: &str) -> std::result::Result<Vec<Described>, String> {
     let text = std::fs::read_to_string(path).map_err(|error| format!("cannot read {path}: {error}"))?;
-    let list: Value = serde_json::from_str(&text).map_err(|error| format!("{path} is no JSON: {error}"))?;
-    let list = list.as_array().ok_or_else(|| format!("{path} holds no list of layers"))?;
+    layers_of(&text).map_err(|why| format!("{path}: {why}"))
+}
+
+/// The layers of a file's text.
+pub fn layers_of(text: &str) -> std::result::Result<Vec<Described>, String> {
+    let list: Value = serde_json::from_str(text).map_err(|error| format!("it is no JSON: {error}"))?;
+    let list = list.as_array().ok_or("it holds no list of layers")?;
     let named = |(i, layer): (usize, &Value)| {
         let name = layer["name"].as_str().map_or_else(|| format!("layer {i}"), str::to_string);
         (name.clone(), Workload::parse(name, layer))
