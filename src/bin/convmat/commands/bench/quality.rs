@@ -8,7 +8,7 @@ const FEW: usize = 5;
 /// Seconds below which waking threads and reading memory for the first time are a good part of a run.
 const SHORT: f64 = 10e-6;
 /// Part of the runs that may be outliers.
-const OUTLIERS: f64 = 0.05;
+const OUTLIERS: f64 = 0.07;
 /// Width of the quartile range, and drift from the first half to the second, in parts of the median.
 const WIDE: f64 = 0.2;
 const DRIFT: f64 = 0.1;
