@@ -334,7 +334,7 @@ impl Run {
 
 fn expect_format(format: Option<&Value>) -> std::result::Result<(), String> {
     match format {
-        Some(format) if *format == Value::from(FORMAT) => Ok(()),
+        Some(format) if format.as_u64() == Some(FORMAT.into()) => Ok(()),
         Some(format) => Err(format!("its format is {format}; this version reads {FORMAT}")),
         None => Err("it holds no results of convmat bench".to_owned()),
     }

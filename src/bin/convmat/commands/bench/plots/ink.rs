@@ -90,7 +90,7 @@ impl Marker {
 fn spokes(corners: u32, even: i32, odd: i32) -> Vec<(i32, i32)> {
     let corner = |i: u32| {
         let (sine, cosine) = (std::f64::consts::TAU * f64::from(i) / f64::from(corners)).sin_cos();
-        let radius = f64::from(if i % 2 == 0 { even } else { odd });
+        let radius = f64::from(if i.is_multiple_of(2) { even } else { odd });
         ((radius * sine).round() as i32, (-radius * cosine).round() as i32)
     };
     (0..corners).map(corner).collect()

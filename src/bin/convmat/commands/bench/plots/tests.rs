@@ -76,11 +76,10 @@ fn nothing_and_next_to_nothing_can_be_drawn() {
     let refused = Sample::new("a", 1.0).refused(Some(1 << 40));
     let interrupted = Sample::new("a", 1.0).outcome(Outcome::Interrupted).direction(Direction::Adjoint);
     let zero = Sample::new("a", 0.0).work(0, 0).peak_bytes(0);
-    for samples in
-        [&[][..], &[one.clone()], &[refused.clone()], &[interrupted.clone()], &[zero], &[one, refused, interrupted]]
-    {
+    let together = vec![one.clone(), refused.clone(), interrupted.clone()];
+    for samples in [Vec::new(), vec![one], vec![refused], vec![interrupted], vec![zero], together] {
         for sweep in [None, Some(Sweep::Stride), Some(Sweep::Threads)] {
-            let plots = draw(&run(sweep, samples), &[]).expect("it can be drawn");
+            let plots = draw(&run(sweep, &samples), &[]).expect("it can be drawn");
             for svg in [&plots.time, &plots.memory, &plots.roofline] {
                 assert!(svg.ends_with("</svg>\n") && !svg.contains("NaN") && !svg.contains("inf"), "{svg}");
             }
