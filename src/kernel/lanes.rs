@@ -4,10 +4,10 @@
 //! Lane j of column c is element `c · lanes + j`. Sums are fused wherever the instruction set can, single samples included, so
 //! that bits do not depend on how many samples there are.
 
-use ndarray::ArrayViewMut2;
+use ndarray::{ArrayViewMut1, ArrayViewMut2, Axis};
 
 use super::dispatch::{Available, Job, Level};
-use super::interleave::{interleave_planes, transpose};
+use super::interleave::{SIDE, interleave_planes, transpose, transpose_block};
 use super::micro;
 use super::vector::Vector;
 use crate::scalar::Scalar;
@@ -133,7 +133,13 @@ const MOST_LANES: usize = MOST_VECTORS * super::vector::MAX_LANES;
 fn gather<T: Scalar, V: Vector<T>, const N: usize>(_: Available<V>, job: Gather<T>) {
     let Gather { lanes, rows, input, mut output } = job;
     let count = N * V::LANES;
-    assert!(lanes.count == count && rows.len() == output.ncols(), "rows or lanes do not fit");
+    let samples = output.nrows();
+    let mut of_samples = output.axis_iter_mut(Axis(0));
+    let mut outputs: [&mut [T]; MOST_LANES] =
+        std::array::from_fn(|_| of_samples.next().and_then(ArrayViewMut1::into_slice).unwrap_or_default());
+    let outputs = &mut outputs[..samples];
+    assert!(outputs.iter().all(|output| output.len() == rows.len()), "the output is no part of whole rows");
+    assert!(lanes.count == count, "other lanes");
     let mut tile = [T::zero(); TILE * MOST_LANES];
     for first in (0..rows.len()).step_by(TILE) {
         let in_tile = TILE.min(rows.len() - first);
@@ -153,9 +159,29 @@ fn gather<T: Scalar, V: Vector<T>, const N: usize>(_: Available<V>, job: Gather<
                 }
             }
         }
-        for (sample, mut output) in output.outer_iter_mut().enumerate() {
-            let to = output.iter_mut().skip(first).take(in_tile);
-            to.zip(tile.iter().skip(sample).step_by(count)).for_each(|(to, &sum)| *to = sum);
+        store(&tile[..in_tile * count], count, outputs, first);
+    }
+}
+
+/// `outputs[sample][first + row] = tile[row · lanes + sample]`, in squares that are transposed in registers.
+#[inline(always)]
+fn store<T: Scalar>(tile: &[T], lanes: usize, outputs: &mut [&mut [T]], first: usize) {
+    let rows = tile.len() / lanes;
+    for (square, outputs) in outputs.chunks_mut(SIDE).enumerate() {
+        let sample = square * SIDE;
+        if outputs.len() < SIDE || rows < TILE {
+            for (j, output) in outputs.iter_mut().enumerate() {
+                let to = &mut output[first..first + rows];
+                let sums = tile.iter().skip(sample + j).step_by(lanes);
+                to.iter_mut().zip(sums).for_each(|(to, &sum)| *to = sum);
+            }
+            continue;
+        }
+        for row in (0..TILE).step_by(SIDE) {
+            let block = std::array::from_fn(|i| std::array::from_fn(|j| tile[(row + i) * lanes + sample + j]));
+            for (output, of_sample) in outputs.iter_mut().zip(transpose_block(block)) {
+                output[first + row..][..SIDE].copy_from_slice(&of_sample);
+            }
         }
     }
 }
