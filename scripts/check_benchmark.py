@@ -253,7 +253,8 @@ def sentence_refused(series, family, limit):
     text = f"{family} is refused {places(series, where)}"
     if example:
         at = "" if example[0] == places(series, where) else example[0] + " "
-        text += f": {at}it would hold {size(example[1])}, beyond the limit of {size(limit)}"
+        needed = "slightly more" if size(example[1]) == size(limit) else size(example[1])
+        text += f": {at}it would hold {needed}, beyond the limit of {size(limit)}"
     return [capitalised(text) + "."]
 
 

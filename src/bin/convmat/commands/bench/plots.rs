@@ -190,7 +190,7 @@ fn extent(values: impl Iterator<Item = f64>) -> Option<(f64, f64)> {
     })
 }
 
-/// A number as an axis labels it.
+/// A number that is not exact, or a power of ten, as an axis labels it.
 fn plain(value: f64) -> String {
     let text = significant(value, 2);
     if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }

@@ -201,7 +201,10 @@ fn refusal(series: &Series<'_>, family: Family, limit: u64) -> Option<String> {
     let places = series.places(&holds);
     let why = needed.map_or_else(String::new, |(needed, place)| {
         let place = if place == places { String::new() } else { format!("{place} ") };
-        format!(": {place}it would hold {}, beyond the limit of {}", bytes(needed), bytes(limit))
+        let (needed, limit) = (bytes(needed), bytes(limit));
+        // Rounded alike, they would seem equal.
+        let needed = if needed == limit { "slightly more".to_owned() } else { needed };
+        format!(": {place}it would hold {needed}, beyond the limit of {limit}")
     });
     Some(capitalised(&format!("{} is refused {places}{why}.", family.name())))
 }

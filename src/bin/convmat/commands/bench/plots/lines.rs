@@ -42,7 +42,7 @@ pub fn draw(
         .enumerate()
         .map(|(i, crossing)| {
             let [a, b] = crossing.pair.map(|family| family.name().trim_start_matches("the "));
-            let [from, to] = crossing.between.map(plain);
+            let [from, to] = crossing.between;
             format!(
                 "{}: {a} = {b} near {} (between {from} and {to})",
                 i + 1,
@@ -63,7 +63,7 @@ pub fn draw(
         Sweep::Batch => "batch (samples)".to_owned(),
         Sweep::Threads => "threads".to_owned(),
     };
-    let x = Scale::values(&swept, &title, plain);
+    let x = Scale::values(&swept, &title, |value| value.to_string());
     let axes = Axes { heading: capitalised(&heading(series)), x, y, left: None, notes };
     let plot = panel.axes(&axes)?;
     if quantity.has_limit && any_refused {

@@ -63,7 +63,7 @@ fn draw_panel(panel: &Panel<'_, '_>, series: &Series<'_>) -> Result<(), String> 
         // The ends of a sweep tell which way it runs.
         for (record, (x, y)) in [pixels.first(), pixels.last()].into_iter().flatten() {
             if let Some(swept) = record.problem.swept {
-                plot.text(&plain(swept), (x + 9, y + 9), ink.colour, false)?;
+                plot.text(&swept.to_string(), (x + 9, y + 9), ink.colour, false)?;
             }
         }
         labels.push(Label { text: candidate.name().to_owned(), ink, target: None });

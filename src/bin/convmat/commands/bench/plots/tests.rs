@@ -61,6 +61,15 @@ fn other_programs_are_dashed() {
 }
 
 #[test]
+fn swept_values_are_written_in_full() {
+    let run = run(Some(Sweep::Channels), &[Sample::new("a", 1.0), Sample::new("b", 128.0)]);
+    let plots = draw(&run, &[]).expect("it can be drawn");
+    for svg in [&plots.time, &plots.memory, &plots.roofline] {
+        assert!(texts(svg).contains(&"128"), "{:?}", texts(svg));
+    }
+}
+
+#[test]
 fn layers_have_rows() {
     let run = run(None, &[Sample::new("first", 0.0), Sample::new("second", 0.0).refused(None)]);
     let plots = draw(&run, &[]).expect("it can be drawn");

@@ -173,6 +173,15 @@ fn refusals_state_what_would_be_held() {
 }
 
 #[test]
+fn a_refusal_just_beyond_the_limit_does_not_contradict_itself() {
+    let run = run(None, &[Sample::new("a", 0.0).refused(Some((1 << 30) + 1)), Sample::new("b", 0.0)]);
+    assert_eq!(
+        about(&run, "The dense matrix is refused"),
+        ["The dense matrix is refused on a: it would hold slightly more, beyond the limit of 1 GiB."]
+    );
+}
+
+#[test]
 fn one_form_refused_is_no_refusal_of_its_family() {
     let run = run(
         Some(Sweep::Channels),
