@@ -112,7 +112,7 @@ pub struct Built {
 enum How {
     Applied(Box<dyn LinearOperator<f32>>),
     Transposed(Box<dyn LinearOperator<f32>>),
-    Planned(Planned),
+    Planned(Box<Planned>),
     Gradient,
 }
 
@@ -177,7 +177,7 @@ impl Method {
                         let options = PlanOptions { memory_limit: byte_limit, ..PlanOptions::default() };
                         let plan = layer.planned(problem.weights.clone(), None, &options)?;
                         let operand_bytes = plan.packed_bytes() as u128;
-                        return Ok(Built { how: How::Planned(plan), operand_bytes });
+                        return Ok(Built { how: How::Planned(Box::new(plan)), operand_bytes });
                     }
                     // It packs both directions.
                     None => formulated(Formulation::Planned, default)?,
