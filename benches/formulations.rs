@@ -1,11 +1,14 @@
 //! Every formulation in both directions, and the weight gradient, on three layers small enough for explicit matrices.
 
 mod common;
+#[path = "common/quick.rs"]
+mod quick;
 
-use common::{Workload, pool, quick};
+use common::{Workload, pool};
 use convmat::geometry::Side;
 use convmat::{Formulation, FormulationOptions, LinearOperator, Workspace, weight_gradient};
 use criterion::{BenchmarkId, Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
+use quick::quick;
 
 fn layers() -> [Workload; 3] {
     let mut depthwise = Workload::square("depthwise 16, 4x4 stride 2", false, 8, [16, 16], [24, 4, 2, 1]);

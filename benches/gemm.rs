@@ -3,11 +3,17 @@
 //! `examples/gemm_rate.rs` compares the same three in turns for all layers of a file; here they are on record.
 
 mod common;
+#[path = "common/product.rs"]
+#[allow(dead_code)]
+mod product;
+#[path = "common/quick.rs"]
+mod quick;
 
-use common::product::BareProduct;
-use common::{Workload, pool, quick};
+use common::{Workload, pool};
 use convmat::{Formulation, FormulationOptions, GemmBackend, Workspace};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use product::BareProduct;
+use quick::quick;
 
 fn layers() -> [Workload; 4] {
     [

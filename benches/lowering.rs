@@ -1,12 +1,15 @@
 //! im2col and its adjoint col2im: bytes of column matrix per second, for the shapes that they meet.
 
 mod common;
+#[path = "common/quick.rs"]
+mod quick;
 
-use common::{Workload, pool, quick, random};
+use common::{Workload, pool, random};
 use convmat::geometry::Side;
 use convmat::matrix::{col2im, im2col};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use ndarray::Array3;
+use quick::quick;
 
 fn layers() -> [Workload; 4] {
     let mut dilated = Workload::square("3x3 dilation 2", false, 1, [64, 64], [56, 3, 1, 2]);

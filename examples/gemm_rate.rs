@@ -11,22 +11,24 @@
 //! With `--planned` it is the layer's plan that takes turns with the `gemm` crate, whose product is then that of all residue
 //! classes stacked as rows: m = out·∏stride, k = in·∏⌈kernel / stride⌉, n = batch·∏(input + ⌈kernel / stride⌉ − 1).
 //!
-//! A ratio is the median over the rounds of the ratio of one round. Exit code: 0, 1 if a file could not be used, 2 for
+//! A ratio is that of the medians. Exit code: 0, 1 if a file could not be used, 2 for
 //! wrong arguments.
 
 #[path = "../benches/common/mod.rs"]
 mod common;
+#[path = "../benches/common/product.rs"]
+mod product;
 
 use std::process::ExitCode;
 use std::time::Duration;
 
-use common::product::BareProduct;
 use common::{Effort, Workload, geometric_mean, in_turns, layer_file, median, pool};
-use convmat::{Formulation, FormulationOptions, GemmBackend, Isa, Workspace};
+use convmat::{Formulation, FormulationOptions, GemmBackend, PlanOptions, Workspace};
 use ndarray::Array1;
+use product::BareProduct;
 
 const USAGE: &str = "usage: gemm_rate LAYERS.json [--threads N] [--min-channels C] [--only NAME,NAME] [--planned]";
-const EFFORT: Effort = Effort { rounds: 11, time: Duration::from_millis(600) };
+const EFFORT: Effort = Effort { time: Duration::from_millis(400), turns: 11, fewest: 11, most: Duration::from_secs(3) };
 
 struct Arguments {
     layers: String,
@@ -125,20 +127,22 @@ fn run(arguments: &Arguments) -> Result<(), String> {
 fn planned(workload: &Workload) -> convmat::Result<Rates> {
     let (from, to) = workload.sides();
     let (x, mut y, mut workspace) = (workload.tensor(from, 3)?, workload.tensor(to, 5)?, Workspace::new());
-    let plan = workload.planned(workload.weights(4)?, Array1::zeros(workload.out_channels), Isa::best())?;
+    let plan =
+        workload.planned(workload.weights(4)?, Some(Array1::zeros(workload.out_channels)), &PlanOptions::default())?;
     let mut bare = BareProduct::by_phases(workload)?;
     let (product, flops) = ((bare.m, bare.n, bare.k), bare.flops() as f64);
-    let seconds = in_turns(
-        &EFFORT,
-        &mut [&mut || plan.run_into(&x, &mut y, &mut workspace).expect("x and y fit the layer"), &mut || bare.run()],
-    );
+    let call = |i| match i {
+        0 => plan.run_into(&x, &mut y, &mut workspace).expect("x and y fit the layer"),
+        _ => bare.run(),
+    };
+    let seconds = in_turns(&EFFORT, 2, call, || false);
     let rate = |i: usize| flops / median(&seconds[i]) * 1e-9;
     Ok(Rates { product, ours: rate(0), gemm: rate(1), kept: ratio(&seconds[1], &seconds[0]), backends: None })
 }
 
-/// The median of the ratios of the rounds.
+/// The ratio of the medians.
 fn ratio(a: &[f64], b: &[f64]) -> f64 {
-    median(&a.iter().zip(b).map(|(a, b)| a / b).collect::<Vec<_>>())
+    median(a) / median(b)
 }
 
 fn lowered(workload: &Workload) -> convmat::Result<Rates> {
@@ -153,17 +157,12 @@ fn lowered(workload: &Workload) -> convmat::Result<Rates> {
     let (mut y_other, mut workspace_other) = (y.clone(), Workspace::new());
     let mut bare = BareProduct::new(workload)?;
     let ((m, n, k), flops) = ((bare.m, bare.n, bare.k), bare.flops() as f64);
-    let seconds = in_turns(
-        &EFFORT,
-        &mut [
-            &mut || ours.apply_into(x.view(), y.view_mut(), &mut workspace).expect("x and y fit the layer"),
-            &mut || bare.run(),
-            &mut || {
-                let (y, workspace) = (y_other.view_mut(), &mut workspace_other);
-                other.apply_into(x.view(), y, workspace).expect("x and y fit the layer");
-            },
-        ],
-    );
+    let call = |i| match i {
+        0 => ours.apply_into(x.view(), y.view_mut(), &mut workspace).expect("x and y fit the layer"),
+        1 => bare.run(),
+        _ => other.apply_into(x.view(), y_other.view_mut(), &mut workspace_other).expect("x and y fit the layer"),
+    };
+    let seconds = in_turns(&EFFORT, 3, call, || false);
     let rate = |i: usize| flops / median(&seconds[i]) * 1e-9;
     Ok(Rates {
         product: (m, n, k),

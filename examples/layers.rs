@@ -14,7 +14,8 @@
 //! A call is the layer with its bias, f32, batch and channels first on both sides, with plan (or, under `--formulation`,
 //! operator), output and workspace made before: what inference in a loop does. The peak is that of multiplications in
 //! registers, the roofline the larger of useful operations / peak and bytes / bandwidth of copying, all measured in the same
-//! run. The time is the median of at least 10 calls and 0.3 s (for layers beyond 0.3 s a call: 3 calls and 3 s) after a warm-up. Taps that fall outside of the tensor are not counted as useful. The error is
+//! run. The time is the median of the calls of 0.3 s, or of 10 calls, as far as they fit
+//! into 3 s, after a warm-up. Taps that fall outside of the tensor are not counted as useful. The error is
 //! ‖y − ref‖ / ‖ref‖ over a sample of outputs, against the definition summed in f64.
 //!
 //! With `--data` the tensors are `DIR/NAME.x.f32`, `.w.f32` and `.b.f32`, raw little-endian in PyTorch's layouts, and the
@@ -29,16 +30,19 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use common::{Effort, Workload, copy_bandwidth, geometric_mean, in_turns, layer_file, median, peak, pool, random};
-use convmat::geometry::Side;
-use convmat::{Channels, Error, Formulation, FormulationOptions, Geometry, Isa, Workspace, bytes_in_words, reference};
-use ndarray::{Array1, Array5, ArrayView5, s};
+use common::check::{self, Compared};
+use common::{
+    Effort, Workload, available_memory, copy_bandwidth, geometric_mean, in_turns, layer_file, median, peak, pool,
+    processor, random,
+};
+use convmat::{Error, Formulation, FormulationOptions, Isa, PlanOptions, Workspace, bytes_in_words};
+use ndarray::{Array1, Array5};
 use rayon::prelude::*;
 use serde_json::{Map, Value, json};
 
 const USAGE: &str = "usage: layers LAYERS.json [--threads N] [--batch N] [--formulation F] [--isa NAME] [--json OUT] \
      [--only NAME,NAME] [--data DIR]";
-const EFFORT: Effort = Effort { rounds: 10, time: Duration::from_millis(300) };
+const EFFORT: Effort = Effort { time: Duration::from_millis(300), turns: 10, fewest: 10, most: Duration::from_secs(3) };
 /// Outputs whose error is computed.
 const SAMPLE: usize = 256;
 /// Errors above this are wrong results: f32 sums of a few thousand products stay an order of magnitude below.
@@ -209,13 +213,6 @@ fn run(arguments: &Arguments) -> Result<bool, String> {
     Ok(all_well)
 }
 
-/// The processor's name.
-fn processor() -> String {
-    let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let name = text.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
-    name.map_or("unknown processor", |(_, name)| name.trim()).to_string()
-}
-
 fn measure(workload: &Workload, arguments: &Arguments) -> Result<Outcome, Refusal> {
     let geometry = workload.geometry()?;
     let (from, to) = workload.sides();
@@ -238,19 +235,20 @@ fn measure(workload: &Workload, arguments: &Arguments) -> Result<Outcome, Refusa
     let (mut y, mut workspace) = (Array5::zeros(y_shape), Workspace::new());
     let is_planned = matches!(arguments.formulation, Formulation::Auto | Formulation::Planned);
     let (seconds, how, workspace_bytes) = if is_planned {
-        let plan = workload.planned(weights.clone(), bias.clone(), arguments.isa)?;
+        let options = PlanOptions { isa: Some(arguments.isa), ..PlanOptions::default() };
+        let plan = workload.planned(weights.clone(), Some(bias.clone()), &options)?;
         plan.run_into(&x, &mut y, &mut workspace)?;
-        let mut call = || plan.run_into(&x, &mut y, &mut workspace).expect("it went well just before");
-        (in_turns(&EFFORT, &mut [&mut call]), plan.recipe().to_string(), plan.scratch_bytes(workload.batch))
+        let call = || plan.run_into(&x, &mut y, &mut workspace).expect("it went well just before");
+        (alone(call), plan.recipe().to_string(), plan.scratch_bytes(workload.batch))
     } else {
         let options = FormulationOptions::default();
         let (_, operator) = workload.operator(weights.clone(), arguments.formulation, &options)?;
         operator.apply_into(x.view(), y.view_mut(), &mut workspace)?;
-        let mut call = || {
+        let call = || {
             operator.apply_into(x.view(), y.view_mut(), &mut workspace).expect("it went well just before");
             add_bias(&mut y, &bias);
         };
-        let seconds = in_turns(&EFFORT, &mut [&mut call]);
+        let seconds = alone(call);
         (seconds, arguments.formulation.to_string(), workspace.len() * size_of::<f32>())
     };
     if let Some(folder) = &arguments.data {
@@ -261,13 +259,26 @@ fn measure(workload: &Workload, arguments: &Arguments) -> Result<Outcome, Refusa
     let bytes = (x.len() + weights.len() + y.len()) * size_of::<f32>();
     Ok(Outcome {
         how,
-        seconds: median(&seconds[0]),
-        fastest: seconds[0].iter().copied().fold(f64::INFINITY, f64::min),
+        seconds: median(&seconds),
+        fastest: seconds.iter().copied().fold(f64::INFINITY, f64::min),
         useful_flops: 2.0 * geometry.entries() as f64 * workload.batch as f64,
         bytes: bytes as f64,
-        relative_error: sample_error(&geometry, from, weights.view(), &bias, x.view(), y.view())?,
+        relative_error: sample_error(&check::outputs(
+            &geometry,
+            from,
+            weights.view(),
+            Some(&bias),
+            x.view(),
+            y.view(),
+            SAMPLE,
+        )?),
         workspace_bytes,
     })
+}
+
+/// Seconds of the calls of a single candidate.
+fn alone(mut call: impl FnMut()) -> Vec<f64> {
+    in_turns(&EFFORT, 1, |_| call(), || false).remove(0)
 }
 
 fn add_bias(y: &mut Array5<f32>, bias: &Array1<f32>) {
@@ -283,70 +294,17 @@ fn add_bias(y: &mut Array5<f32>, bias: &Array1<f32>) {
     }
 }
 
-/// ‖y − ref‖ / ‖ref‖ over a sample of outputs. Each one is a convolution of its own: the window of the geometry that reaches
-/// it, with one output channel.
-fn sample_error(
-    geometry: &Geometry<3>,
-    from: Side,
-    weights: ArrayView5<f32>,
-    bias: &Array1<f32>,
-    x: ArrayView5<f32>,
-    y: ArrayView5<f32>,
-) -> Result<f64, Error> {
-    let per_group = [Side::Small, Side::Large].map(|side| geometry.channels_per_group(side));
-    let (mut difference, mut norm) = (0.0, 0.0);
-    for i in 0..SAMPLE as u64 {
-        // Steps of the golden ratio visit all parts of the output evenly.
-        let at = ((i.wrapping_mul(0x9E37_79B9_7F4A_7C15) as u128 * y.len() as u128) >> 64) as usize;
-        let [_, channels, depth, height, width] = y.dim().into();
-        let position = [at / (height * width) % depth, at / width % height, at % width];
-        let plane = at / (depth * height * width);
-        let (sample, channel) = (plane / channels, plane % channels);
-        let pixel = position.map(|i| i..i + 1);
-        let (large, small) = match from {
-            Side::Large => (geometry.large_needed(pixel.clone()), pixel),
-            Side::Small => (pixel.clone(), geometry.small_needed(pixel)),
-        };
-        let read = if from == Side::Large { &large } else { &small }.clone();
-        let window = geometry.window(small, large)?;
-        let (of_output, of_input, weights) = match from {
-            Side::Large => (per_group[0], per_group[1], weights.slice(s![channel..channel + 1, .., .., .., ..])),
-            Side::Small => {
-                let (group, own) = (channel / per_group[1], channel % per_group[1]);
-                let rows = group * per_group[0]..(group + 1) * per_group[0];
-                (per_group[1], per_group[0], weights.slice(s![rows, own..own + 1, .., .., ..]))
-            }
-        };
-        let first = channel / of_output * of_input;
-        let [d, h, w] = read;
-        let x = x.slice(s![sample..sample + 1, first..first + of_input, d, h, w]);
-        let sum = match from {
-            Side::Large => {
-                let one = Geometry::new(*window.axes(), Channels::of_convolution(of_input, 1), 1)?;
-                reference::convolution(&one, weights, x)?
-            }
-            Side::Small => {
-                let one = Geometry::new(*window.axes(), Channels::of_transposed(of_input, 1), 1)?;
-                reference::transposed_convolution(&one, weights, x)?
-            }
-        };
-        let want = sum.sum() + f64::from(bias[channel]);
-        let [d, h, w] = position;
-        difference += (f64::from(y[[sample, channel, d, h, w]]) - want).powi(2);
-        norm += want.powi(2);
-    }
-    Ok((difference / norm).sqrt())
+/// ‖y − ref‖ / ‖ref‖ over a sample of outputs.
+fn sample_error(compared: &[Compared]) -> f64 {
+    let square = |of: fn(&Compared) -> f64| compared.iter().map(|element| of(element).powi(2)).sum::<f64>();
+    (square(|element| element.value - element.expected) / square(|element| element.expected)).sqrt()
 }
 
 /// Refuses tensors that the machine has no memory for, before they bring it down.
 fn expect_memory(shapes: &[[usize; 5]]) -> Result<(), Refusal> {
     let elements = shapes.iter().map(|shape| shape.iter().fold(1u128, |product, &n| product.saturating_mul(n as u128)));
     let bytes = elements.fold(0u128, u128::saturating_add).saturating_mul(size_of::<f32>() as u128);
-    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let available = text.lines().find_map(|line| {
-        line.strip_prefix("MemAvailable:")?.trim().strip_suffix("kB")?.trim().parse::<u128>().ok().map(|kib| kib << 10)
-    });
-    match available {
+    match available_memory() {
         Some(available) if bytes > available => Err(Refusal::Failed(format!(
             "its tensors need {}, and {} are available",
             bytes_in_words(bytes),

@@ -115,7 +115,15 @@ impl<T: Scalar, const N: usize> Convolution<T, N> {
     /// # Errors
     /// As [`dense`](Self::dense).
     pub fn csr(&self, byte_limit: u128) -> Result<CsMat<T>> {
-        csr(&self.geometry.lift(), &self.weights, byte_limit)
+        csr(&self.geometry.lift(), &self.weights, Side::Small, byte_limit)
+    }
+
+    /// The matrix Cᵀ in CSR form: a row per element of x, a column per element of y.
+    ///
+    /// # Errors
+    /// As [`dense`](Self::dense).
+    pub fn transposed_csr(&self, byte_limit: u128) -> Result<CsMat<T>> {
+        csr(&self.geometry.lift(), &self.weights, Side::Large, byte_limit)
     }
 
     /// The structural nonzeros of C in row order: row, column, flat index of the weight.
@@ -137,6 +145,11 @@ impl<T: Scalar, const N: usize> Convolution<T, N> {
     /// Bytes of the CSR matrix of C, known before anything is built. [`Formulation::Sparse`] stores Cᵀ as well.
     pub fn csr_bytes(&self) -> u128 {
         csr_bytes::<T>(self.geometry.rows(), self.geometry.entries())
+    }
+
+    /// Bytes of the CSR matrix of Cᵀ, known before anything is built.
+    pub fn transposed_csr_bytes(&self) -> u128 {
+        csr_bytes::<T>(self.geometry.columns(), self.geometry.entries())
     }
 
     /// Bytes of matrices that a formulation stores, known before it is built: C for [`Formulation::Dense`], C and Cᵀ for

@@ -206,7 +206,7 @@ impl<T: Scalar> LinearOperator<T> for Formulated<T> {
     }
 
     fn matrix(&self, byte_limit: u128) -> Result<CsMat<T>> {
-        csr(&self.geometry, &self.weights, byte_limit)
+        csr(&self.geometry, &self.weights, Side::Small, byte_limit)
     }
 }
 

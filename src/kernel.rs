@@ -15,6 +15,7 @@ pub(crate) mod grid;
 mod guarded;
 pub(crate) mod interleave;
 mod isa;
+pub(crate) mod lanes;
 pub(crate) mod merge;
 pub(crate) mod micro;
 mod parallel;

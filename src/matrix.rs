@@ -12,13 +12,16 @@ mod entries;
 mod im2col;
 mod im2col_gemm;
 mod lowering;
+mod sparse;
 mod zero_insertion;
 
 pub use col2im::col2im;
-pub(crate) use csr::{Sparse, csr};
+pub(crate) use csr::csr;
 pub(crate) use dense::{Dense, dense, dense_bytes};
 pub use entries::{Entries, Entry, Pattern};
 pub use im2col::im2col;
 pub(crate) use im2col_gemm::Im2col;
 pub(crate) use lowering::{Lowering, Share, blocks};
+pub(crate) use sparse::Sparse;
+pub use sparse::SparseMatrix;
 pub(crate) use zero_insertion::ZeroInsertion;

@@ -2,6 +2,7 @@ use ndarray::Array5;
 
 use super::*;
 use crate::geometry::{Channels, Options, Padding};
+use crate::kernel::lanes::Lanes;
 use crate::operator::with_batch;
 use crate::{reference, weight_gradient};
 
@@ -123,8 +124,10 @@ fn scratch_memory_is_what_the_formulations_say() {
     for batch in [0, 1, 2, 100] {
         assert_eq!([Formulation::Gather, Formulation::Scatter, Formulation::Dense].map(|f| len(f, batch)), [0; 3]);
     }
-    // 16 samples side by side, of the longer of the two sides; a single sample needs no company.
-    assert_eq!([0, 1, 2, 100].map(|batch| len(Formulation::Sparse, batch)), [0, 0, 16 * 126, 16 * 126]);
+    // Vectors of samples side by side, of the longer of the two sides; a single sample needs no company.
+    let lanes = |batch| Lanes::of::<f32>(batch).count();
+    assert_eq!([0, 1].map(|batch| len(Formulation::Sparse, batch)), [0, 0]);
+    assert_eq!([2, 20, 100].map(|batch| len(Formulation::Sparse, batch)), [2, 20, 100].map(|batch| lanes(batch) * 126));
     // 5 × 7 pixels with zeros inserted: two channels and seven rows of the flipped kernel's input, besides the lowering's own.
     assert!(len(Formulation::ZeroInsertion, 3) > 3 * 2 * 5 * 7);
 }

@@ -16,6 +16,11 @@ impl Level {
         isa.is_available().then_some(Self(isa))
     }
 
+    /// The widest one.
+    pub(crate) fn best() -> Self {
+        Self(Isa::best())
+    }
+
     pub(crate) const fn isa(self) -> Isa {
         self.0
     }

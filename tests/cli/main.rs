@@ -4,6 +4,7 @@
 mod analyse;
 mod animate;
 mod batch;
+mod bench;
 mod check;
 mod common;
 mod evaluate;
@@ -21,7 +22,9 @@ use common::{Folder, Run, convmat, finish};
 #[test]
 fn help_has_examples() {
     Run::of(&["--help"]).succeeds().says("Examples:\n  convmat ");
-    for command in ["analyse", "animate", "check", "explore", "learn-upsampling", "matrix", "upscale", "verify"] {
+    for command in
+        ["analyse", "animate", "bench", "check", "explore", "learn-upsampling", "matrix", "upscale", "verify"]
+    {
         Run::of(&[command, "--help"]).succeeds().says("Examples:\n  convmat ");
     }
     Run::of(&["upscale", "--help"]).succeeds().says("[default: bicubic]").says("[default: 1GiB]");

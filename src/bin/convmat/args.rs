@@ -2,6 +2,7 @@
 
 mod analyse;
 mod animate;
+mod bench;
 mod check;
 mod explore;
 mod layer;
@@ -14,6 +15,7 @@ use convmat::Formulation;
 
 pub use self::analyse::{AnalyseArgs, Blur};
 pub use self::animate::{AnimateArgs, Show, Theme};
+pub use self::bench::{BenchArgs, Contraction, Quantity};
 pub use self::check::CheckArgs;
 pub use self::explore::ExploreArgs;
 pub use self::layer::{LayerArgs, WeightArgs};
@@ -30,6 +32,7 @@ pub struct Cli {
 
 const EXAMPLES: &str = "\
 Examples:
+  convmat bench --sweep channels
   convmat analyse --input 16x16 --kernel 3 --padding 1 --seed 1
   convmat upscale photo.png                        writes photo-2x.png, bicubic
   convmat upscale photo.jpg --scale 3 -o large.png --verify
@@ -45,6 +48,13 @@ Exit codes: 0 success, 1 failure, 2 wrong usage. NO_COLOR is honoured.";
 
 #[derive(Subcommand, Debug)]
 pub enum Command {
+    /// Measure the formulations against each other: time, memory, roofline, and after how many applications building pays.
+    ///
+    /// Along a sweep or for the layers of a file, the formulations take turns (A B C, A B C, …) after a warm-up; medians and quartiles
+    /// are reported, with the time to build apart from the time to run. Each result is compared with the definition before it is
+    /// timed. Memory is the high-water mark of a counting allocator. What would take more than --memory-limit is shown as
+    /// refused. Ctrl-C keeps what was measured, and --resume goes on. The folder gets results.csv, results.json, plots and a report.
+    Bench(Box<BenchArgs>),
     /// Whether somebody's matrix is the one of a layer, and if not, which mistake makes it.
     ///
     /// The matrix is the one that the layer applies: C with --conv, Cᵀ with --transposed, rows and columns row-major over [channels,

@@ -2,6 +2,7 @@
 
 mod analyse;
 mod animate;
+mod bench;
 mod check;
 mod explore;
 mod learn_upsampling;
@@ -18,6 +19,7 @@ use crate::error::Result;
 
 pub fn run(command: &Command, out: &mut dyn Write) -> Result<()> {
     match command {
+        Command::Bench(args) => bench::run(args, out),
         Command::Check(args) => check::run(args, out),
         Command::Matrix(args) => matrix::run(args, out),
         Command::Animate(args) => animate::run(args, out),

@@ -31,6 +31,10 @@ pub enum Failure {
     Image(PathBuf, Box<Failure>),
     /// Images that failed while others did not, out of how many.
     Images { failures: Vec<Failure>, of: usize },
+    /// Problems of a benchmark that could not be measured while others were, out of how many layers.
+    Layers { failures: Vec<Failure>, of: usize },
+    /// A run that Ctrl-C ended after some of its problems.
+    Interrupted { done: usize, of: usize },
     /// What the library refused.
     Library(convmat::Error),
     /// The report could not be printed.
@@ -66,7 +70,7 @@ impl Failure {
     /// The failures that this one sums up.
     pub fn parts(&self) -> &[Self] {
         match self {
-            Self::Images { failures, .. } => failures,
+            Self::Images { failures, .. } | Self::Layers { failures, .. } => failures,
             _ => &[],
         }
     }
@@ -95,6 +99,10 @@ impl fmt::Display for Failure {
             Self::Checks { failed, of } => format!("{failed} of {of} checks FAILED"),
             Self::Image(path, failure) => format!("{}: {failure}", path.display()),
             Self::Images { failures, of } => format!("{} of {of} images failed", failures.len()),
+            Self::Layers { failures, of } => format!("{} of {of} layers failed", failures.len()),
+            Self::Interrupted { done, of } => {
+                format!("interrupted after {done} of {of} problems; --resume measures the others")
+            }
             Self::Library(error) => error.to_string(),
             Self::Print(error) => format!("cannot print the report: {error}"),
         };

@@ -187,7 +187,7 @@ pub fn options_in_words(geometry: &Geometry<3>, axes: usize) -> String {
 }
 
 /// The options with three spatial axes; absent ones come first, as in the geometry.
-fn lift<const N: usize>(options: &Options<N>) -> Options<3> {
+pub fn lift<const N: usize>(options: &Options<N>) -> Options<3> {
     fn spread<V: Copy, const N: usize>(values: [V; N], neutral: V) -> [V; 3] {
         std::array::from_fn(|i| i.checked_sub(3 - N).map_or(neutral, |i| values[i]))
     }

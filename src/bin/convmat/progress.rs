@@ -29,3 +29,35 @@ pub fn pixels(count: u64) -> ProgressBar {
     bar.enable_steady_tick(Duration::from_millis(100));
     bar
 }
+
+/// A bar over the problems of a benchmark, with the time that is left. Nothing draws it between the calls of [`Problems::at`], so that
+/// it takes no time of what is measured.
+pub struct Problems(ProgressBar);
+
+/// Steps of the bar per problem.
+const PARTS: f64 = 100.0;
+
+pub fn problems(count: u64) -> Problems {
+    let bar = ProgressBar::new(count * PARTS as u64);
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} {bar:30} {percent}%, {eta} left") {
+        bar.set_style(style);
+    }
+    Problems(bar)
+}
+
+impl Problems {
+    /// What is measured now.
+    pub fn set_message(&self, what: String) {
+        self.0.set_message(what);
+    }
+
+    /// So many problems are done.
+    pub fn at(&self, problems: f64) {
+        self.0.set_position((problems * PARTS) as u64);
+        self.0.tick();
+    }
+
+    pub fn finish(&self) {
+        self.0.finish_and_clear();
+    }
+}

@@ -1,0 +1,288 @@
+//! `convmat bench`: formulations measured against each other.
+//!
+//! This file turns arguments into a [`record::Run`] and writes what comes of it. [`points`] says what is measured, [`measure`] how,
+//! [`journal`] keeps it until the end; what the figures mean is said by [`reading`] and shown by [`table`], [`plots`], [`report`] and
+//! [`compare`].
+
+mod break_even;
+mod candidates;
+#[path = "../../../../benches/common/mod.rs"]
+mod common;
+mod compare;
+mod family;
+mod interrupt;
+mod journal;
+mod measure;
+mod memory;
+mod peers;
+mod plots;
+mod points;
+mod quality;
+mod reading;
+mod record;
+mod report;
+mod roofline;
+#[cfg(test)]
+mod samples;
+mod series;
+mod table;
+mod verdict;
+mod words;
+
+use std::collections::BTreeMap;
+use std::env;
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use convmat::Isa;
+use rayon::ThreadPool;
+
+use self::common::machine;
+use self::journal::Journal;
+use self::measure::Settings;
+use self::peers::Peer;
+use self::points::{Point, Points};
+use self::record::{CSV_FILE, Candidate, Ceiling, Direction, FORMAT, Header, JSON_FILE, Problem, Record, Run};
+use crate::args::BenchArgs;
+use crate::error::{Failure, Result};
+use crate::files;
+use crate::progress;
+
+pub fn run(args: &BenchArgs, out: &mut dyn Write) -> Result<()> {
+    if let Some([old, new]) = args.compare.as_deref() {
+        compare::print(&Run::read(old)?, &Run::read(new)?, out)?;
+        return Ok(());
+    }
+    let peers = args.peers.iter().map(|path| peers::read(path)).collect::<Result<Vec<_>>>()?.concat();
+    let threads = args.threads.map_or_else(machine::cores, usize::from);
+    let Points { possible, impossible } = points::of(args, threads)?;
+    let settings = Settings {
+        candidates: candidates::chosen(args.formulations.as_deref())?,
+        memory_limit: args.memory_limit.0,
+        time: Duration::from_secs_f64(args.time),
+    };
+    let all = possible.len() + impossible.len();
+    let problems = problems(args, &possible, &settings, all)?;
+    if problems.is_empty() {
+        return Err(Failure::Layers { failures: impossible, of: all });
+    }
+    let work = Work { args, settings, problems, threads, impossible: texts(&impossible) };
+    let (run, interrupted) = work.run(&peers, out)?;
+    let wrong = run.records.iter().filter_map(failure);
+    let failures: Vec<_> = impossible.into_iter().chain(wrong).collect();
+    match interrupted {
+        Some(failure) => Err(failure),
+        None if failures.is_empty() => Ok(()),
+        None => Err(Failure::Layers { failures, of: all }),
+    }
+}
+
+/// Every layer in every direction that a chosen formulation computes.
+fn problems(args: &BenchArgs, points: &[Point], settings: &Settings, all: usize) -> Result<Vec<(Point, Direction)>> {
+    let computed = |point: &Point, direction| {
+        let output = candidates::output(point.workload.transposed, direction);
+        settings.candidates.iter().any(|&candidate| candidates::method(candidate, output).is_some())
+    };
+    let directions = points::directions(args.direction);
+    let all_problems =
+        points.iter().flat_map(|point| directions.iter().map(move |&direction| (point.clone(), direction)));
+    let problems: Vec<_> = all_problems.filter(|(point, direction)| computed(point, *direction)).collect();
+    if problems.is_empty() && !points.is_empty() {
+        let names = settings.candidates.iter().map(|candidate| candidate.name()).collect::<Vec<_>>().join(", ");
+        let which = directions.iter().map(|direction| direction.name()).collect::<Vec<_>>().join(", ");
+        return Err(Failure::Usage(format!("of {all} layers, {names} compute nothing of {which}")));
+    }
+    Ok(problems)
+}
+
+fn texts(failures: &[Failure]) -> Vec<String> {
+    failures.iter().map(Failure::to_string).collect()
+}
+
+/// A wrong result, as an error.
+fn failure(record: &Record) -> Option<Failure> {
+    let Record { problem: Problem { layer, direction, .. }, candidate, outcome, .. } = record;
+    match outcome {
+        record::Outcome::Failed(why) => {
+            Some(Failure::Refused(format!("layer \"{layer}\", {}: {candidate}: {why}", direction.name())))
+        }
+        _ => None,
+    }
+}
+
+/// Everything that was asked for.
+struct Work<'a> {
+    args: &'a BenchArgs,
+    settings: Settings,
+    problems: Vec<(Point, Direction)>,
+    threads: usize,
+    /// Why some layers are none.
+    impossible: Vec<String>,
+}
+
+impl Work<'_> {
+    /// Measures and writes; the run, and a failure if Ctrl-C ended it early.
+    fn run(&self, peers: &[Peer], out: &mut dyn Write) -> Result<(Run, Option<Failure>)> {
+        let date = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
+        let folder = self.folder(&date);
+        expect_folder(&folder, self.args)?;
+        let machines = Machines::measure(self.problems.iter().map(|(point, _)| point.threads), self.threads)?;
+        let (header, settings) = (self.header(&date), self.same());
+        let (mut journal, mut header, done) = if self.args.resume {
+            let (journal, mut header, records) = Journal::resume(&folder, &settings)?;
+            header.warnings.push(format!("interrupted, and continued on {date}"));
+            (journal, header, records)
+        } else {
+            (Journal::create(&folder, &settings, &header)?, header, Vec::new())
+        };
+        let finished = done.len();
+        let mut records: Vec<Record> = done.into_iter().flatten().collect();
+        interrupt::listen();
+        let bar = progress::problems(self.problems.len() as u64);
+        let mut interrupted = None;
+        for (i, (point, direction)) in self.problems.iter().enumerate().skip(finished) {
+            bar.set_message(format!("{}, {}", point.workload.name, direction.name()));
+            let mut progress = |part: f64| {
+                bar.at(i as f64 + part);
+                interrupt::asked()
+            };
+            let machine = machines.of(point.threads)?;
+            let measured = measure::measure(point, *direction, &self.settings, machine, &mut progress)?;
+            records.extend(measured.iter().cloned());
+            if interrupt::asked() {
+                let (done, of) = (i, self.problems.len());
+                header.warnings.push(format!("interrupted after {done} of {of} problems"));
+                interrupted = Some(Failure::Interrupted { done, of });
+                break;
+            }
+            journal.add(&measured)?;
+        }
+        bar.finish();
+        let run = Run { header, records };
+        write(&folder, &run, peers)?;
+        if interrupted.is_none() {
+            journal.finish()?;
+        }
+        table::print(&run, peers, out)?;
+        let reading = reading::read(&run, peers);
+        for sentence in reading.sections.iter().flat_map(|section| &section.sentences) {
+            writeln!(out, "{sentence}")?;
+        }
+        writeln!(out, "\nresults, plots and report are in {}", folder.display())?;
+        Ok((run, interrupted))
+    }
+
+    fn folder(&self, date: &str) -> PathBuf {
+        let what = match (self.args.sweep, &self.args.layers) {
+            (Some(quantity), _) => points::sweep(quantity).name().to_owned(),
+            (None, Some(path)) => path.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned()),
+            (None, None) => String::new(),
+        };
+        let usual = || PathBuf::from(format!("bench-{what}-{}", date.replace(':', "-")));
+        self.args.output.clone().unwrap_or_else(usual)
+    }
+
+    fn header(&self, date: &str) -> Header {
+        let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+        let system = [env::consts::OS, release.trim(), env::consts::ARCH];
+        Header {
+            format: FORMAT,
+            date: date.to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            command: command(),
+            processor: machine::processor(),
+            cores: machine::cores(),
+            system: system.iter().filter(|word| !word.is_empty()).copied().collect::<Vec<_>>().join(" "),
+            threads: self.threads,
+            isa: Isa::best().name().to_owned(),
+            memory_by: memory::COUNTED_BY.to_owned(),
+            memory_limit: u64::try_from(self.settings.memory_limit).unwrap_or(u64::MAX),
+            sweep: self.args.sweep.map(points::sweep),
+            warnings: self.impossible.clone(),
+        }
+    }
+
+    /// What a run that goes on must have in common with the one that was interrupted.
+    fn same(&self) -> journal::Settings {
+        let names = |candidates: &[Candidate]| candidates.iter().map(|c| c.name()).collect::<Vec<_>>().join(",");
+        let problems = self.problems.iter().map(|(point, direction)| format!("{:?}", point.problem(*direction)));
+        [
+            ("version", env!("CARGO_PKG_VERSION").to_owned()),
+            ("processor", machine::processor()),
+            ("--formulations", names(&self.settings.candidates)),
+            ("--memory-limit", self.args.memory_limit.to_string()),
+            ("--time", self.args.time.to_string()),
+            ("layers", problems.collect::<Vec<_>>().join("\n")),
+        ]
+        .map(|(name, value)| (name.to_owned(), value))
+        .into()
+    }
+}
+
+/// The command line, to be typed again.
+fn command() -> String {
+    let word = |word: String| {
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./,=:+".contains(c);
+        if !word.is_empty() && word.chars().all(is_plain) { word } else { format!("'{}'", word.replace('\'', r"'\''")) }
+    };
+    let words = env::args_os().skip(1).map(|argument| word(argument.to_string_lossy().into_owned()));
+    ["convmat".to_owned()].into_iter().chain(words).collect::<Vec<_>>().join(" ")
+}
+
+/// Makes the folder, and finds out early whether results can be put there.
+fn expect_folder(folder: &Path, args: &BenchArgs) -> Result<()> {
+    let is_new = !args.force && !args.resume;
+    match fs::read_dir(folder).map(Iterator::count) {
+        Ok(files) if is_new && files > 0 => return Err(Failure::Exists(folder.to_owned())),
+        Ok(_) => {}
+        Err(_) if args.resume => {
+            return Err(Failure::Refused(format!("{} has no interrupted run to go on with", folder.display())));
+        }
+        Err(_) => fs::create_dir_all(folder).map_err(|error| Failure::write(folder, error))?,
+    }
+    files::expect_writable(&folder.join(JSON_FILE), true)
+}
+
+/// Writes all files, each whole.
+fn write(folder: &Path, run: &Run, peers: &[Peer]) -> Result<()> {
+    let cannot = |name: &str, why: String| Failure::write(&folder.join(name), why);
+    let reading = reading::read(run, peers);
+    let plots = plots::draw(run, peers)?;
+    let all = [
+        (JSON_FILE, run.to_json().map_err(|why| cannot(JSON_FILE, why))?),
+        (CSV_FILE, run.to_csv().map_err(|why| cannot(CSV_FILE, why))?),
+        ("report.md", report::markdown(run, peers, &reading)),
+        ("report.html", report::html(run, peers, &reading, &plots)),
+        ("time.svg", plots.time),
+        ("memory.svg", plots.memory),
+        ("roofline.svg", plots.roofline),
+    ];
+    all.iter().try_for_each(|(name, text)| files::write(&folder.join(name), text.as_bytes(), true))
+}
+
+/// What the machine can do with each number of threads, and the threads.
+struct Machines(BTreeMap<usize, (ThreadPool, Ceiling)>);
+
+impl Machines {
+    fn measure(counts: impl Iterator<Item = usize>, usual: usize) -> Result<Self> {
+        let mut machines = BTreeMap::new();
+        for threads in counts.chain([usual]) {
+            if machines.contains_key(&threads) {
+                continue;
+            }
+            let pool = machine::pool(threads).map_err(Failure::Refused)?;
+            let ceiling = pool.install(|| -> Result<_> {
+                Ok(Ceiling { flops_peak: machine::peak(Isa::best())?, bandwidth: machine::copy_bandwidth() })
+            })?;
+            machines.insert(threads, (pool, ceiling));
+        }
+        Ok(Self(machines))
+    }
+
+    fn of(&self, threads: usize) -> Result<(&ThreadPool, Ceiling)> {
+        let machine = self.0.get(&threads).map(|(pool, ceiling)| (pool, *ceiling));
+        machine.ok_or_else(|| Failure::Refused(format!("no pool of {threads} threads")))
+    }
+}

@@ -1,0 +1,86 @@
+//! Which formulations there are to measure: by name, and as what the shared measuring code builds. It measures nothing.
+
+use convmat::GemmBackend;
+
+use super::common::method::{Method, Output};
+use super::record::{Candidate, Direction};
+use crate::error::{Failure, Result};
+
+/// Names that stand for several formulations.
+const KINDS: [(&str, &[Candidate]); 3] = [
+    ("direct", &[Candidate::Gather, Candidate::Scatter]),
+    ("sparse", &[Candidate::SparseCsr, Candidate::SparseCsc, Candidate::TransposedCsr]),
+    ("im2col", &[Candidate::Im2colGemm, Candidate::Im2colMatrixmultiply]),
+];
+
+/// The formulations of a list of names, each once and in their usual order.
+pub fn chosen(names: Option<&str>) -> Result<Vec<Candidate>> {
+    let Some(names) = names else { return Ok(Candidate::ALL.to_vec()) };
+    let mut chosen = Vec::new();
+    for name in names.split(',').map(str::trim) {
+        match KINDS.iter().find(|(kind, _)| *kind == name) {
+            Some((_, members)) => chosen.extend_from_slice(members),
+            None => chosen.push(name.parse().map_err(|why| {
+                let kinds = KINDS.map(|(kind, _)| kind).join(", ");
+                Failure::Usage(format!("--formulations: {why}, and of a kind {kinds}"))
+            })?),
+        }
+    }
+    Ok(Candidate::ALL.into_iter().filter(|candidate| chosen.contains(candidate)).collect())
+}
+
+/// How a formulation computes an output, if it does.
+pub fn method(candidate: Candidate, output: Output) -> Option<Method> {
+    let method = match candidate {
+        Candidate::Gather => Method::Gather,
+        Candidate::Scatter => Method::Scatter,
+        Candidate::Dense => Method::Dense(GemmBackend::Gemm),
+        Candidate::SparseCsr if output == Output::Small => Method::Rows,
+        Candidate::TransposedCsr if output == Output::Large => Method::Rows,
+        Candidate::SparseCsr | Candidate::TransposedCsr => return None,
+        Candidate::SparseCsc => Method::Columns,
+        Candidate::Im2colGemm => Method::Lowered(GemmBackend::Gemm),
+        Candidate::Im2colMatrixmultiply => Method::Lowered(GemmBackend::MatrixMultiply),
+        Candidate::ZeroInsertion => Method::ZeroInsertion,
+        Candidate::Planned => Method::Planned,
+    };
+    method.computes(output).then_some(method)
+}
+
+/// What a direction of a layer computes.
+pub const fn output(transposed: bool, direction: Direction) -> Output {
+    match (direction, transposed) {
+        (Direction::WeightGradient, _) => Output::Weights,
+        (Direction::Forward, false) | (Direction::Adjoint, true) => Output::Small,
+        (Direction::Forward, true) | (Direction::Adjoint, false) => Output::Large,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_kinds_are_chosen_once_and_in_order() {
+        let names = |text| chosen(Some(text)).map(|list| list.iter().map(|c| c.name()).collect::<Vec<_>>());
+        assert_eq!(
+            names("planned, im2col,gather,im2col-gemm").expect("known"),
+            ["gather", "im2col-gemm", "im2col-matrixmultiply", "planned"]
+        );
+        assert_eq!(chosen(None).expect("all"), Candidate::ALL);
+        for wrong in ["", "gather,", "im2row", "Gather"] {
+            assert!(matches!(chosen(Some(wrong)), Err(Failure::Usage(_))), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn every_formulation_computes_some_output_and_every_output_has_some() {
+        let outputs = [Output::Small, Output::Large, Output::Weights];
+        for candidate in Candidate::ALL {
+            assert!(outputs.iter().any(|&output| method(candidate, output).is_some()), "{candidate}");
+        }
+        let count = |output| Candidate::ALL.iter().filter(|&&candidate| method(candidate, output).is_some()).count();
+        assert_eq!(outputs.map(count), [8, 9, 1]);
+        assert_eq!(output(true, Direction::Forward), output(false, Direction::Adjoint));
+    }
+}

@@ -1,0 +1,96 @@
+//! What an unfinished run has found out so far: a file that grows by a line per problem, from which `--resume` goes on.
+//!
+//! The first line holds the header and everything that must not change; every other one the records of a problem. A last line that
+//! was cut short is as good as none.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::record::{Header, Record};
+use crate::error::{Failure, Result};
+use crate::files;
+
+/// The file in a folder of results.
+pub const FILE: &str = "journal.jsonl";
+/// Limit on a journal.
+const MAX_BYTES: u64 = 256 << 20;
+
+/// What must be the same when a run goes on, by name and as text.
+pub type Settings = Vec<(String, String)>;
+
+#[derive(Serialize, Deserialize)]
+struct Start {
+    settings: Settings,
+    header: Header,
+}
+
+/// An open journal.
+pub struct Journal {
+    path: PathBuf,
+    file: File,
+}
+
+impl Journal {
+    /// Begins a new one.
+    pub fn create(folder: &Path, settings: &Settings, header: &Header) -> Result<Self> {
+        let path = folder.join(FILE);
+        let file = File::create(&path).map_err(|error| Failure::write(&path, error))?;
+        let mut journal = Self { path, file };
+        journal.line(&Start { settings: settings.clone(), header: header.clone() })?;
+        Ok(journal)
+    }
+
+    /// Opens one to go on with, its header and the records of every problem that it holds.
+    pub fn resume(folder: &Path, settings: &Settings) -> Result<(Self, Header, Vec<Vec<Record>>)> {
+        let path = folder.join(FILE);
+        let bytes = files::read(&path, MAX_BYTES).map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => {
+                Failure::Refused(format!("{} has no interrupted run to go on with", folder.display()))
+            }
+            _ => Failure::read(&path, error),
+        })?;
+        let whole = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
+        let mut lines = bytes[..whole].split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
+        let broken = |error: serde_json::Error| Failure::read(&path, error);
+        let first = lines.next().ok_or_else(|| Failure::read(&path, "it is empty; --force starts again"))?;
+        let Start { settings: old, header } = serde_json::from_slice(first).map_err(broken)?;
+        expect_same(folder, &old, settings)?;
+        let records = lines.map(|line| serde_json::from_slice(line).map_err(broken)).collect::<Result<Vec<_>>>()?;
+        let cannot = |error| Failure::write(&path, error);
+        let file = OpenOptions::new().append(true).open(&path).map_err(cannot)?;
+        file.set_len(whole as u64).map_err(cannot)?;
+        Ok((Self { path, file }, header, records))
+    }
+
+    /// Keeps the records of a problem.
+    pub fn add(&mut self, records: &[Record]) -> Result<()> {
+        self.line(&records)
+    }
+
+    fn line(&mut self, value: &impl Serialize) -> Result<()> {
+        let mut line = serde_json::to_vec(value).map_err(|error| Failure::write(&self.path, error))?;
+        line.push(b'\n');
+        self.file.write_all(&line).map_err(|error| Failure::write(&self.path, error))
+    }
+
+    /// Removes it: the results are written.
+    pub fn finish(self) -> Result<()> {
+        fs::remove_file(&self.path).map_err(|error| Failure::write(&self.path, error))
+    }
+}
+
+fn expect_same(folder: &Path, old: &Settings, new: &Settings) -> Result<()> {
+    let changed = new.iter().find(|setting| !old.contains(setting));
+    let Some((name, value)) = changed else { return Ok(()) };
+    let before = old.iter().find(|(old, _)| old == name).map_or("nothing", |(_, value)| value);
+    let short = |text: &str| if text.chars().count() > 60 { "others".to_owned() } else { text.to_owned() };
+    Err(Failure::Refused(format!(
+        "{} was begun with {name} {} and cannot go on with {}",
+        folder.display(),
+        short(before),
+        short(value)
+    )))
+}

@@ -1,0 +1,293 @@
+//! What is to be measured: the layers of a sweep or of a file, in the directions that were asked for. It measures nothing.
+
+use std::path::Path;
+
+use convmat::{Options, Padding};
+
+use super::common::Workload;
+use super::common::machine::cores;
+use super::common::workload::layers_of;
+use super::record::{Direction, Op, Problem, Sweep};
+use crate::args::{BenchArgs, Contraction, LayerArgs, Quantity};
+use crate::error::{Failure, Result};
+use crate::files;
+use crate::layer::{Layer, lift};
+use crate::values::{Lengths, Pads};
+
+/// A layer to be measured.
+#[derive(Clone, Debug)]
+pub struct Point {
+    pub workload: Workload,
+    pub swept: Option<f64>,
+    pub threads: usize,
+}
+
+/// All layers, and why some are none.
+pub struct Points {
+    pub possible: Vec<Point>,
+    pub impossible: Vec<Failure>,
+}
+
+/// Limit on a layer file.
+const MAX_BYTES: u64 = 64 << 20;
+/// Longest sweep.
+const MOST_VALUES: usize = 1000;
+
+/// The layers that the arguments describe; a run on `threads` threads unless they are swept.
+pub fn of(args: &BenchArgs, threads: usize) -> Result<Points> {
+    let described = match (args.sweep, &args.layers) {
+        (Some(quantity), _) => swept(args, quantity, threads)?,
+        (None, Some(path)) => listed(path, threads)?,
+        (None, None) => Vec::new(),
+    };
+    let mut points = Points { possible: Vec::new(), impossible: Vec::new() };
+    for (name, point) in described {
+        let valid = point.and_then(|point| point.workload.geometry().map(|_| point).map_err(|error| error.to_string()));
+        match valid {
+            Ok(point) => points.possible.push(point),
+            Err(why) => points.impossible.push(Failure::Refused(format!("layer \"{name}\" is impossible: {why}"))),
+        }
+    }
+    Ok(points)
+}
+
+type Described = (String, std::result::Result<Point, String>);
+
+fn listed(path: &Path, threads: usize) -> Result<Vec<Described>> {
+    let bytes = files::read(path, MAX_BYTES).map_err(|error| Failure::read(path, error))?;
+    let text = String::from_utf8(bytes).map_err(|_| Failure::read(path, "it is no text"))?;
+    let layers = layers_of(&text).map_err(|why| Failure::read(path, why))?;
+    if layers.is_empty() {
+        return Err(Failure::read(path, "it lists no layers"));
+    }
+    let names: Vec<_> = layers.iter().map(|(name, _)| name.clone()).collect();
+    let point = |(i, (name, layer)): (usize, (String, std::result::Result<Workload, String>))| {
+        // Results are told apart by name.
+        let is_new = !names[..i].contains(&name);
+        let layer = layer
+            .and_then(|layer| if is_new { Ok(layer) } else { Err("its name is not the first of its kind".into()) });
+        (name, layer.map(|workload| Point { workload, swept: None, threads }))
+    };
+    Ok(layers.into_iter().enumerate().map(point).collect())
+}
+
+fn swept(args: &BenchArgs, quantity: Quantity, threads: usize) -> Result<Vec<Described>> {
+    let fixed = match quantity {
+        // The input says how many axes there are; its lengths are replaced.
+        Quantity::Size => ("", false),
+        Quantity::Channels => ("--in-channels and --out-channels", args.in_channels.or(args.out_channels).is_some()),
+        Quantity::Kernel => ("--kernel", args.kernel.is_some()),
+        Quantity::Stride => ("--stride", args.stride.is_some()),
+        Quantity::Batch => ("--batch", args.batch.is_some()),
+        Quantity::Threads => ("--threads", args.threads.is_some()),
+    };
+    if let (option, true) = fixed {
+        return Err(Failure::Usage(format!("{option} cannot be given where it is swept")));
+    }
+    let values = match &args.values {
+        Some(text) => values(text)?,
+        None => usual(quantity),
+    };
+    let name = sweep(quantity).name();
+    let point = |value: usize| {
+        let of_value = format!("{name} {value}");
+        let point = layer(args, quantity, value, &of_value, threads);
+        match point {
+            Ok(point) => Ok((of_value, Ok(point))),
+            Err(Failure::Library(error)) => Ok((of_value, Err(error.to_string()))),
+            Err(other) => Err(other),
+        }
+    };
+    values.into_iter().map(point).collect()
+}
+
+/// The values of a list, ascending and each once.
+fn values(text: &str) -> Result<Vec<usize>> {
+    let number = |word: &str| {
+        word.trim().parse().map_err(|_| Failure::Usage(format!("--values: \"{}\" is not a whole number", word.trim())))
+    };
+    let mut values = match text.trim() {
+        "" => Vec::new(),
+        text => text.split(',').map(number).collect::<Result<Vec<usize>>>()?,
+    };
+    values.sort_unstable();
+    values.dedup();
+    match values.len() {
+        0 => Err(Failure::Usage("--values is empty; there is nothing to measure".to_owned())),
+        count if count > MOST_VALUES => {
+            Err(Failure::Usage(format!("--values lists {count} numbers; at most {MOST_VALUES}")))
+        }
+        _ => Ok(values),
+    }
+}
+
+/// Values that show where formulations cross on the usual layer.
+fn usual(quantity: Quantity) -> Vec<usize> {
+    match quantity {
+        Quantity::Size => vec![4, 8, 16, 32, 64, 128],
+        Quantity::Channels => vec![1, 2, 4, 8, 16, 32, 64, 128],
+        Quantity::Kernel => vec![1, 3, 5, 7, 9, 11],
+        Quantity::Stride => vec![1, 2, 3, 4],
+        Quantity::Batch => vec![1, 2, 4, 8, 16, 32, 64, 128],
+        Quantity::Threads => {
+            let cores = cores();
+            let mut counts: Vec<_> = (0..usize::BITS).map(|i| 1 << i).take_while(|&count| count < cores).collect();
+            counts.push(cores);
+            counts
+        }
+    }
+}
+
+/// The layer of a sweep at one value.
+fn layer(args: &BenchArgs, quantity: Quantity, value: usize, name: &str, threads: usize) -> Result<Point> {
+    let input = args.input.clone().unwrap_or_else(|| Lengths::from(vec![16, 16]));
+    match input.count() {
+        1 => layer_of::<1>(args, quantity, value, name, threads, input),
+        2 => layer_of::<2>(args, quantity, value, name, threads, input),
+        _ => layer_of::<3>(args, quantity, value, name, threads, input),
+    }
+}
+
+fn layer_of<const N: usize>(
+    args: &BenchArgs,
+    quantity: Quantity,
+    value: usize,
+    name: &str,
+    threads: usize,
+    input: Lengths,
+) -> Result<Point> {
+    let pick = |given: &Option<Lengths>, usual: usize, of: Quantity, option: &str| -> Result<Lengths> {
+        if quantity == of {
+            return Ok(Lengths::from(vec![value; N]));
+        }
+        let given = given.clone().unwrap_or_else(|| Lengths::from(vec![usual]));
+        Ok(Lengths::from(given.per_axis::<N>(option)?.to_vec()))
+    };
+    let input = if quantity == Quantity::Size { Lengths::from(vec![value; N]) } else { input };
+    let kernel = pick(&args.kernel, 3, Quantity::Kernel, "--kernel")?;
+    let one = Lengths::from(vec![1]);
+    let dilation = args.dilation.clone().unwrap_or(one).per_axis::<N>("--dilation")?;
+    let channels = |given: Option<usize>| if quantity == Quantity::Channels { value } else { given.unwrap_or(16) };
+    let padding = match &args.padding {
+        Some(padding) => padding.clone(),
+        None => {
+            let taps = kernel.per_axis::<N>("--kernel")?;
+            let pad = |i: usize| taps[i].saturating_sub(1).saturating_mul(dilation[i]) / 2;
+            Pads::Explicit((0..N).map(|i| (pad(i), pad(i))).collect())
+        }
+    };
+    let stride = pick(&args.stride, 1, Quantity::Stride, "--stride")?;
+    let output_padding = args.output_padding.clone().unwrap_or_else(|| Lengths::from(vec![0]));
+    let (in_channels, out_channels) = (channels(args.in_channels), channels(args.out_channels));
+    let layer = LayerArgs {
+        conv: !args.transposed,
+        transposed: args.transposed,
+        input: input.clone(),
+        kernel: Some(kernel.clone()),
+        stride,
+        padding,
+        dilation: Lengths::from(dilation.to_vec()),
+        output_padding,
+        output_size: None,
+        output_shape: None,
+        groups: args.groups.unwrap_or(1),
+        in_channels: Some(in_channels),
+        out_channels: Some(out_channels),
+    };
+    let options = Layer::<N>::new(&layer, [1, 1])?.options;
+    let spread = |lengths: [usize; N]| std::array::from_fn(|i| i.checked_sub(3 - N).map_or(1, |i| lengths[i]));
+    let batch = if quantity == Quantity::Batch { value } else { args.batch.unwrap_or(8) };
+    let threads = if quantity == Quantity::Threads { value } else { threads };
+    for (what, count) in [("the batch", batch), ("threads", threads)] {
+        if !(1..=1 << 24).contains(&count) {
+            return Err(Failure::Usage(format!("{what} of {count}; from 1 on there is something to measure")));
+        }
+    }
+    if threads > MOST_THREADS {
+        return Err(Failure::Usage(format!("{threads} threads; at most {MOST_THREADS}")));
+    }
+    let workload = Workload {
+        name: name.to_owned(),
+        dimensions: N,
+        transposed: args.transposed,
+        batch,
+        in_channels,
+        out_channels,
+        input: spread(input.per_axis("--input")?),
+        kernel: spread(kernel.per_axis("--kernel")?),
+        options: lift(&options),
+    };
+    Ok(Point { workload, swept: Some(value as f64), threads })
+}
+
+/// As many as `--threads` takes.
+const MOST_THREADS: usize = 1024;
+
+/// The directions that were asked for.
+pub const fn directions(contraction: Contraction) -> &'static [Direction] {
+    match contraction {
+        Contraction::Forward => &[Direction::Forward],
+        Contraction::Adjoint => &[Direction::Adjoint],
+        Contraction::WeightGradient => &[Direction::WeightGradient],
+        Contraction::All => &[Direction::Forward, Direction::Adjoint, Direction::WeightGradient],
+    }
+}
+
+/// A swept quantity as results store it.
+pub const fn sweep(quantity: Quantity) -> Sweep {
+    match quantity {
+        Quantity::Size => Sweep::Size,
+        Quantity::Channels => Sweep::Channels,
+        Quantity::Kernel => Sweep::Kernel,
+        Quantity::Stride => Sweep::Stride,
+        Quantity::Batch => Sweep::Batch,
+        Quantity::Threads => Sweep::Threads,
+    }
+}
+
+impl Point {
+    /// The layer as results store it.
+    pub fn problem(&self, direction: Direction) -> Problem {
+        let Workload { name, dimensions, transposed, batch, in_channels, out_channels, input, kernel, options } =
+            &self.workload;
+        let Options { stride, dilation, groups, padding, output_padding, .. } = options;
+        let absent = 3 - dimensions;
+        let lengths = |lengths: &[usize; 3]| Lengths::from(lengths[absent..].to_vec());
+        Problem {
+            layer: name.clone(),
+            swept: self.swept,
+            op: if *transposed { Op::ConvTranspose } else { Op::Conv },
+            batch: *batch,
+            in_channels: *in_channels,
+            out_channels: *out_channels,
+            input: lengths(input),
+            kernel: lengths(kernel),
+            stride: lengths(stride),
+            padding: match padding {
+                Padding::Explicit(pads) => Pads::Explicit(pads[absent..].to_vec()),
+                Padding::Valid => Pads::Valid,
+                Padding::Same => Pads::Same,
+                Padding::SameUpper => Pads::SameUpper,
+                Padding::SameLower => Pads::SameLower,
+            },
+            output_padding: lengths(output_padding),
+            dilation: lengths(dilation),
+            groups: *groups,
+            threads: self.threads,
+            direction,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_of_values_are_sorted_and_not_empty() {
+        assert_eq!(values("16, 4,8,4").expect("numbers"), [4, 8, 16]);
+        for wrong in ["", " ", ",", "4,", "4,x", "-1", "1.5"] {
+            assert!(matches!(values(wrong), Err(Failure::Usage(_))), "\"{wrong}\"");
+        }
+    }
+}

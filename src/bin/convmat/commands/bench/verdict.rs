@@ -1,0 +1,29 @@
+//! Whether one time is shorter than another, beyond what the spread of both explains. The only place that decides it.
+
+use std::cmp::Ordering;
+
+use super::record::Spread;
+
+/// [`Ordering::Less`] if `a` is faster than `b`: the quartile ranges do not meet. [`Ordering::Equal`] if they do.
+pub fn compare(a: &Spread, b: &Spread) -> Ordering {
+    match () {
+        () if a.upper < b.lower => Ordering::Less,
+        () if b.upper < a.lower => Ordering::Greater,
+        () => Ordering::Equal,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_that_meet_are_equal() {
+        let spread = |lower, upper| Spread { median: (lower + upper) / 2.0, lower, upper, least: lower, count: 5 };
+        let (a, touching, beyond) = (spread(1.0, 2.0), spread(2.0, 3.0), spread(2.5, 3.0));
+        assert_eq!(compare(&a, &touching), Ordering::Equal);
+        assert_eq!(compare(&a, &beyond), Ordering::Less);
+        assert_eq!(compare(&beyond, &a), Ordering::Greater);
+        assert_eq!(compare(&a, &a), Ordering::Equal);
+    }
+}
