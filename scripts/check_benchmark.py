@@ -152,6 +152,8 @@ def break_even(a, b):
     if ways != -1:
         return "equal" if ways == 0 else "never"
     cost = lambda record, n: Fraction(record["build_seconds"]) + n * Fraction(record["run_seconds"])
+    if not a["run_seconds"] < b["run_seconds"]:
+        sys.exit("quartile ranges that do not meet have medians the other way round")
     low, high = -1, 0
     while not cost(a, high) < cost(b, high):
         low, high = high, 2 * high + 1
