@@ -215,6 +215,7 @@ impl<T: Scalar, F: Fn(&mut [T])> Piece<'_, T, F> {
     /// The instruction set is available. Vectors from all places lie in the buffer, places touch in the output, and they may be
     /// written in so many samples.
     #[inline(always)]
+    #[expect(clippy::needless_range_loop, reason = "other loops are not always unrolled")]
     unsafe fn square<V: Vector<T>, const Q: usize>(&self, (samples, of_sample): (usize, isize)) {
         // Vectors are stored beside each other, and read from the start of any row.
         let mut block = [const { MaybeUninit::<T>::uninit() }; TOGETHER * MAX_LANES + MAX_LANES];
