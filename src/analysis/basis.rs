@@ -185,7 +185,7 @@ mod tests {
         // The last chunk is shorter than the block.
         for dimension in [CHUNK + 2, 3 * CHUNK] {
             let mut vectors = Array2::from_shape_fn((5, dimension), |_| uniform(&mut random));
-            let twice = &vectors.row(0) * 2.0 + &vectors.row(3);
+            let twice = &vectors.row(0) * 2.0 + vectors.row(3);
             vectors.row_mut(2).assign(&twice);
             let w = vectors.clone();
             let (r, rank) = tall_qr(&mut vectors, 1e-10).unwrap();

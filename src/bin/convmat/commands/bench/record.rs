@@ -8,6 +8,7 @@
 
 mod names;
 mod row;
+mod text;
 
 use std::path::Path;
 

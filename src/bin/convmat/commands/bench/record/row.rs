@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Candidate, Ceiling, Direction, Measured, Op, Outcome, Problem, Record, Spread, Work};
+use super::{Candidate, Ceiling, Direction, Measured, Op, Outcome, Problem, Record, Spread, Work, text};
 use crate::values::{Lengths, Pads};
 
 /// A record as it is stored: the columns of the table.
@@ -180,22 +180,5 @@ impl Row {
             return Err(format!("a time to build of {} s", measured.build_seconds));
         }
         Ok(measured)
-    }
-}
-
-/// Values that are stored as they are typed.
-mod text {
-    use std::fmt::Display;
-    use std::str::FromStr;
-
-    use serde::de::Error;
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    pub fn serialize<T: Display, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(value)
-    }
-
-    pub fn deserialize<'de, T: FromStr<Err = String>, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
     }
 }
