@@ -13,11 +13,14 @@ use sprs::{CsMat, TriMat};
 
 use crate::error::{Failure, Result};
 use crate::files;
+use crate::tensors::expect_whole;
 
 /// Most bytes of a file, and of one array in an archive.
 const MAX_BYTES: u64 = 1 << 30;
 /// Most rows and columns together.
 const MAX_LINES: usize = 1 << 27;
+/// Most entries that are listed, at three words each.
+const MAX_ENTRIES: usize = 1 << 26;
 
 /// What went wrong inside of a file.
 type Parsed<T> = std::result::Result<T, String>;
@@ -100,6 +103,7 @@ fn numbers(bytes: &[u8]) -> Parsed<ArrayD<f64>> {
     ) -> std::result::Result<ArrayD<f64>, ReadNpyError> {
         ArrayD::<A>::read_npy(bytes).map(|array| array.mapv(to))
     }
+    expect_whole(bytes)?;
     type Reader = fn(&[u8]) -> std::result::Result<ArrayD<f64>, ReadNpyError>;
     let readers: [Reader; 11] = [
         |bytes| read::<f64>(bytes, |value| value),
@@ -145,6 +149,9 @@ impl Entries {
         let (rows, columns) = self.shape;
         if row >= rows || column >= columns {
             return Err(format!("entry [{row}, {column}] lies outside of {rows} × {columns}"));
+        }
+        if self.values.len() == MAX_ENTRIES {
+            return Err(format!("it lists more than {MAX_ENTRIES} entries"));
         }
         self.rows.push(row);
         self.columns.push(column);

@@ -13,6 +13,8 @@ use crate::files;
 
 /// Most bytes of a file.
 const MAX_BYTES: u64 = 1 << 30;
+/// Most numbers of an array: 1 GiB as f64, whatever type the file has.
+const MAX_VALUES: usize = 1 << 27;
 
 /// A tensor of a file's bytes, by its name where the format has names.
 type Parse = fn(&[u8], Option<&str>) -> std::result::Result<ArrayD<f64>, String>;
@@ -44,12 +46,45 @@ pub fn npy(bytes: &[u8]) -> std::result::Result<ArrayD<f64>, String> {
         ReadNpyError::WrongDescriptor(found) => format!("it holds {found}, not <f4 or <f8"),
         error => format!("it is no .npy file: {error}"),
     };
+    expect_whole(bytes)?;
     match ArrayD::<f64>::read_npy(bytes) {
         Err(ReadNpyError::WrongDescriptor(_)) => {
             ArrayD::<f32>::read_npy(bytes).map(|array| array.mapv(f64::from)).map_err(failed)
         }
         read => read.map_err(failed),
     }
+}
+
+/// Refuses a header in NumPy's format that claims more numbers than the file has bytes: ndarray-npy allocates what is claimed before
+/// it reads, and an allocation that fails ends the program. Anything else that may be wrong is for ndarray-npy to say.
+pub fn expect_whole(bytes: &[u8]) -> std::result::Result<(), String> {
+    if !bytes.starts_with(b"\x93NUMPY") {
+        return Ok(());
+    }
+    let length = |digits: &[u8]| digits.iter().rev().fold(0usize, |length, &digit| length << 8 | usize::from(digit));
+    // Magic and version, then the header's length in 2 bytes (version 1) or 4.
+    let header = match (bytes.get(6), bytes.get(8..10), bytes.get(8..12)) {
+        (Some(1), Some(digits), _) => bytes.get(10..).zip(Some(length(digits))),
+        (Some(2 | 3), _, Some(digits)) => bytes.get(12..).zip(Some(length(digits))),
+        _ => return Ok(()),
+    };
+    let header = header.and_then(|(rest, length)| rest.get(..length)).ok_or("it ends within its header")?;
+    // The shape is the tuple of numbers; no other tuple of a header holds any.
+    for tuple in String::from_utf8_lossy(header).split('(').skip(1) {
+        let numbers = tuple.split(')').next().unwrap_or_default().split(',').map(str::trim);
+        let lengths = numbers.filter(|text| text.starts_with(|first: char| first.is_ascii_digit() || first == '+'));
+        let count = lengths.map(|text| text.parse::<u128>().unwrap_or(u128::MAX)).fold(1, u128::saturating_mul);
+        if count > bytes.len() as u128 {
+            return Err(format!(
+                "it claims more numbers, {}, than it has bytes",
+                tuple.split(')').next().unwrap_or("")
+            ));
+        }
+        if count > MAX_VALUES as u128 {
+            return Err(format!("it holds {count} numbers; at most {MAX_VALUES} are read"));
+        }
+    }
+    Ok(())
 }
 
 /// A tensor of a safetensors file: the named one, or the only one.
@@ -90,6 +125,28 @@ mod tests {
         let mut bytes = Vec::new();
         array.write_npy(&mut bytes).unwrap();
         bytes
+    }
+
+    #[test]
+    fn a_header_that_claims_too_much_is_refused_before_anything_is_allocated() {
+        let file = |shape: &str| {
+            let header = format!("{{'descr': '<f8', 'fortran_order': False, 'shape': ({shape}), }}\n");
+            let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
+            bytes.extend((header.len() as u16).to_le_bytes());
+            bytes.extend(header.as_bytes());
+            bytes.extend([0; 32]);
+            bytes
+        };
+        assert_eq!(npy(&file("2, 2")).unwrap().shape(), [2, 2]);
+        for shape in
+            ["1000000, 1000000", "4000000000000,", "99999999999999999999999999999999999999999, 1", "+900000000000, 1"]
+        {
+            let error = npy(&file(shape)).unwrap_err();
+            assert!(error.contains("than it has bytes"), "{shape}: {error}");
+        }
+        // Cut off within the values, and within the header.
+        assert!(npy(&file("2, 3")).is_err());
+        assert!(npy(&file("2, 2")[..30]).unwrap_err().contains("ends within its header"));
     }
 
     #[test]

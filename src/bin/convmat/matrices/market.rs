@@ -83,8 +83,9 @@ fn expect(listed: usize, count: usize) -> Parsed<()> {
     Err(format!("it lists {listed} entries, but announces {count}"))
 }
 
+/// One word more than any line may have, at most.
 fn words(line: &str) -> Vec<&str> {
-    line.split_whitespace().collect()
+    line.split_whitespace().take(6).collect()
 }
 
 /// A line's words, and its number for complaints.

@@ -9,6 +9,7 @@ use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipArchive, ZipWriter};
 
 use super::{Entries, MAX_BYTES, Parsed, numbers};
+use crate::tensors::expect_whole;
 
 /// An array of the string `csr`, as NumPy writes it.
 const CSR: &[u8] = b"\x93NUMPY\x01\x00\x76\x00{'descr': '|S3', 'fortran_order': False, 'shape': (), }\
@@ -112,6 +113,7 @@ fn text(array: &[u8]) -> Parsed<String> {
 
 /// An array of i32 or i64, none of them negative.
 fn integers(name: &str, array: &[u8]) -> Parsed<Vec<usize>> {
+    expect_whole(array).map_err(|why| format!("`{name}`: {why}"))?;
     let array = match ArrayD::<i64>::read_npy(array) {
         Err(ReadNpyError::WrongDescriptor(_)) => ArrayD::<i32>::read_npy(array).map(|array| array.mapv(i64::from)),
         read => read,
