@@ -245,3 +245,13 @@ fn files_that_cannot_be_read_are_one_line() {
     Run::of(&["check", "m.npy", "--input", "2", "--kernel", "1", "--tolerance=-1"]).fails(2, "--tolerance");
     Run::of(&["check", "--input", "2", "--kernel", "1"]).fails(2, "<FILE>");
 }
+
+#[test]
+fn pairs_of_mistakes_that_are_not_tried_are_mentioned() {
+    let folder = Folder::new();
+    let path = folder.path("long.mtx");
+    fs::write(&path, "%%MatrixMarket matrix coordinate real general\n140000 140000 1\n1 1 5\n").unwrap();
+    let options = ["--input", "140000", "--kernel", "1", "--kernel-values", "2"];
+    let run = Run::of(&[&["check", &path], &options[..]].concat());
+    assert!(run.out.contains("pairs of them are not tried beyond 262,144 rows and columns"), "{}", run.out);
+}

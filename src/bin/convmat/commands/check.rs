@@ -73,10 +73,14 @@ pub fn run(args: &CheckArgs, out: &mut dyn Write) -> Result<()> {
         }
     }
     let causes = mistakes::causes(&layer, &comparison);
-    for (i, cause) in causes.iter().enumerate() {
+    for (i, cause) in causes.found.iter().enumerate() {
         field(out, if i == 0 { "likely cause" } else { "or" }, cause)?;
     }
-    if causes.is_empty() {
+    if causes.pairs_left_out {
+        field(out, "likely cause", "no single one of the usual mistakes reproduces the matrix")?;
+        let limit = grouped(mistakes::MAX_PAIRED as u128);
+        field(out, "", format_args!("pairs of them are not tried beyond {limit} rows and columns together"))?;
+    } else if causes.found.is_empty() {
         field(out, "likely cause", "none of the usual mistakes reproduces the matrix")?;
     }
     Err(Failure::NotTheMatrix(args.file.clone(), format!("{name} of this {of} {which}")))

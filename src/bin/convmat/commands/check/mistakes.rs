@@ -8,7 +8,7 @@ use super::reading::{Grouping, Order, Reading};
 use crate::layer::Studied;
 
 /// Most rows and columns of a matrix for which pairs of mistakes are tried: some hundred, at a few milliseconds each.
-const MAX_PAIRED: usize = 1 << 18;
+pub const MAX_PAIRED: usize = 1 << 18;
 
 /// A mistake: what it is called, and what it does to the right reading.
 struct Mistake {
@@ -18,9 +18,16 @@ struct Mistake {
     change: Box<dyn Fn(&mut Reading)>,
 }
 
+/// What explains a matrix.
+pub struct Causes {
+    pub found: Vec<String>,
+    /// Whether pairs of mistakes were not tried, because the matrix is too large.
+    pub pairs_left_out: bool,
+}
+
 /// The mistakes that reproduce a matrix exactly: every single one, or, where there is none and the matrix is not too large, every
 /// two at once.
-pub fn causes(layer: &Studied, comparison: &Comparison) -> Vec<String> {
+pub fn causes(layer: &Studied, comparison: &Comparison) -> Causes {
     let right = Reading::new(layer);
     let mistakes = mistakes(layer, &right, comparison.has_weights());
     let reproduces = |reading: &Reading| {
@@ -30,7 +37,7 @@ pub fn causes(layer: &Studied, comparison: &Comparison) -> Vec<String> {
         mistakes.iter().filter(|mistake| reproduces(&mistake.reading)).map(|mistake| mistake.name.clone()).collect();
     let elements = comparison.shape().0 + comparison.shape().1;
     if !single.is_empty() || elements > MAX_PAIRED {
-        return single;
+        return Causes { pairs_left_out: single.is_empty(), found: single };
     }
     let mut pairs = Vec::new();
     for (i, first) in mistakes.iter().enumerate() {
@@ -46,7 +53,7 @@ pub fn causes(layer: &Studied, comparison: &Comparison) -> Vec<String> {
             }
         }
     }
-    pairs
+    Causes { found: pairs, pairs_left_out: false }
 }
 
 /// All mistakes that change something here; without weights only those that no other weights would explain.
