@@ -326,8 +326,10 @@ def check_photo(convmat, photo, folder):
     scale = original @ back / (back @ back)
     near("the scale", found["adjoint_scale"], scale, 1e-9 * abs(scale))
     levels = lambda x: np.clip(np.floor(x + 0.5), 0, 255)
+    # LSQR comes from the smooth parts of a picture to the sharp ones. Stopped at a gradient of 1e-4 of the first it is 0.02 dB away
+    # from the minimum, at the 1e-6 that convmat stops at 2e-4 dB.
     psnr = lambda x: 10 * math.log10(255**2 / np.mean((levels(x) - original) ** 2))
-    for key, x, tolerance in [("blurred", frame, 1e-3), ("adjoint", back * scale, 1e-3), ("least_squares", solution, 0.02)]:
+    for key, x, tolerance in [("blurred", frame, 1e-3), ("adjoint", back * scale, 1e-3), ("least_squares", solution, 2e-3)]:
         near(f"PSNR {key}", found["psnr"][key], psnr(x), tolerance)
     shown = np.asarray(Image.open(output), dtype=np.float64)
     shown = shown[None] if shown.ndim == 2 else shown.transpose(2, 0, 1)
