@@ -17,8 +17,10 @@ fn dense_spectra_are_those_of_the_literal_matrix<const N: usize>() {
         assert_near(&found.values, &want, 1e-13);
         assert_eq!((found.rows, found.columns), matrix.dim());
         assert_near(&Spectrum::new(&transposed, 1 << 20).unwrap().values, &want, 1e-13);
-        let rank = want.iter().filter(|&&v| v > 1e-12 * want[0]).count();
-        assert_eq!(found.rank(), rank, "random weights leave no value in between: {want:?}");
+        // Square Toeplitz matrices may have values that vanish exponentially with their size: rounding decides about those.
+        let above = |part: f64| want.iter().filter(|&&v| v > part * want[0]).count();
+        let rank = found.rank();
+        assert!((above(1e-12)..=above(1e-15)).contains(&rank), "{rank}: {want:?}");
         assert_eq!(found.nullity(), matrix.ncols() - rank);
         if rank > 0 {
             let condition = want[0] / want[rank - 1];
