@@ -117,8 +117,9 @@ impl SingularValues {
 /// ```
 ///
 /// # Errors
-/// [`Error::ByteLimit`] or [`Error::Memory`] before anything is allocated, for the largest blocks that may come, [`Error::NotFinite`] for a tolerance that is not
-/// positive and finite, or if the operator returns what is not finite; the operator's own.
+/// [`Error::ByteLimit`] or [`Error::Memory`] before anything is allocated, for the largest blocks that may come;
+/// [`Error::NotFinite`] for a tolerance that is not positive and finite, or if the operator returns what is not finite; the
+/// operator's own.
 pub fn singular_values<A: LinearOperator<f64> + ?Sized>(
     operator: &A,
     options: &SingularOptions,

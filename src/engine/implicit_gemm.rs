@@ -198,8 +198,7 @@ impl ImplicitGemm {
         let (plan, number_of_plan) = schedule.plan([d, h, w]);
         // An output of other strides, a residual and some last panels of fewer samples are written in rows.
         let places = &places[number_of_plan];
-        let is_scattered =
-            finish.residual.is_none() && !places.is_empty() && places.iter().all(|places| cell.suits(places));
+        let is_scattered = finish.residual.is_none() && places.first().is_some_and(|places| cell.suits(places));
         let (group, first_output) = (cell.first[1] / self.phases.outputs, cell.first[1] % self.phases.outputs);
         let first_chunk = first_output / self.weights.chunk;
         let channels = cell.shape[1];

@@ -15,7 +15,7 @@ use convmat::Formulation;
 
 pub use self::analyse::{AnalyseArgs, Blur};
 pub use self::animate::{AnimateArgs, Show, Theme};
-pub use self::bench::{BenchArgs, Contraction, Quantity};
+pub use self::bench::{BenchArgs, Contraction, Sweep};
 pub use self::check::CheckArgs;
 pub use self::explore::ExploreArgs;
 pub use self::layer::{LayerArgs, WeightArgs};

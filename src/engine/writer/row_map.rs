@@ -105,8 +105,8 @@ impl RowMap {
         let shape = [plan.panel.samples.count(), plan.outputs[0], plan.outputs[1], plan.outputs[2]];
         let runs = &plan.runs[tile.runs.clone()];
         let side = samples_per_place(interleaved, lanes);
-        let is_whole = runs.iter().all(|run| run.x.is_multiple_of(side) && run.len.is_multiple_of(side));
-        let side = if is_whole { side } else { 1 };
+        // Rows begin at multiples of the interleaved samples, and vectors hold whole sides.
+        assert!(runs.iter().all(|run| run.x.is_multiple_of(side) && run.len.is_multiple_of(side)), "a side is cut");
         let first_samples = runs.iter().flat_map(|run| (0..run.len).step_by(side).map(move |i| (run, i)));
         let elements = first_samples.flat_map(|(run, i)| {
             let (column, s) = ((run.x + i) / interleaved, run.s + (run.x + i) % interleaved);

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, ValueEnum};
+use serde::{Deserialize, Serialize};
 
 use crate::values::{Bytes, Lengths, Pads, between};
 
@@ -12,7 +13,7 @@ use crate::values::{Bytes, Lengths, Pads, between};
 pub struct BenchArgs {
     /// Vary one quantity of a layer
     #[arg(long, value_enum, value_name = "QUANTITY")]
-    pub sweep: Option<Quantity>,
+    pub sweep: Option<Sweep>,
     /// Values of the swept quantity [default: doubling from 4 or 1; kernels 1 to 11, strides 1 to 4, threads up to the cores]
     #[arg(long, value_name = "NUMBER,…", requires = "sweep")]
     pub values: Option<String>,
@@ -94,9 +95,10 @@ pub struct BenchArgs {
     pub out_channels: Option<usize>,
 }
 
-/// What a sweep varies.
-#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Quantity {
+/// The quantity that a sweep varies, as it is typed and stored.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Sweep {
     /// Length of the input along every axis
     Size,
     /// Channels of input and output

@@ -176,7 +176,7 @@ impl Work<'_> {
 
     fn folder(&self, date: &str) -> PathBuf {
         let what = match (self.args.sweep, &self.args.layers) {
-            (Some(quantity), _) => points::sweep(quantity).name().to_owned(),
+            (Some(sweep), _) => sweep.name().to_owned(),
             (None, Some(path)) => path.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned()),
             (None, None) => String::new(),
         };
@@ -199,7 +199,7 @@ impl Work<'_> {
             isa: Isa::best().name().to_owned(),
             memory_by: memory::COUNTED_BY.to_owned(),
             memory_limit: u64::try_from(self.settings.memory_limit).unwrap_or(u64::MAX),
-            sweep: self.args.sweep.map(points::sweep),
+            sweep: self.args.sweep,
             warnings: self.impossible.clone(),
         }
     }

@@ -16,7 +16,7 @@ mod rows;
 
 use plotters::prelude::RGBColor;
 
-use self::canvas::Canvas;
+use self::canvas::{Canvas, Scale};
 use self::ink::Ink;
 use super::peers::{Figure, Peer};
 use super::record::{Candidate, Outcome, Problem, Record, Run, Sweep};
@@ -96,6 +96,34 @@ struct Curve<'a> {
     values: Vec<Option<[f64; 3]>>,
     refused: Vec<bool>,
     of: Option<&'a Peer>,
+}
+
+/// The axis of what was measured, logarithmic.
+struct Measured {
+    scale: Scale,
+    /// Where refusals stand on it: on the limit, or above all that was measured.
+    refusals: f64,
+    /// What is noted if there are any.
+    refused: Option<String>,
+}
+
+impl Measured {
+    fn new(run: &Run, curves: &[Curve<'_>], quantity: &Quantity) -> Self {
+        let limit = run.header.memory_limit as f64;
+        let any_refused = curves.iter().any(|curve| curve.refused.contains(&true));
+        let seen = curves.iter().flat_map(|curve| curve.values.iter().flatten().flatten().copied());
+        let seen = seen.chain((quantity.has_limit && any_refused).then_some(limit));
+        // With nothing measured there is nothing but refusals to be seen, anywhere.
+        let extent = extent(seen).unwrap_or((1.0, 1.0));
+        let mut scale = Scale::powers(extent, quantity.base, quantity.axis, quantity.word);
+        if any_refused {
+            scale.high += 0.06 * (scale.high - scale.low);
+        }
+        let above = scale.high - 0.03 * (scale.high - scale.low);
+        let refusals = if quantity.has_limit { limit.max(1.0).log10() } else { above };
+        let refused = any_refused.then(|| format!("× refused: limit {}", bytes(run.header.memory_limit)));
+        Self { scale, refusals, refused }
+    }
 }
 
 fn curves<'a>(series: &Series<'_>, peers: &'a [Peer], quantity: &Quantity) -> Vec<Curve<'a>> {

@@ -8,7 +8,7 @@ use super::common::Workload;
 use super::common::machine::cores;
 use super::common::workload::layers_of;
 use super::record::{Direction, Op, Problem, Sweep};
-use crate::args::{BenchArgs, Contraction, LayerArgs, Quantity};
+use crate::args::{BenchArgs, Contraction, LayerArgs};
 use crate::error::{Failure, Result};
 use crate::files;
 use crate::layer::{Layer, lift};
@@ -71,15 +71,15 @@ fn listed(path: &Path, threads: usize) -> Result<Vec<Described>> {
     Ok(layers.into_iter().enumerate().map(point).collect())
 }
 
-fn swept(args: &BenchArgs, quantity: Quantity, threads: usize) -> Result<Vec<Described>> {
+fn swept(args: &BenchArgs, quantity: Sweep, threads: usize) -> Result<Vec<Described>> {
     let fixed = match quantity {
         // The input says how many axes there are; its lengths are replaced.
-        Quantity::Size => ("", false),
-        Quantity::Channels => ("--in-channels and --out-channels", args.in_channels.or(args.out_channels).is_some()),
-        Quantity::Kernel => ("--kernel", args.kernel.is_some()),
-        Quantity::Stride => ("--stride", args.stride.is_some()),
-        Quantity::Batch => ("--batch", args.batch.is_some()),
-        Quantity::Threads => ("--threads", args.threads.is_some()),
+        Sweep::Size => ("", false),
+        Sweep::Channels => ("--in-channels and --out-channels", args.in_channels.or(args.out_channels).is_some()),
+        Sweep::Kernel => ("--kernel", args.kernel.is_some()),
+        Sweep::Stride => ("--stride", args.stride.is_some()),
+        Sweep::Batch => ("--batch", args.batch.is_some()),
+        Sweep::Threads => ("--threads", args.threads.is_some()),
     };
     if let (option, true) = fixed {
         return Err(Failure::Usage(format!("{option} cannot be given where it is swept")));
@@ -88,7 +88,7 @@ fn swept(args: &BenchArgs, quantity: Quantity, threads: usize) -> Result<Vec<Des
         Some(text) => values(text)?,
         None => usual(quantity),
     };
-    let name = sweep(quantity).name();
+    let name = quantity.name();
     let point = |value: usize| {
         let of_value = format!("{name} {value}");
         let point = layer(args, quantity, value, &of_value, threads);
@@ -122,14 +122,14 @@ fn values(text: &str) -> Result<Vec<usize>> {
 }
 
 /// Values that show where formulations cross on the usual layer.
-fn usual(quantity: Quantity) -> Vec<usize> {
+fn usual(quantity: Sweep) -> Vec<usize> {
     match quantity {
-        Quantity::Size => vec![4, 8, 16, 32, 64, 128],
-        Quantity::Channels => vec![1, 2, 4, 8, 16, 32, 64, 128],
-        Quantity::Kernel => vec![1, 3, 5, 7, 9, 11],
-        Quantity::Stride => vec![1, 2, 3, 4],
-        Quantity::Batch => vec![1, 2, 4, 8, 16, 32, 64, 128],
-        Quantity::Threads => {
+        Sweep::Size => vec![4, 8, 16, 32, 64, 128],
+        Sweep::Channels => vec![1, 2, 4, 8, 16, 32, 64, 128],
+        Sweep::Kernel => vec![1, 3, 5, 7, 9, 11],
+        Sweep::Stride => vec![1, 2, 3, 4],
+        Sweep::Batch => vec![1, 2, 4, 8, 16, 32, 64, 128],
+        Sweep::Threads => {
             let cores = cores();
             let mut counts: Vec<_> = (0..usize::BITS).map(|i| 1 << i).take_while(|&count| count < cores).collect();
             counts.push(cores);
@@ -139,7 +139,7 @@ fn usual(quantity: Quantity) -> Vec<usize> {
 }
 
 /// The layer of a sweep at one value.
-fn layer(args: &BenchArgs, quantity: Quantity, value: usize, name: &str, threads: usize) -> Result<Point> {
+fn layer(args: &BenchArgs, quantity: Sweep, value: usize, name: &str, threads: usize) -> Result<Point> {
     let input = args.input.clone().unwrap_or_else(|| Lengths::from(vec![16, 16]));
     match input.count() {
         1 => layer_of::<1>(args, quantity, value, name, threads, input),
@@ -150,24 +150,24 @@ fn layer(args: &BenchArgs, quantity: Quantity, value: usize, name: &str, threads
 
 fn layer_of<const N: usize>(
     args: &BenchArgs,
-    quantity: Quantity,
+    quantity: Sweep,
     value: usize,
     name: &str,
     threads: usize,
     input: Lengths,
 ) -> Result<Point> {
-    let pick = |given: &Option<Lengths>, usual: usize, of: Quantity, option: &str| -> Result<Lengths> {
+    let pick = |given: &Option<Lengths>, usual: usize, of: Sweep, option: &str| -> Result<Lengths> {
         if quantity == of {
             return Ok(Lengths::from(vec![value; N]));
         }
         let given = given.clone().unwrap_or_else(|| Lengths::from(vec![usual]));
         Ok(Lengths::from(given.per_axis::<N>(option)?.to_vec()))
     };
-    let input = if quantity == Quantity::Size { Lengths::from(vec![value; N]) } else { input };
-    let kernel = pick(&args.kernel, 3, Quantity::Kernel, "--kernel")?;
+    let input = if quantity == Sweep::Size { Lengths::from(vec![value; N]) } else { input };
+    let kernel = pick(&args.kernel, 3, Sweep::Kernel, "--kernel")?;
     let one = Lengths::from(vec![1]);
     let dilation = args.dilation.clone().unwrap_or(one).per_axis::<N>("--dilation")?;
-    let channels = |given: Option<usize>| if quantity == Quantity::Channels { value } else { given.unwrap_or(16) };
+    let channels = |given: Option<usize>| if quantity == Sweep::Channels { value } else { given.unwrap_or(16) };
     let padding = match &args.padding {
         Some(padding) => padding.clone(),
         None => {
@@ -176,7 +176,7 @@ fn layer_of<const N: usize>(
             Pads::Explicit((0..N).map(|i| (pad(i), pad(i))).collect())
         }
     };
-    let stride = pick(&args.stride, 1, Quantity::Stride, "--stride")?;
+    let stride = pick(&args.stride, 1, Sweep::Stride, "--stride")?;
     let output_padding = args.output_padding.clone().unwrap_or_else(|| Lengths::from(vec![0]));
     let (in_channels, out_channels) = (channels(args.in_channels), channels(args.out_channels));
     let layer = LayerArgs {
@@ -196,8 +196,8 @@ fn layer_of<const N: usize>(
     };
     let options = Layer::<N>::new(&layer, [1, 1])?.options;
     let spread = |lengths: [usize; N]| std::array::from_fn(|i| i.checked_sub(3 - N).map_or(1, |i| lengths[i]));
-    let batch = if quantity == Quantity::Batch { value } else { args.batch.unwrap_or(8) };
-    let threads = if quantity == Quantity::Threads { value } else { threads };
+    let batch = if quantity == Sweep::Batch { value } else { args.batch.unwrap_or(8) };
+    let threads = if quantity == Sweep::Threads { value } else { threads };
     for (what, count) in [("the batch", batch), ("threads", threads)] {
         if !(1..=1 << 24).contains(&count) {
             return Err(Failure::Usage(format!("{what} of {count}; from 1 on there is something to measure")));
@@ -230,18 +230,6 @@ pub const fn directions(contraction: Contraction) -> &'static [Direction] {
         Contraction::Adjoint => &[Direction::Adjoint],
         Contraction::WeightGradient => &[Direction::WeightGradient],
         Contraction::All => &[Direction::Forward, Direction::Adjoint, Direction::WeightGradient],
-    }
-}
-
-/// A swept quantity as results store it.
-pub const fn sweep(quantity: Quantity) -> Sweep {
-    match quantity {
-        Quantity::Size => Sweep::Size,
-        Quantity::Channels => Sweep::Channels,
-        Quantity::Kernel => Sweep::Kernel,
-        Quantity::Stride => Sweep::Stride,
-        Quantity::Batch => Sweep::Batch,
-        Quantity::Threads => Sweep::Threads,
     }
 }
 

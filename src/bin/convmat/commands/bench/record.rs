@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use self::row::Row;
+pub use crate::args::Sweep;
 use crate::error::{Failure, Result};
 use crate::files;
 use crate::values::{Lengths, Pads};
@@ -64,24 +65,6 @@ pub struct Header {
     pub sweep: Option<Sweep>,
     /// About the whole run.
     pub warnings: Vec<String>,
-}
-
-/// A quantity that a sweep varies.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Sweep {
-    /// Length of the input along every axis.
-    Size,
-    /// Channels of input and output.
-    Channels,
-    /// Taps along every axis.
-    Kernel,
-    /// Stride along every axis.
-    Stride,
-    /// Samples.
-    Batch,
-    /// Threads.
-    Threads,
 }
 
 /// One formulation of one problem.

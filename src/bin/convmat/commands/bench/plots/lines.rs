@@ -2,9 +2,9 @@
 
 use super::super::record::{Run, Sweep};
 use super::super::series::Series;
-use super::super::words::{bytes, capitalised};
+use super::super::words::capitalised;
 use super::canvas::{Axes, Label, Panel, Plot, Scale};
-use super::{Curve, MUTED, Quantity, crossings, extent, heading, plain};
+use super::{Curve, MUTED, Measured, Quantity, crossings, heading, plain};
 
 /// Pixels of a panel.
 pub const HEIGHT: u32 = 500;
@@ -25,17 +25,7 @@ pub fn draw(
     if swept.is_empty() {
         return Ok(());
     }
-    let limit = run.header.memory_limit as f64;
-    let any_refused = curves.iter().any(|curve| curve.refused.contains(&true));
-    let seen = curves.iter().flat_map(|curve| curve.values.iter().flatten().flatten().copied());
-    let seen = seen.chain((quantity.has_limit && any_refused).then_some(limit));
-    // With nothing measured there is nothing but refusals to be seen, at any height.
-    let mut y = Scale::powers(extent(seen).unwrap_or((1.0, 1.0)), quantity.base, quantity.axis, quantity.word);
-    if any_refused {
-        y.high += 0.06 * (y.high - y.low);
-    }
-    // Where refusals stand: on the limit, or above all that was measured.
-    let refusals = if quantity.has_limit { limit.max(1.0).log10() } else { y.high - 0.03 * (y.high - y.low) };
+    let Measured { scale: y, refusals, refused } = Measured::new(run, curves, quantity);
     let crossings = if quantity.crosses { crossings::of(series) } else { Vec::new() };
     let mut notes: Vec<String> = crossings
         .iter()
@@ -52,9 +42,8 @@ pub fn draw(
         .collect();
     // Two notes share a line.
     notes = notes.chunks(2).map(|notes| notes.join("; ")).collect();
-    if any_refused {
-        notes.push(format!("× refused: limit {}", bytes(run.header.memory_limit)));
-    }
+    let any_refused = refused.is_some();
+    notes.extend(refused);
     let title = match sweep {
         Sweep::Channels => "channels of input and output".to_owned(),
         Sweep::Size => "length of the input along every axis (pixels)".to_owned(),

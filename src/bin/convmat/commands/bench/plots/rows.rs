@@ -2,9 +2,9 @@
 
 use super::super::record::Run;
 use super::super::series::Series;
-use super::super::words::{bytes, capitalised};
+use super::super::words::capitalised;
 use super::canvas::{Axes, Label, Panel, Scale};
-use super::{Curve, Quantity, extent, heading};
+use super::{Curve, Measured, Quantity, heading};
 
 /// Pixels of a row.
 const ROW: u32 = 26;
@@ -28,24 +28,15 @@ pub fn draw(
     quantity: &Quantity,
 ) -> Result<(), String> {
     let names: Vec<String> = series.points.iter().map(|point| point.problem.layer.clone()).collect();
-    let limit = run.header.memory_limit as f64;
-    let any_refused = curves.iter().any(|curve| curve.refused.contains(&true));
-    let seen = curves.iter().flat_map(|curve| curve.values.iter().flatten().flatten().copied());
-    let seen = seen.chain((quantity.has_limit && any_refused).then_some(limit));
-    let mut x = Scale::powers(extent(seen).unwrap_or((1.0, 1.0)), quantity.base, quantity.axis, quantity.word);
-    if any_refused {
-        x.high += 0.06 * (x.high - x.low);
-    }
-    let refusals = if quantity.has_limit { limit.max(1.0).log10() } else { x.high - 0.03 * (x.high - x.low) };
+    let Measured { scale: x, refusals, refused } = Measured::new(run, curves, quantity);
     let longest = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
     let left = u32::try_from(longest).unwrap_or(u32::MAX).saturating_mul(LETTER).saturating_add(20).clamp(60, 320);
-    let notes = any_refused.then(|| format!("× refused: limit {}", bytes(run.header.memory_limit)));
     let axes = Axes {
         heading: capitalised(&heading(series)),
         x,
         y: Scale::names(&names),
         left: Some(left),
-        notes: notes.into_iter().collect(),
+        notes: refused.into_iter().collect(),
     };
     let plot = panel.axes(&axes)?;
     for curve in curves {
