@@ -19,7 +19,7 @@
 
 use ndarray::{ArrayView5, ArrayViewMut5};
 
-use super::panel::{PanelAxis, Part, Source, pack};
+use super::panel::{Listed, PanelAxis, Part, Source, pack};
 use super::phases::Phases;
 use super::schedule::{BlockPlan, Cut, Schedule, TilePlan, TileShape};
 use super::weights::WeightLayout;
@@ -76,6 +76,8 @@ pub(crate) struct Prepared {
     places: Vec<Vec<Places>>,
     channel_starts: Vec<usize>,
     position_starts: [Vec<usize>; 3],
+    /// Where the elements of the input go, if that is better known beforehand.
+    listed: Option<Listed>,
     scratch: Scratch,
 }
 
@@ -152,6 +154,7 @@ impl ImplicitGemm {
             channel_starts: channel_starts(&self.phases, &self.weights, chunks),
             position_starts: std::array::from_fn(|i| schedule.output_starts(i, self.phases.axes[i].output_step)),
             scratch: self.scratch::<T>(&schedule, chunks),
+            listed: schedule.only_plan().and_then(|plan| Listed::new(&self.panels, &plan.panel, plan.lens)),
             schedule,
         })
     }
@@ -186,7 +189,7 @@ impl ImplicitGemm {
 
     fn cell<T: Scalar>(
         &self,
-        Prepared { schedule, places, scratch: layout, .. }: &Prepared,
+        Prepared { schedule, places, listed, scratch: layout, .. }: &Prepared,
         packed: &[T],
         source: &Source<T>,
         finish: &Finish<T>,
@@ -198,6 +201,7 @@ impl ImplicitGemm {
         let (plan, number_of_plan) = schedule.plan([d, h, w]);
         // An output of other strides, a residual and some last panels of fewer samples are written in rows.
         let places = &places[number_of_plan];
+        let listed = listed.as_ref().filter(|listed| listed.suits(source));
         let is_scattered = finish.residual.is_none() && places.first().is_some_and(|places| cell.suits(places));
         let (group, first_output) = (cell.first[1] / self.phases.outputs, cell.first[1] % self.phases.outputs);
         let first_chunk = first_output / self.weights.chunk;
@@ -227,7 +231,10 @@ impl ImplicitGemm {
                 start: block.map(|axis| axis.start),
                 lens,
             };
-            pack(self.level, &self.panels, &plan.panel, source, &part, panel);
+            match listed {
+                Some(listed) => listed.pack(self.level, &plan.panel, source, &part, panel),
+                None => pack(self.level, &self.panels, &plan.panel, source, &part, panel),
+            }
             let is_last = number + 1 == blocks;
             let sum = |tile: usize, chunk: usize, sums: &mut [T]| {
                 let weights = &packed[self.weights.of_chunk(group, number, first_chunk + chunk)];

@@ -12,10 +12,12 @@
 //! Rows touch: the zeros after one row are those before the next, so a vector may run across the end of a row and meet few
 //! columns that no output needs. It knows no weights.
 
+mod listed;
 mod pack;
 
 use std::ops::Range;
 
+pub(crate) use listed::Listed;
 pub(crate) use pack::{Part, Source, pack};
 
 use super::phases::AxisPhases;

@@ -240,6 +240,11 @@ impl Schedule {
         &self.plans
     }
 
+    /// The plan of the block that holds all positions, if one does.
+    pub(crate) fn only_plan(&self) -> Option<&BlockPlan> {
+        if let [_] = self.plan_of[..] { self.plans.first() } else { None }
+    }
+
     /// Where the output is cut along an axis so that cells are blocks.
     pub(crate) fn output_starts(&self, axis: usize, output_step: usize) -> Vec<usize> {
         self.blocks[axis].iter().map(|block| block.start * output_step).collect()

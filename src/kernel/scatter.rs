@@ -17,6 +17,8 @@ use crate::scalar::Scalar;
 const TOGETHER: usize = MAX_LANES;
 /// Fewest samples side by side that are worth a square.
 const FEWEST_SAMPLES: usize = 4;
+/// Fewest neighbours in a row that are worth a piece of their own.
+const SHORTEST_LINE: usize = 4;
 
 /// Where elements of a buffer go in every channel of cells of one shape.
 #[derive(Clone, Debug)]
@@ -38,8 +40,24 @@ pub(crate) struct Places {
 struct Group {
     /// First sample, if the side is not 1.
     sample: usize,
-    /// What is stored together: neighbours in a row of every sample, or any few places.
-    pieces: Vec<Range<usize>>,
+    pieces: Vec<Piece>,
+}
+
+/// Places that are stored together.
+#[derive(Clone, Debug)]
+struct Piece {
+    places: Range<usize>,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// Neighbours in a row of every one of several samples.
+    Square,
+    /// Neighbours in the buffer and in the output.
+    Line,
+    /// Any.
+    Single,
 }
 
 /// An element of the first channel.
@@ -101,10 +119,19 @@ impl Places {
                 (Some(_), Some(group)) => group,
                 _ => groups.push_mut(Group { sample: if side > 1 { *group } else { 0 }, pieces: Vec::new() }),
             };
-            let touches = before.is_some_and(|(_, before)| side == 1 || (of_w == 1 && before.to + 1 == place.to));
+            let follows = before.is_some_and(|(_, before)| {
+                let is_next = before.to + 1 == place.to;
+                is_next
+                    && (side > 1 && of_w == 1 || side == 1 && (place.step == NOTHING || before.from + 1 == place.from))
+            });
             match pieces.last_mut() {
-                Some(piece) if touches && piece.len() < TOGETHER => piece.end = i + 1,
-                _ => pieces.push(i..i + 1),
+                Some(piece) if piece.takes(follows) => {
+                    piece.places.end = i + 1;
+                    if !follows {
+                        piece.kind = Kind::Single;
+                    }
+                }
+                _ => pieces.push(Piece { places: i..i + 1, kind: if side > 1 { Kind::Square } else { Kind::Line } }),
             }
         }
         let places = places.into_iter().map(|(_, place)| place).collect();
@@ -114,6 +141,14 @@ impl Places {
     /// Whether cells of so many samples may be written: of fewer ones, too, where places stand for several.
     pub(super) fn serve(&self, samples: usize) -> bool {
         samples == self.shape[0] || (self.side > 1 && samples < self.shape[0])
+    }
+}
+
+impl Piece {
+    /// Whether another place, which may follow the last one in buffer and output, belongs to this piece.
+    fn takes(&self, follows: bool) -> bool {
+        self.places.len() < TOGETHER
+            && (follows || self.kind == Kind::Single || self.kind == Kind::Line && self.places.len() < SHORTEST_LINE)
     }
 }
 
@@ -136,8 +171,8 @@ impl<T: Scalar> Cell<'_, T> {
         assert!(first <= self.shape[1] && channels <= self.shape[1] - first, "channels leave the cell");
         let side = places.side;
         assert!(side <= V::LANES, "{side} samples are not in one vector of {}", V::LANES);
-        // A vector that is read for `side` samples may hold more.
-        let more = if side > 1 { V::LANES - side } else { 0 };
+        // The last vector that is read for `side` samples, or for a line, may hold more.
+        let more = V::LANES - if side > 1 { side } else { 1 };
         for (step, end) in &places.ends {
             let end = channels.saturating_sub(1).checked_mul(*step).and_then(|offset| offset.checked_add(end + more));
             assert!(end.is_some_and(|end| end <= buffer.len()), "an element leaves the buffer");
@@ -149,16 +184,18 @@ impl<T: Scalar> Cell<'_, T> {
             for channel in 0..channels {
                 let (to, bias) = (self.channel_start(first + channel), bias(channel));
                 for piece in &group.pieces {
-                    let places = &places.places[piece.clone()];
-                    let piece = Piece { buffer, places, channel, bias, finish: &finish, to };
+                    let kind = piece.kind;
+                    let places = &places.places[piece.places.clone()];
+                    let piece = Elements { buffer, places, channel, bias, finish: &finish, to };
                     // SAFETY: the instruction set is available by the proof; the last channel's last element, with what its
                     // vector holds beyond, was just found to lie in the buffer. Places were checked against a shape and strides,
                     // which are this cell's, but that it may have fewer samples, of which only those that it has are written:
                     // each is an element of every channel of the cell, which this borrow of it alone may write. Those of a piece
                     // touch unless the side is 1, and are at most as many as a row of the square.
                     unsafe {
-                        match (side, piece.places.len()) {
-                            (1, _) => piece.one_by_one(),
+                        match (kind, piece.places.len()) {
+                            (Kind::Single, _) => piece.one_by_one(),
+                            (Kind::Line, _) => piece.line::<V>(),
                             (_, 1) => piece.square::<V, 1>(present),
                             (_, 2) => piece.square::<V, 2>(present),
                             (_, 3..=4) => piece.square::<V, 4>(present),
@@ -172,8 +209,8 @@ impl<T: Scalar> Cell<'_, T> {
     }
 }
 
-/// Places that are stored together, of one channel.
-struct Piece<'a, T, F> {
+/// A piece of one channel.
+struct Elements<'a, T, F> {
     buffer: &'a [T],
     places: &'a [Place],
     channel: usize,
@@ -183,7 +220,7 @@ struct Piece<'a, T, F> {
     to: *mut T,
 }
 
-impl<T: Scalar, F: Fn(&mut [T])> Piece<'_, T, F> {
+impl<T: Scalar, F: Fn(&mut [T])> Elements<'_, T, F> {
     /// Places of one step.
     ///
     /// # Safety
@@ -206,6 +243,41 @@ impl<T: Scalar, F: Fn(&mut [T])> Piece<'_, T, F> {
         for (&value, place) in values.iter().zip(self.places) {
             // SAFETY: the caller vouches for it.
             unsafe { *self.to.add(place.to as usize) = value };
+        }
+    }
+
+    /// Neighbours of one step.
+    ///
+    /// # Safety
+    /// The instruction set is available. Vectors from the first place on, as many as hold all places, lie in the buffer, and the
+    /// places may be written.
+    #[inline(always)]
+    unsafe fn line<V: Vector<T>>(&self) {
+        let Place { from, step, to } = self.places[0];
+        let count = self.places.len();
+        // SAFETY: the caller vouches for it.
+        unsafe {
+            let (one, bias) = (V::splat(T::one()), V::splat(self.bias));
+            let mut i = 0;
+            while i < count {
+                let mut values = bias;
+                if step != NOTHING {
+                    let from = self.channel * step as usize + from as usize + i;
+                    values = one.mul_add(V::load(self.buffer.as_ptr().add(from)), bias);
+                }
+                if let Some(finish) = self.finish {
+                    let mut block = [self.bias; MAX_LANES];
+                    values.store(block.as_mut_ptr());
+                    finish(&mut block[..V::LANES]);
+                    values = V::load(block.as_ptr());
+                }
+                let to = self.to.add(to as usize + i);
+                match count - i {
+                    rest if rest < V::LANES => values.store_first(to, rest),
+                    _ => values.store(to),
+                }
+                i += V::LANES;
+            }
         }
     }
 
@@ -265,7 +337,10 @@ impl<T: Scalar, F: Fn(&mut [T])> Piece<'_, T, F> {
                 if count == Q {
                     to.copy_from_nonoverlapping(from, Q);
                 } else {
-                    to.copy_from_nonoverlapping(from, count);
+                    // More than half of them: two copies of a length that the compiler knows.
+                    let second = count - Q / 2;
+                    to.copy_from_nonoverlapping(from, Q / 2);
+                    to.add(second).copy_from_nonoverlapping(from.add(second), Q / 2);
                 }
             }
         }

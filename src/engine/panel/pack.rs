@@ -19,7 +19,7 @@ use crate::scalar::Scalar;
 pub(crate) struct Source<'a, T> {
     view: ArrayView5<'a, T>,
     /// All elements in the order of memory, and their strides, where there are no gaps.
-    flat: Option<(&'a [T], [usize; 5])>,
+    pub(super) flat: Option<(&'a [T], [usize; 5])>,
 }
 
 impl<'a, T: Scalar> Source<'a, T> {

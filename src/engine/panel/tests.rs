@@ -31,6 +31,8 @@ fn check(geometry: &Geometry<3>, output: Side, level: Level, cut: Cut, batch: us
     let x = numbered([batch, channels, depth, height, width]);
     let stored = layout.store(&x);
     let source = Source::new(stored.view());
+    let listed = schedule.only_plan().and_then(|plan| Listed::new(axes, &plan.panel, plan.lens));
+    let listed = listed.filter(|listed| listed.suits(&source));
     let channels = channels.saturating_sub(2)..channels;
     let offsets: [Vec<isize>; 3] =
         std::array::from_fn(|i| phases.axes[i].groups.iter().flat_map(|group| group.offsets.iter().copied()).collect());
@@ -41,9 +43,12 @@ fn check(geometry: &Geometry<3>, output: Side, level: Level, cut: Cut, batch: us
         for sample in (0..batch).step_by(cut.samples.count()) {
             let part = Part { sample, channels: channels.clone(), start, lens };
             let len = shape.len(channels.len(), 0);
-            let mut panel = vec![f32::NAN; len + BEHIND];
-            pack(level, axes, shape, &source, &part, &mut panel[..len]);
-            assert!(panel[len..].iter().all(|value| value.is_nan()));
+            let mut panels = vec![vec![f32::NAN; len + BEHIND]; 1 + usize::from(listed.is_some())];
+            pack(level, axes, shape, &source, &part, &mut panels[0][..len]);
+            if let Some(listed) = &listed {
+                listed.pack(level, shape, &source, &part, &mut panels[1][..len]);
+            }
+            assert!(panels.iter().all(|panel| panel[len..].iter().all(|value| value.is_nan())));
             let present = cut.samples.count().min(batch - sample);
             for (number, channel) in channels.clone().enumerate() {
                 for (j_d, j_h, j_w) in ndarray::indices(lens) {
@@ -57,7 +62,9 @@ fn check(geometry: &Geometry<3>, output: Side, level: Level, cut: Cut, batch: us
                             let (stacked, side) = (s / cut.samples.interleaved, s % cut.samples.interleaved);
                             let place = number * shape.channel + stacked * shape.sample + from_start + side;
                             let expected = literal(&x, sample + s, channel, read);
-                            assert_eq!(panel[place], expected, "channel {channel} of sample {s} at {read:?}");
+                            for panel in &panels {
+                                assert_eq!(panel[place], expected, "channel {channel} of sample {s} at {read:?}");
+                            }
                         }
                     }
                 }
@@ -113,6 +120,25 @@ fn rows_of_every_length_are_packed() {
             check(&geometry, Side::Small, level, cut, 4, Layout::Standard);
         }
     }
+}
+
+#[test]
+fn lists_are_for_short_rows_read_with_a_stride() {
+    let listed = |[height, width]: [usize; 2], stride| {
+        let options = crate::geometry::Options::new().stride([1, 1, stride]);
+        let channels = crate::geometry::Channels { small: 1, large: 1 };
+        let geometry = Geometry::convolution([1, height, width], [1, 1, 2], channels, &options).unwrap();
+        let phases = Phases::new(&geometry, Side::Small);
+        let axes: [PanelAxis; 3] = std::array::from_fn(|i| PanelAxis::new(&phases.axes[i]));
+        let lens = std::array::from_fn(|i| phases.axes[i].positions);
+        let one = Samples { stacked: 1, interleaved: 1 };
+        let shape = PanelShape::new::<f32>(&axes, lens, axes[2].pitch(0, lens[2]), one).unwrap();
+        Listed::new(&axes, &shape, lens).is_some()
+    };
+    assert!(listed([7, 9], 2) && listed([64, 64], 2));
+    assert!(!listed([7, 9], 1), "rows are whole");
+    assert!(!listed([7, 66], 2), "33 columns of each residue");
+    assert!(!listed([65, 64], 2), "more than 4096 elements");
 }
 
 #[test]

@@ -1,0 +1,123 @@
+//! Packing by a list: where every element of a plane goes, found once for all channels, samples and batches.
+//!
+//! A row that is read with a stride is split by residue into rows of a few elements, and to set out for each of them takes longer
+//! than to follow a list. It knows no taps.
+
+use super::pack::{Part, Source};
+use super::{PanelAxis, PanelShape};
+use crate::kernel::dispatch::{Available, Job, Level};
+use crate::kernel::interleave::SIDE;
+use crate::kernel::vector::Vector;
+use crate::scalar::Scalar;
+
+/// Most columns of one residue: longer rows are split by vectors.
+const MOST_COLUMNS: usize = 32;
+/// Most elements of a list, which stays in the first-level cache.
+const MOST: usize = 1 << 12;
+
+/// Where the elements of a plane go, for a block that holds all positions.
+#[derive(Clone, Debug)]
+pub(crate) struct Listed {
+    /// Strides along depth, height and width of the inputs that the list is for: contiguous ones.
+    strides: [usize; 3],
+    /// In the order of memory.
+    moves: Vec<Move>,
+}
+
+/// An element's distance from the start of the plane, and from that of a sample's part of a panel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Move {
+    from: u32,
+    to: u32,
+}
+
+impl Listed {
+    /// The list of a block of `lens` positions from the first on, or `None` where rows are better copied as such.
+    pub(crate) fn new(axes: &[PanelAxis; 3], shape: &PanelShape, lens: [usize; 3]) -> Option<Self> {
+        let [_, height, width] = axes.each_ref().map(|axis| axis.input);
+        if axes[2].step == 1 || lens[2] > MOST_COLUMNS {
+            return None;
+        }
+        let strides = [height * width, width, 1];
+        let mut moves = Vec::new();
+        for (split, numbers) in ndarray::indices(axes.each_ref().map(PanelAxis::residues)).into_iter().enumerate() {
+            let numbers = [numbers.0, numbers.1, numbers.2];
+            let [places_d, places_h, places_w] = std::array::from_fn(|i| axes[i].inside(numbers[i], 0, lens[i]));
+            if moves.len() + places_d.len() * places_h.len() * places_w.len() > MOST {
+                return None;
+            }
+            for d in places_d {
+                for h in places_h.clone() {
+                    for w in places_w.clone() {
+                        let place = [d, h, w];
+                        let index = |i: usize| axes[i].input_at(numbers[i], 0, place[i]) as usize;
+                        let from = (0..3).map(|i| index(i) * strides[i]).sum::<usize>();
+                        let to = split * shape.split + shape.position(place);
+                        moves.push(Move { from: from.try_into().ok()?, to: to.try_into().ok()? });
+                    }
+                }
+            }
+        }
+        moves.sort_unstable();
+        Some(Self { strides, moves })
+    }
+
+    /// Whether the input's planes lie as the list has them.
+    pub(crate) fn suits<T: Scalar>(&self, source: &Source<T>) -> bool {
+        source.flat.is_some_and(|(_, strides)| strides[2..] == self.strides)
+    }
+
+    /// Fills a panel as [`pack`](super::pack) does, from an input that suits.
+    pub(crate) fn pack<T: Scalar>(
+        &self,
+        level: Level,
+        shape: &PanelShape,
+        source: &Source<T>,
+        part: &Part,
+        to: &mut [T],
+    ) {
+        level.run(Pack { moves: &self.moves, shape, source, part, to });
+    }
+}
+
+struct Pack<'a, 's, T> {
+    moves: &'a [Move],
+    shape: &'a PanelShape,
+    source: &'a Source<'s, T>,
+    part: &'a Part,
+    to: &'a mut [T],
+}
+
+impl<T: Scalar> Job<T> for Pack<'_, '_, T> {
+    #[inline(always)]
+    fn run<V: Vector<T>>(self, _: Available<V>) {
+        let Self { moves, shape, source, part, to } = self;
+        let Some((elements, [of_batch, of_channel, ..])) = source.flat else { return };
+        let interleaved = shape.samples.interleaved;
+        let present = shape.samples.count().min(source.samples() - part.sample);
+        to[..part.channels.len() * shape.channel].fill(T::zero());
+        for (channel, to) in part.channels.clone().zip(to.chunks_mut(shape.channel)) {
+            for (stacked, to) in to.chunks_mut(shape.sample).take(present.div_ceil(interleaved)).enumerate() {
+                let before = stacked * interleaved;
+                let from = &elements[(part.sample + before) * of_batch + channel * of_channel..];
+                let present = (present - before).min(interleaved);
+                // Several samples at a time are stored together.
+                let whole = present - present % SIDE;
+                for s in (0..whole).step_by(SIDE) {
+                    let (planes, to): ([&[T]; SIDE], _) =
+                        (std::array::from_fn(|i| &from[(s + i) * of_batch..]), &mut to[s..]);
+                    for Move { from: at, to: place } in moves {
+                        let values: [T; SIDE] = std::array::from_fn(|i| planes[i][*at as usize]);
+                        to[*place as usize..][..SIDE].copy_from_slice(&values);
+                    }
+                }
+                for s in whole..present {
+                    let (from, to) = (&from[s * of_batch..], &mut to[s..]);
+                    for Move { from: at, to: place } in moves {
+                        to[*place as usize] = from[*at as usize];
+                    }
+                }
+            }
+        }
+    }
+}
