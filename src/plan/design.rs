@@ -7,7 +7,7 @@
 use super::recipe::{ImplicitGemmRecipe, Recipe, Way};
 use crate::engine::depthwise::Depthwise;
 use crate::engine::implicit_gemm::ImplicitGemm;
-use crate::engine::panel::Samples;
+use crate::engine::panel::{Listed, Samples};
 use crate::engine::phases::{Group, Phases};
 use crate::engine::schedule::{BlockPlan, Cut, Run, Schedule, tile_cost};
 use crate::engine::weights::row_tiles;
@@ -39,6 +39,9 @@ const PLANE: f64 = 25.0;
 /// Cycles per packed element: rows copied, elements gathered, samples interleaved.
 const COPIED: f64 = 0.2;
 const GATHERED: f64 = 0.8;
+/// Cycles per element that goes to a listed place of a panel, alone or beside those of other samples.
+const LISTED: f64 = 0.7;
+const LISTED_TOGETHER: f64 = 0.5;
 /// Cycles per output stored in runs, and per run.
 const STORED: f64 = 0.3;
 const RUN: f64 = 14.0;
@@ -223,7 +226,14 @@ fn cycles(engine: &ImplicitGemm, schedule: &Schedule, channel_cells: usize, lane
     let (phases, weights) = (&engine.phases, &engine.weights);
     let (chunks, blocks) = (weights.chunks() as f64, weights.blocks() as f64);
     let is_interleaved = schedule.cut.samples.interleaved > 1;
-    let is_gathered = is_interleaved || phases.axes[2].input_step > 1;
+    let is_listed =
+        schedule.only_plan().is_some_and(|plan| Listed::new(&engine.panels, &plan.panel, plan.lens).is_some());
+    let per_element = match (is_listed, is_interleaved) {
+        (true, true) => LISTED_TOGETHER,
+        (true, false) => LISTED,
+        (false, _) if is_interleaved || phases.axes[2].input_step > 1 => GATHERED,
+        (false, _) => COPIED,
+    };
     let rows_per_run = (phases.outputs * phases.axes[0].gathers.len() * phases.axes[1].gathers.len()) as f64;
     let of_plan = |plan: &BlockPlan| {
         let mut cycles = 0.0;
@@ -256,7 +266,7 @@ fn cycles(engine: &ImplicitGemm, schedule: &Schedule, channel_cells: usize, lane
         let planes = (channel_cells * phases.inputs * schedule.cut.samples.stacked) as f64;
         let scattered =
             plan.runs.iter().map(|run| phases.outputs as f64 * scattered_run(engine, plan, run, lanes)).sum();
-        [cycles + planes * PLANE + packed * if is_gathered { GATHERED } else { COPIED }, in_rows, scattered]
+        [cycles + planes * PLANE + packed * per_element, in_rows, scattered]
     };
     let outputs: usize = phases.axes.iter().map(|axis| axis.output).product();
     let stored = (outputs * schedule.cut.samples.count() * phases.outputs) as f64;
