@@ -1,4 +1,4 @@
-//! Depthwise layers: groups with one input channel, too few multiplications per value for panels to pay.
+//! Depthwise layers: groups with one input channel, where there are too few multiplications per value for panels to pay.
 //!
 //! ```text
 //! for every cell (channels × rows of one sample)                    threads take cells as they come

@@ -8,7 +8,7 @@ use super::recipe::{ImplicitGemmRecipe, Recipe, Way};
 use crate::engine::depthwise::Depthwise;
 use crate::engine::implicit_gemm::ImplicitGemm;
 use crate::engine::panel::{Listed, Samples};
-use crate::engine::phases::{Group, Phases};
+use crate::engine::phases::{AxisPhases, Group, Phases};
 use crate::engine::schedule::{BlockPlan, Cut, Run, Schedule, tile_cost};
 use crate::engine::weights::row_tiles;
 use crate::kernel::cache::Caches;
@@ -55,43 +55,83 @@ const SCATTERED: f64 = 2.5;
 const SQUARE: f64 = 12.0;
 const SQUARE_VECTOR: f64 = 5.0;
 const SQUARE_SAMPLE: f64 = 5.0;
+/// Cycles of a depthwise layer per row of a phase, per vector of it, per tap of depth and height of it, and per tap of a vector; per
+/// output of phases that are dealt out, and per input of rows that are split.
+const SUMMED_ROW: f64 = 12.0;
+const SUMMED_VECTOR: f64 = 3.4;
+const ROW_TAP: f64 = 5.2;
+const VECTOR_TAP: f64 = 1.3;
+const DEALT_OUT: f64 = 0.55;
+const SPLIT: f64 = 0.7;
+/// What an implicit GEMM takes over its estimate where groups have one input channel: they are small cells.
+const LEFT_OUT: f64 = 1.3;
 /// Cycles per chunk of a tile: what its rows share.
 const CHUNK: f64 = 150.0;
 
 /// The recipe for one direction of a geometry, for batches of about `batch` samples if that is known.
 pub(crate) fn design<T: Scalar>(phases: &Phases, level: Level, caches: Caches, batch: Option<usize>) -> Recipe {
-    if Depthwise::new::<T>(phases, level).is_some() {
-        return Recipe::Depthwise { isa: level.isa() };
-    }
+    let depthwise = Depthwise::new::<T>(phases, level).map(|_| Recipe::Depthwise { isa: level.isa() });
     if phases.phases() > MOST_PHASES {
-        return Recipe::Lowered;
+        return depthwise.unwrap_or(Recipe::Lowered);
     }
     let chunk = channels_per_chunk(phases, level);
     let mut engine = ImplicitGemm::new::<T>(phases.clone(), level, chunk, phases.inputs);
     let inputs_per_block = inputs_per_block::<T>(&engine, caches);
     engine.weights.inputs_per_block = inputs_per_block;
-    let mut ways: Vec<Way> = Vec::new();
-    for samples in samples_to_try(&engine, lanes::<T>(level.isa()), batch.unwrap_or(MANY)) {
-        let candidates = cuts(&engine, lanes::<T>(level.isa()), samples);
-        let Some(best) = candidates
-            .filter_map(|cut| way::<T>(&engine, caches, batch.unwrap_or(MANY), cut))
-            .min_by(|a, b| a.cycles.total_cmp(&b.cycles))
-        else {
-            continue;
-        };
-        // More samples per panel have to pay: batches that they do not divide waste some.
-        let per_sample = |way: &Way| way.cycles / way.cut.samples.count() as f64;
-        match ways.iter().position(|way| way.cut.samples.count() == samples.count()) {
-            Some(known) if per_sample(&best) < per_sample(&ways[known]) => ways[known] = best,
-            Some(_) => {}
-            None if ways.iter().all(|known| per_sample(&best) < 0.97 * per_sample(known)) => ways.push(best),
-            None => {}
+    if let Some(depthwise) = depthwise {
+        // Whatever the batch: the choice decides about bits.
+        let of_ways = ways::<T>(&engine, caches, MANY).iter().map(Way::cycles_per_sample).min_by(f64::total_cmp);
+        let cycles = depthwise_cycles(phases, lanes::<T>(level.isa()));
+        if of_ways.is_none_or(|of_ways| cycles <= LEFT_OUT * of_ways) {
+            return depthwise;
         }
     }
+    let ways = ways::<T>(&engine, caches, batch.unwrap_or(MANY));
     if ways.is_empty() {
         return Recipe::Lowered;
     }
     Recipe::ImplicitGemm(ImplicitGemmRecipe { isa: level.isa(), channels_per_chunk: chunk, inputs_per_block, ways })
+}
+
+/// The cheapest ways to cut a batch, by numbers of samples per panel.
+fn ways<T: Scalar>(engine: &ImplicitGemm, caches: Caches, batch: usize) -> Vec<Way> {
+    let lanes = lanes::<T>(engine.level.isa());
+    let mut ways: Vec<Way> = Vec::new();
+    for samples in samples_to_try(engine, lanes, batch) {
+        let candidates = cuts(engine, lanes, samples).filter_map(|cut| way::<T>(engine, caches, batch, cut));
+        let Some(best) = candidates.min_by(|a, b| a.cycles.total_cmp(&b.cycles)) else { continue };
+        // More samples per panel have to pay: batches that they do not divide waste some.
+        match ways.iter().position(|way| way.cut.samples.count() == samples.count()) {
+            Some(known) if best.cycles_per_sample() < ways[known].cycles_per_sample() => ways[known] = best,
+            Some(_) => {}
+            None if ways.iter().all(|known| best.cycles_per_sample() < 0.97 * known.cycles_per_sample()) => {
+                ways.push(best)
+            }
+            None => {}
+        }
+    }
+    ways
+}
+
+/// Estimated cycles of one thread for one sample whose rows are summed in place.
+fn depthwise_cycles(phases: &Phases, lanes: usize) -> f64 {
+    let [depth, height, width] = &phases.axes;
+    let gathers = |axis: &AxisPhases| axis.gathers.len() as f64;
+    let taps = |axis: &AxisPhases| axis.gathers.iter().map(|gather| gather.taps as f64).sum::<f64>();
+    let elements = |of_axis: fn(&AxisPhases) -> usize| {
+        (phases.channel_groups * phases.outputs) as f64
+            * phases.axes.iter().map(|axis| of_axis(axis) as f64).product::<f64>()
+    };
+    // Rows of a phase are summed one by one.
+    let rows = elements(|axis| axis.positions) / width.positions.max(1) as f64;
+    let row_taps = rows * taps(depth) * taps(height);
+    let vectors = width.positions.div_ceil(lanes) as f64;
+    let outputs = if width.gathers.len() > 2 { elements(|axis| axis.output) } else { 0.0 };
+    let inputs = if width.input_step > 1 { elements(|axis| axis.input) } else { 0.0 };
+    rows * gathers(depth) * gathers(height) * gathers(width) * (SUMMED_ROW + SUMMED_VECTOR * vectors)
+        + row_taps * (gathers(width) * ROW_TAP + taps(width) * VECTOR_TAP * vectors)
+        + outputs * DEALT_OUT
+        + inputs * SPLIT
 }
 
 /// The channels whose rows fill register tiles best.

@@ -12,7 +12,8 @@ use crate::kernel::Isa;
 pub enum Recipe {
     /// Implicit GEMM on packed panels.
     ImplicitGemm(ImplicitGemmRecipe),
-    /// Sums of whole rows in registers, read in place: groups of one input channel, as depthwise layers have.
+    /// Sums of whole rows in registers, read in place: groups of one input channel, as depthwise layers have, and few outputs of
+    /// each.
     Depthwise {
         /// The instruction set.
         isa: Isa,
@@ -44,6 +45,12 @@ pub(crate) struct Way {
     pub(crate) is_scattered: bool,
     /// Estimated cycles of one thread for all samples of a panel.
     pub(crate) cycles: f64,
+}
+
+impl Way {
+    pub(crate) fn cycles_per_sample(&self) -> f64 {
+        self.cycles / self.cut.samples.count() as f64
+    }
 }
 
 impl fmt::Display for Recipe {
