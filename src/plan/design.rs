@@ -64,7 +64,9 @@ const VECTOR_TAP: f64 = 1.3;
 const DEALT_OUT: f64 = 0.55;
 const SPLIT: f64 = 0.7;
 /// What an implicit GEMM takes over its estimate where groups have one input channel: they are small cells.
-const LEFT_OUT: f64 = 1.3;
+const LEFT_OUT: f64 = 1.1;
+/// Cycles per cell.
+const CELL: f64 = 500.0;
 /// Cycles per chunk of a tile: what its rows share.
 const CHUNK: f64 = 150.0;
 
@@ -314,7 +316,8 @@ fn cycles(engine: &ImplicitGemm, schedule: &Schedule, channel_cells: usize, lane
     let [computed, in_rows, scattered] = schedule
         .plan_numbers()
         .fold([0.0, stored * STORED, 0.0], |sums, number| std::array::from_fn(|i| sums[i] + of_plans[number][i]));
-    (computed + in_rows.min(scattered), scattered < in_rows)
+    let cells = (channel_cells * schedule.blocks.iter().map(Vec::len).product::<usize>()) as f64;
+    (computed + cells * CELL + in_rows.min(scattered), scattered < in_rows)
 }
 
 /// Estimated cycles to store the outputs of a run by lists of places, per output channel.
