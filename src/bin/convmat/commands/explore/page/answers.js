@@ -23,6 +23,16 @@ async function ask(query) {
   }
 }
 
+/** The weights of a layer that are too many to come along with the answer; null if there is no server any more. */
+async function askWeights(query) {
+  try {
+    const response = await fetch("api/weights?" + query);
+    return new Float64Array(await response.arrayBuffer());
+  } catch {
+    return null;
+  }
+}
+
 /** The entries of C, listed by row, by column and by tap. */
 class Matrix {
   constructor({ rows, patterns, entries }) {

@@ -27,11 +27,19 @@ async function show(query, record) {
   });
   draw();
   document.documentElement.dataset.shown = query;
+  if (view.operator.w) return;
+  const w = await askWeights(query);
+  if (turn !== latest || !w) return;
+  view.operator.w = w;
+  draw();
 }
 
-/** Draws everything anew. */
+/** Draws everything anew: another layer, other colours or another size. */
 function draw() {
+  measureGrids();
+  measureMatrix();
   nameParts();
+  mixColours();
   drawGrids();
   drawMatrix();
   showStep();
@@ -63,20 +71,12 @@ function listenToTheme() {
       // As above.
     }
     name();
-    if (view.operator) redraw();
+    if (view.operator) draw();
   });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
     name();
-    if (view.operator) redraw();
+    if (view.operator) draw();
   });
-}
-
-/** The same layer in other colours or at another size. */
-function redraw() {
-  byId("kernel").drawn = null;
-  drawGrids();
-  drawMatrix();
-  light();
 }
 
 listenToControls();
@@ -87,6 +87,6 @@ listenToTheme();
 let resized = null;
 window.addEventListener("resize", () => {
   clearTimeout(resized);
-  resized = setTimeout(() => view.operator && redraw(), 100);
+  resized = setTimeout(() => view.operator && draw(), 100);
 });
 show(location.hash.slice(1) || document.documentElement.dataset.start, false);
