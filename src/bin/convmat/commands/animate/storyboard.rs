@@ -116,6 +116,11 @@ fn grids(tensor: &Array5<f64>, channels: usize, role: impl Fn(usize, usize) -> R
     values.chunks(plane.max(1)).enumerate().map(cells).collect()
 }
 
+/// Where a tensor of zeros and ones has a one.
+fn ones(tensor: &Array5<f64>) -> Vec<bool> {
+    tensor.iter().map(|&value| value != 0.0).collect()
+}
+
 /// Names of the layer's input and output.
 fn names(problem: &Problem) -> [&'static str; 2] {
     if problem.is_transposed() { ["input y", "output x = Cᵀ·y"] } else { ["input x", "output y = C·x"] }

@@ -180,9 +180,12 @@ function lightGrids({ focus, entries }) {
   for (const id of Object.keys(lit)) grids[id].light(lit[id], { focus: pointedAt[id], pinned: kept[id] });
 }
 
-/** What of the layer is under a pointer in a grid; null elsewhere and over the overlap map. */
+/** Planes whose cells light something; those of the overlap map do not. */
+const planeOf = (event) => event.target.closest?.(".plane:not([data-kind=overlap])") ?? null;
+
+/** What of the layer is under a pointer in a grid; null elsewhere. */
 function focusUnder(event) {
-  const plane = event.target.closest?.(".plane:not([data-kind=overlap])");
+  const plane = planeOf(event);
   const cell = event.target.closest?.(".cell");
   if (!plane || (plane.tagName !== "CANVAS" && !cell)) return null;
   const index = cell ? Number(cell.dataset.index) : plane.picture.indexAt(event);
@@ -198,7 +201,7 @@ function listenToGrids() {
   stage.addEventListener("pointerover", follow);
   stage.addEventListener("pointermove", (event) => event.target.tagName === "CANVAS" && follow(event));
   stage.addEventListener("pointerout", (event) => {
-    if (event.target.closest?.(".plane") && event.pointerType === "mouse") point(null);
+    if (planeOf(event) && event.pointerType === "mouse") point(null);
   });
   stage.addEventListener("click", (event) => {
     const focus = focusUnder(event);
@@ -206,12 +209,12 @@ function listenToGrids() {
   });
   stage.addEventListener("focusin", (event) => {
     const { target } = event;
-    const plane = target.closest(".plane");
-    if (!plane || plane.dataset.kind === "overlap" || !target.matches(":focus-visible")) return;
+    const plane = planeOf(event);
+    if (!plane || !target.matches(":focus-visible")) return;
     point({ kind: plane.dataset.kind, index: target === plane ? plane.picture.first : Number(target.dataset.index) });
   });
   stage.addEventListener("focusout", (event) => {
-    if (event.target.closest(".plane")) point(null);
+    if (planeOf(event)) point(null);
   });
   stage.addEventListener("keydown", moveInGrid);
 }

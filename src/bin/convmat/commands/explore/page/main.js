@@ -14,7 +14,8 @@ async function show(query, record) {
   if (answer.error) return complain(answer.error);
   complain("");
   if (timer) pause();
-  const same = view.operator !== null && JSON.stringify(view.operator.rows) === JSON.stringify(answer.operator.rows);
+  const same = view.operator !== null && ["small", "large", "kernel", "patterns", "rows"].every(
+    (name) => JSON.stringify(view.operator[name]) === JSON.stringify(answer.operator[name]));
   Object.assign(view, {
     query,
     transposed,

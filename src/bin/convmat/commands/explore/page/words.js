@@ -62,7 +62,6 @@ function term(e) {
 function describe({ focus, entries }) {
   const { operator, transposed } = view;
   byId("headline").textContent = focus ? headline(focus, entries) : idle();
-  byId("relation").textContent = "small · stride + tap · dilation − padding = large";
   byId("terms").innerHTML = focus && entries.length ? table(focus, entries) : "";
 }
 
