@@ -1,8 +1,9 @@
 // Grids whose cells are too small for numbers, or too many for elements: one canvas each.
 
-/** Sides of a cell, and height of all, in CSS pixels. */
+/** Sides of a cell, and height of all, in CSS pixels. The smallest have no lines between them. */
 const LARGEST = 16;
-const SMALLEST = 4;
+const LINED = 4;
+const SMALLEST = 2;
 const TALL = 330;
 
 /** Planes as a picture. It answers the calls that Cells answers. */
@@ -35,14 +36,17 @@ class Picture {
 
   /** The largest cells with which all planes are in view, in device pixels. */
   layOut(room) {
-    const [smallest, largest] = [SMALLEST, LARGEST].map((side) => Math.round(side * this.ratio));
-    for (this.cell = largest; ; this.cell--) {
-      this.gap = Math.ceil(this.cell / 2);
+    const [smallest, lined, largest] = [SMALLEST, LINED, LARGEST].map((side) => Math.round(side * this.ratio));
+    const fits = (cell) => {
+      this.cell = cell;
+      this.gap = Math.ceil(cell / 2);
       this.perLine = Math.max(1, Math.floor((room + this.gap) / this.pitch(1)));
       const lines = Math.ceil(this.count / this.perLine);
-      const fits = this.pitch(1) - this.gap <= room && lines * this.pitch(0) - this.gap <= TALL * this.ratio;
-      if (fits || this.cell === smallest) return;
-    }
+      return this.pitch(1) - this.gap <= room && lines * this.pitch(0) - this.gap <= TALL * this.ratio;
+    };
+    // Where not even the smallest fit, one scrolls, and can as well see lines.
+    if (!range(0, largest - smallest + 1).some((less) => fits(largest - less))) fits(lined);
+    this.side = this.cell - (this.cell >= lined ? 1 : 0);
   }
 
   /** From one plane to the next, downwards (0) or to the right (1). */
@@ -102,18 +106,16 @@ class Picture {
       if (index === undefined) continue;
       const [x, y] = this.corner(index - this.first);
       this.context.setLineDash(name === "pinned" ? [3 * this.ratio, 2 * this.ratio] : []);
-      this.context.strokeRect(x, y, this.cell - 1, this.cell - 1);
+      this.context.strokeRect(x, y, this.side, this.side);
     }
   }
 
   fill(i, colour) {
     if (i < 0 || i >= this.colours.length) return;
     const [x, y] = this.corner(i);
-    // A line between neighbours.
-    const side = this.cell - 1;
-    for (let line = 0; line < side; line++) {
+    for (let line = 0; line < this.side; line++) {
       const start = (y + line) * this.canvas.width + x;
-      this.words.fill(colour, start, start + side);
+      this.words.fill(colour, start, start + this.side);
     }
   }
 }
