@@ -8,7 +8,8 @@
 For COUNT random layers of one or two spatial axes, with groups and several channels, every way to show it is written in both
 formats. The output in the last frame must be PyTorch's, exactly (the values are small integers), in every format; the frames of
 gather must show one output each, in order, as the sum of what they mark times the weights they note; those of scatter must end,
-before cropping, with PyTorch's uncropped sums. Exits 1 on any mismatch.
+before cropping, with PyTorch's uncropped sums; those of a transposed im2col must show the columns of the product wᵀ·y one by one,
+add each of them, and end with the same sums. Exits 1 on any mismatch.
 """
 
 import argparse
@@ -110,6 +111,13 @@ def run_torch(layer, x, w, cropped=True):
     return [functional.conv_transpose1d, functional.conv_transpose2d][axes - 1](x, w, **options)
 
 
+def product(layer, x, w, channel):
+    """The columns of wᵀ·y of one output channel: a row of w per input channel of its group, a column of y per position."""
+    per_output, per_input = (count // layer["groups"] for count in reversed(layer["channels"]))
+    group = slice(channel // per_output * per_input, (channel // per_output + 1) * per_input)
+    return (w[group, channel % per_output].flatten(1).T @ x[0, group].flatten(1)).T.tolist()
+
+
 def arguments(layer, x, w):
     by = lambda lengths: "x".join(map(str, lengths))
     listed = lambda tensor: ",".join(str(int(value)) for value in tensor.flatten())
@@ -143,8 +151,7 @@ def main():
             x, w = tensors(layer, rng)
             channel = rng.randrange(layer["channels"][1])
             wanted = run_torch(layer, x, w)[0, channel].flatten().tolist()
-            ways = ["gather", "scatter", "zero-insertion"] + ([] if layer["transposed"] else ["im2col"])
-            for show in ways:
+            for show in ["gather", "scatter", "zero-insertion", "im2col"]:
                 read = {}
                 for extension, parse in [("svg", svg_frames), ("tex", tikz_frames)]:
                     path = Path(folder) / f"animation.{extension}"
@@ -168,15 +175,28 @@ def main():
                         expect(f"{what}, current", values(frame, "current"), [value])
                         marked = [(t, n) for _, _, role, t, n in frame if role == "active" and n]
                         expect(f"{what}, products", sum(number(t) * number(n) for t, n in marked), value)
-                if show == "scatter" and layer["transposed"]:
-                    sums = run_torch(layer, x, w, cropped=False)[0, channel].flatten().tolist()
-                    steps = x[0].numel() // layer["groups"]
-                    touched = [
-                        number(t) for _, _, role, t, n in frames[steps] if role == "sum" or role == "active" and n
-                    ]
-                    # Places that no tap reaches are not written; they are the zeros of strided and dilated taps.
-                    ones = run_torch(layer, torch.ones_like(x), torch.ones_like(w), cropped=False)[0, channel].flatten()
-                    expect(f"{what}, uncropped", touched, [s for s, reached in zip(sums, ones.tolist()) if reached])
+                if not layer["transposed"] or show not in ("scatter", "im2col"):
+                    continue
+                # Cells before the panel of the sums, and the frame in which all is added.
+                left, complete = -1, x[0].numel() // layer["groups"]
+                if show == "im2col":
+                    columns = product(layer, x, w, channel)
+                    made, added = frames[1 : 1 + len(columns)], frames[2 + len(columns) : 2 + 2 * len(columns)]
+                    left = max(at for frame in made for _, at, role, *_ in frame if role == "current")
+                    complete = 1 + 2 * len(columns)
+                    for i, column in enumerate(columns):
+                        expect(f"{what}, column {i}", values(made[i], "current"), column)
+                        notes = [number(n) for _, _, role, _, n in added[i] if role == "active" and n]
+                        expect(f"{what}, column {i} as it is added", notes, column)
+                sums = run_torch(layer, x, w, cropped=False)[0, channel].flatten().tolist()
+                touched = [
+                    number(t)
+                    for _, at, role, t, n in frames[complete]
+                    if at > left and (role == "sum" or role == "active" and n)
+                ]
+                # Places that no tap reaches are not written; they are the zeros of strided and dilated taps.
+                ones = run_torch(layer, torch.ones_like(x), torch.ones_like(w), cropped=False)[0, channel].flatten()
+                expect(f"{what}, uncropped", touched, [s for s, reached in zip(sums, ones.tolist()) if reached])
     print(f"{options.count} layers, {files} files, {frames_read} frames: {failures} mismatches")
     return 1 if failures else 0
 

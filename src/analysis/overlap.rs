@@ -53,7 +53,7 @@ pub struct Overlap<const N: usize> {
 }
 
 impl<const N: usize> Overlap<N> {
-    /// The counts of a geometry. O(length + stride + links) per axis in time and memory.
+    /// The counts of a geometry. O(lengths + kernel + stride + links) per axis in time, O(length + stride) in memory.
     ///
     /// # Errors
     /// [`Error::Memory`](crate::Error::Memory) if there is no memory for a number per position and class along each axis.
@@ -63,7 +63,16 @@ impl<const N: usize> Overlap<N> {
             allocatable::<usize, 1>([axis.stride()], "the overlap counts")?;
         }
         let axes = *geometry.axes();
-        let per_axis = axes.map(|axis| (0..axis.large()).map(|large| axis.taps_of_large(large).count()).collect());
+        let per_axis = axes.map(|axis| {
+            let mut counts = vec![0; axis.large()];
+            // From the small side, where taps are a range: a large index would have to divide for each of its own.
+            for small in axis.small_needed(0..axis.large()) {
+                axis.taps_of_small(small)
+                    .filter_map(|tap| axis.large_at(small, tap))
+                    .for_each(|large| counts[large] += 1);
+            }
+            counts
+        });
         let classes = axes.map(|axis| {
             let mut classes = vec![0; axis.stride()];
             (0..axis.kernel()).for_each(|tap| classes[axis.class_of_tap(tap)] += 1);

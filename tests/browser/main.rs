@@ -235,6 +235,59 @@ async fn an_exported_page_does_the_same_from_a_file() {
     browser.client.close().await.expect("it closes");
 }
 
+/// Cells of x that do not look as they rest, on its picture. A copy is read, as above.
+const COLOURED: &str = "(() => {
+    const { canvas, colours } = grids.large;
+    const copy = new OffscreenCanvas(canvas.width, canvas.height).getContext('2d', { willReadFrequently: true });
+    copy.drawImage(canvas, 0, 0);
+    const words = new Uint32Array(copy.getImageData(0, 0, canvas.width, canvas.height).data.buffer);
+    const corners = [...colours.keys()].map(i => grids.large.corner(i));
+    return [...colours.keys()].filter(i => words[(corners[i][1] + 2) * canvas.width + corners[i][0] + 2] !== colours[i]);
+})()";
+
+#[tokio::test]
+async fn cells_too_small_for_numbers_are_a_picture_that_lights_as_well() {
+    let Some(browser) = Browser::start().await else { return };
+    let (_explorer, page) = explorer();
+    let layer = "input=20x20&kernel=3&stride=2&padding=1";
+    browser.goto(&format!("{page}#{layer}")).await;
+    browser.shows(layer).await;
+    assert_eq!(browser.value("document.querySelectorAll('#large canvas').length").await, 1);
+    let entries = entries(20, 3, 2, 1);
+    for row in [0, 57, 99] {
+        browser.hover(&format!("#small .planes [data-index='{row}']"), [0., 0.]).await;
+        let of_row = entries.iter().filter(|entry| entry[0] == row);
+        assert_eq!(browser.numbers(COLOURED).await, sorted(of_row.map(|entry| entry[1])), "row {row}");
+    }
+    for column in [0, 145, 399] {
+        let side = browser.value("grids.large.cell / grids.large.ratio").await.as_f64().expect("pixels");
+        let from_middle = |index: usize| (index as f64 - 9.5) * side;
+        browser.hover("#large canvas", [from_middle(column % 20), from_middle(column / 20)]).await;
+        let of_column = entries.iter().filter(|entry| entry[1] == column);
+        assert_eq!(browser.lit("small").await, sorted(of_column.map(|entry| entry[0])), "column {column}");
+        let headline = browser.value("document.getElementById('headline').textContent").await;
+        let name = format!("x[{}, {}] = {}:", column / 20, column % 20, column % 5);
+        assert!(headline.as_str().expect("text").starts_with(&name), "{headline} lacks {name}");
+    }
+    let picture = browser.client.find(Locator::Css("#large canvas")).await.expect("a picture");
+    browser.hover("h1", [0., 0.]).await;
+    for key in [Key::Right, Key::Down] {
+        picture.send_keys(&String::from(char::from(key))).await.expect("a key");
+    }
+    browser.settle().await;
+    let of_column = entries.iter().filter(|entry| entry[1] == 21);
+    assert_eq!(browser.lit("small").await, sorted(of_column.map(|entry| entry[0])));
+
+    // Very many weights come after the picture.
+    let full = "input=1&kernel=1&in-channels=100&out-channels=50";
+    browser.run(&format!("location.hash = '{full}'")).await;
+    browser.shows(full).await;
+    browser.wait_for("view.operator.w?.length", 5000).await;
+    assert_eq!(browser.value("[0, 8, 9, 4999].map(weight)").await, json!(["1", "9", "1", "5"]));
+    browser.expect_quiet();
+    browser.client.close().await.expect("it closes");
+}
+
 #[tokio::test]
 async fn keys_move_and_narrow_or_dark_screens_are_served_as_well() {
     let Some(browser) = Browser::start().await else { return };

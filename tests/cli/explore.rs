@@ -33,18 +33,32 @@ impl Explorer {
         Self { port: port.parse().expect("a port"), query: query.to_owned(), process }
     }
 
-    /// Status line, headers and body of the answer to a request that is sent as it stands.
-    fn raw(&self, request: &str) -> (String, String) {
+    /// The answer to a request that is sent as it stands.
+    fn whole(&self, request: &str) -> Vec<u8> {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).expect("the server listens");
         stream.write_all(request.as_bytes()).expect("the request is sent");
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).expect("the answer is text");
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).expect("the whole answer");
+        answer
+    }
+
+    /// The same in two parts: status line with headers, and body.
+    fn raw(&self, request: &str) -> (String, String) {
+        let answer = String::from_utf8(self.whole(request)).expect("the answer is text");
         let (head, body) = answer.split_once("\r\n\r\n").expect("head and body");
         (head.to_owned(), body.to_owned())
     }
 
     fn get(&self, path: &str, host: &str) -> (String, String) {
         self.raw(&format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"))
+    }
+
+    /// The body of an answer to the page, whatever it is.
+    fn bytes(&self, path: &str) -> Vec<u8> {
+        let answer =
+            self.whole(&format!("GET {path} HTTP/1.1\r\nHost: localhost:{}\r\nConnection: close\r\n\r\n", self.port));
+        let end = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n").expect("head and body");
+        answer[end + 4..].to_vec()
     }
 
     fn own(&self, path: &str) -> (String, String) {
@@ -115,6 +129,35 @@ fn answers_come_from_the_library() {
 }
 
 #[test]
+fn very_many_weights_come_by_themselves() {
+    let explorer = Explorer::start(&[]);
+    let query = "input=1&kernel=1&in-channels=100&out-channels=50&seed=7";
+    let answer = explorer.geometry(query);
+    assert_eq!((&answer["w"], &answer["entries"]), (&Value::Null, &Value::from(5000)));
+    let weights: Vec<f64> = explorer
+        .bytes(&format!("/api/weights?{query}"))
+        .chunks(8)
+        .map(|bytes| f64::from_le_bytes(bytes.try_into().expect("whole numbers")))
+        .collect();
+    // y and Cᵀ·y that came with the answer are those of these weights.
+    let numbers = |name: &str| -> Vec<f64> {
+        answer[name].as_array().expect("a list").iter().map(|number| number.as_f64().expect("a number")).collect()
+    };
+    let (x, y, back) = (numbers("x"), numbers("y"), numbers("back"));
+    assert_eq!((weights.len(), x.len(), y.len()), (5000, 100, 50));
+    for (row, y) in weights.chunks(100).zip(&y) {
+        // Products of multiples of 2⁻²³ below 1 with numbers up to 4: sums of a hundred are exact.
+        assert_eq!(row.iter().zip(&x).map(|(w, x)| w * x).sum::<f64>(), *y);
+    }
+    for (column, back) in back.iter().enumerate() {
+        let sum: f64 = y.iter().enumerate().map(|(row, y)| weights[100 * row + column] * y).sum();
+        let terms: f64 = y.iter().map(|y| y.abs()).sum();
+        assert!((sum - back).abs() <= 50.0 * f64::EPSILON * terms, "{column}: {sum} and {back}");
+    }
+    assert!(explorer.own("/api/weights?input=3&kernel=5").0.starts_with("HTTP/1.1 400"));
+}
+
+#[test]
 fn foreign_hosts_are_refused() {
     let explorer = Explorer::start(&[]);
     let port = explorer.port;
@@ -124,7 +167,7 @@ fn foreign_hosts_are_refused() {
     for host in
         ["evil.example".to_owned(), format!("evil.example:{port}"), "127.0.0.1".to_owned(), format!("[::1]:{port}")]
     {
-        for path in ["/", "/api/geometry?input=3&kernel=2", "/nothing"] {
+        for path in ["/", "/api/geometry?input=3&kernel=2", "/api/weights?input=3&kernel=2", "/nothing"] {
             let (head, body) = explorer.get(path, &host);
             assert!(head.starts_with("HTTP/1.1 403") && !body.contains("rows"), "{host}{path}: {head}");
         }

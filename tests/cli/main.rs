@@ -13,6 +13,7 @@ mod files;
 mod learn_upsampling;
 mod learned;
 mod matrix;
+mod matrix_pictures;
 mod palette;
 mod upscale;
 mod verify;

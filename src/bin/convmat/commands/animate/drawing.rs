@@ -304,7 +304,7 @@ impl Layout {
         marks.push(text(MARGIN, first_line, Anchor::Start, Style::Title, &scene.title));
         let step = format!("step {} of {}", number + 1, scene.frames.len());
         marks.push(text(self.width - MARGIN, first_line, Anchor::End, Style::Step, &step));
-        for (&[x, y], sign) in self.signs.iter().map(|(place, sign)| (place, sign)) {
+        for &([x, y], sign) in &self.signs {
             marks.push(text(x, y, Anchor::Middle, Style::Sign, sign));
         }
         for (i, (panel, cells)) in scene.panels.iter().zip(&frame.grids).enumerate() {

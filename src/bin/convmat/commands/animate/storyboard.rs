@@ -3,9 +3,11 @@
 //! They take every number from the crate and know no position on the page and no colour. Here is what they share: panels of
 //! tensors, and captions.
 
+mod col2im;
 mod gather;
 mod im2col;
 mod scatter;
+mod sums;
 mod zero_insertion;
 
 use convmat::geometry::Side;
@@ -15,7 +17,7 @@ use super::problem::Problem;
 use super::scene::{Cell, Frame, Panel, Place, Role, Scene};
 use super::words::{RELATION, number};
 use crate::args::Show;
-use crate::error::{Failure, Result};
+use crate::error::Result;
 use crate::report::lengths;
 
 /// How many steps long the first and the last frame stay.
@@ -28,9 +30,7 @@ pub fn scene(problem: &Problem, show: Option<Show>) -> Result<Scene> {
         Show::Gather => gather::scene(problem),
         Show::Scatter => scatter::scene(problem),
         Show::ZeroInsertion => zero_insertion::scene(problem),
-        Show::Im2col if problem.is_transposed() => {
-            Err(Failure::Usage("--show im2col draws convolutions; show a transposed one by scatter".to_owned()))
-        }
+        Show::Im2col if problem.is_transposed() => col2im::scene(problem),
         Show::Im2col => im2col::scene(problem),
     }
 }
@@ -114,6 +114,11 @@ fn grids(tensor: &Array5<f64>, channels: usize, role: impl Fn(usize, usize) -> R
         values.iter().enumerate().map(cell).collect()
     };
     values.chunks(plane.max(1)).enumerate().map(cells).collect()
+}
+
+/// Where a tensor of zeros and ones has a one.
+fn ones(tensor: &Array5<f64>) -> Vec<bool> {
+    tensor.iter().map(|&value| value != 0.0).collect()
 }
 
 /// Names of the layer's input and output.

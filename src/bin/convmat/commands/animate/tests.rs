@@ -1,19 +1,22 @@
 //! What each back end shows, read back and held to sums written out here.
 //!
-//! [`Literal`] knows the convolution from its definition alone; [`read`] knows the files, not how they were made.
+//! [`Literal`](literal::Literal) knows the convolution from its definition alone; [`read`] knows the files, not how they were made.
 
+mod files;
+mod literal;
 mod read;
 
 use clap::Parser;
 use convmat::geometry::Side;
 use proptest::prelude::*;
 
-use self::read::{Seen, gif_frames, svg_frames, tikz_frames};
-use super::drawing::{CELL, Drawing};
+use self::literal::layers;
+use self::read::{Seen, svg_frames, tikz_frames};
+use super::drawing::Drawing;
 use super::problem::Problem;
-use super::scene::{Role, Scene};
+use super::scene::Scene;
 use super::theme::Palette;
-use super::{gif, storyboard, svg, tikz};
+use super::{storyboard, svg, tikz};
 use crate::args::{AnimateArgs, Cli, Command};
 use crate::error::Result;
 
@@ -42,88 +45,6 @@ fn seen(line: &str) -> Vec<Vec<Seen>> {
     frames
 }
 
-/// A layer with one channel on either side and two axes, as numbers per axis.
-#[derive(Clone, Debug)]
-struct Literal {
-    transposed: bool,
-    input: [i64; 2],
-    kernel: [i64; 2],
-    stride: [i64; 2],
-    dilation: [i64; 2],
-    padding: [i64; 2],
-    output_padding: [i64; 2],
-    x: Vec<i64>,
-    w: Vec<i64>,
-}
-
-impl Literal {
-    fn line(&self) -> String {
-        let by = |lengths: [i64; 2]| format!("{}x{}", lengths[0], lengths[1]);
-        let list = |values: &[i64]| values.iter().map(i64::to_string).collect::<Vec<_>>().join(",");
-        let mut line = format!(
-            "--input {} --kernel {} --stride {} --dilation {} --padding {} --values={} --kernel-values={}",
-            by(self.input),
-            by(self.kernel),
-            by(self.stride),
-            by(self.dilation),
-            by(self.padding),
-            list(&self.x),
-            list(&self.w)
-        );
-        if self.transposed {
-            line += &format!(" --transposed --output-padding {}", by(self.output_padding));
-        }
-        line
-    }
-
-    /// PyTorch's output sizes.
-    fn output(&self) -> [i64; 2] {
-        [0, 1].map(|i| {
-            let extent = self.dilation[i] * (self.kernel[i] - 1);
-            if self.transposed {
-                (self.input[i] - 1) * self.stride[i] - 2 * self.padding[i] + extent + self.output_padding[i] + 1
-            } else {
-                (self.input[i] + 2 * self.padding[i] - extent - 1).div_euclid(self.stride[i]) + 1
-            }
-        })
-    }
-
-    /// All products: place in the output, value; by input for a transposed convolution, by output for a convolution.
-    fn products(&self) -> Vec<Vec<([i64; 2], i64)>> {
-        let from = if self.transposed { self.input } else { self.output() };
-        let to = if self.transposed { self.output() } else { self.input };
-        let mut all = Vec::new();
-        for (i, j) in (0..from[0]).flat_map(|i| (0..from[1]).map(move |j| (i, j))) {
-            let mut products = Vec::new();
-            for (a, b) in (0..self.kernel[0]).flat_map(|a| (0..self.kernel[1]).map(move |b| (a, b))) {
-                let h = i * self.stride[0] + a * self.dilation[0] - self.padding[0];
-                let w = j * self.stride[1] + b * self.dilation[1] - self.padding[1];
-                let weight = self.w[(a * self.kernel[1] + b) as usize];
-                let inside = (0..to[0]).contains(&h) && (0..to[1]).contains(&w);
-                if self.transposed {
-                    products.push(([h, w], weight * self.x[(i * from[1] + j) as usize]));
-                } else if inside {
-                    products.push(([i, j], weight * self.x[(h * to[1] + w) as usize]));
-                }
-            }
-            all.push(products);
-        }
-        all
-    }
-
-    /// The output, row-major.
-    fn result(&self) -> Vec<i64> {
-        let [rows, columns] = self.output();
-        let mut result = vec![0; (rows * columns) as usize];
-        for ([h, w], product) in self.products().into_iter().flatten() {
-            if (0..rows).contains(&h) && (0..columns).contains(&w) {
-                result[(h * columns + w) as usize] += product;
-            }
-        }
-        result
-    }
-}
-
 /// Cells of some roles, in reading order.
 fn of_roles<'a>(frame: &'a [Seen], roles: &[&str]) -> Vec<&'a Seen> {
     let mut cells: Vec<_> = frame.iter().filter(|cell| roles.contains(&cell.role.as_str())).collect();
@@ -146,26 +67,6 @@ fn value(text: &str) -> i64 {
 /// The output cells of the last frame that belong to its rightmost panel.
 fn last_output(frames: &[Vec<Seen>]) -> Vec<String> {
     texts(&of_roles(frames.last().unwrap(), &["output", "output-padding"]))
-}
-
-fn layers(transposed: bool) -> impl Strategy<Value = Literal> {
-    let pair = |from: i64, to: i64| [from..=to, from..=to];
-    let sizes = (pair(1, 4), pair(1, 3), pair(1, 3), pair(1, 2), pair(0, 2), pair(0, 2));
-    let values = (prop::collection::vec(-9i64..=9, 16), prop::collection::vec(-9i64..=9, 9));
-    (sizes, values).prop_filter_map("no output", move |((input, kernel, stride, dilation, padding, extra), (x, w))| {
-        let layer = Literal {
-            transposed,
-            x: x[..(input[0] * input[1]) as usize].to_vec(),
-            w: w[..(kernel[0] * kernel[1]) as usize].to_vec(),
-            output_padding: [0, 1].map(|i| if transposed { extra[i].min(stride[i].max(dilation[i]) - 1) } else { 0 }),
-            input,
-            kernel,
-            stride,
-            dilation,
-            padding,
-        };
-        layer.output().iter().all(|&length| length > 0).then_some(layer)
-    })
 }
 
 proptest! {
@@ -212,9 +113,37 @@ proptest! {
     }
 
     #[test]
+    fn columns_are_made_and_then_added(layer in layers(true)) {
+        let frames = seen(&format!("{} --show im2col", layer.line()));
+        let products = layer.products();
+        let (made, added) = (&frames[1..=products.len()], &frames[products.len() + 2..]);
+        let mut columns_end = 0;
+        for (frame, products) in made.iter().zip(&products) {
+            let column = of_roles(frame, &["current"]);
+            prop_assert_eq!(texts(&column), words(&products.iter().map(|(_, product)| *product).collect::<Vec<_>>()));
+            columns_end = columns_end.max(column[0].x);
+        }
+        let mut sums = std::collections::BTreeMap::new();
+        for (frame, products) in added.iter().zip(products) {
+            for &(place, product) in &products {
+                *sums.entry(place).or_insert(0) += product;
+            }
+            // The sums stand to the right of the columns, of which the one that is added is marked.
+            let shown = of_roles(frame, &["sum", "active"]);
+            let (columns, shown): (Vec<_>, Vec<_>) = shown.into_iter().partition(|cell| cell.x <= columns_end);
+            let column: Vec<_> = columns.into_iter().filter(|cell| cell.role == "active").collect();
+            prop_assert_eq!(texts(&column), words(&products.iter().map(|(_, product)| *product).collect::<Vec<_>>()));
+            prop_assert_eq!(texts(&shown), words(&sums.values().copied().collect::<Vec<_>>()));
+            let notes: Vec<_> = shown.iter().filter(|cell| !cell.note.is_empty()).map(|cell| value(&cell.note)).collect();
+            // Taps land in the order of their places.
+            prop_assert_eq!(notes, products.iter().map(|(_, product)| *product).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
     fn every_other_way_ends_with_the_same_output(layer in any::<bool>().prop_flat_map(layers)) {
         let result = words(&layer.result());
-        let ways: &[&str] = if layer.transposed { &["gather"] } else { &["scatter", "im2col"] };
+        let ways: &[&str] = if layer.transposed { &["gather", "im2col"] } else { &["scatter", "im2col"] };
         for way in ways {
             prop_assert_eq!(last_output(&seen(&format!("{} --show {way}", layer.line()))), result.clone());
         }
@@ -271,7 +200,7 @@ fn channels_of_the_group_are_summed() {
     // Transposed: x[co] = Σ w[ci, co]·y[ci].
     let line =
         "--transposed --input 1 --kernel 1 --in-channels 2 --out-channels 2 --values 3,5 --kernel-values 1,10,100,1000";
-    for show in ["gather", "scatter", "zero-insertion"] {
+    for show in ["gather", "scatter", "im2col", "zero-insertion"] {
         for (channel, sum) in [(0, 3 + 500), (1, 30 + 5000)] {
             let frames = seen(&format!("{line} --channel {channel} --show {show}"));
             assert_eq!(last_output(&frames), words(&[sum]), "{show}");
@@ -298,88 +227,6 @@ fn padding_grown_by_an_output_shape_is_shown() {
 }
 
 #[test]
-fn a_gif_shows_every_cell_in_its_colour() {
-    for (line, palette) in [
-        ("--input 3x3 --kernel 2 --padding 1,0", Palette::LIGHT),
-        ("--transposed --input 2x2 --kernel 3 --stride 2 --padding 1 --output-padding 1", Palette::DARK),
-        ("--transposed --input 3 --kernel 2 --stride 3 --show zero-insertion", Palette::LIGHT),
-    ] {
-        let drawing = drawing(line);
-        let file = gif_frames(&gif::encode(&drawing, &palette, 250).unwrap());
-        assert_eq!(file.size, [drawing.width, drawing.height].map(|side| side as usize));
-        assert!(file.loops);
-        assert_eq!(file.delays, drawing.holds.iter().map(|hold| hold * 25).collect::<Vec<_>>());
-        let seen = seen(line);
-        assert_eq!(file.frames.len(), seen.len());
-        // The pictures of cells are told apart by role, text and note, and by nothing else.
-        let mut pictures = std::collections::HashMap::new();
-        for (pixels, cells) in file.frames.iter().zip(&seen) {
-            let at = |x: i32, y: i32| pixels[y as usize * file.size[0] + x as usize];
-            for cell in cells {
-                let role = Role::ALL.into_iter().find(|role| role.name() == cell.role).unwrap();
-                // Outlines cover no more than two pixels of a cell, and its border one.
-                assert_eq!(at(cell.x + 5, cell.y + 5), palette.ink(role).fill.channels(), "{cell:?}");
-                let inside = (4..CELL - 4).flat_map(|y| (4..CELL - 4).map(move |x| (x, y)));
-                let picture: Vec<_> = inside.map(|(x, y)| at(cell.x + x, cell.y + y)).collect();
-                let written = picture.contains(&palette.ink(role).text.channels());
-                assert_eq!(written, !cell.text.is_empty(), "{cell:?}");
-                let key = (cell.role.clone(), cell.text.clone(), cell.note.clone());
-                assert_eq!(pictures.entry(picture).or_insert_with(|| key.clone()), &key);
-            }
-        }
-        assert_eq!(pictures.len(), pictures.values().collect::<std::collections::HashSet<_>>().len());
-    }
-}
-
-#[test]
-fn an_svg_moves_and_rests() {
-    let drawing = drawing("--input 3 --kernel 2");
-    let both = svg::encode(&drawing, &[Palette::LIGHT, Palette::DARK], 500);
-    for part in ["prefers-color-scheme:dark", "prefers-reduced-motion:reduce", "infinite", "<title>Convolution"] {
-        assert!(both.contains(part), "{part}");
-    }
-    let dark = svg::encode(&drawing, &[Palette::DARK], 500);
-    assert!(
-        !dark.contains("prefers-color-scheme")
-            && dark.contains(&format!(".page{{fill:#{}}}", Palette::DARK.page.hex()))
-    );
-    // Without animation the last frame is visible, and it alone.
-    let frames = drawing.frames.len();
-    let moving = both.lines().filter(|line| line.starts_with(".t") && !line.starts_with(".title"));
-    for rule in moving {
-        let end: usize = rule.split(['-', '{']).nth(1).unwrap().parse().unwrap();
-        let still = if end == frames { "{visibility:visible;" } else { "{visibility:hidden;" };
-        assert!(rule.contains(still), "{rule}");
-    }
-    // First and last frame are held: 2 + 2 + 4 steps of half a second.
-    assert_eq!(drawing.holds, [2, 1, 1, 4]);
-    assert!(both.contains(" 4s step-end -0s infinite") || both.contains(" 4s step-end -4s infinite"), "{both}");
-}
-
-#[test]
-fn a_tikz_document_is_whole() {
-    let text =
-        tikz::encode(&drawing("--transposed --input 2x2 --kernel 2 --padding 1 --output-padding 0"), &Palette::LIGHT);
-    assert!(text.is_ascii());
-    assert!(text.matches('{').count() == text.matches('}').count());
-    for (begin, end) in [("\\begin{document}", "\\end{document}"), ("\\begin{tikzpicture}", "\\end{tikzpicture}")] {
-        assert_eq!(text.matches(begin).count(), text.matches(end).count());
-    }
-    let body = &text[text.find("\\begin{document}").unwrap()..];
-    for line in body.lines() {
-        // Every path ends, every mathematical text is closed, every command is one that is known.
-        assert!(
-            !line.starts_with("\\draw") && !line.starts_with("\\node") && !line.starts_with("\\fill")
-                || line.ends_with(';'),
-            "{line}"
-        );
-        assert!(line.matches('$').count() % 2 == 0, "{line}");
-        let known = ["\\begin", "\\end", "\\conv", "\\node", "\\draw", "\\fill", "%"];
-        assert!(known.iter().any(|start| line.starts_with(start)), "{line}");
-    }
-}
-
-#[test]
 fn what_is_too_much_is_refused_before_it_is_made() {
     for (line, complaint) in [
         ("--input 2x2x2 --kernel 1", "3 spatial axes"),
@@ -392,7 +239,6 @@ fn what_is_too_much_is_refused_before_it_is_made() {
         ("--input 4 --kernel 2 --values 1,2,3", "--values gives 3 numbers, but the input has 4 elements"),
         ("--input 2 --kernel 2 --values 1,inf", "number 1 is inf"),
         ("--input 4 --kernel 2 --channel 1", "--channel is 1, but the output has 1 channels"),
-        ("--transposed --input 4 --kernel 2 --show im2col", "im2col draws convolutions"),
     ] {
         let error = scene(line).expect_err(line).to_string();
         assert!(error.contains(complaint), "{line}: {error}");

@@ -1,5 +1,6 @@
 //! Everything that the page shows of one layer, computed by the library.
 
+use convmat::analysis::Overlap;
 use convmat::geometry::Side;
 use convmat::matrix::Pattern;
 use convmat::{Convolution, Geometry, LinearOperator, Shape};
@@ -18,6 +19,10 @@ const MAX_SIDE: usize = 1024;
 const MAX_WEIGHTS: usize = MAX_SIDE * MAX_SIDE;
 /// Most entries for which every partial sum of the scatter is sent.
 const MAX_PARTIAL: usize = 1 << 15;
+/// Most weights that come along with an answer: more take longer to write and read as text than all of the rest.
+const MAX_TEXT_WEIGHTS: usize = 1 << 12;
+/// Bytes of an overlap map at most: it has no more elements than the matrix has columns.
+const OVERLAP_BYTES: u128 = 8 * MAX_SIDE as u128;
 
 /// An answer: the operator, and which way the layer reads it.
 #[derive(Serialize, Debug)]
@@ -46,7 +51,8 @@ pub struct Operator {
     pub entries: usize,
     #[serde(flatten)]
     pub matrix: Rows,
-    pub w: Vec<Number>,
+    /// Absent where they are asked for by themselves.
+    pub w: Option<Vec<Number>>,
     pub x: Vec<Number>,
     /// C·x.
     pub y: Vec<Number>,
@@ -56,7 +62,7 @@ pub struct Operator {
     /// matrices.
     pub partial: Option<Vec<Number>>,
     /// For every pixel of the large side, how many (small, tap) pairs of one channel pair reach it.
-    pub overlap: Vec<usize>,
+    pub overlap: Vec<u64>,
 }
 
 impl Answer {
@@ -80,6 +86,12 @@ impl Answer {
 }
 
 impl Operator {
+    /// Leaves very many weights out.
+    pub fn shortened(mut self) -> Self {
+        self.w = self.w.filter(|w| w.len() <= MAX_TEXT_WEIGHTS);
+        self
+    }
+
     fn new<const N: usize>(geometry: Geometry<N>, weights: Array5<f64>) -> Result<Self> {
         let c = Convolution::new(geometry, weights)?;
         let x = cyclic(with_batch(geometry.large_shape()), 5, 0.0);
@@ -99,11 +111,11 @@ impl Operator {
             entries,
             matrix: Rows::of(&geometry),
             partial: (entries <= MAX_PARTIAL).then(|| partial_sums(&c, &y)),
-            w: numbers(c.weights().iter()),
+            w: Some(numbers(c.weights().iter())),
             x: numbers(x.iter()),
             y: numbers(y.iter()),
             back: numbers(back.iter()),
-            overlap: overlap(&geometry),
+            overlap: Overlap::new(&geometry)?.map(OVERLAP_BYTES)?.into_iter().collect(),
         })
     }
 }
@@ -149,16 +161,6 @@ fn partial_sums<const N: usize>(c: &Convolution<f64, N>, y: &Array5<f64>) -> Vec
         });
     }
     partial
-}
-
-/// How many (small, tap) pairs reach each pixel of the large side: a product over the axes.
-fn overlap<const N: usize>(geometry: &Geometry<N>) -> Vec<usize> {
-    let [depth, height, width] = geometry.spatial().map(|axis| {
-        let links = axis.links(Side::Large);
-        (0..links.len()).map(|index| links.at(index).len()).collect::<Vec<_>>()
-    });
-    let (height, width) = (&height, &width);
-    depth.iter().flat_map(|d| height.iter().flat_map(move |h| width.iter().map(move |w| d * h * w))).collect()
 }
 
 /// A number of a tensor; whole ones are written without a point.

@@ -8,6 +8,7 @@ pub const SCRIPT: &str = concat!(
     include_str!("page/answers.js"),
     include_str!("page/lighting.js"),
     include_str!("page/grids.js"),
+    include_str!("page/picture.js"),
     include_str!("page/matrix.js"),
     include_str!("page/words.js"),
     include_str!("page/steps.js"),

@@ -74,19 +74,33 @@ fn router(port: u16, start: &str) -> Router {
         .route("/style.css", get(async || typed("text/css; charset=utf-8", page::STYLE)))
         .route("/script.js", get(async || typed("text/javascript; charset=utf-8", page::SCRIPT)))
         .route("/api/geometry", get(async |RawQuery(query): RawQuery| geometry(&query.unwrap_or_default())))
+        .route("/api/weights", get(async |RawQuery(query): RawQuery| weights(&query.unwrap_or_default())))
         .layer(middleware::from_fn_with_state(port, guard))
 }
 
 /// The answer, or `{"error": …}`: to the page, a layer that cannot be is an answer like any other.
 fn geometry(query: &str) -> Response {
-    let answer = Question::parse(query).and_then(|question| Answer::to(&question));
-    let text = match answer {
-        Ok(answer) => serde_json::to_string(&answer),
+    let text = match Question::parse(query).and_then(|question| Answer::to(&question)) {
+        Ok(Answer { operator, counterpart }) => {
+            serde_json::to_string(&Answer { operator: operator.shortened(), counterpart })
+        }
         Err(failure) => serde_json::to_string(&Refusal::new(&failure)),
     };
     match text {
         Ok(text) => typed("application/json", text),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    }
+}
+
+/// All weights of a layer as f64, little-endian.
+fn weights(query: &str) -> Response {
+    match Question::parse(query).and_then(|question| Answer::to(&question)) {
+        Ok(answer) => {
+            let weights = answer.operator.w.unwrap_or_default();
+            let bytes: Vec<u8> = weights.iter().flat_map(|weight| weight.0.to_le_bytes()).collect();
+            typed("application/octet-stream", bytes)
+        }
+        Err(failure) => (StatusCode::BAD_REQUEST, failure.to_string()).into_response(),
     }
 }
 

@@ -11,7 +11,7 @@ use super::super::problem::{Problem, pad, padded};
 use super::super::scene::{Arrow, Cell, Frame, Panel, Place, Role, Scene};
 use super::super::words::{index, number, products, relations};
 use super::{
-    FIRST, LAST, captions, complete, first, grids, kernels, names, output_role, output_title, per_channel, plane,
+    FIRST, LAST, captions, complete, first, grids, kernels, names, ones, output_role, output_title, per_channel, plane,
     position, slot, title,
 };
 use crate::error::Result;
@@ -24,7 +24,7 @@ pub fn scene(problem: &Problem) -> Result<Scene> {
         Side::Small => (problem.geometry, [0; 3]),
     };
     let channels = problem.inputs.0.len();
-    let [input, _] = names(problem);
+    let [input, product] = names(problem);
     let [kernel_at, input_at] = if problem.axes == 1 { [0, 1] } else { [1, 0] };
     let sign = if problem.axes == 1 { "" } else { "∗" };
     let size = plane(&geometry, problem.reads);
@@ -43,15 +43,12 @@ pub fn scene(problem: &Problem) -> Result<Scene> {
     let steps = target_size.iter().fold(1u128, |count, &n| count * n as u128);
     let mut scene = Scene::new(title(problem, "output by output"), panels, steps + 2)?;
 
-    let source = match problem.reads {
-        Side::Large => pad(&problem.input, &problem.geometry, &geometry, before)?,
-        Side::Small => problem.input.clone(),
+    let around = |tensor: Array5<f64>| match problem.reads {
+        Side::Large => pad(&tensor, &problem.geometry, &geometry, before),
+        Side::Small => Ok(tensor),
     };
-    let inside = match problem.reads {
-        Side::Large => pad(&Array5::ones(problem.input.dim()), &problem.geometry, &geometry, before)?,
-        Side::Small => Array5::ones(problem.input.dim()),
-    };
-    let inside: Vec<bool> = inside.iter().map(|&one| one != 0.0).collect();
+    let source = around(problem.input.clone())?;
+    let inside = ones(&around(Array5::ones(problem.input.dim()))?);
     let cells = size[0] * size[1];
     let role = |channel: usize, cell| if inside[channel * cells + cell] { Role::Input } else { Role::Padding };
     let mut base = Frame { hold: FIRST, ..Frame::default() };
@@ -76,7 +73,6 @@ pub fn scene(problem: &Problem) -> Result<Scene> {
         names: [if problem.is_transposed() { "y" } else { "x" }, "output"],
     };
     gathering.play(&mut base, &mut scene.frames, |place| output_role(problem, place));
-    let [_, product] = names(problem);
     let mut last = base.next(captions(format!("{product}: {steps} outputs, computed"), vec![]));
     complete(problem, &mut last, 2 * channels, &output);
     last.hold = LAST;

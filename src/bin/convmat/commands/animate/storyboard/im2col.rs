@@ -8,7 +8,7 @@ use ndarray::Array5;
 use super::super::problem::{Problem, pad, padded};
 use super::super::scene::{Cell, Frame, Panel, Place, Role, Scene};
 use super::super::words::{index, number, products, relations};
-use super::{FIRST, LAST, captions, complete, first, grids, output_title, per_channel, plane, position, title};
+use super::{FIRST, LAST, captions, complete, first, grids, ones, output_title, per_channel, plane, position, title};
 use crate::error::Result;
 
 pub fn scene(problem: &Problem) -> Result<Scene> {
@@ -26,8 +26,7 @@ pub fn scene(problem: &Problem) -> Result<Scene> {
     let mut scene = Scene::new(title(problem, "by im2col"), panels, 2 * positions as u128 + 3)?;
 
     let source = pad(&problem.input, &problem.geometry, &geometry, before)?;
-    let inside = pad(&Array5::ones(problem.input.dim()), &problem.geometry, &geometry, before)?;
-    let inside: Vec<bool> = inside.iter().map(|&one| one != 0.0).collect();
+    let inside = ones(&pad(&Array5::ones(problem.input.dim()), &problem.geometry, &geometry, before)?);
     let per_plane = size[0] * size[1];
     let role = |channel: usize, cell| if inside[channel * per_plane + cell] { Role::Input } else { Role::Padding };
     let mut base = Frame { hold: FIRST, ..Frame::default() };

@@ -9,8 +9,8 @@ use super::super::problem::{Problem, flipped, image, insert_zeros, pad, padded};
 use super::super::scene::{Cell, Frame, Panel, Place, Role, Scene};
 use super::gather::Gathering;
 use super::{
-    FIRST, LAST, captions, complete, first, grids, kernels, names, output_role, output_title, per_channel, plane, slot,
-    title,
+    FIRST, LAST, captions, complete, first, grids, kernels, names, ones, output_role, output_title, per_channel, plane,
+    slot, title,
 };
 use crate::error::Result;
 
@@ -19,10 +19,6 @@ pub fn scene(problem: &Problem) -> Result<Scene> {
         Side::Small => transposed(problem),
         Side::Large => convolution(problem),
     }
-}
-
-fn cells(tensor: &Array5<f64>) -> Vec<bool> {
-    tensor.iter().map(|&one| one != 0.0).collect()
 }
 
 fn transposed(problem: &Problem) -> Result<Scene> {
@@ -58,7 +54,8 @@ fn transposed(problem: &Problem) -> Result<Scene> {
     let elements = insert_zeros(&problem.geometry, &Array5::ones(problem.input.dim()))?;
     let on_padding = |tensor: &Array5<f64>| pad(tensor, &unit, &geometry, before);
     let source = on_padding(&inserted)?;
-    let [inside, elements] = [on_padding(&Array5::ones(inserted.dim()))?, on_padding(&elements)?].map(|t| cells(&t));
+    let [inside, elements] =
+        [on_padding(&Array5::ones(inserted.dim()))?, on_padding(&elements)?].map(|tensor| ones(&tensor));
     let per_plane = source_size[0] * source_size[1];
     let role = |channel: usize, cell: usize| {
         let cell = channel * per_plane + cell;
@@ -142,7 +139,7 @@ fn convolution(problem: &Problem) -> Result<Scene> {
     let mut scene = Scene::new(title(problem, "with stride 1"), panels, positions + 3)?;
 
     let source = pad(&problem.input, &unit, &geometry, before)?;
-    let inside = cells(&pad(&Array5::ones(problem.input.dim()), &unit, &geometry, before)?);
+    let inside = ones(&pad(&Array5::ones(problem.input.dim()), &unit, &geometry, before)?);
     let per_plane = source_size[0] * source_size[1];
     let role = |channel: usize, cell| if inside[channel * per_plane + cell] { Role::Input } else { Role::Padding };
     let mut base = Frame { hold: FIRST, ..Frame::default() };
@@ -170,7 +167,7 @@ fn convolution(problem: &Problem) -> Result<Scene> {
     gathering.play(&mut base, &mut scene.frames, |_| Role::Sum);
 
     let output = problem.output(Formulation::ZeroInsertion)?;
-    let stay = cells(&insert_zeros(&problem.geometry, &Array5::ones(output.dim()))?);
+    let stay = ones(&insert_zeros(&problem.geometry, &Array5::ones(output.dim()))?);
     let mut keep = base.next(captions("every stride-th sum stays".to_owned(), vec![]));
     for (cell, &stays) in stay.iter().enumerate() {
         keep.paint(Place { panel: 2 * channels, cell }, if stays { Role::Output } else { Role::Cropped });

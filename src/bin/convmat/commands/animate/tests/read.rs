@@ -1,6 +1,6 @@
 //! Reads animations back: cells per frame from SVG and TikZ, pixels from GIF.
 
-use super::CELL;
+use super::super::drawing::CELL;
 
 /// A cell as a file shows it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

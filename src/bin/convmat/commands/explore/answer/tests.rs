@@ -152,6 +152,9 @@ fn whole_numbers_have_no_point() {
 fn large_matrices_come_without_partial_sums_and_larger_ones_not_at_all() {
     let answer = json("input=32x32&kernel=63&padding=31");
     assert_eq!((&answer["entries"], &answer["partial"]), (&Value::from(1 << 20), &Value::Null));
+    let weights = |query: &str| Answer::to(&Question::parse(query).unwrap()).unwrap().operator.shortened().w;
+    assert_eq!(weights("input=32x32&kernel=64&padding=32,31").map(|w| w.len()), Some(4096));
+    assert_eq!(weights("input=32x32&kernel=65x64&padding=32x32,31"), None);
     for (query, complaint) in [
         ("input=33x32&kernel=1", "a matrix of 1056 × 1056 is too large to explore; at most 1024 × 1024"),
         ("input=4&kernel=2000000&padding=999999", "weights are too many to explore"),

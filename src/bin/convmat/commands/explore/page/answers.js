@@ -23,6 +23,16 @@ async function ask(query) {
   }
 }
 
+/** The weights of a layer that are too many to come along with the answer; null if there is no server any more. */
+async function askWeights(query) {
+  try {
+    const response = await fetch("api/weights?" + query);
+    return new Float64Array(await response.arrayBuffer());
+  } catch {
+    return null;
+  }
+}
+
 /** The entries of C, listed by row, by column and by tap. */
 class Matrix {
   constructor({ rows, patterns, entries }) {
@@ -71,16 +81,16 @@ function range(start, end) {
   return Array.from({ length: Math.max(0, end - start) }, (_, i) => start + i);
 }
 
-/** For every key the places where it stands, by counting. */
+/** For every key the places where it stands, by counting. Plain loops: there may be a million keys. */
 function sorted(keys) {
   let most = -1;
-  for (const key of keys) most = Math.max(most, key);
+  for (let place = 0; place < keys.length; place++) if (keys[place] > most) most = keys[place];
   const starts = new Int32Array(most + 2);
-  for (const key of keys) starts[key + 1]++;
+  for (let place = 0; place < keys.length; place++) starts[keys[place] + 1]++;
   for (let key = 0; key <= most; key++) starts[key + 1] += starts[key];
   const next = starts.slice();
   const places = new Int32Array(keys.length);
-  keys.forEach((key, place) => (places[next[key]++] = place));
+  for (let place = 0; place < keys.length; place++) places[next[keys[place]]++] = place;
   return (key) => (key > most ? [] : Array.from(places.subarray(starts[key], starts[key + 1])));
 }
 

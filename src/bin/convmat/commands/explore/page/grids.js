@@ -1,93 +1,146 @@
-// Grids of cells: x, w, y and the overlap map.
+// Grids: x, w, y and the overlap map, as elements where their numbers can be read and as pictures where they cannot.
 
-const MOST_WEIGHTS = 400;
+/** Cells narrower than this, in CSS pixels, show no number. */
+const LEAST_CELL = 17;
+/** More elements than this take a browser longer than a glance. */
+const MOST_CELLS = 400;
+
+/** What is in each panel now, by the panel's id: Cells or a Picture. */
+const grids = {};
+/** Room for cells in each panel, in CSS pixels. */
+const rooms = {};
+
+/** Before anything is written, as reading sizes afterwards would lay the page out twice. */
+function measureGrids() {
+  for (const id of ["large", "small", "kernel", "overlap"]) rooms[id] = byId(id).querySelector(".planes").clientWidth - 8;
+}
 
 /** Fills all grids with the numbers of the current operator. */
 function drawGrids() {
-  const { operator: { small, large, kernel, overlap } } = view;
-  fill(byId("large"), "large", large, byId("large").dataset.label);
-  fill(byId("small"), "small", small, byId("small").dataset.label);
-  fill(byId("overlap"), "overlap", [1, ...large.slice(1)], "overlap");
-  drawKernel(0);
-  writeValues();
-  const most = Math.max(1, ...overlap);
+  const { operator: { small, large, kernel, overlap, axes } } = view;
+  for (const [id, shape] of [["large", large], ["small", small], ["overlap", [1, ...large.slice(1)]]]) {
+    const title = (channel) => (shape[0] > 1 ? `channel ${channel}` : "");
+    const label = byId(id).dataset.label;
+    drawPlanes(id, { kind: id, blocks: range(0, shape[0]), shape: shape.slice(1), title, label });
+    byId(id).querySelector(".shape").textContent = spelled([...(shape[0] > 1 ? [shape[0]] : []), ...shape.slice(-axes)]);
+  }
+  const most = overlap.reduce((a, b) => Math.max(a, b), 1);
+  grids.overlap.shade(overlap.map((count) => count / most));
+  grids.overlap.write(overlap);
   const counts = [...new Set(overlap)].sort((a, b) => a - b);
-  byId("overlap").querySelectorAll(".cell").forEach((cell, i) => {
-    cell.textContent = overlap[i];
-    cell.style.setProperty("--share", overlap[i] / most);
-  });
   byId("overlap").querySelector(".note").textContent = counts.length === 1
     ? `Every pixel of ${byId("large").dataset.label} is reached by ${counts[0]} taps.`
     : `Pixels of ${byId("large").dataset.label} are reached by ${listed(counts)} taps: ` +
       "a transposed convolution with equal weights leaves this pattern on a constant.";
-  byId("kernel").querySelector(".shape").textContent = spelled(kernel.slice(2).slice(-view.operator.axes));
+  grids.kernel = null;
+  drawKernel(0);
+  byId("kernel").querySelector(".shape").textContent = spelled(kernel.slice(-axes));
+  writeValues();
 }
 
 const listed = (numbers) => numbers.join(", ").replace(/, (\d+)$/, " or $1");
+const spelled = (lengths) => lengths.join("×");
 
 /** One block of taps per pair of channels; of very many weights only the block of one tap. */
 function drawKernel(tap) {
   const { operator: { kernel, w } } = view;
   const taps = product(kernel.slice(2));
-  const blocks = w.length <= MOST_WEIGHTS ? range(0, w.length / taps) : [Math.floor(tap / taps)];
-  const panel = byId("kernel");
-  if (panel.dataset.first === String(blocks[0]) && panel.drawn === w) return;
-  panel.dataset.first = blocks[0];
-  panel.drawn = w;
-  const html = blocks.map((block) => {
-    const [small, large] = [Math.floor(block / kernel[1]), block % kernel[1]];
-    const title = w.length > taps ? `w[${small}, ${large}]` : "";
-    return planes("tap", kernel.slice(2), block * taps, title, "w");
-  });
-  panel.querySelector(".planes").innerHTML = html.join("");
-  scale(panel, kernel.slice(2), blocks.length);
-  for (const cell of panel.querySelectorAll(".cell")) {
-    const colour = tapColour(Number(cell.dataset.index));
-    cell.textContent = short(w[cell.dataset.index]);
-    cell.style.setProperty("--tap", css(colour));
-    cell.style.setProperty("--on-tap", ink(colour));
-  }
+  const pairs = kernel[0] * kernel[1];
+  const blocks = pairs * taps <= MOST_CELLS ? range(0, pairs) : [Math.floor(tap / taps)];
+  const first = blocks[0] * taps;
+  if (grids.kernel?.first === first) return;
+  const title = (block) => (pairs > 1 ? `w[${Math.floor(block / kernel[1])}, ${block % kernel[1]}]` : "");
+  drawPlanes("kernel", { kind: "tap", blocks, shape: kernel.slice(2), title, label: "w" });
+  grids.kernel.tint();
+  if (w) grids.kernel.write(w.slice(first, first + blocks.length * taps));
 }
 
-function fill(panel, kind, shape, label) {
-  const plane = product(shape.slice(1));
-  const html = range(0, shape[0]).map((channel) =>
-    planes(kind, shape.slice(1), channel * plane, shape[0] > 1 ? `channel ${channel}` : "", label));
-  panel.querySelector(".planes").innerHTML = html.join("");
-  panel.querySelector(".shape").textContent = spelled([...(shape[0] > 1 ? [shape[0]] : []), ...shape.slice(-view.operator.axes)]);
-  scale(panel, shape.slice(1), shape[0]);
-}
-
-/** Planes of cells, one per depth; `first` is the index of the first cell. */
-function planes(kind, [depth, height, width], first, title, label) {
-  let html = "";
-  for (let d = 0; d < depth; d++) {
-    const name = [title, depth > 1 ? `depth ${d}` : ""].filter(Boolean).join(", ");
-    html += `<figure>${name ? `<figcaption>${name}</figcaption>` : ""}<div class="plane" role="grid" data-kind="${kind}" ` +
-      `data-width="${width}" aria-label="${label}${name ? ", " + name : ""}">`;
-    for (let h = 0; h < height; h++) {
-      html += '<div role="row">';
-      for (let i = 0; i < width; i++) {
-        const index = first + (d * height + h) * width + i;
-        html += `<div class="cell" role="gridcell" data-index="${index}" tabindex="${index === first && d === 0 ? 0 : -1}"></div>`;
-      }
-      html += "</div>";
-    }
-    html += "</div></figure>";
-  }
-  return html;
-}
-
-/** Cells as large as they fit, down to a few pixels. */
-function scale(panel, [depth, height, width], count) {
-  const room = panel.querySelector(".planes").clientWidth - 8;
-  const largest = panel.id === "overlap" ? 30 : 44;
-  const tall = Math.max(70, 330 / (count * depth));
+/** Puts the planes of a panel up: `blocks` of a shape [depth, height, width], in the order of their numbers. */
+function drawPlanes(id, planes) {
+  const { blocks, shape: [depth, height, width] } = planes;
   const fit = (length, lengths) => Math.floor(length / lengths) - 2;
-  const cell = Math.max(4, Math.min(largest, fit(room, width), fit(tall, height)));
-  panel.style.setProperty("--cell", `${cell}px`);
-  panel.classList.toggle("tiny", cell < 17);
-  panel.querySelectorAll(".plane").forEach((plane) => plane.style.setProperty("--width", width));
+  const tall = Math.max(70, 330 / (blocks.length * depth));
+  const cell = Math.min(id === "overlap" ? 30 : 44, fit(rooms[id], width), fit(tall, height));
+  const few = blocks.length * product(planes.shape) <= MOST_CELLS;
+  const box = byId(id).querySelector(".planes");
+  grids[id] = cell >= LEAST_CELL && few ? new Cells(box, planes, cell) : new Picture(box, planes, rooms[id]);
+}
+
+/** Planes as elements, each with its number. */
+class Cells {
+  constructor(box, planes, cell) {
+    const { blocks, shape } = planes;
+    const html = blocks.map((block) => Cells.html(planes, block)).join("");
+    // The same cells as before only change their numbers.
+    if (box.html !== html) box.innerHTML = html;
+    box.html = html;
+    box.style.setProperty("--cell", `${cell}px`);
+    box.style.setProperty("--width", shape[2]);
+    /** The index of the first cell. */
+    this.first = blocks[0] * product(shape);
+    this.elements = box.querySelectorAll(".cell");
+    this.clear();
+  }
+
+  /** One block: a plane per depth. */
+  static html({ kind, shape: [depth, height, width], title, label }, block) {
+    let html = "";
+    for (let d = 0; d < depth; d++) {
+      const name = [title(block), depth > 1 ? `depth ${d}` : ""].filter(Boolean).join(", ");
+      html += `<figure>${name ? `<figcaption>${name}</figcaption>` : ""}<div class="plane" role="grid" data-kind="${kind}" ` +
+        `data-width="${width}" aria-label="${label}${name ? ", " + name : ""}">`;
+      for (let h = 0; h < height; h++) {
+        html += '<div role="row">';
+        for (let i = 0; i < width; i++) {
+          const index = ((block * depth + d) * height + h) * width + i;
+          html += `<div class="cell" role="gridcell" data-index="${index}" tabindex="${h === 0 && i === 0 ? 0 : -1}"></div>`;
+        }
+        html += "</div>";
+      }
+      html += "</div></figure>";
+    }
+    return html;
+  }
+
+  /** Numbers from the first cell on; undefined leaves a cell empty. */
+  write(values) {
+    this.elements.forEach((element, i) => {
+      const text = values[i] === undefined ? "" : short(values[i]);
+      if (element.textContent !== text) element.textContent = text;
+      element.classList.toggle("long", text.length > 3);
+    });
+  }
+
+  /** Backgrounds by share of the most. */
+  shade(shares) {
+    this.elements.forEach((element, i) => element.style.setProperty("--share", shares[i]));
+  }
+
+  /** Every cell in the colour of its own tap. */
+  tint() {
+    this.elements.forEach((element, i) => Cells.colour(element, this.first + i));
+  }
+
+  static colour(element, tap) {
+    element.style.setProperty("--tap", css(tapColour(tap)));
+    element.style.setProperty("--on-tap", ink(tapColour(tap)));
+  }
+
+  clear() {
+    this.elements.forEach((element) => element.classList.remove("lit", "focus", "pinned"));
+  }
+
+  /** Lights cells in the colours of their taps, and marks the one that is pointed at and the one that is kept. */
+  light(lit, marks) {
+    this.clear();
+    for (const [index, tap] of lit) {
+      const element = this.elements[index - this.first];
+      if (!element) continue;
+      element.classList.add("lit");
+      Cells.colour(element, tap);
+    }
+    for (const [name, index] of Object.entries(marks)) this.elements[index - this.first]?.classList.add(name);
+  }
 }
 
 /** The numbers of both sides, as far as the step mode has come. */
@@ -100,111 +153,102 @@ function writeValues() {
   } else if (step !== null) {
     small = small.map((value, row) => (row <= step ? value : undefined));
   }
-  for (const [id, values] of [["large", large], ["small", small]]) {
-    const cells = byId(id).querySelectorAll(".planes .cell");
-    values.forEach((value, i) => {
-      const text = value === undefined ? "" : short(value);
-      if (cells[i].textContent !== text) cells[i].textContent = text;
-      cells[i].classList.toggle("long", text.length > 3);
-    });
-  }
+  grids.large.write(large);
+  grids.small.write(small);
 }
 
-/** Lights cells: those that the entries connect, each in the colour of its tap. */
+/** Lights what the entries connect, each in the colour of its tap. */
 function lightGrids({ focus, entries }) {
-  const { matrix } = view;
-  document.querySelectorAll(".cell.lit, .cell.focus, .cell.pinned, .cell.done").forEach((cell) => {
-    cell.classList.remove("lit", "focus", "pinned", "done");
-  });
+  const { matrix, operator: { overlap }, pinned } = view;
   document.body.classList.toggle("lighting", focus !== null);
   if (entries.length) drawKernel(matrix.tap[entries[0]]);
-  const cells = {
-    small: byId("small").querySelectorAll(".planes .cell"),
-    large: byId("large").querySelectorAll(".planes .cell"),
-    overlap: byId("overlap").querySelectorAll(".cell"),
-  };
-  const taps = new Map();
-  byId("kernel").querySelectorAll(".cell").forEach((cell) => taps.set(Number(cell.dataset.index), cell));
-  const colour = (cell, tap) => {
-    const value = tapColour(tap);
-    cell.classList.add("lit");
-    cell.style.setProperty("--tap", css(value));
-    cell.style.setProperty("--on-tap", ink(value));
-  };
+  const lit = { small: new Map(), large: new Map(), kernel: new Map(), overlap: new Map() };
   for (const e of entries) {
     const tap = matrix.tap[e];
     // The cell that is pointed at keeps its own look.
-    if (focus.kind !== "small") colour(cells.small[matrix.row[e]], tap);
-    if (focus.kind !== "large") colour(cells.large[matrix.column[e]], tap);
-    taps.get(tap)?.classList.add("lit");
+    if (focus.kind !== "small") lit.small.set(matrix.row[e], tap);
+    if (focus.kind !== "large") lit.large.set(matrix.column[e], tap);
+    lit.kernel.set(tap, tap);
   }
-  const mark = (one, name) => {
-    if (one?.kind === "small" || one?.kind === "large") cells[one.kind][one.index]?.classList.add(name);
-    if (one?.kind === "tap") taps.get(one.index)?.classList.add(name);
-  };
-  mark(focus, "focus");
-  mark(view.pinned, "pinned");
-  if (focus?.kind === "large") cells.overlap[focus.index % cells.overlap.length]?.classList.add("focus");
-  if (focus?.kind === "place") {
-    cells.small[focus.row].classList.add("focus");
-    cells.large[focus.column].classList.add("focus");
-  }
+  const cellsOf = (one) => ({
+    small: one?.kind === "small" ? one.index : one?.row,
+    large: one?.kind === "large" ? one.index : one?.column,
+    kernel: one?.kind === "tap" ? one.index : undefined,
+    overlap: one?.kind === "large" ? one.index % overlap.length : undefined,
+  });
+  const [pointedAt, kept] = [cellsOf(focus), cellsOf(pinned)];
+  for (const id of Object.keys(lit)) grids[id].light(lit[id], { focus: pointedAt[id], pinned: kept[id] });
 }
 
-const cellOf = (event) => event.target.closest?.(".plane[data-kind]:not([data-kind=overlap]) .cell");
+/** Planes whose cells light something; those of the overlap map do not. */
+const planeOf = (event) => event.target.closest?.(".plane:not([data-kind=overlap])") ?? null;
 
-function focusOf(cell) {
-  return { kind: cell.closest(".plane").dataset.kind, index: Number(cell.dataset.index) };
+/** What of the layer is under a pointer in a grid; null elsewhere. */
+function focusUnder(event) {
+  const plane = planeOf(event);
+  const cell = event.target.closest?.(".cell");
+  if (!plane || (plane.tagName !== "CANVAS" && !cell)) return null;
+  const index = cell ? Number(cell.dataset.index) : plane.picture.indexAt(event);
+  return index === null ? null : { kind: plane.dataset.kind, index };
 }
 
 function listenToGrids() {
   const stage = byId("stage");
-  stage.addEventListener("pointerover", (event) => {
-    const cell = cellOf(event);
-    if (cell) point(focusOf(cell));
-  });
+  const follow = (event) => {
+    const focus = focusUnder(event);
+    if (focus) point(focus);
+  };
+  stage.addEventListener("pointerover", follow);
+  stage.addEventListener("pointermove", (event) => event.target.tagName === "CANVAS" && follow(event));
   stage.addEventListener("pointerout", (event) => {
-    if (cellOf(event) && event.pointerType === "mouse") point(null);
+    if (planeOf(event) && event.pointerType === "mouse") point(null);
   });
   stage.addEventListener("click", (event) => {
-    const cell = cellOf(event);
-    if (cell) pin(focusOf(cell));
+    const focus = focusUnder(event);
+    if (focus) pin(focus);
   });
   stage.addEventListener("focusin", (event) => {
-    const cell = cellOf(event);
-    if (!cell || !cell.matches(":focus-visible")) return;
-    point(focusOf(cell));
+    const { target } = event;
+    const plane = planeOf(event);
+    if (!plane || !target.matches(":focus-visible")) return;
+    point({ kind: plane.dataset.kind, index: target === plane ? plane.picture.first : Number(target.dataset.index) });
   });
   stage.addEventListener("focusout", (event) => {
-    if (cellOf(event)) point(null);
+    if (planeOf(event)) point(null);
   });
-  stage.addEventListener("keydown", (event) => {
-    const cell = event.target.closest?.(".plane .cell");
-    if (!cell) return;
-    const plane = cell.closest(".plane");
-    if (event.key === "Enter") {
-      event.preventDefault();
-      if (plane.dataset.kind !== "overlap") pin(focusOf(cell));
-      return;
-    }
-    const cells = [...plane.querySelectorAll(".cell")];
-    const width = Number(plane.dataset.width);
-    const at = cells.indexOf(cell);
-    const to = {
-      ArrowLeft: at % width ? at - 1 : at,
-      ArrowRight: (at + 1) % width ? at + 1 : at,
-      ArrowUp: at - width,
-      ArrowDown: at + width,
-      Home: at - (at % width),
-      End: at - (at % width) + width - 1,
-    }[event.key];
-    if (to === undefined) return;
-    event.preventDefault();
-    if (!cells[to]) return;
-    cell.tabIndex = -1;
-    cells[to].tabIndex = 0;
-    cells[to].focus({ focusVisible: true });
-  });
+  stage.addEventListener("keydown", moveInGrid);
 }
 
-const spelled = (lengths) => lengths.join("×");
+/** Arrow keys go from cell to cell of a plane, Enter pins. */
+function moveInGrid(event) {
+  const plane = event.target.closest?.(".plane");
+  if (!plane) return;
+  const { kind } = plane.dataset;
+  const cells = plane.picture ? null : [...plane.querySelectorAll(".cell")];
+  const [width, count] = plane.picture ? plane.picture.extent() : [Number(plane.dataset.width), cells.length];
+  const first = plane.picture ? plane.picture.first : Number(cells[0].dataset.index);
+  const at = (plane.picture ? (view.focus?.kind === kind ? view.focus.index : first) : Number(event.target.dataset.index)) - first;
+  if (event.key === "Enter") {
+    event.preventDefault();
+    if (kind !== "overlap") pin({ kind, index: first + at });
+    return;
+  }
+  const to = {
+    ArrowLeft: at % width ? at - 1 : at,
+    ArrowRight: (at + 1) % width ? at + 1 : at,
+    ArrowUp: at - width,
+    ArrowDown: at + width,
+    Home: at - (at % width),
+    End: at - (at % width) + width - 1,
+  }[event.key];
+  if (to === undefined) return;
+  event.preventDefault();
+  if (to < 0 || to >= count) return;
+  if (!cells) {
+    if (kind !== "overlap") point({ kind, index: first + to });
+    return;
+  }
+  cells[at].tabIndex = -1;
+  cells[to].tabIndex = 0;
+  cells[to].focus({ focusVisible: true });
+}

@@ -74,12 +74,26 @@ function pin(focus) {
   point(pair ?? (same ? null : focus));
 }
 
-/** The colour of a tap: one hue per place in the kernel, the same in all channels. */
-function tapColour(tap) {
+/** The colours of the page as [r, g, b], and those of the taps: read once, as both take long to find. */
+const palette = { tap: [], tapWords: new Uint32Array(0) };
+
+function mixColours() {
+  const style = getComputedStyle(document.documentElement);
+  const named = (name) => style.getPropertyValue(`--${name}`).trim();
+  const channels = (hex) => [1, 3, 5].map((at) => Number.parseInt(hex.slice(at, at + 2), 16));
+  for (const [key, name] of [["sheet", "sheet"], ["band", "band"], ["cell", "cell-back"], ["accent", "accent"]]) {
+    palette[key] = channels(named(name));
+  }
+  palette.heat = named("heat").split(" ").map(Number);
+  // One hue per place in the kernel, the same in all channels.
   const places = product(view.operator.kernel.slice(2));
-  const hue = (360 * ((tap % places) + 0.05)) / places;
-  return hsl(hue, isDark() ? 0.55 : 0.7, isDark() ? 0.58 : 0.62);
+  const [saturation, lightness] = isDark() ? [0.55, 0.58] : [0.7, 0.62];
+  palette.tap = range(0, places).map((place) => hsl((360 * (place + 0.05)) / places, saturation, lightness));
+  palette.tapWords = Uint32Array.from(palette.tap, (colour) => word(colour));
 }
+
+const tapColour = (tap) => palette.tap[tap % palette.tap.length];
+const tapWord = (tap) => palette.tapWords[tap % palette.tapWords.length];
 
 function hsl(hue, saturation, lightness) {
   const part = (n) => {
@@ -90,6 +104,9 @@ function hsl(hue, saturation, lightness) {
   return [part(0), part(8), part(4)];
 }
 
+/** A colour as the four bytes of a pixel. */
+const word = ([r, g, b], alpha = 1) => ((Math.round(255 * alpha) << 24) | (b << 16) | (g << 8) | r) >>> 0;
+const faded = (colour) => ((colour & 0xffffff) | (64 << 24)) >>> 0;
 const css = (colour) => `rgb(${colour.join(" ")})`;
 /** Black or white, whichever is read more easily on a colour. */
 const ink = ([r, g, b]) => (0.299 * r + 0.587 * g + 0.114 * b > 130 ? "#111" : "#fff");

@@ -14,7 +14,8 @@ async function show(query, record) {
   if (answer.error) return complain(answer.error);
   complain("");
   if (timer) pause();
-  const same = view.operator !== null && JSON.stringify(view.operator.rows) === JSON.stringify(answer.operator.rows);
+  const same = view.operator !== null && ["small", "large", "kernel", "patterns", "rows"].every(
+    (name) => JSON.stringify(view.operator[name]) === JSON.stringify(answer.operator[name]));
   Object.assign(view, {
     query,
     transposed,
@@ -27,11 +28,19 @@ async function show(query, record) {
   });
   draw();
   document.documentElement.dataset.shown = query;
+  if (view.operator.w) return;
+  const w = await askWeights(query);
+  if (turn !== latest || !w) return;
+  view.operator.w = w;
+  draw();
 }
 
-/** Draws everything anew. */
+/** Draws everything anew: another layer, other colours or another size. */
 function draw() {
+  measureGrids();
+  measureMatrix();
   nameParts();
+  mixColours();
   drawGrids();
   drawMatrix();
   showStep();
@@ -63,20 +72,12 @@ function listenToTheme() {
       // As above.
     }
     name();
-    if (view.operator) redraw();
+    if (view.operator) draw();
   });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
     name();
-    if (view.operator) redraw();
+    if (view.operator) draw();
   });
-}
-
-/** The same layer in other colours or at another size. */
-function redraw() {
-  byId("kernel").drawn = null;
-  drawGrids();
-  drawMatrix();
-  light();
 }
 
 listenToControls();
@@ -87,6 +88,6 @@ listenToTheme();
 let resized = null;
 window.addEventListener("resize", () => {
   clearTimeout(resized);
-  resized = setTimeout(() => view.operator && redraw(), 100);
+  resized = setTimeout(() => view.operator && draw(), 100);
 });
 show(location.hash.slice(1) || document.documentElement.dataset.start, false);

@@ -1,21 +1,26 @@
 // The picture of C: a square per entry, coloured by tap. It is the same in both directions; only what rows and columns are to
 // the layer changes.
 
-/** Device pixels per entry, and CSS pixels per device pixel. */
-const sheet = { cell: 1, ratio: 1 };
+/** Device pixels per entry, device pixels per CSS pixel, and the CSS pixels that there are in width and height. */
+const sheet = { cell: 1, ratio: 1, room: 0, tall: 0 };
 /** From here on squares have gaps, and from there on numbers. */
 const GAPS = 6;
 const NUMBERS = 24;
+
+/** Before anything is written: see measureGrids. */
+function measureMatrix() {
+  sheet.room = Math.max(140, byId("frame").clientWidth - 24);
+  sheet.tall = Math.max(260, Math.min(560, window.innerHeight * 0.62));
+}
 
 function drawMatrix() {
   const { operator, matrix } = view;
   const [rows, columns] = [product(operator.small), product(operator.large)];
   const ratio = window.devicePixelRatio || 1;
-  const room = Math.max(140, byId("frame").clientWidth - 24);
-  const tall = Math.max(260, Math.min(560, window.innerHeight * 0.62));
-  sheet.cell = Math.max(1, Math.min(44 * ratio, Math.floor((room * ratio) / columns), Math.floor((tall * ratio) / rows)));
+  const fit = (length, cells) => Math.floor((length * ratio) / cells);
+  sheet.cell = Math.max(1, Math.min(44 * ratio, fit(sheet.room, columns), fit(sheet.tall, rows)));
   // Matrices wider than the screen are drawn at a pixel per entry and shrunk.
-  sheet.ratio = Math.max(ratio, (columns * sheet.cell) / room);
+  sheet.ratio = Math.max(ratio, (columns * sheet.cell) / sheet.room);
   for (const canvas of [byId("base"), byId("lit")]) {
     canvas.width = columns * sheet.cell;
     canvas.height = rows * sheet.cell;
@@ -25,74 +30,76 @@ function drawMatrix() {
   byId("sheet").style.width = byId("base").style.width;
   byId("sheet").style.height = byId("base").style.height;
   const context = byId("base").getContext("2d");
-  context.fillStyle = colourOf("--sheet");
-  context.fillRect(0, 0, columns * sheet.cell, rows * sheet.cell);
-  if (sheet.cell < GAPS) drawPixels(context, rows, columns);
-  else for (let e = 0; e < matrix.row.length; e++) drawEntry(context, e);
-  byId("matrix").querySelector(".shape").textContent =
-    `${rows} × ${columns}, ${matrix.row.length} entries`;
+  drawPixels(context, rows, columns);
+  if (gap()) drawGaps(context, rows, columns);
+  if (showsNumbers()) for (let e = 0; e < matrix.row.length; e++) drawNumber(context, e);
+  byId("matrix").querySelector(".shape").textContent = `${rows} × ${columns}, ${matrix.row.length} entries`;
 }
 
-const colourOf = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+const gap = () => (sheet.cell >= GAPS ? Math.max(1, Math.round(sheet.cell / 16)) : 0);
+const showsNumbers = () => sheet.cell / sheet.ratio >= NUMBERS;
 
 /** One pixel per entry, enlarged: as fast for a million of them as for one. */
 function drawPixels(context, rows, columns) {
-  const { matrix, operator } = view;
-  const places = product(operator.kernel.slice(2));
-  const colours = Uint32Array.from(range(0, places), (tap) => {
-    const [r, g, b] = tapColour(tap);
-    return (255 << 24) | (b << 16) | (g << 8) | r;
-  });
-  const picture = document.createElement("canvas");
-  [picture.width, picture.height] = [columns, rows];
-  const pixels = picture.getContext("2d").createImageData(columns, rows);
-  const words = new Uint32Array(pixels.data.buffer);
-  for (let e = 0; e < matrix.row.length; e++) words[matrix.row[e] * columns + matrix.column[e]] = colours[matrix.tap[e] % places];
+  const { row, column, tap } = view.matrix;
+  const picture = sheet.cell === 1 ? context.canvas : new OffscreenCanvas(columns, rows);
+  const pixels = new ImageData(columns, rows);
+  const words = new Uint32Array(pixels.data.buffer).fill(word(palette.sheet));
+  const [colours, places] = [palette.tapWords, palette.tapWords.length];
+  for (let e = 0; e < row.length; e++) words[row[e] * columns + column[e]] = colours[tap[e] % places];
   picture.getContext("2d").putImageData(pixels, 0, 0);
+  if (picture === context.canvas) return;
   context.imageSmoothingEnabled = false;
   context.drawImage(picture, 0, 0, columns * sheet.cell, rows * sheet.cell);
 }
 
+function drawGaps(context, rows, columns) {
+  const { width, height } = context.canvas;
+  context.fillStyle = css(palette.sheet);
+  for (let row = 1; row <= rows; row++) context.fillRect(0, row * sheet.cell - gap(), width, gap());
+  for (let column = 1; column <= columns; column++) context.fillRect(column * sheet.cell - gap(), 0, gap(), height);
+}
+
 function drawEntry(context, e) {
-  const { matrix, operator } = view;
-  const gap = sheet.cell >= GAPS ? Math.max(1, Math.round(sheet.cell / 16)) : 0;
-  const [x, y] = [matrix.column[e] * sheet.cell, matrix.row[e] * sheet.cell];
-  const colour = tapColour(matrix.tap[e]);
-  context.fillStyle = css(colour);
-  context.fillRect(x, y, sheet.cell - gap, sheet.cell - gap);
-  const css_cell = sheet.cell / sheet.ratio;
-  if (css_cell < NUMBERS) return;
-  const text = short(operator.w[matrix.tap[e]]);
+  const { matrix } = view;
+  context.fillStyle = css(tapColour(matrix.tap[e]));
+  context.fillRect(matrix.column[e] * sheet.cell, matrix.row[e] * sheet.cell, sheet.cell - gap(), sheet.cell - gap());
+  if (showsNumbers()) drawNumber(context, e);
+}
+
+function drawNumber(context, e) {
+  const { matrix } = view;
+  const text = weight(matrix.tap[e]);
   if (text.length > 4) return;
-  context.fillStyle = ink(colour);
+  const middle = (index) => index * sheet.cell + (sheet.cell - gap()) / 2;
+  context.fillStyle = ink(tapColour(matrix.tap[e]));
   context.font = `${Math.round(sheet.cell * 0.42)}px system-ui, sans-serif`;
   context.textAlign = "center";
   context.textBaseline = "middle";
-  context.fillText(text, x + (sheet.cell - gap) / 2, y + (sheet.cell - gap) / 2 + 1);
+  context.fillText(text, middle(matrix.column[e]), middle(matrix.row[e]) + 1);
 }
 
 /** Dims the picture and draws what is lit over it. */
 function lightMatrix({ focus, entries }) {
-  const { matrix } = view;
   const canvas = byId("lit");
   const context = canvas.getContext("2d");
   context.clearRect(0, 0, canvas.width, canvas.height);
-  const lit = entries.map((e) => `${matrix.row[e]},${matrix.column[e]}`);
-  canvas.setAttribute("aria-label", nameOfMatrix(lit));
+  canvas.setAttribute("aria-label", nameOfMatrix(entries));
   if (!focus) return;
   context.globalAlpha = 0.8;
-  context.fillStyle = colourOf("--sheet");
+  context.fillStyle = css(palette.sheet);
   context.fillRect(0, 0, canvas.width, canvas.height);
   context.globalAlpha = 1;
   band(context, focus);
   for (const e of entries) drawEntry(context, e);
 }
 
-function nameOfMatrix(lit) {
-  const { operator } = view;
+function nameOfMatrix(entries) {
+  const { operator, matrix } = view;
   const name = `C, ${product(operator.small)} rows, ${product(operator.large)} columns`;
-  if (!lit.length) return `${name}.`;
-  return `${name}. Lit, row and column: ${lit.slice(0, 64).join(" ")}${lit.length > 64 ? ` and ${lit.length - 64} more` : ""}.`;
+  if (!entries.length) return `${name}.`;
+  const places = entries.slice(0, 64).map((e) => `${matrix.row[e]},${matrix.column[e]}`).join(" ");
+  return `${name}. Lit, row and column: ${places}${entries.length > 64 ? ` and ${entries.length - 64} more` : ""}.`;
 }
 
 /** The row, the column or both of a focus. */
@@ -101,7 +108,7 @@ function band(context, focus) {
   const line = Math.max(sheet.cell, Math.ceil(2 * sheet.ratio));
   const row = focus.kind === "small" ? focus.index : focus.row;
   const column = focus.kind === "large" ? focus.index : focus.column;
-  context.fillStyle = colourOf("--band");
+  context.fillStyle = css(palette.band);
   const shift = (line - sheet.cell) / 2;
   if (row !== undefined) context.fillRect(0, row * sheet.cell - shift, width, line);
   if (column !== undefined) context.fillRect(column * sheet.cell - shift, 0, line, height);

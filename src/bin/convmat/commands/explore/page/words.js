@@ -9,6 +9,7 @@ function nameParts() {
   const [large, small] = [byId("large"), byId("small")];
   large.dataset.label = transposed ? "x̂" : "x";
   small.dataset.label = "y";
+  byId("overlap").dataset.label = "overlap";
   large.querySelector(".name").textContent = large.dataset.label;
   small.querySelector(".name").textContent = "y";
   large.querySelector(".role").textContent = transposed ? "output" : "input";
@@ -49,16 +50,18 @@ function relation(e) {
     `${s[i + 1]}·${stride[i]} + ${t[i + 2]}·${dilation[i]} − ${begin[i]} = ${l[i + 1]}`);
 }
 
+/** A weight as it is written; very many of them come later than the rest. */
+const weight = (tap) => (view.operator.w ? short(view.operator.w[tap]) : "…");
+
 /** What an entry contributes in the current direction: weight times input. */
 function term(e) {
-  const { operator: { w, x, y }, matrix, transposed } = view;
-  return `${short(w[matrix.tap[e]])}·${short(transposed ? y[matrix.row[e]] : x[matrix.column[e]])}`;
+  const { operator: { x, y }, matrix, transposed } = view;
+  return `${weight(matrix.tap[e])}·${short(transposed ? y[matrix.row[e]] : x[matrix.column[e]])}`;
 }
 
 function describe({ focus, entries }) {
   const { operator, transposed } = view;
   byId("headline").textContent = focus ? headline(focus, entries) : idle();
-  byId("relation").textContent = "small · stride + tap · dilation − padding = large";
   byId("terms").innerHTML = focus && entries.length ? table(focus, entries) : "";
 }
 
@@ -107,13 +110,13 @@ function headline(focus, entries) {
         : `${name}: column ${focus.index} of C, ${count}, is row ${focus.index} of Cᵀ, the footprint of a scatter into y.`;
     }
     case "tap":
-      return `${tapName(focus.index)} = ${short(operator.w[focus.index])} stands in C as ${count}.`;
+      return `${tapName(focus.index)} = ${weight(focus.index)} stands in C as ${count}.`;
     default: {
       const place = `C[${focus.row}, ${focus.column}]`;
       const pair = `${smallName(focus.row)} and ${largeName(focus.column)}`;
       if (!entries.length) return `${place} = 0: no tap connects ${pair}.`;
       const tap = view.matrix.tap[entries[0]];
-      return `${place} = ${tapName(tap)} = ${short(operator.w[tap])} connects ${pair}.`;
+      return `${place} = ${tapName(tap)} = ${weight(tap)} connects ${pair}.`;
     }
   }
 }
