@@ -36,11 +36,11 @@ PROBLEM = (
 ).split()
 NUMBERS = {
     "swept", "batch", "in_channels", "out_channels", "groups", "threads", "build_seconds", "builds", "run_seconds",
-    "run_lower_quartile", "run_upper_quartile", "run_least", "runs", "held_bytes", "peak_bytes", "useful_flops",
+    "run_low", "run_high", "run_least", "runs", "rounds", "held_bytes", "peak_bytes", "useful_flops",
     "executed_flops", "bytes", "flops_peak", "bandwidth",
 }  # fmt: skip
 WHOLE = NUMBERS - {
-    "swept", "build_seconds", "run_seconds", "run_lower_quartile", "run_upper_quartile", "run_least", "flops_peak", "bandwidth"
+    "swept", "build_seconds", "run_seconds", "run_low", "run_high", "run_least", "flops_peak", "bandwidth"
 }  # fmt: skip
 
 
@@ -141,9 +141,9 @@ def places(series, where):
 
 def verdict(a, b):
     """-1 if a is faster beyond the spread, 1 if b is."""
-    if a["run_upper_quartile"] < b["run_lower_quartile"]:
+    if a["run_high"] < b["run_low"]:
         return -1
-    return int(b["run_upper_quartile"] < a["run_lower_quartile"])
+    return int(b["run_high"] < a["run_low"])
 
 
 def break_even(a, b):
@@ -153,7 +153,7 @@ def break_even(a, b):
         return "equal" if ways == 0 else "never"
     cost = lambda record, n: Fraction(record["build_seconds"]) + n * Fraction(record["run_seconds"])
     if not a["run_seconds"] < b["run_seconds"]:
-        sys.exit("quartile ranges that do not meet have medians the other way round")
+        sys.exit("spreads that do not meet have medians the other way round")
     low, high = -1, 0
     while not cost(a, high) < cost(b, high):
         low, high = high, 2 * high + 1
@@ -342,11 +342,11 @@ def row(record, point):
 
 
 def figures(record, work):
-    """Build, run, quartiles, rate and share of the peak; whose operations they are is said apart."""
+    """Build, run, spread, rate and share of the peak; whose operations they are is said apart."""
     build = "" if record["build_seconds"] is None else clock(record["build_seconds"])
     flops = work["useful_flops"] / record["run_seconds"]
-    quartiles = f"{clock(record['run_lower_quartile'])} – {clock(record['run_upper_quartile'])}"
-    return [build, clock(record["run_seconds"]), quartiles, significant(flops / 1e9, 3), percent(flops / work["flops_peak"])]
+    spread = f"{clock(record['run_low'])} – {clock(record['run_high'])}"
+    return [build, clock(record["run_seconds"]), spread, significant(flops / 1e9, 3), percent(flops / work["flops_peak"])]
 
 
 def peer_row(peer, figure, point):
@@ -460,8 +460,8 @@ def check(folder, peer_files):
     markdown = (folder / "report.md").read_text(encoding="utf-8")
     page = (folder / "report.html").read_text(encoding="utf-8")
     peers = [peer for path in peer_files for peer in json.loads(path.read_text(encoding="utf-8"))["peers"]]
-    if header["format"] != 1:
-        yield f"results.csv has format {header['format']}; this script reads 1"
+    if header["format"] != 2:
+        yield f"results.csv has format {header['format']}; this script reads 2"
         return
     if header != other["header"]:
         yield "results.csv and results.json have different headers"

@@ -2,7 +2,7 @@
 //!
 //! * Per direction. Where a formulation has several forms (kinds of direct sums, sparse formats, GEMM backends), its fastest at
 //!   each point counts: the least median.
-//! * A beats B where the quartile ranges of their times do not meet; where they do, they are equal within the spread.
+//! * A beats B where the spreads of their times do not meet; where they do, they are equal within the spread.
 //! * What is said of a range holds at each measured value in it, and nothing is said of values in between.
 //! * Times in brackets are ratios of medians, applications are those of [`break_even`].
 //!
@@ -33,7 +33,7 @@ pub struct Section {
 }
 
 /// The rules, for readers.
-pub const RULES: &str = "One beats another where the quartile ranges of their times do not meet; where they do, they are equal \
+pub const RULES: &str = "One beats another where the spreads of their times do not meet; where they do, they are equal \
      within the spread. What is said of a range holds at each measured value in it. Where a formulation has several forms \
      (sparse formats, GEMM backends), the fastest at each point counts. Ratios are those of medians; building pays after n \
      applications if time to build plus n runs is less from then on. Useful operations are those on structural nonzeros.";

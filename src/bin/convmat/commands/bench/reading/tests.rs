@@ -266,11 +266,11 @@ fn other_programs_are_compared_with_what_they_stand_beside() {
     let figures = |factor: f64| {
         let records = run.records.iter().filter(|record| record.candidate == Candidate::Planned);
         let figures = records.map(|record| {
-            let Some(&Measured { run: Spread { median, lower, upper, least, count }, .. }) = record.measured() else {
+            let Some(&Measured { run: Spread { median, low, high, least, count, rounds }, .. }) = record.measured() else {
                 panic!("planned is measured")
             };
-            let [median, lower, upper, least] = [median, lower, upper, least].map(|time| factor * time);
-            let run = Spread { median, lower, upper, least, count };
+            let [median, low, high, least] = [median, low, high, least].map(|time| factor * time);
+            let run = Spread { median, low, high, least, count, rounds };
             let problem = record.problem.clone();
             super::super::peers::Figure { problem, threads: 1, build_seconds: None, run, peak_bytes: None }
         });
