@@ -142,8 +142,11 @@ impl Work<'_> {
         interrupt::listen();
         let (trials, finished) = self.measure(&machines, &mut journal, done)?;
         let of = self.problems.len();
-        let interrupted = (finished < ROUNDS * of).then_some(Failure::Interrupted { rounds: finished / of, of: ROUNDS });
-        header.warnings.extend(interrupted.iter().map(|_| format!("interrupted in round {} of {ROUNDS}", finished / of + 1)));
+        let interrupted =
+            (finished < ROUNDS * of).then_some(Failure::Interrupted { rounds: finished / of, of: ROUNDS });
+        header
+            .warnings
+            .extend(interrupted.iter().map(|_| format!("interrupted in round {} of {ROUNDS}", finished / of + 1)));
         let run = Run { header, records: trials.iter().flatten().map(Trial::record).collect() };
         write(&folder, &run, peers)?;
         if interrupted.is_none() {

@@ -1,6 +1,8 @@
 //! One layer in one direction: every formulation built, checked against the definition and weighed, then timed in turns, round by
 //! round. What a round is for is said in [`super::trials`].
 
+use std::hint::black_box;
+use std::iter::repeat_n;
 use std::time::{Duration, Instant};
 
 use convmat::geometry::Side;
@@ -131,8 +133,9 @@ struct Gaps {
 }
 
 impl Gaps {
-    /// Addresses shift by so many cache lines of 64 bytes at most: four pages.
-    const LINES: usize = 256;
+    /// Bytes of a cache line, and of a block that shifts pages: the allocator takes blocks of that size from where it takes the rest.
+    const LINE: usize = 64;
+    const BLOCK: usize = 1 << 16;
 
     const fn new(round: usize) -> Self {
         Self { round, held: Vec::new() }
@@ -140,8 +143,10 @@ impl Gaps {
 
     fn open(&mut self) {
         // Steps of the golden ratio: rounds differ, and within a round what is made one after the other.
-        let at = (self.round * 64 + self.held.len() + 1).wrapping_mul(0x9E37_79B9);
-        self.held.push(vec![1; 64 * ((at >> 16) % Self::LINES)]);
+        let at = ((self.round << 8) + self.held.len() + 1).wrapping_mul(0x9E37_79B9);
+        let (lines, blocks) = ((at >> 16) % (Self::BLOCK / Self::LINE), (at >> 8) % 8);
+        let lengths = repeat_n(Self::BLOCK, blocks).chain([Self::LINE * lines]);
+        self.held.extend(lengths.map(|length| black_box(Vec::with_capacity(length))));
     }
 }
 

@@ -133,7 +133,7 @@ fn method(run: &Run) -> String {
          made anew at other addresses, so that rounds differ as executions do; within a round the formulations of a problem take \
          turns (A B C A B C …) after a warm-up, so that drift hits all alike. \"run\" is the median of the rounds' medians of one \
          call; \"spread\" reaches from the least lower to the greatest upper quartile of the rounds, where the median of another \
-         execution lies with a probability of 0.8 or more if rounds and executions are alike. \"build\" is the median time of making what a \
+         execution lies with a probability of 7/8 or more if rounds and executions are alike. \"build\" is the median time of making what a \
          formulation keeps: its matrix, its plan. \"memory\" is the high-water mark of building and the first call above what was \
          held before, without input, weights and output, by the {}. \"GFLOP/s\" counts useful operations: two per structural \
          nonzero of C and sample, whatever the formulation multiplies. The peak is that of multiplications in registers, the \

@@ -11,7 +11,7 @@
 //!
 //! Where rounds and executions are alike, the median of another execution is as likely to be at any place in the order of n medians:
 //! it lies between the least and the greatest with probability (n − 1)/(n + 1), whatever the distribution (G. Hahn, W. Meeker,
-//! *Statistical Intervals*, 1991, chapter 5): 0.8 for nine. The quartiles only widen this.
+//! *Statistical Intervals*, 1991, chapter 5): 7/8 for fifteen. The quartiles only widen this.
 //!
 //! This file knows no clock and no layer.
 
@@ -22,7 +22,7 @@ use super::quality;
 use super::record::{Measured, Outcome, Record, Spread};
 
 /// Rounds of a run.
-pub const ROUNDS: usize = 9;
+pub const ROUNDS: usize = 15;
 
 /// What one round found out about one formulation.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -126,7 +126,7 @@ mod tests {
         let run = Spread { median: 5.0, low: 2.0, high: 10.0, least: 1.0, count: 15, rounds: 3 };
         let measured = Measured { build_seconds: 2.0, builds: 9, run, held_bytes: 10, peak_bytes: 20 };
         assert_eq!(record.outcome, Outcome::Measured(measured));
-        assert!(record.warnings.iter().any(|warning| warning == "only 3 of 9 rounds"), "{:?}", record.warnings);
+        assert!(record.warnings.iter().any(|warning| warning == "only 3 of 15 rounds"), "{:?}", record.warnings);
     }
 
     #[test]
@@ -142,10 +142,11 @@ mod tests {
     fn long_calls_take_part_in_as_many_rounds_as_fit() {
         // A build and two calls: 2 + 2·4 s.
         let trial = trial(&[&[4.0]]);
-        let rounds = |seconds| (0..ROUNDS).filter(|&round| round == 0 || trial.takes_part(round, seconds)).collect::<Vec<_>>();
+        let rounds =
+            |seconds| (0..ROUNDS).filter(|&round| round == 0 || trial.takes_part(round, seconds)).collect::<Vec<_>>();
         assert_eq!(rounds(1.0), [0]);
-        assert_eq!(rounds(20.0), [0, 5]);
-        assert_eq!(rounds(30.0), [0, 3, 6]);
+        assert_eq!(rounds(20.0), [0, 8]);
+        assert_eq!(rounds(30.0), [0, 5, 10]);
         assert_eq!(rounds(1e9), (0..ROUNDS).collect::<Vec<_>>());
         for fit in 1..=ROUNDS {
             assert_eq!(rounds(10.0 * fit as f64).len(), fit);
