@@ -1,8 +1,10 @@
-//! Three layers in the formulations of `convmat bench`, built and run by the code that it runs, so that the medians compare:
+//! Three layers in the formulations of `convmat bench`, built and run by the code that it runs, so that the medians compare; with
+//! `--time 10` it measures about as long as this does:
 //!
 //! ```text
+//! convmat bench --layers benches/three_layers.json --threads 1 --time 10 --formulations sparse,im2col-gemm,planned -o three
 //! cargo bench --bench layers
-//! convmat bench --layers benches/three_layers.json --threads 1 --formulations sparse,im2col-gemm,planned
+//! scripts/compare_criterion.py three
 //! ```
 
 mod common;

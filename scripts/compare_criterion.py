@@ -2,7 +2,7 @@
 """Whether the medians of `convmat bench` agree with criterion's within the stated spread.
 
     cargo build --release --features cli
-    target/release/convmat bench --layers benches/three_layers.json --threads 1 --formulations sparse,im2col-gemm,planned -o three
+    target/release/convmat bench --layers benches/three_layers.json --threads 1 --time 10 --formulations sparse,im2col-gemm,planned -o three
     cargo bench --bench layers
     scripts/compare_criterion.py three [CRITERION]
 

@@ -45,6 +45,7 @@ use self::journal::Journal;
 use self::measure::Settings;
 use self::peers::Peer;
 use self::points::{Point, Points};
+use self::reading::Reading;
 use self::record::{CSV_FILE, Candidate, Ceiling, Direction, FORMAT, Header, JSON_FILE, Problem, Record, Run};
 use self::trials::{ROUNDS, Trial};
 use crate::args::BenchArgs;
@@ -148,12 +149,12 @@ impl Work<'_> {
             .warnings
             .extend(interrupted.iter().map(|_| format!("interrupted in round {} of {ROUNDS}", finished / of + 1)));
         let run = Run { header, records: trials.iter().flatten().map(Trial::record).collect() };
-        write(&folder, &run, peers)?;
+        let reading = reading::read(&run, peers);
+        write(&folder, &run, peers, &reading)?;
         if interrupted.is_none() {
             journal.finish()?;
         }
         table::print(&run, peers, out)?;
-        let reading = reading::read(&run, peers);
         for sentence in reading.sections.iter().flat_map(|section| &section.sentences) {
             writeln!(out, "{sentence}")?;
         }
@@ -272,15 +273,14 @@ fn expect_folder(folder: &Path, args: &BenchArgs) -> Result<()> {
 }
 
 /// Writes all files, each whole.
-fn write(folder: &Path, run: &Run, peers: &[Peer]) -> Result<()> {
+fn write(folder: &Path, run: &Run, peers: &[Peer], reading: &Reading) -> Result<()> {
     let cannot = |name: &str, why: String| Failure::write(&folder.join(name), why);
-    let reading = reading::read(run, peers);
     let plots = plots::draw(run, peers)?;
     let all = [
         (JSON_FILE, run.to_json().map_err(|why| cannot(JSON_FILE, why))?),
         (CSV_FILE, run.to_csv().map_err(|why| cannot(CSV_FILE, why))?),
-        ("report.md", report::markdown(run, peers, &reading)),
-        ("report.html", report::html(run, peers, &reading, &plots)),
+        ("report.md", report::markdown(run, peers, reading)),
+        ("report.html", report::html(run, peers, reading, &plots)),
         ("time.svg", plots.time),
         ("memory.svg", plots.memory),
         ("roofline.svg", plots.roofline),

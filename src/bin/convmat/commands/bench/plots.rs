@@ -38,7 +38,7 @@ pub fn draw(run: &Run, peers: &[Peer]) -> Result<Plots> {
         Ok::<_, String>(Plots {
             time: quantity(run, peers, &TIME)?,
             memory: quantity(run, peers, &MEMORY)?,
-            roofline: roofline::draw(run)?,
+            roofline: roofline::draw(run, peers)?,
         })
     };
     drawn().map_err(|why| Failure::Refused(format!("the plots cannot be drawn: {why}")))
