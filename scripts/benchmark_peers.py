@@ -21,9 +21,11 @@ import argparse
 import datetime
 import itertools
 import json
+import os
 import pathlib
 import platform
 import sys
+import time
 
 import numpy as np
 import scipy.sparse
@@ -35,6 +37,8 @@ from peer_products import SCIPY_CSR, TORCH, TORCH_CSR, in_turns, sparse_products
 TOLERANCE = 1e-4
 ROUNDS = 15
 CALLS = 3
+# Cores that others may keep busy, as convmat bench has it.
+BUSY = 0.05
 
 
 def lengths(text):
@@ -206,6 +210,22 @@ def processor():
         return platform.processor() or platform.machine()
 
 
+def cpu_seconds():
+    """When it is; processor time of all programs (Linux, else 0), and of this one."""
+    try:
+        user, nice, system, _, _, irq, softirq, steal = map(int, pathlib.Path("/proc/stat").read_text().split()[1:9])
+        ticks = user + nice + system + irq + softirq + steal
+    except (OSError, ValueError):
+        ticks = 0
+    return time.monotonic(), ticks / os.sysconf("SC_CLK_TCK"), time.process_time()
+
+
+def others_since(before):
+    """Cores that other programs kept busy, on average: with them, threads that wait for each other take many times as long."""
+    elapsed, every, own = (now - then for now, then in zip(cpu_seconds(), before))
+    return (every - own) / elapsed
+
+
 def main():
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("results", type=pathlib.Path)
@@ -214,6 +234,7 @@ def main():
     arguments.add_argument("--memory-limit", type=int, default=1 << 30, help="bytes of a sparse matrix")
     arguments = arguments.parse_args()
     torch.set_grad_enabled(False)
+    before = cpu_seconds()
     _, records = read_csv(arguments.results)
     peers, skipped = {}, 0
     for point in points_of(records):
@@ -226,10 +247,14 @@ def main():
             print(f"skipped {problem['layer']}, {problem['direction']}: {str(why).splitlines()[0]}", file=sys.stderr)
             skipped += 1
     date = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
-    file = {"format": 2, "about": f"scripts/benchmark_peers.py, {processor()}, {date}", "peers": list(peers.values())}
+    about = f"scripts/benchmark_peers.py, {processor()}, {date}"
+    busy = others_since(before)
+    if busy > BUSY:
+        about += f"; other programs kept {busy:.1f} cores busy"
+    file = {"format": 2, "about": about, "peers": list(peers.values())}
     arguments.output.write_text(json.dumps(file, indent=1) + "\n", encoding="utf-8")
     count = sum(len(peer["figures"]) for peer in peers.values())
-    print(f"{count} figures of {len(peers)} programs written to {arguments.output}, {skipped} problems skipped")
+    print(f"{about}\n{count} figures of {len(peers)} programs written to {arguments.output}, {skipped} problems skipped")
 
 
 if __name__ == "__main__":
