@@ -1,8 +1,10 @@
-//! Three layers in the formulations of `convmat bench`, built and run by the code that it runs, so that the medians compare:
+//! Three layers in the formulations of `convmat bench`, built and run by the code that it runs, so that the medians compare; with
+//! `--time 10` it measures about as long as this does. Both state medians of single calls:
 //!
 //! ```text
+//! convmat bench --layers benches/three_layers.json --threads 1 --time 10 --formulations sparse,im2col-gemm,planned -o three
 //! cargo bench --bench layers
-//! convmat bench --layers benches/three_layers.json --threads 1 --formulations sparse,im2col-gemm,planned
+//! scripts/compare_criterion.py three
 //! ```
 
 mod common;
@@ -10,6 +12,7 @@ mod common;
 use std::time::Duration;
 
 use common::method::{Method, Output, Problem};
+use common::turns::medians;
 use common::{layer_file, pool};
 use convmat::{GemmBackend, Workspace};
 use criterion::{Criterion, criterion_group, criterion_main};
@@ -31,7 +34,8 @@ fn layers(criterion: &mut Criterion) {
             let built = method.build(&problem, LIMIT).expect("the matrices are below the limit");
             let mut workspace = Workspace::new();
             group.bench_function(name, |b| {
-                pool.install(|| b.iter(|| built.run(&mut problem, &mut workspace)));
+                let mut run = || built.run(&mut problem, &mut workspace).expect("it was built for the problem");
+                pool.install(|| b.iter_custom(|calls| medians(calls, &mut run)));
             });
         }
         group.finish();

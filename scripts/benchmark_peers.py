@@ -12,31 +12,33 @@ For every problem of the file it measures, float32 and taking turns on the same 
 * PyTorch's CSR matrix times a dense one, with the problem's threads.
 
 The matrix is written out here, entry by entry, from the definition; its building is not timed. Matrices beyond the limit are left
-out. The dense operand is as the libraries like it, a column per sample. A time is the median of at least 7 calls and of SECONDS,
-after a warm-up. Every result is compared with PyTorch's in float64: ||y - ref|| <= 1e-4 ||ref||, else the program stops with 1.
+out. The dense operand is as the libraries like it, a column per sample. Times and spread are those of 15 rounds, as `convmat bench`
+states them: each round works on copies of all operands, warms up, and lasts its part of SECONDS, or 3 calls. Unlike there, the
+rounds of a problem follow one another. Every result is compared with PyTorch's in float64: ||y - ref|| <= 1e-4 ||ref||, else the program stops with 1.
 """
 
 import argparse
 import datetime
 import itertools
 import json
+import os
 import pathlib
 import platform
-import statistics
 import sys
 import time
-import warnings
 
 import numpy as np
-import scipy
 import scipy.sparse
 import torch
 
 from check_benchmark import PROBLEM, is_measured, points_of, read_csv
+from peer_products import SCIPY_CSR, TORCH, TORCH_CSR, in_turns, sparse_products, spread
 
 TOLERANCE = 1e-4
-CALLS = 7
-TORCH = "PyTorch " + torch.__version__.split("+")[0]
+ROUNDS = 15
+CALLS = 3
+# Cores that others may keep busy, as convmat bench has it.
+BUSY = 0.05
 
 
 def lengths(text):
@@ -149,25 +151,29 @@ class Layer:
         return scipy.sparse.coo_array((concatenated[0], (concatenated[1], concatenated[2])), shape).tocsr()
 
 
-def contenders(layer, limit):
-    """Names, what they stand beside, threads, and calls that return arrays of one sample per row."""
+def csr(layer, weights, limit):
+    """The matrix of the problem, or none of a weight gradient or beyond the limit."""
+    # An index of 32 bits and a value per nonzero.
+    if layer.problem["direction"] == "weight-gradient" or 8 * layer.entries() > limit:
+        return None
+    matrix = layer.matrix(weights)
+    return matrix.T.tocsr() if layer.applies_adjoint() else matrix
+
+
+def contenders(layer, matrix):
+    """Names, what they stand beside, threads, calls, and what makes their results arrays of one sample per row; all operands new."""
     x, y, weights = layer.tensors()
     problem = layer.problem
     call = layer.torch_call(x, y, weights)
     flat = lambda result: result.reshape(-1) if problem["direction"] == "weight-gradient" else result.reshape(len(x), -1)
-    yield TORCH, "planned", problem["threads"], call, lambda result: flat(result).numpy()
-    # An index of 32 bits and a value per nonzero.
-    if problem["direction"] == "weight-gradient" or 8 * layer.entries() > limit:
-        return
-    matrix, operand = layer.matrix(weights), x
-    if layer.applies_adjoint():
-        matrix, operand = matrix.T.tocsr(), y
-    operand = np.ascontiguousarray(operand.reshape(len(x), -1).numpy().T)
-    matrix.indices, matrix.indptr = matrix.indices.astype(np.int32), matrix.indptr.astype(np.int32)
-    yield f"SciPy {scipy.__version__} CSR", "sparse-csr", 1, lambda: matrix @ operand, lambda result: result.T
-    parts = (torch.from_numpy(part) for part in (matrix.indptr, matrix.indices, matrix.data))
-    sparse, columns = torch.sparse_csr_tensor(*parts, size=matrix.shape), torch.from_numpy(operand)
-    yield f"{TORCH} CSR", "sparse-csr", problem["threads"], lambda: sparse @ columns, lambda result: result.numpy().T
+    sides = [(TORCH, "planned", problem["threads"], call, lambda result: flat(result).numpy())]
+    if matrix is not None:
+        operand = y if layer.applies_adjoint() else x
+        operand = np.ascontiguousarray(operand.reshape(len(x), -1).numpy().T)
+        by_scipy, by_torch = sparse_products(matrix, operand)
+        sides.append((SCIPY_CSR, "sparse-csr", 1, by_scipy, lambda result: result.T))
+        sides.append((TORCH_CSR, "sparse-csr", problem["threads"], by_torch, lambda result: result.numpy().T))
+    return sides
 
 
 def exact(layer):
@@ -176,47 +182,24 @@ def exact(layer):
     return (result.reshape(-1) if layer.problem["direction"] == "weight-gradient" else result.reshape(len(result), -1)).numpy()
 
 
-def timed(calls, seconds):
-    """Seconds of every call, all taking turns."""
-    times, spent = [[] for _ in calls], 0.0
-    for call in calls:
-        call()
-    while spent < seconds * len(calls) or len(times[0]) < CALLS:
-        for call, own in zip(calls, times):
-            start = time.perf_counter()
-            call()
-            own.append(time.perf_counter() - start)
-            spent += own[-1]
-    return times
-
-
-def figure(layer, threads, times):
-    lower, median, upper = statistics.quantiles(times, n=4, method="inclusive")
-    return {
-        "problem": {column: layer.problem[column] for column in PROBLEM},
-        "threads": threads,
-        "build_seconds": None,
-        "run_seconds": median,
-        "run_lower_quartile": lower,
-        "run_upper_quartile": upper,
-        "run_least": min(times),
-        "runs": len(times),
-        "peak_bytes": None,
-    }
-
-
 def measure(problem, seconds, limit, peers):
     layer = Layer(problem)
     torch.set_num_threads(problem["threads"])
-    sides = list(contenders(layer, limit))
-    wanted = exact(layer)
+    matrix = csr(layer, layer.tensors()[2], limit)
+    sides, wanted = contenders(layer, matrix), exact(layer)
     for name, _, _, call, rows in sides:
         error = np.linalg.norm(rows(call()) - wanted) / max(np.linalg.norm(wanted), 1e-300)
         if not error <= TOLERANCE:
             sys.exit(f"{name} on {problem['layer']}, {problem['direction']}: relative error {error:.1e}")
-    for (name, beside, threads, *_), times in zip(sides, timed([side[3] for side in sides], seconds)):
+    rounds = []
+    for _ in range(ROUNDS):
+        sides = contenders(layer, matrix)
+        rounds.append(in_turns([call for _, _, _, call, _ in sides], seconds / ROUNDS, CALLS))
+    for (name, beside, threads, *_), times in zip(sides, zip(*rounds)):
         peer = peers.setdefault(name, {"name": name, "beside": beside, "figures": []})
-        peer["figures"].append(figure(layer, threads, times))
+        of_problem = {column: problem[column] for column in PROBLEM}
+        figure = {"problem": of_problem, "threads": threads, "build_seconds": None, **spread(times), "peak_bytes": None}
+        peer["figures"].append(figure)
 
 
 def processor():
@@ -227,6 +210,22 @@ def processor():
         return platform.processor() or platform.machine()
 
 
+def cpu_seconds():
+    """When it is; processor time of all programs (Linux, else 0), and of this one."""
+    try:
+        user, nice, system, _, _, irq, softirq, steal = map(int, pathlib.Path("/proc/stat").read_text().split()[1:9])
+        ticks = user + nice + system + irq + softirq + steal
+    except (OSError, ValueError):
+        ticks = 0
+    return time.monotonic(), ticks / os.sysconf("SC_CLK_TCK"), time.process_time()
+
+
+def others_since(before):
+    """Cores that other programs kept busy, on average: with them, threads that wait for each other take many times as long."""
+    elapsed, every, own = (now - then for now, then in zip(cpu_seconds(), before))
+    return (every - own) / elapsed
+
+
 def main():
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("results", type=pathlib.Path)
@@ -235,8 +234,7 @@ def main():
     arguments.add_argument("--memory-limit", type=int, default=1 << 30, help="bytes of a sparse matrix")
     arguments = arguments.parse_args()
     torch.set_grad_enabled(False)
-    # PyTorch calls its CSR support a beta.
-    warnings.filterwarnings("ignore", message="Sparse")
+    before = cpu_seconds()
     _, records = read_csv(arguments.results)
     peers, skipped = {}, 0
     for point in points_of(records):
@@ -249,10 +247,14 @@ def main():
             print(f"skipped {problem['layer']}, {problem['direction']}: {str(why).splitlines()[0]}", file=sys.stderr)
             skipped += 1
     date = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
-    file = {"format": 1, "about": f"scripts/benchmark_peers.py, {processor()}, {date}", "peers": list(peers.values())}
+    about = f"scripts/benchmark_peers.py, {processor()}, {date}"
+    busy = others_since(before)
+    if busy > BUSY:
+        about += f"; other programs kept {busy:.1f} cores busy"
+    file = {"format": 2, "about": about, "peers": list(peers.values())}
     arguments.output.write_text(json.dumps(file, indent=1) + "\n", encoding="utf-8")
     count = sum(len(peer["figures"]) for peer in peers.values())
-    print(f"{count} figures of {len(peers)} programs written to {arguments.output}, {skipped} problems skipped")
+    print(f"{about}\n{count} figures of {len(peers)} programs written to {arguments.output}, {skipped} problems skipped")
 
 
 if __name__ == "__main__":

@@ -29,18 +29,18 @@ FAMILIES = {
     "the plan": ["planned"],
 }
 DENSE, SPARSE, IM2COL, PLAN = "the dense matrix", "the sparse matrix", "im2col", "the plan"
-PAIRS = [(DENSE, IM2COL), (SPARSE, IM2COL), (DENSE, SPARSE), (PLAN, IM2COL)]
+PAIRS = [(DENSE, [IM2COL, SPARSE]), (SPARSE, [IM2COL]), (PLAN, [IM2COL])]
 FORMS = [("transposed-csr", "sparse-csc"), ("im2col-gemm", "im2col-matrixmultiply")]
 PROBLEM = (
     "layer swept op batch in_channels out_channels input kernel stride padding output_padding dilation groups threads direction"
 ).split()
 NUMBERS = {
     "swept", "batch", "in_channels", "out_channels", "groups", "threads", "build_seconds", "builds", "run_seconds",
-    "run_lower_quartile", "run_upper_quartile", "run_least", "runs", "held_bytes", "peak_bytes", "useful_flops",
+    "run_low", "run_high", "run_least", "runs", "rounds", "held_bytes", "peak_bytes", "useful_flops",
     "executed_flops", "bytes", "flops_peak", "bandwidth",
 }  # fmt: skip
 WHOLE = NUMBERS - {
-    "swept", "build_seconds", "run_seconds", "run_lower_quartile", "run_upper_quartile", "run_least", "flops_peak", "bandwidth"
+    "swept", "build_seconds", "run_seconds", "run_low", "run_high", "run_least", "flops_peak", "bandwidth"
 }  # fmt: skip
 
 
@@ -141,9 +141,9 @@ def places(series, where):
 
 def verdict(a, b):
     """-1 if a is faster beyond the spread, 1 if b is."""
-    if a["run_upper_quartile"] < b["run_lower_quartile"]:
+    if a["run_high"] < b["run_low"]:
         return -1
-    return int(b["run_upper_quartile"] < a["run_lower_quartile"])
+    return int(b["run_high"] < a["run_low"])
 
 
 def break_even(a, b):
@@ -153,7 +153,7 @@ def break_even(a, b):
         return "equal" if ways == 0 else "never"
     cost = lambda record, n: Fraction(record["build_seconds"]) + n * Fraction(record["run_seconds"])
     if not a["run_seconds"] < b["run_seconds"]:
-        sys.exit("quartile ranges that do not meet have medians the other way round")
+        sys.exit("spreads that do not meet have medians the other way round")
     low, high = -1, 0
     while not cost(a, high) < cost(b, high):
         low, high = high, 2 * high + 1
@@ -204,10 +204,15 @@ def sentence_fastest(series):
     return [capitalised("; ".join(parts)) + "."] if parts else []
 
 
-def sentence_comparison(series, a, b, pairs):
+def sentence(subject, said):
+    said = list(filter(None, said))
+    return [capitalised(f"{subject} {'; it '.join(said)}.")] if said else []
+
+
+def comparison(series, b, pairs):
     """pairs: per point the records of both, or None."""
     if not any(pairs):
-        return []
+        return None
     parts, never = [], True
     for wanted, verb, measure in [(-1, f"beats {b}", "fast"), (0, "is equal within the spread", None), (1, "is slower", "long")]:
         where = {i for i, pair in enumerate(pairs) if pair and verdict(*pair) == wanted}
@@ -219,10 +224,15 @@ def sentence_comparison(series, a, b, pairs):
         part = f"{verb} {places(series, where)}"
         parts.append(part + (f" ({span(ratios, ratio)} times as {measure})" if measure else ""))
     beginning = f"nowhere beats {b}: it " if never else ""
-    return [capitalised(f"{a} {beginning}{listed(parts)}.")]
+    return beginning + listed(parts)
 
 
-def sentence_building(series, matrix):
+def sentence_building(series):
+    parts = list(filter(None, [pays(series, matrix) for matrix in (DENSE, SPARSE)]))
+    return [capitalised("; ".join(parts)) + "."] if parts else []
+
+
+def pays(series, matrix):
     parts = []
     for rival in (IM2COL, PLAN):
         pairs = [(fastest(point, matrix), fastest(point, rival)) for point in series["points"]]
@@ -236,7 +246,7 @@ def sentence_building(series, matrix):
         number = span(list(counts.values()), str)
         noun = "application" if number == "1" else "applications"
         parts.append(f"against {rival} {places(series, set(counts))} (after {number} {noun})")
-    return [f"Building {matrix} pays {listed(parts)}."] if parts else []
+    return f"building {matrix} pays {listed(parts)}" if parts else None
 
 
 def sentence_refused(series, family, limit):
@@ -255,27 +265,40 @@ def sentence_refused(series, family, limit):
     text = f"{family} is refused {places(series, where)}"
     if example:
         at = "" if example[0] == places(series, where) else example[0] + " "
-        needed = "slightly more" if size(example[1]) == size(limit) else size(example[1])
-        text += f": {at}it would hold {needed}, beyond the limit of {size(limit)}"
+        needed = "just over" if size(example[1]) == size(limit) else f"{size(example[1])}, beyond"
+        text += f": {at}it would hold {needed} the limit of {size(limit)}"
     return [capitalised(text) + "."]
 
 
-def sentence_attained(series, family):
-    records = {i: fastest(point, family) for i, point in enumerate(series["points"])}
-    records = {i: r for i, r in records.items() if r and roof(r) > 0}
-    if not records:
+def sentences_roof(series):
+    """Intensities, what bounds which formulation, and what each reaches."""
+    intensities, shares, beyond, bounds = [], [], False, {"bandwidth": [], "both": [], "peak": []}
+    for family in FAMILIES:
+        records = {i: fastest(point, family) for i, point in enumerate(series["points"])}
+        records = {i: r for i, r in records.items() if r and roof(r) > 0}
+        if not records:
+            continue
+        intensities.append(f"{family} {span([intensity(r) for r in records.values()], ratio)}")
+        below = {i for i, r in records.items() if intensity(r) < r["flops_peak"] / r["bandwidth"]}
+        if below and set(records) - below:
+            bounds["both"].append(f"{family} {places(series, below)}")
+        else:
+            bounds["bandwidth" if below else "peak"].append(family)
+        of_roof = [rate(r) / roof(r) for r in records.values()]
+        of_peak = [rate(r) / r["flops_peak"] for r in records.values()]
+        shares.append(f"{family} {span(of_peak, percent)} and {span(of_roof, percent)}")
+        beyond = beyond or max(of_roof) > 1
+    if not shares:
         return []
-    below = {i for i, r in records.items() if intensity(r) < r["flops_peak"] / r["bandwidth"]}
-    above = set(records) - below
-    bound = "the bandwidth bounds it" if below else "the peak bounds it"
-    if below and above:
-        bound = f"the bandwidth bounds it {places(series, below)}, the peak {places(series, above)}"
-    shares = [rate(r) / roof(r) for r in records.values()]
-    caches = ", beyond 100 % where caches deliver more than memory could" if max(shares) > 1 else ""
-    peak = span([rate(r) / r["flops_peak"] for r in records.values()], percent)
-    flops = span([intensity(r) for r in records.values()], ratio)
-    text = f"{family} reaches {peak} of the peak; at {flops} useful FLOP per byte {bound}"
-    return [capitalised(f"{text}, and it reaches {span(shares, percent)} of that roof{caches}.")]
+    parts = [f"the bandwidth bounds {listed(bounds['bandwidth'])}"] if bounds["bandwidth"] else []
+    parts += [f"the bandwidth bounds {', '.join(bounds['both'])}, and elsewhere the peak"] if bounds["both"] else []
+    parts += [f"the peak bounds {listed(bounds['peak'])}"] if bounds["peak"] else []
+    caches = "; beyond 100 % caches deliver more than memory could" if beyond else ""
+    return [
+        f"Useful FLOP per byte: {', '.join(intensities)}.",
+        capitalised("; ".join(parts)) + ".",
+        f"Of the peak and of that roof they reach: {', '.join(shares)}{caches}.",
+    ]
 
 
 def sentence_memory(series):
@@ -305,21 +328,20 @@ def reading(series, limit, peers):
     both = lambda pair: pair if all(pair) else None
     form = lambda point, name: next((r for r in point["records"] if r["formulation"] == name and is_measured(r)), None)
     sentences = sentence_fastest(series)
-    for a, b in PAIRS:
-        sentences += sentence_comparison(series, a, b, [both((fastest(p, a), fastest(p, b))) for p in points])
+    for a, rivals in PAIRS:
+        said = [comparison(series, b, [both((fastest(p, a), fastest(p, b))) for p in points]) for b in rivals]
+        sentences += sentence(a, said)
     for a, b in FORMS:
-        sentences += sentence_comparison(series, a, b, [both((form(p, a), form(p, b))) for p in points])
-    for matrix in (DENSE, SPARSE):
-        sentences += sentence_building(series, matrix)
+        sentences += sentence(a, [comparison(series, b, [both((form(p, a), form(p, b))) for p in points])])
+    sentences += sentence_building(series)
     for family in FAMILIES:
         sentences += sentence_refused(series, family, limit)
-    for family in FAMILIES:
-        sentences += sentence_attained(series, family)
+    sentences += sentences_roof(series)
     sentences += sentence_memory(series)
-    for peer in peers:
-        ours = next(family for family, names in FAMILIES.items() if peer["beside"] in names)
-        pairs = [both((fastest(p, ours), figure_of(peer, p["problem"]))) for p in points]
-        sentences += sentence_comparison(series, ours, peer["name"], pairs)
+    for family, names in FAMILIES.items():
+        beside = [peer for peer in peers if peer["beside"] in names]
+        with_peer = lambda peer: [both((fastest(p, family), figure_of(peer, p["problem"]))) for p in points]
+        sentences += sentence(family, [comparison(series, peer["name"], with_peer(peer)) for peer in beside])
     return sentences + sentences_missing(series)
 
 
@@ -342,11 +364,11 @@ def row(record, point):
 
 
 def figures(record, work):
-    """Build, run, quartiles, rate and share of the peak; whose operations they are is said apart."""
+    """Build, run, spread, rate and share of the peak; whose operations they are is said apart."""
     build = "" if record["build_seconds"] is None else clock(record["build_seconds"])
     flops = work["useful_flops"] / record["run_seconds"]
-    quartiles = f"{clock(record['run_lower_quartile'])} – {clock(record['run_upper_quartile'])}"
-    return [build, clock(record["run_seconds"]), quartiles, significant(flops / 1e9, 3), percent(flops / work["flops_peak"])]
+    spread = f"{clock(record['run_low'])} – {clock(record['run_high'])}"
+    return [build, clock(record["run_seconds"]), spread, significant(flops / 1e9, 3), percent(flops / work["flops_peak"])]
 
 
 def peer_row(peer, figure, point):
@@ -460,8 +482,8 @@ def check(folder, peer_files):
     markdown = (folder / "report.md").read_text(encoding="utf-8")
     page = (folder / "report.html").read_text(encoding="utf-8")
     peers = [peer for path in peer_files for peer in json.loads(path.read_text(encoding="utf-8"))["peers"]]
-    if header["format"] != 1:
-        yield f"results.csv has format {header['format']}; this script reads 1"
+    if header["format"] != 2:
+        yield f"results.csv has format {header['format']}; this script reads 2"
         return
     if header != other["header"]:
         yield "results.csv and results.json have different headers"

@@ -6,25 +6,25 @@
 
 For three layers `convmat matrix` writes C as .npz; SciPy (CSR, one thread by design) and PyTorch (CSR, `--threads`) multiply it with
 a dense [columns, batch] matrix, their own layout, and `convmat bench`, whose folder of results is read, multiplies the layer's
-sparse matrix with a batch-first tensor, interleaving included. The three take turns, round by round; a figure is the median over the
+sparse matrix with a batch-first tensor, interleaving included. convmat and the other two take turns, round by round; a figure is the median over the
 rounds of the medians, in milliseconds. The products of SciPy and PyTorch are compared with each other.
 
 Exit code 1 if a product is wrong, or if convmat takes more than half the time of SciPy or more than that of PyTorch.
 """
 
 import argparse
-import csv
 import pathlib
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
-import warnings
 
 import numpy
 import scipy.sparse
 import torch
+
+from check_benchmark import read_csv
+from peer_products import in_turns, sparse_products
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 BINARY = ROOT / "target" / "release" / "convmat"
@@ -40,24 +40,13 @@ def convmat(*arguments):
     subprocess.run([BINARY, *map(str, arguments)], check=True, stdout=subprocess.DEVNULL)
 
 
-def median_ms(call, seconds=0.7):
-    call()
-    times = []
-    while sum(times) < seconds or len(times) < 5:
-        start = time.perf_counter()
-        call()
-        times.append(time.perf_counter() - start)
-    return 1e3 * statistics.median(times)
-
-
 def ours(layer, options, folder):
     size, kernel, stride, padding, inputs, outputs = layer
     convmat("bench", "--sweep", "batch", "--values", options.batch, "--input", size, "--kernel", kernel, "--stride", stride,
             "--padding", padding, "--in-channels", inputs, "--out-channels", outputs, "--threads", options.threads,
             "--formulations", "sparse-csr", "--time", 1, "--memory-limit", "4GiB", "-o", folder, "--force")
-    lines = (line for line in open(folder / "results.csv") if not line.startswith("#"))
-    (row,) = csv.DictReader(lines)
-    return 1e3 * float(row["run_seconds"])
+    _, (record,) = read_csv(folder / "results.csv")
+    return record["run_seconds"]
 
 
 def main():
@@ -66,7 +55,6 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--batch", type=int, default=64)
     options = parser.parse_args()
-    warnings.filterwarnings("ignore", message="Sparse")
     torch.set_num_threads(options.threads)
     failures = 0
     print(f"batch {options.batch}, {options.threads} threads, ms; ratios are times over convmat's")
@@ -80,13 +68,13 @@ def main():
                     inputs, "--out-channels", outputs, "--seed", 1, "-o", path, "--force")
             matrix = scipy.sparse.csr_matrix(scipy.sparse.load_npz(path)).astype(numpy.float32)
             x = numpy.random.default_rng(1).uniform(-1, 1, (matrix.shape[1], options.batch)).astype(numpy.float32)
-            tensors = [torch.from_numpy(part.copy()) for part in (matrix.indptr, matrix.indices, matrix.data)]
-            sparse, dense = torch.sparse_csr_tensor(*tensors, size=matrix.shape), torch.from_numpy(x)
-            difference = numpy.abs((sparse @ dense).numpy() - matrix @ x).max()
+            products = sparse_products(matrix, x)
+            by_scipy, by_torch = products[0](), products[1]().numpy()
+            difference = numpy.abs(by_torch - by_scipy).max()
             bound = 1e-6 * abs(matrix).sum(axis=1).max()
-            rounds = [(ours(layer, options, folder / "bench"), median_ms(lambda: matrix @ x), median_ms(lambda: sparse @ dense))
+            rounds = [(ours(layer, options, folder / "bench"), *map(statistics.median, in_turns(products, 0.7, 5)))
                       for _ in range(options.rounds)]
-            mine, scipys, torchs = (statistics.median(column) for column in zip(*rounds))
+            mine, scipys, torchs = (1e3 * statistics.median(column) for column in zip(*rounds))
             good = difference <= bound and scipys >= 2 * mine and torchs >= mine
             failures += not good
             print(f"{name:36} {matrix.nnz:10} {mine:9.2f} {scipys:9.2f} {torchs:9.2f} {scipys / mine:6.2f} {torchs / mine:6.2f}"

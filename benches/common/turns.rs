@@ -99,6 +99,13 @@ impl Pace {
     }
 }
 
+/// So many times the median of that many calls, each timed alone: for criterion, whose samples are sums of calls. Divided by their
+/// number they are means, which calls that the system interrupts prolong by a per cent or two; the median of [`in_turns`] they do not.
+pub fn medians(calls: u64, mut call: impl FnMut()) -> Duration {
+    let seconds: Vec<f64> = (0..calls).map(|_| timed(1, &mut call)).collect();
+    Duration::from_secs_f64(median(&seconds) * calls as f64)
+}
+
 /// Mean seconds of so many calls.
 fn timed<R>(calls: usize, mut call: impl FnMut() -> R) -> f64 {
     let start = Instant::now();

@@ -198,7 +198,7 @@ fn ctrl_c_keeps_what_was_measured_and_resume_goes_on() {
         .stderr(Stdio::piped())
         .spawn()
         .expect("the binary starts");
-    // A line for the beginning and one for each problem.
+    // A line for the beginning and one for each problem of a round.
     let journal = Path::new(output).join("journal.jsonl");
     let lines = || fs::read(&journal).map_or(0, |bytes| bytes.iter().filter(|&&byte| byte == b'\n').count());
     let start = Instant::now();
@@ -209,11 +209,17 @@ fn ctrl_c_keeps_what_was_measured_and_resume_goes_on() {
     assert!(signal.success());
     let code = child.wait().expect("it ends").code();
     assert_eq!(code, Some(1));
-    let kept = cells(output, &["layer", "formulation", "run_seconds", "outcome"]);
+    let columns = ["layer", "formulation", "outcome", "run_least", "runs", "rounds"];
+    let kept = cells(output, &columns);
+    let measured = |rows: &[Vec<String>]| rows.iter().filter(|row| row[2] == "measured").count();
+    // Six problems of two formulations; the journal has a line for each of them in each round.
     let done = lines() - 1;
-    assert!((2..6).contains(&done), "{done} problems");
-    let measured = &kept[..2 * done];
-    assert!(measured.iter().all(|row| row[3] == "measured"), "{kept:?}");
+    assert!((2..15 * 6).contains(&done), "{done} problems");
+    assert_eq!(measured(&kept), 2 * done.min(6), "{kept:?}");
+    let rounds = |i: usize| done / 6 + usize::from(i < done % 6);
+    for (i, row) in kept.iter().enumerate().take(2 * done.min(6)) {
+        assert_eq!(row[5], rounds(i / 2).to_string(), "{row:?}");
+    }
     // Other settings would not compare.
     finish(convmat().args([&sweep("0.01")[..], &["-o", output, "--resume"]].concat())).fails(1, "with --time 0.4");
     // A line that was cut short counts for nothing.
@@ -221,8 +227,15 @@ fn ctrl_c_keeps_what_was_measured_and_resume_goes_on() {
     text.extend(b"[{\"layer\": \"cha");
     fs::write(&journal, text).expect("a longer journal");
     finish(convmat().args([&sweep("0.4")[..], &["-o", output, "--resume"]].concat())).succeeds();
-    let all = cells(output, &["layer", "formulation", "run_seconds", "outcome"]);
-    assert_eq!((all.len(), &all[..2 * done]), (12, measured));
+    let all = cells(output, &columns);
+    assert_eq!((all.len(), measured(&all)), (12, 12));
+    assert!(all.iter().all(|row| row[5] == "15"), "{all:?}");
+    // What was kept still counts.
+    let number = |cell: &str| cell.parse::<f64>().expect("a number");
+    for (kept, all) in kept.iter().zip(&all).take(2 * done.min(6)) {
+        assert_eq!(kept[..2], all[..2]);
+        assert!(number(&all[3]) <= number(&kept[3]) && number(&all[4]) > number(&kept[4]), "{kept:?} {all:?}");
+    }
     assert_eq!(names(output), FILES);
     finish(convmat().args([&sweep("0.4")[..], &["-o", output, "--resume"]].concat())).fails(1, "no interrupted run");
 }

@@ -221,7 +221,7 @@ fn files_that_cannot_be_read_are_one_line() {
     check(&folder.path("missing.npy")).fails(1, "cannot read ");
     check("matrix.csv").fails(2, "does not end in .npy, .npz or .mtx");
     for (name, contents, complaint) in [
-        ("a.npy", "text", "no .npy array"),
+        ("a.npy", "text", "no .npy file"),
         ("a.npz", "text", "no .npz file"),
         ("a.mtx", "text", "does not begin with `%%MatrixMarket"),
         ("cut.mtx", "%%MatrixMarket matrix coordinate real general\n% cut off\n", "no line with its size"),

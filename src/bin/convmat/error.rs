@@ -33,8 +33,8 @@ pub enum Failure {
     Images { failures: Vec<Failure>, of: usize },
     /// Problems of a benchmark that could not be measured while others were, out of how many layers.
     Layers { failures: Vec<Failure>, of: usize },
-    /// A run that Ctrl-C ended after some of its problems.
-    Interrupted { done: usize, of: usize },
+    /// A benchmark that Ctrl-C ended after some of its rounds.
+    Interrupted { rounds: usize, of: usize },
     /// What the library refused.
     Library(convmat::Error),
     /// The report could not be printed.
@@ -100,8 +100,8 @@ impl fmt::Display for Failure {
             Self::Image(path, failure) => format!("{}: {failure}", path.display()),
             Self::Images { failures, of } => format!("{} of {of} images failed", failures.len()),
             Self::Layers { failures, of } => format!("{} of {of} layers failed", failures.len()),
-            Self::Interrupted { done, of } => {
-                format!("interrupted after {done} of {of} problems; --resume measures the others")
+            Self::Interrupted { rounds, of } => {
+                format!("interrupted after {rounds} of {of} rounds; --resume goes on")
             }
             Self::Library(error) => error.to_string(),
             Self::Print(error) => format!("cannot print the report: {error}"),

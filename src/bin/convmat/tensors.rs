@@ -1,11 +1,11 @@
-//! Tensors of other programs as files: NumPy's .npy and safetensors, F32 or F64, always read as f64.
+//! Tensors of other programs as files: NumPy's .npy of any real numbers and safetensors of F32 or F64, always read as f64.
 //!
 //! It knows formats and that numbers must be finite, not what a tensor means.
 
 use std::path::Path;
 
 use ndarray::{ArrayD, Dimension, IxDyn};
-use ndarray_npy::{ReadNpyError, ReadNpyExt};
+use ndarray_npy::{ReadNpyError, ReadNpyExt, ReadableElement};
 use safetensors::{Dtype, SafeTensors};
 
 use crate::error::{Failure, Result};
@@ -40,19 +40,38 @@ pub fn read(place: &str) -> Result<ArrayD<f64>> {
     }
 }
 
-/// An array in NumPy's format, of f64 or f32.
+/// An array in NumPy's format of any real number type, as f64.
 pub fn npy(bytes: &[u8]) -> std::result::Result<ArrayD<f64>, String> {
-    let failed = |error: ReadNpyError| match error {
-        ReadNpyError::WrongDescriptor(found) => format!("it holds {found}, not <f4 or <f8"),
-        error => format!("it is no .npy file: {error}"),
-    };
-    expect_whole(bytes)?;
-    match ArrayD::<f64>::read_npy(bytes) {
-        Err(ReadNpyError::WrongDescriptor(_)) => {
-            ArrayD::<f32>::read_npy(bytes).map(|array| array.mapv(f64::from)).map_err(failed)
-        }
-        read => read.map_err(failed),
+    fn read<A: ReadableElement + Copy>(
+        bytes: &[u8],
+        to: fn(A) -> f64,
+    ) -> std::result::Result<ArrayD<f64>, ReadNpyError> {
+        ArrayD::<A>::read_npy(bytes).map(|array| array.mapv(to))
     }
+    expect_whole(bytes)?;
+    type Reader = fn(&[u8]) -> std::result::Result<ArrayD<f64>, ReadNpyError>;
+    let readers: [Reader; 11] = [
+        |bytes| read::<f64>(bytes, |value| value),
+        |bytes| read::<f32>(bytes, f64::from),
+        |bytes| read::<i64>(bytes, |value| value as f64),
+        |bytes| read::<i32>(bytes, f64::from),
+        |bytes| read::<i16>(bytes, f64::from),
+        |bytes| read::<i8>(bytes, f64::from),
+        |bytes| read::<u64>(bytes, |value| value as f64),
+        |bytes| read::<u32>(bytes, f64::from),
+        |bytes| read::<u16>(bytes, f64::from),
+        |bytes| read::<u8>(bytes, f64::from),
+        |bytes| read::<bool>(bytes, |value| f64::from(u8::from(value))),
+    ];
+    let mut descriptor = String::new();
+    for reader in readers {
+        match reader(bytes) {
+            Err(ReadNpyError::WrongDescriptor(found)) => descriptor = found.to_string(),
+            Err(error) => return Err(format!("it is no .npy file: {error}")),
+            Ok(array) => return Ok(array),
+        }
+    }
+    Err(format!("it holds {descriptor}, not real numbers"))
 }
 
 /// Refuses a header in NumPy's format that claims more numbers than the file has bytes: ndarray-npy allocates what is claimed before
@@ -127,16 +146,19 @@ mod tests {
         bytes
     }
 
+    /// 32 bytes behind a header.
+    fn file(descriptor: &str, shape: &str) -> Vec<u8> {
+        let header = format!("{{'descr': '{descriptor}', 'fortran_order': False, 'shape': ({shape}), }}\n");
+        let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
+        bytes.extend((header.len() as u16).to_le_bytes());
+        bytes.extend(header.as_bytes());
+        bytes.extend([0; 32]);
+        bytes
+    }
+
     #[test]
     fn a_header_that_claims_too_much_is_refused_before_anything_is_allocated() {
-        let file = |shape: &str| {
-            let header = format!("{{'descr': '<f8', 'fortran_order': False, 'shape': ({shape}), }}\n");
-            let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
-            bytes.extend((header.len() as u16).to_le_bytes());
-            bytes.extend(header.as_bytes());
-            bytes.extend([0; 32]);
-            bytes
-        };
+        let file = |shape: &str| file("<f8", shape);
         assert_eq!(npy(&file("2, 2")).unwrap().shape(), [2, 2]);
         for shape in
             ["1000000, 1000000", "4000000000000,", "99999999999999999999999999999999999999999, 1", "+900000000000, 1"]
@@ -150,11 +172,14 @@ mod tests {
     }
 
     #[test]
-    fn both_precisions_and_both_orders_are_read() {
+    fn every_real_type_and_both_orders_are_read() {
         let weights = Array4::from_shape_fn([2, 3, 2, 2], |(a, b, i, j)| (a * 12 + b * 4 + i * 2 + j) as f64);
         let want = weights.clone().into_dyn();
         assert_eq!(npy(&written(&weights)).unwrap(), want);
         assert_eq!(npy(&written(&weights.mapv(|value| value as f32))).unwrap(), want);
+        assert_eq!(npy(&written(&weights.mapv(|value| value as i64))).unwrap(), want);
+        assert_eq!(npy(&written(&weights.mapv(|value| value as u8))).unwrap(), want);
+        assert_eq!(npy(&written(&array![true, false])).unwrap(), array![1.0, 0.0].into_dyn());
         let reversed = weights.clone().reversed_axes().as_standard_layout().to_owned().reversed_axes();
         assert_eq!(npy(&written(&reversed)).unwrap(), want);
     }
@@ -167,7 +192,7 @@ mod tests {
         assert_eq!(safetensor(&two, Some("a")).unwrap().shape(), [2]);
         for (result, complaint) in [
             (npy(b"text"), "no .npy file"),
-            (npy(&written(&array![1i64])), "not <f4 or <f8"),
+            (npy(&file("<c16", "2,")), "it holds '<c16', not real numbers"),
             (safetensor(b"text", None), "no safetensors file"),
             (safetensor(&two, None), "several tensors: name one of a, b"),
             (safetensor(&two, Some("c")), "no tensor `c`, but a, b"),

@@ -40,8 +40,8 @@ pub struct BenchArgs {
     /// Limit on what a formulation may hold: bytes, or with KiB, MiB, GiB
     #[arg(long, value_name = "BYTES", default_value_t = Bytes(convmat::DEFAULT_BYTE_LIMIT))]
     pub memory_limit: Bytes,
-    /// Seconds of timing per layer and direction, shared by the formulations; building takes up to half as long on top, and calls
-    /// that are longer take what they take
+    /// Seconds of timing per layer and direction, all rounds together, shared by the formulations; building comes on top, and a
+    /// formulation that takes long may use up so much alone
     #[arg(long, value_name = "SECONDS", default_value = "4", value_parser = between(1e-3, 86400.0))]
     pub time: f64,
     /// Folder for the results [default: bench-<WHAT>-<DATE>]

@@ -1,7 +1,7 @@
 //! `convmat bench`: formulations measured against each other.
 //!
 //! This file turns arguments into a [`record::Run`] and writes what comes of it. [`points`] says what is measured, [`measure`] how,
-//! [`journal`] keeps it until the end; what the figures mean is said by [`reading`] and shown by [`table`], [`plots`], [`report`] and
+//! [`trials`] what figures are stated of it, [`journal`] keeps it until the end; what the figures mean is said by [`reading`] and shown by [`table`], [`plots`], [`report`] and
 //! [`compare`].
 
 mod break_even;
@@ -26,6 +26,7 @@ mod roofline;
 mod samples;
 mod series;
 mod table;
+mod trials;
 mod verdict;
 mod words;
 
@@ -44,7 +45,9 @@ use self::journal::Journal;
 use self::measure::Settings;
 use self::peers::Peer;
 use self::points::{Point, Points};
+use self::reading::Reading;
 use self::record::{CSV_FILE, Candidate, Ceiling, Direction, FORMAT, Header, JSON_FILE, Problem, Record, Run};
+use self::trials::{ROUNDS, Trial};
 use crate::args::BenchArgs;
 use crate::error::{Failure, Result};
 use crate::files;
@@ -131,47 +134,71 @@ impl Work<'_> {
         let machines = Machines::measure(self.problems.iter().map(|(point, _)| point.threads), self.threads)?;
         let (header, settings) = (self.header(&date), self.same());
         let (mut journal, mut header, done) = if self.args.resume {
-            let (journal, mut header, records) = Journal::resume(&folder, &settings)?;
+            let (journal, mut header, done) = Journal::resume(&folder, &settings)?;
             header.warnings.push(format!("interrupted, and continued on {date}"));
-            (journal, header, records)
+            (journal, header, done)
         } else {
             (Journal::create(&folder, &settings, &header)?, header, Vec::new())
         };
-        let finished = done.len();
-        let mut records: Vec<Record> = done.into_iter().flatten().collect();
         interrupt::listen();
-        let bar = progress::problems(self.problems.len() as u64);
-        let mut interrupted = None;
-        for (i, (point, direction)) in self.problems.iter().enumerate().skip(finished) {
-            bar.set_message(format!("{}, {}", point.workload.name, direction.name()));
-            let mut progress = |part: f64| {
-                bar.at(i as f64 + part);
-                interrupt::asked()
-            };
-            let machine = machines.of(point.threads)?;
-            let measured = measure::measure(point, *direction, &self.settings, machine, &mut progress)?;
-            records.extend(measured.iter().cloned());
-            if interrupt::asked() {
-                let (done, of) = (i, self.problems.len());
-                header.warnings.push(format!("interrupted after {done} of {of} problems"));
-                interrupted = Some(Failure::Interrupted { done, of });
-                break;
-            }
-            journal.add(&measured)?;
-        }
-        bar.finish();
-        let run = Run { header, records };
-        write(&folder, &run, peers)?;
+        let (trials, finished) = self.measure(&machines, &mut journal, done)?;
+        let of = self.problems.len();
+        let interrupted =
+            (finished < ROUNDS * of).then_some(Failure::Interrupted { rounds: finished / of, of: ROUNDS });
+        header
+            .warnings
+            .extend(interrupted.iter().map(|_| format!("interrupted in round {} of {ROUNDS}", finished / of + 1)));
+        let run = Run { header, records: trials.iter().flatten().map(Trial::record).collect() };
+        let reading = reading::read(&run, peers);
+        write(&folder, &run, peers, &reading)?;
         if interrupted.is_none() {
             journal.finish()?;
         }
         table::print(&run, peers, out)?;
-        let reading = reading::read(&run, peers);
         for sentence in reading.sections.iter().flat_map(|section| &section.sentences) {
             writeln!(out, "{sentence}")?;
         }
         writeln!(out, "\nresults, plots and report are in {}", folder.display())?;
         Ok((run, interrupted))
+    }
+
+    /// All rounds, or those until Ctrl-C, from what was done before on; the trials of every problem, and how many were measured in
+    /// how many rounds, all added up.
+    fn measure(
+        &self,
+        machines: &Machines,
+        journal: &mut Journal,
+        done: Vec<Vec<Trial>>,
+    ) -> Result<(Vec<Vec<Trial>>, usize)> {
+        let count = self.problems.len();
+        let mut trials = vec![Vec::new(); count];
+        let mut finished = done.len();
+        for (step, done) in done.into_iter().enumerate() {
+            trials[step % count] = done;
+        }
+        let bar = progress::problems(count as u64);
+        while finished < ROUNDS * count {
+            let (number, i) = (finished / count, finished % count);
+            let (point, direction) = &self.problems[i];
+            let machine = machines.of(point.threads)?;
+            bar.set_message(format!("round {} of {ROUNDS}: {}, {}", number + 1, point.workload.name, direction.name()));
+            let mut progress = |part: f64| {
+                bar.at((finished as f64 + part) / ROUNDS as f64);
+                interrupt::asked()
+            };
+            if number == 0 {
+                trials[i] = measure::prepare(point, *direction, &self.settings, machine, &mut progress)?;
+            }
+            let stopped =
+                measure::round(point, *direction, &self.settings, machine.0, number, &mut trials[i], &mut progress)?;
+            if stopped || interrupt::asked() {
+                break;
+            }
+            journal.add(&trials[i])?;
+            finished += 1;
+        }
+        bar.finish();
+        Ok((trials, finished))
     }
 
     fn folder(&self, date: &str) -> PathBuf {
@@ -246,15 +273,14 @@ fn expect_folder(folder: &Path, args: &BenchArgs) -> Result<()> {
 }
 
 /// Writes all files, each whole.
-fn write(folder: &Path, run: &Run, peers: &[Peer]) -> Result<()> {
+fn write(folder: &Path, run: &Run, peers: &[Peer], reading: &Reading) -> Result<()> {
     let cannot = |name: &str, why: String| Failure::write(&folder.join(name), why);
-    let reading = reading::read(run, peers);
     let plots = plots::draw(run, peers)?;
     let all = [
         (JSON_FILE, run.to_json().map_err(|why| cannot(JSON_FILE, why))?),
         (CSV_FILE, run.to_csv().map_err(|why| cannot(CSV_FILE, why))?),
-        ("report.md", report::markdown(run, peers, &reading)),
-        ("report.html", report::html(run, peers, &reading, &plots)),
+        ("report.md", report::markdown(run, peers, reading)),
+        ("report.html", report::html(run, peers, reading, &plots)),
         ("time.svg", plots.time),
         ("memory.svg", plots.memory),
         ("roofline.svg", plots.roofline),

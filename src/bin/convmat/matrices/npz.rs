@@ -8,8 +8,8 @@ use sprs::CsMat;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipArchive, ZipWriter};
 
-use super::{Entries, MAX_BYTES, Parsed, numbers};
-use crate::tensors::expect_whole;
+use super::{Entries, MAX_BYTES, Parsed};
+use crate::tensors::{expect_whole, npy};
 
 /// An array of the string `csr`, as NumPy writes it.
 const CSR: &[u8] = b"\x93NUMPY\x01\x00\x76\x00{'descr': '|S3', 'fortran_order': False, 'shape': (), }\
@@ -70,7 +70,7 @@ pub fn matrix(bytes: Vec<u8>) -> Parsed<CsMat<f64>> {
         return Err(format!("its shape has {} axes; a matrix has 2", shape.len()));
     };
     let mut entries = Entries::new(rows, columns)?;
-    let values = numbers(&member("data")?)?;
+    let values = npy(&member("data")?)?;
     let values = values.as_slice().filter(|_| values.ndim() == 1).ok_or("its data have not one axis")?;
     match format.as_str() {
         "csr" | "csc" => {

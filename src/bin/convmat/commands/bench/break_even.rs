@@ -24,7 +24,7 @@ pub fn break_even(a: &Measured, b: &Measured) -> BreakEven {
         Ordering::Equal => BreakEven::WithinSpread,
         Ordering::Greater => BreakEven::Never,
         Ordering::Less => {
-            // Quartile ranges that do not meet keep the medians apart: the quotient is finite, or too large to be counted.
+            // Spreads that do not meet keep the medians apart: the quotient is finite, or too large to be counted.
             let exact = (a.build_seconds - b.build_seconds) / (b.run.median - a.run.median);
             // The inequality is strict: at a whole quotient both cost the same. The conversion saturates.
             BreakEven::After(if exact < 0.0 { 0 } else { (exact.floor() + 1.0) as u64 })
@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     fn measured(build_seconds: f64, run: f64) -> Measured {
-        let run = Spread { median: run, lower: run, upper: run, least: run, count: 3 };
+        let run = Spread { median: run, low: run, high: run, least: run, count: 3, rounds: 3 };
         Measured { build_seconds, builds: 1, run, held_bytes: 0, peak_bytes: 0 }
     }
 

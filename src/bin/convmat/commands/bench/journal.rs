@@ -1,7 +1,7 @@
-//! What an unfinished run has found out so far: a file that grows by a line per problem, from which `--resume` goes on.
+//! What an unfinished run has found out so far: a file that grows by a line per problem and round, from which `--resume` goes on.
 //!
-//! The first line holds the header and everything that must not change; every other one the records of a problem. A last line that
-//! was cut short is as good as none.
+//! The first line holds the header and everything that must not change; every other one the trials of a problem
+//! after a round. A last line that was cut short is as good as none.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::record::{Header, Record};
+use super::record::Header;
+use super::trials::Trial;
 use crate::error::{Failure, Result};
 use crate::files;
 
@@ -43,8 +44,8 @@ impl Journal {
         Ok(journal)
     }
 
-    /// Opens one to go on with, its header and the records of every problem that it holds.
-    pub fn resume(folder: &Path, settings: &Settings) -> Result<(Self, Header, Vec<Vec<Record>>)> {
+    /// Opens one to go on with, its header and, in order, the trials that it holds.
+    pub fn resume(folder: &Path, settings: &Settings) -> Result<(Self, Header, Vec<Vec<Trial>>)> {
         let path = folder.join(FILE);
         let bytes = files::read(&path, MAX_BYTES).map_err(|error| match error.kind() {
             std::io::ErrorKind::NotFound => {
@@ -58,16 +59,16 @@ impl Journal {
         let first = lines.next().ok_or_else(|| Failure::read(&path, "it is empty; --force starts again"))?;
         let Start { settings: old, header } = serde_json::from_slice(first).map_err(broken)?;
         expect_same(folder, &old, settings)?;
-        let records = lines.map(|line| serde_json::from_slice(line).map_err(broken)).collect::<Result<Vec<_>>>()?;
+        let trials = lines.map(|line| serde_json::from_slice(line).map_err(broken)).collect::<Result<Vec<_>>>()?;
         let cannot = |error| Failure::write(&path, error);
         let file = OpenOptions::new().append(true).open(&path).map_err(cannot)?;
         file.set_len(whole as u64).map_err(cannot)?;
-        Ok((Self { path, file }, header, records))
+        Ok((Self { path, file }, header, trials))
     }
 
-    /// Keeps the records of a problem.
-    pub fn add(&mut self, records: &[Record]) -> Result<()> {
-        self.line(&records)
+    /// Keeps the trials of a problem.
+    pub fn add(&mut self, trials: &[Trial]) -> Result<()> {
+        self.line(&trials)
     }
 
     fn line(&mut self, value: &impl Serialize) -> Result<()> {

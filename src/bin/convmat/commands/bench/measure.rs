@@ -1,6 +1,9 @@
-//! One layer in one direction: every formulation built, checked against the definition, weighed, and timed in turns.
+//! One layer in one direction: every formulation built, checked against the definition and weighed, then timed in turns, round by
+//! round. What a round is for is said in [`super::trials`].
 
-use std::time::Duration;
+use std::hint::black_box;
+use std::iter::repeat_n;
+use std::time::{Duration, Instant};
 
 use convmat::geometry::Side;
 use convmat::{Scalar, Workspace, bytes_in_words};
@@ -10,21 +13,18 @@ use super::candidates::{method, output};
 use super::common::check::{self, Compared};
 use super::common::machine::{CpuTime, available_memory, cores, pool};
 use super::common::method::{Built, Method, Output, Problem};
-use super::common::turns::{Effort, in_turns, median, quantile};
+use super::common::turns::{Effort, in_turns};
 use super::memory;
 use super::points::Point;
-use super::quality;
-use super::record::{Candidate, Ceiling, Direction, Measured, Outcome, Record, Spread, Work};
+use super::record::{Candidate, Ceiling, Direction, Outcome, Record, Work};
+use super::trials::{ROUNDS, Round, Trial};
 use crate::commands::rounding::{Worst, gamma};
 use crate::error::{Failure, Result};
 
 /// Elements of a result that are compared with the definition.
 const SAMPLE: usize = 64;
-/// Turns of running and of building.
-const RUN_TURNS: usize = 10;
-const BUILD_TURNS: usize = 3;
-/// Fewest runs of a formulation, as far as they fit into half of the time of a layer.
-const FEWEST_RUNS: usize = 5;
+/// Turns of a round.
+const TURNS: usize = 2;
 
 /// What holds for every layer.
 pub struct Settings {
@@ -34,81 +34,120 @@ pub struct Settings {
     pub time: Duration,
 }
 
-/// A formulation of the layer that could be built.
-struct Ready {
-    /// Where its record is.
-    at: usize,
-    method: Method,
-    built: Built,
-    workspace: Workspace<f32>,
-    held_bytes: u64,
-    peak_bytes: u64,
-}
+/// Told what part is done, outside of all times; says whether to stop.
+pub type Progress<'a> = dyn FnMut(f64) -> bool + Send + 'a;
 
-/// Measures a layer in one direction on a pool of the point's threads. `progress` is told what part is done, outside of all times,
-/// and says whether to stop.
-pub fn measure(
+/// The formulations of a layer in one direction, each built, run once, weighed, compared with the definition and dropped again.
+pub fn prepare(
     point: &Point,
     direction: Direction,
     settings: &Settings,
     (pool, ceiling): (&ThreadPool, Ceiling),
-    progress: &mut (dyn FnMut(f64) -> bool + Send),
-) -> Result<Vec<Record>> {
+    progress: &mut Progress<'_>,
+) -> Result<Vec<Trial>> {
     let output = output(point.workload.transposed, direction);
     let methods: Vec<_> =
         settings.candidates.iter().filter_map(|&candidate| Some((candidate, method(candidate, output)?))).collect();
     let geometry = point.workload.geometry()?;
     let tensors = Problem::tensor_bytes(&point.workload, &geometry, output);
     let useful = geometry.entries().saturating_mul(2 * point.workload.batch as u128);
-    let record = |candidate, outcome| Record {
-        problem: point.problem(direction),
-        candidate,
-        work: Work { useful_flops: saturated(useful), executed_flops: None, bytes: saturated(tensors) },
-        ceiling,
-        outcome,
-        warnings: Vec::new(),
+    let trial = |candidate, outcome| Trial {
+        base: Record {
+            problem: point.problem(direction),
+            candidate,
+            work: Work { useful_flops: saturated(useful), executed_flops: None, bytes: saturated(tensors) },
+            ceiling,
+            outcome,
+            warnings: Vec::new(),
+        },
+        memory: None,
+        rounds: Vec::new(),
     };
-    if let Err(reason) = expect_bytes("its tensors", tensors, settings.memory_limit) {
-        let refused = |(candidate, _)| record(candidate, Outcome::Refused { reason: reason.clone(), bytes: None });
+    if let Err(reason) = expect_bytes("its tensors", tensors, settings.memory_limit, 0) {
+        let refused = |(candidate, _)| trial(candidate, Outcome::Refused { reason: reason.clone(), bytes: None });
         return Ok(methods.into_iter().map(refused).collect());
     }
     let mut problem = Problem::new(point.workload.clone(), output)?;
-    let mut records: Vec<_> = methods.iter().map(|&(candidate, _)| record(candidate, Outcome::Interrupted)).collect();
-    let mut ready = Vec::new();
+    let mut trials: Vec<_> = methods.iter().map(|&(candidate, _)| trial(candidate, Outcome::Interrupted)).collect();
+    // In a round all of them are held at a time.
+    let mut together = 0;
     for (at, &(_, method)) in methods.iter().enumerate() {
-        if progress(0.25 * at as f64 / methods.len() as f64) {
-            return Ok(records);
+        if progress(at as f64 / methods.len() as f64) {
+            break;
         }
-        let executed = method.executed_flops(&problem).map(saturated);
-        let made = prepare(method, &mut problem, settings.memory_limit, point.threads)?;
-        let work = &mut records[at].work;
-        work.executed_flops = executed;
-        match made {
-            Ok((built, workspace, [held_bytes, peak_bytes])) => {
+        let Trial { base, memory, .. } = &mut trials[at];
+        base.work.executed_flops = method.executed_flops(&problem).map(saturated);
+        match weigh(method, &mut problem, settings.memory_limit, together, point.threads)? {
+            Ok((built, [held, peak])) => {
                 let scratch = pool.install(|| built.workspace_bytes(problem.workload.batch));
-                work.bytes = saturated(moved_bytes(&problem, &built, scratch));
-                ready.push(Ready { at, method, built, workspace, held_bytes, peak_bytes });
+                base.work.bytes = saturated(moved_bytes(&problem, &built, scratch));
+                *memory = Some([held, peak]);
+                together += u128::from(held) + scratch;
             }
-            Err(outcome) => records[at].outcome = outcome,
+            Err(outcome) => base.outcome = outcome,
         }
     }
-    let timed = pool.install(|| time(&mut problem, &mut ready, settings, progress));
-    let Times { builds, runs, busy, complete } = timed;
-    for ((ready, builds), runs) in ready.iter().zip(&builds).zip(&runs) {
-        let record = &mut records[ready.at];
-        if builds.is_empty() || runs.is_empty() {
-            continue;
-        }
-        record.warnings = quality::warnings(runs, busy, complete);
-        record.outcome = Outcome::Measured(Measured {
-            build_seconds: median(builds),
-            builds: builds.len(),
-            run: spread(runs),
-            held_bytes: ready.held_bytes,
-            peak_bytes: ready.peak_bytes,
-        });
+    Ok(trials)
+}
+
+/// Measures the formulations once more, with everything made anew; says whether it was stopped, and then keeps nothing of it.
+pub fn round(
+    point: &Point,
+    direction: Direction,
+    settings: &Settings,
+    pool: &ThreadPool,
+    number: usize,
+    trials: &mut [Trial],
+    progress: &mut Progress<'_>,
+) -> Result<bool> {
+    let output = output(point.workload.transposed, direction);
+    let time = settings.time.as_secs_f64();
+    let taking_part: Vec<_> = trials
+        .iter_mut()
+        .filter(|trial| trial.takes_part(number, time))
+        .filter_map(|trial| Some((method(trial.base.candidate, output)?, trial)))
+        .collect();
+    if taking_part.is_empty() {
+        return Ok(progress(1.0));
     }
-    Ok(records)
+    let mut gaps = Gaps::new(number);
+    gaps.open();
+    let mut problem = Problem::new(point.workload.clone(), output)?;
+    let methods: Vec<_> = taking_part.iter().map(|(method, _)| *method).collect();
+    let timed = pool.install(|| time_round(&mut problem, &methods, settings, &mut gaps, progress));
+    if timed.stopped {
+        return Ok(true);
+    }
+    for (i, (_, trial)) in taking_part.into_iter().enumerate() {
+        trial.rounds.extend(Round::new(&timed.builds[i], &timed.runs[i], timed.busy));
+    }
+    Ok(false)
+}
+
+/// Memory that is held for nothing but that what is made after it lies elsewhere than in other rounds: addresses alone change times,
+/// and every execution draws its own (T. Mytkowicz et al., *Producing wrong data without doing anything obviously wrong!*, ASPLOS
+/// 2009; redrawn within one execution as by C. Curtsinger, E. Berger, *STABILIZER*, ASPLOS 2013).
+struct Gaps {
+    round: usize,
+    held: Vec<Vec<u8>>,
+}
+
+impl Gaps {
+    /// Bytes of a cache line, and of a block that shifts pages: the allocator takes blocks of that size from where it takes the rest.
+    const LINE: usize = 64;
+    const BLOCK: usize = 1 << 16;
+
+    const fn new(round: usize) -> Self {
+        Self { round, held: Vec::new() }
+    }
+
+    fn open(&mut self) {
+        // Steps of the golden ratio: rounds differ, and within a round what is made one after the other.
+        let at = ((self.round << 8) + self.held.len() + 1).wrapping_mul(0x9E37_79B9);
+        let (lines, blocks) = ((at >> 16) % (Self::BLOCK / Self::LINE), (at >> 8) % 8);
+        let lengths = repeat_n(Self::BLOCK, blocks).chain([Self::LINE * lines]);
+        self.held.extend(lengths.map(|length| black_box(Vec::with_capacity(length))));
+    }
 }
 
 /// A number of bytes or operations; beyond 2⁶⁴ nothing is ever built.
@@ -116,13 +155,13 @@ fn saturated(count: u128) -> u64 {
     u64::try_from(count).unwrap_or(u64::MAX)
 }
 
-/// Says no to more than the limit, or than there is.
-fn expect_bytes(what: &str, bytes: u128, limit: u128) -> std::result::Result<(), String> {
+/// Says no to more than the limit, or than there is beside what others need.
+fn expect_bytes(what: &str, bytes: u128, limit: u128, others: u128) -> std::result::Result<(), String> {
     let needed = bytes_in_words(bytes);
     if bytes > limit {
         return Err(format!("{what} would take {needed}, more than the limit of {}", bytes_in_words(limit)));
     }
-    match available_memory() {
+    match available_memory().map(|available| available.saturating_sub(others)) {
         Some(available) if bytes > available => {
             Err(format!("{what} would take {needed}, and {} are left", bytes_in_words(available)))
         }
@@ -137,15 +176,16 @@ fn moved_bytes(problem: &Problem, built: &Built, scratch: u128) -> u128 {
     tensors - weights + built.operand_bytes + 2 * scratch
 }
 
-type Prepared = std::result::Result<(Built, Workspace<f32>, [u64; 2]), Outcome>;
+type Weighed = std::result::Result<(Built, [u64; 2]), Outcome>;
 
-/// Builds a formulation and runs it once, within the limit, and compares the result with the definition.
+/// Builds a formulation and runs it once, within the limit and beside the bytes of others, and compares the result with the
+/// definition.
 ///
 /// On threads of its own: what the GEMM crates keep per thread is counted for each formulation alike, and given back with them.
-fn prepare(method: Method, problem: &mut Problem, limit: u128, threads: usize) -> Result<Prepared> {
+fn weigh(method: Method, problem: &mut Problem, limit: u128, others: u128, threads: usize) -> Result<Weighed> {
     let refused = |reason, bytes| Ok(Err(Outcome::Refused { reason, bytes: Some(saturated(bytes)) }));
     let matrix = method.matrix_bytes(problem)?;
-    if let Err(reason) = expect_bytes("the matrix", matrix, limit) {
+    if let Err(reason) = expect_bytes("the matrix", matrix, limit, others) {
         return refused(reason, matrix);
     }
     let pool = pool(threads).map_err(Failure::Refused)?;
@@ -166,7 +206,7 @@ fn prepare(method: Method, problem: &mut Problem, limit: u128, threads: usize) -
         let held = memory::held();
         let scratch = built.workspace_bytes(problem.workload.batch);
         let total = u128::from(held) + scratch;
-        if let Err(reason) = expect_bytes("it and its scratch memory", total, limit) {
+        if let Err(reason) = expect_bytes("it and its scratch memory", total, limit, others) {
             drop(built);
             return refused(reason, total);
         }
@@ -175,7 +215,7 @@ fn prepare(method: Method, problem: &mut Problem, limit: u128, threads: usize) -
         let ran = built.run(problem, &mut workspace);
         let peak = while_building.max(held + memory::peak());
         match ran.map_err(|error| error.to_string()).and_then(|()| expect_right(problem)) {
-            Ok(()) => Ok(Ok((built, workspace, [held, peak]))),
+            Ok(()) => Ok(Ok((built, [held, peak]))),
             Err(why) => Ok(Err(Outcome::Failed(why))),
         }
     })
@@ -204,56 +244,55 @@ fn expect_right(problem: &Problem) -> std::result::Result<(), String> {
     Err(format!("wrong: off by {:.1e} where rounding allows {:.1e}", worst.difference, worst.bound))
 }
 
-struct Times {
+struct Timed {
     builds: Vec<Vec<f64>>,
     runs: Vec<Vec<f64>>,
     /// Cores that other programs kept busy, where that is known.
     busy: Option<f64>,
-    complete: bool,
+    stopped: bool,
 }
 
 /// Times building, then running, in turns.
-fn time(
+fn time_round(
     problem: &mut Problem,
-    ready: &mut [Ready],
+    methods: &[Method],
     settings: &Settings,
-    progress: &mut (dyn FnMut(f64) -> bool + Send),
-) -> Times {
-    let count = ready.len().max(1) as u32;
-    let mut stopped = false;
-    let building =
-        Effort { time: settings.time / (4 * count), turns: BUILD_TURNS, fewest: BUILD_TURNS, most: settings.time / 4 };
+    gaps: &mut Gaps,
+    progress: &mut Progress<'_>,
+) -> Timed {
     let (limit, before) = (settings.memory_limit, CpuTime::now());
-    let builds = in_turns(
-        &building,
-        ready.len(),
-        |i| ready[i].method.build(problem, limit).ok(),
-        || {
-            stopped |= progress(0.4);
-            stopped
-        },
-    );
-    let running =
-        Effort { time: settings.time / count, turns: RUN_TURNS, fewest: FEWEST_RUNS, most: settings.time / 2 };
-    let run = |i: usize| {
-        let Ready { built, workspace, .. } = &mut ready[i];
-        // It went well before.
-        let _ = built.run(problem, workspace);
-    };
-    let runs = in_turns(&running, builds.len(), run, || {
-        stopped |= progress(0.7);
+    let share = settings.time / (methods.len() * ROUNDS) as u32;
+    let mut stopped = false;
+    let mut stop = |part| {
+        stopped = stopped || progress(part);
         stopped
-    });
-    Times { builds, runs, busy: before.and_then(|before| before.others_since(cores())), complete: !stopped }
-}
-
-/// Median and quartiles.
-fn spread(seconds: &[f64]) -> Spread {
-    Spread {
-        median: median(seconds),
-        lower: quantile(seconds, 0.25),
-        upper: quantile(seconds, 0.75),
-        least: quantile(seconds, 0.0),
-        count: seconds.len(),
+    };
+    let mut ready = Vec::new();
+    for method in methods {
+        gaps.open();
+        let start = Instant::now();
+        let built = method.build(problem, limit).ok();
+        ready.push((built, start.elapsed().as_secs_f64(), Workspace::new()));
+        if stop(0.0) {
+            break;
+        }
     }
+    // One sample is enough of what takes long, as every round has one. Of the others the first one found nothing in its place.
+    let building = Effort { time: share / 4, turns: 1, fewest: 1, most: Duration::ZERO };
+    let is_short = |i: &usize| ready[*i].0.is_some() && ready[*i].1 < building.time.as_secs_f64();
+    let short: Vec<_> = (0..ready.len()).filter(is_short).collect();
+    let build = |i: usize| methods[short[i]].build(problem, limit).ok();
+    let again = in_turns(&building, short.len(), build, || stop(0.2));
+    // Where memory has become short there is nothing to be timed.
+    let mut builds: Vec<_> =
+        ready.iter().map(|(built, seconds, _)| built.iter().map(|_| *seconds).collect::<Vec<_>>()).collect();
+    short.into_iter().zip(again).for_each(|(i, seconds)| builds[i] = seconds);
+    let running = Effort { time: share, turns: TURNS, fewest: 1, most: Duration::ZERO };
+    let run = |i: usize| {
+        let (built, _, workspace) = &mut ready[i];
+        // It went well before.
+        built.as_ref().map(|built| built.run(problem, workspace))
+    };
+    let runs = in_turns(&running, methods.len(), run, || stop(0.6));
+    Timed { builds, runs, busy: before.and_then(|before| before.others_since(cores())), stopped }
 }

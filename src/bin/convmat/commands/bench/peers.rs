@@ -2,7 +2,7 @@
 //!
 //! ```json
 //! {
-//!   "format": 1,
+//!   "format": 2,
 //!   "about": "scripts/benchmark_peers.py, AMD EPYC, 2026-11-27",
 //!   "peers": [
 //!     {
@@ -13,7 +13,7 @@
 //!           "problem": {"layer": "channels 4", "swept": 4.0, "op": "conv", "batch": 4, "in_channels": 4, …},
 //!           "threads": 1,
 //!           "build_seconds": 0.0, "run_seconds": 0.01,
-//!           "run_lower_quartile": 0.0099, "run_upper_quartile": 0.0102, "run_least": 0.0098, "runs": 11,
+//!           "run_low": 0.0099, "run_high": 0.0102, "run_least": 0.0098, "runs": 99, "rounds": 9,
 //!           "peak_bytes": null
 //!         }
 //!       ]
@@ -23,7 +23,8 @@
 //! ```
 //!
 //! `beside` is the formulation that the sentences compare it with. A `problem` has the columns of results.csv from `layer` to
-//! `direction`, and a figure belongs to the records whose problem is equal; `threads` is how many the other program used.
+//! `direction`, and a figure belongs to the records whose problem is equal; `threads` is how many the other program used. The times are those of
+//! [`Spread`].
 
 use std::path::Path;
 
@@ -34,7 +35,7 @@ use crate::error::{Failure, Result};
 use crate::files;
 
 /// The version of the form.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 /// Limit on such a file.
 const MAX_BYTES: u64 = 64 << 20;
 
@@ -105,10 +106,11 @@ struct RawFigure {
     threads: usize,
     build_seconds: Option<f64>,
     run_seconds: f64,
-    run_lower_quartile: f64,
-    run_upper_quartile: f64,
+    run_low: f64,
+    run_high: f64,
     run_least: f64,
     runs: usize,
+    rounds: usize,
     peak_bytes: Option<u64>,
 }
 
@@ -127,10 +129,11 @@ impl RawFigure {
     fn checked(self) -> std::result::Result<Figure, String> {
         let run = Spread {
             median: self.run_seconds,
-            lower: self.run_lower_quartile,
-            upper: self.run_upper_quartile,
+            low: self.run_low,
+            high: self.run_high,
             least: self.run_least,
             count: self.runs,
+            rounds: self.rounds,
         };
         run.expect_order()?;
         if self.build_seconds.is_some_and(|seconds| !seconds.is_finite() || seconds < 0.0) {
@@ -150,9 +153,9 @@ mod tests {
 
     fn file() -> Value {
         let problem = serde_json::to_value(&channels().records[0].problem).expect("JSON");
-        json!({"format": 1, "about": "by hand", "peers": [{"name": "Other", "beside": "dense", "figures": [{
-            "problem": problem, "threads": 1, "build_seconds": null, "run_seconds": 0.2, "run_lower_quartile": 0.1,
-            "run_upper_quartile": 0.3, "run_least": 0.1, "runs": 7, "peak_bytes": 10,
+        json!({"format": 2, "about": "by hand", "peers": [{"name": "Other", "beside": "dense", "figures": [{
+            "problem": problem, "threads": 1, "build_seconds": null, "run_seconds": 0.2, "run_low": 0.1,
+            "run_high": 0.3, "run_least": 0.1, "runs": 7, "rounds": 1, "peak_bytes": 10,
         }]}]})
     }
 
@@ -174,7 +177,7 @@ mod tests {
             change(&mut value);
             parse(value.to_string().as_bytes()).expect_err("it has another form")
         };
-        assert!(changed(&|file| file["format"] = 2.into()).contains("format is 2"));
+        assert!(changed(&|file| file["format"] = 1.into()).contains("format is 1"));
         assert!(changed(&|file| file["peers"][0]["beside"] = "fast".into()).contains("fast"));
         assert!(changed(&|file| file["peers"][0]["figures"][0]["run_seconds"] = 0.5.into()).contains("not in order"));
         assert!(changed(&|file| file["peers"][0]["figures"][0]["build_seconds"] = (-1).into()).contains("negative"));

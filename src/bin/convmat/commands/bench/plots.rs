@@ -38,7 +38,7 @@ pub fn draw(run: &Run, peers: &[Peer]) -> Result<Plots> {
         Ok::<_, String>(Plots {
             time: quantity(run, peers, &TIME)?,
             memory: quantity(run, peers, &MEMORY)?,
-            roofline: roofline::draw(run)?,
+            roofline: roofline::draw(run, peers)?,
         })
     };
     drawn().map_err(|why| Failure::Refused(format!("the plots cannot be drawn: {why}")))
@@ -62,9 +62,9 @@ struct Quantity {
 
 const TIME: Quantity = Quantity {
     title: "Time of one call",
-    axis: "time (median; bars: quartiles)",
-    of: |record| record.measured().map(|measured| [measured.run.lower, measured.run.median, measured.run.upper]),
-    of_peer: |figure| Some([figure.run.lower, figure.run.median, figure.run.upper]),
+    axis: "time (median; bars: spread)",
+    of: |record| record.measured().map(|measured| [measured.run.low, measured.run.median, measured.run.high]),
+    of_peer: |figure| Some([figure.run.low, figure.run.median, figure.run.high]),
     word: short_time,
     base: 10.0,
     has_limit: false,

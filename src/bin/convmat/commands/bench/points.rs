@@ -32,6 +32,8 @@ pub struct Points {
 const MAX_BYTES: u64 = 64 << 20;
 /// Longest sweep.
 const MOST_VALUES: usize = 1000;
+/// As many threads as `--threads` takes.
+const MOST_THREADS: usize = 1024;
 
 /// The layers that the arguments describe; a run on `threads` threads unless they are swept.
 pub fn of(args: &BenchArgs, threads: usize) -> Result<Points> {
@@ -219,9 +221,6 @@ fn layer_of<const N: usize>(
     };
     Ok(Point { workload, swept: Some(value as f64), threads })
 }
-
-/// As many as `--threads` takes.
-const MOST_THREADS: usize = 1024;
 
 /// The directions that were asked for.
 pub const fn directions(contraction: Contraction) -> &'static [Direction] {

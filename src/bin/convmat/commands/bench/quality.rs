@@ -1,52 +1,57 @@
-//! What is to be said about a measurement itself: too few or too short runs, outliers, drift, a busy machine. It measures nothing.
+//! What is to be said about a measurement itself: too few rounds, too short runs, outliers, drift, a busy machine. It measures nothing.
 
 use super::common::machine::cores;
-use super::common::turns::{median, quantile};
+use super::common::turns::median;
+use super::record::Spread;
+use super::trials::{ROUNDS, Round};
 
-/// Runs below which quartiles say little.
-const FEW: usize = 5;
 /// Seconds below which waking threads and reading memory for the first time are a good part of a run.
 const SHORT: f64 = 10e-6;
 /// Part of the runs that may be outliers.
 const OUTLIERS: f64 = 0.07;
-/// Width of the quartile range, and drift from the first half to the second, in parts of the median.
+/// Width of the spread, and drift from the first half of the rounds to the second, in parts of the median.
 const WIDE: f64 = 0.2;
 const DRIFT: f64 = 0.1;
+/// Fewest rounds of which drift is told.
+const HALVES: usize = 4;
 /// Cores that others may keep busy.
 const BUSY: f64 = 0.05;
 
-/// About the runs of one formulation, in order of time, with the cores that others kept busy meanwhile.
-pub fn warnings(seconds: &[f64], busy: Option<f64>, complete: bool) -> Vec<String> {
-    let mut warnings = Vec::new();
-    let (count, middle) = (seconds.len(), median(seconds));
-    let [lower, upper] = [0.25, 0.75].map(|part| quantile(seconds, part));
-    if !complete {
-        warnings.push(format!("stopped by Ctrl-C after {count} runs"));
-    }
-    if count < FEW {
-        warnings.push(format!("only {count} runs in the time given"));
-    }
-    if middle < SHORT {
-        warnings.push(format!("runs of {:.1} µs are too short to tell small differences", middle * 1e6));
-    }
-    if (upper - lower) / middle > WIDE {
-        warnings.push(format!("the quartiles are {:.0} % of the median apart", 100.0 * (upper - lower) / middle));
-    }
-    // Far outliers: beyond three times the quartile range (J. Tukey, Exploratory Data Analysis, 1977).
+/// How many runs are far outliers: beyond three times the quartile range (J. Tukey, *Exploratory Data Analysis*, 1977).
+pub fn outliers(seconds: &[f64], lower: f64, upper: f64) -> usize {
     let beyond = upper + 3.0 * (upper - lower);
-    let outliers = seconds.iter().filter(|&&seconds| seconds > beyond).count();
-    if outliers as f64 > OUTLIERS * count as f64 {
-        warnings.push(format!("{outliers} of {count} runs are outliers"));
+    seconds.iter().filter(|&&seconds| seconds > beyond).count()
+}
+
+/// About the rounds of one formulation, in order of time, and the spread that is stated of them.
+pub fn warnings(rounds: &[Round], run: &Spread) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if run.rounds < ROUNDS {
+        warnings.push(format!("only {} of {ROUNDS} rounds", run.rounds));
     }
-    if count >= 2 * FEW {
-        let (first, second) = seconds.split_at(count / 2);
-        let drift = median(second) / median(first) - 1.0;
+    if run.median < SHORT {
+        warnings.push(format!("runs of {:.1} µs are too short to tell small differences", run.median * 1e6));
+    }
+    let width = (run.high - run.low) / run.median;
+    if width > WIDE {
+        warnings.push(format!("the spread is {:.0} % of the median wide", 100.0 * width));
+    }
+    let outliers: usize = rounds.iter().map(|round| round.outliers).sum();
+    if outliers as f64 > OUTLIERS * run.count as f64 {
+        warnings.push(format!("{outliers} of {} runs are outliers", run.count));
+    }
+    if rounds.len() >= HALVES {
+        let medians: Vec<f64> = rounds.iter().map(|round| round.median).collect();
+        let half = medians.len() / 2;
+        let drift = median(&medians[medians.len() - half..]) / median(&medians[..half]) - 1.0;
         if drift.abs() > DRIFT {
             let how = if drift > 0.0 { "slower" } else { "faster" };
             warnings.push(format!("the second half was {:.0} % {how} than the first", 100.0 * drift.abs()));
         }
     }
-    if let Some(busy) = busy.filter(|&busy| busy > BUSY) {
+    let busy: Vec<f64> = rounds.iter().filter_map(|round| round.busy).collect();
+    let busy = busy.iter().sum::<f64>() / busy.len().max(1) as f64;
+    if busy > BUSY {
         warnings.push(format!("other programs kept {busy:.1} of {} cores busy", cores()));
     }
     warnings
@@ -56,32 +61,46 @@ pub fn warnings(seconds: &[f64], busy: Option<f64>, complete: bool) -> Vec<Strin
 mod tests {
     use super::*;
 
+    /// Rounds of the medians, each with quartiles as far apart as said.
     #[track_caller]
-    fn expect(seconds: &[f64], busy: Option<f64>, complete: bool, complaints: &[&str]) {
-        let warnings = warnings(seconds, busy, complete);
+    fn expect(medians: &[f64], apart: f64, outliers: usize, busy: Option<f64>, complaints: &[&str]) {
+        let [below, above] = [1.0 - apart / 2.0, 1.0 + apart / 2.0];
+        let round = |&median: &f64| {
+            let (lower, upper) = (below * median, above * median);
+            Round { build_seconds: 0.0, builds: 1, median, lower, upper, least: lower, runs: 20, outliers, busy }
+        };
+        let rounds: Vec<_> = medians.iter().map(round).collect();
+        let ends = medians.iter().copied().fold((f64::INFINITY, 0.0), |(a, b): (f64, f64), m| (a.min(m), b.max(m)));
+        let (low, high, count) = (below * ends.0, above * ends.1, 20 * rounds.len());
+        let run = Spread { median: median(medians), low, high, least: low, count, rounds: rounds.len() };
+        let warnings = warnings(&rounds, &run);
         assert_eq!(warnings.len(), complaints.len(), "{warnings:?}");
         for (warning, complaint) in warnings.iter().zip(complaints) {
             assert!(warning.contains(complaint) && !warning.contains(';'), "{warning} lacks {complaint}");
         }
     }
 
+    /// 1 ms, and a little more now and then.
+    fn quiet() -> [f64; ROUNDS] {
+        std::array::from_fn(|i| [1e-3, 1.01e-3, 1e-3, 1.02e-3, 1e-3][i % 5])
+    }
+
     #[test]
     fn quiet_measurements_have_none() {
-        let seconds: Vec<f64> = (0..40).map(|i| 1e-3 + 1e-6 * f64::from(i * 7 % 11)).collect();
-        expect(&seconds, Some(0.01), true, &[]);
+        expect(&quiet(), 0.02, 1, Some(0.01), &[]);
     }
 
     #[test]
     fn each_trouble_is_named() {
-        let mut seconds: Vec<f64> = (0..40).map(|i| 1e-3 + 1e-6 * f64::from(i * 7 % 11)).collect();
-        for i in [3, 13, 23] {
-            seconds[i] = 2e-3;
-        }
-        expect(&seconds, None, true, &["3 of 40 runs are outliers"]);
-        let drifting: Vec<f64> = (0..40).map(|i| if i < 20 { 1e-3 } else { 1.15e-3 }).collect();
-        expect(&drifting, None, true, &["15 % slower"]);
-        let wide: Vec<f64> = (0..40).map(|i| if i % 2 == 0 { 1e-3 } else { 1.5e-3 }).collect();
-        expect(&wide, None, true, &["40 % of the median apart"]);
-        expect(&[2e-6; 4], Some(0.6), false, &["Ctrl-C after 4", "only 4 runs", "too short", "0.6 of"]);
+        expect(&quiet(), 0.02, 2, None, &["30 of 300 runs are outliers"]);
+        expect(&quiet(), 0.4, 0, None, &["the spread is 42 % of the median wide"]);
+        let drifting: [f64; ROUNDS] = std::array::from_fn(|i| if i < 7 { 1e-3 } else { 1.15e-3 });
+        expect(&drifting, 0.0, 0, None, &["15 % slower"]);
+        expect(&[2e-6; 4], 0.0, 0, Some(0.6), &["only 4 of 15 rounds", "too short", "0.6 of"]);
+    }
+
+    #[test]
+    fn outliers_are_far_out() {
+        assert_eq!(outliers(&[1.0, 2.0, 3.0, 6.0, 6.1, 9.0], 2.0, 3.0), 2);
     }
 }

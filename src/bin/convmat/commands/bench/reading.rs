@@ -2,7 +2,7 @@
 //!
 //! * Per direction. Where a formulation has several forms (kinds of direct sums, sparse formats, GEMM backends), its fastest at
 //!   each point counts: the least median.
-//! * A beats B where the quartile ranges of their times do not meet; where they do, they are equal within the spread.
+//! * A beats B where the spreads of their times do not meet; where they do, they are equal within the spread.
 //! * What is said of a range holds at each measured value in it, and nothing is said of values in between.
 //! * Times in brackets are ratios of medians, applications are those of [`break_even`].
 //!
@@ -33,16 +33,16 @@ pub struct Section {
 }
 
 /// The rules, for readers.
-pub const RULES: &str = "One beats another where the quartile ranges of their times do not meet; where they do, they are equal \
+pub const RULES: &str = "One beats another where the spreads of their times do not meet; where they do, they are equal \
      within the spread. What is said of a range holds at each measured value in it. Where a formulation has several forms \
      (sparse formats, GEMM backends), the fastest at each point counts. Ratios are those of medians; building pays after n \
      applications if time to build plus n runs is less from then on. Useful operations are those on structural nonzeros.";
 
-const PAIRS: [[Family; 2]; 4] = [
-    [Family::Dense, Family::Im2col],
-    [Family::Sparse, Family::Im2col],
-    [Family::Dense, Family::Sparse],
-    [Family::Planned, Family::Im2col],
+/// What is compared with which others.
+const PAIRS: [(Family, &[Family]); 3] = [
+    (Family::Dense, &[Family::Im2col, Family::Sparse]),
+    (Family::Sparse, &[Family::Im2col]),
+    (Family::Planned, &[Family::Im2col]),
 ];
 const FORMS: [[Candidate; 2]; 2] =
     [[Candidate::TransposedCsr, Candidate::SparseCsc], [Candidate::Im2colGemm, Candidate::Im2colMatrixmultiply]];
@@ -53,20 +53,26 @@ pub fn read(run: &Run, peers: &[Peer]) -> Reading {
     let section = |series: &Series<'_>| {
         let mut sentences = Vec::new();
         sentences.extend(fastest(series));
-        for [a, b] in PAIRS {
-            sentences.extend(comparison(series, a.name(), b.name(), |point| Some((time(a, point)?, time(b, point)?))));
+        for (a, rivals) in PAIRS {
+            let compared = rivals
+                .iter()
+                .filter_map(|&b| comparison(series, b.name(), |point| Some((time(a, point)?, time(b, point)?))));
+            sentences.extend(sentence(a.name(), compared));
         }
         for [a, b] in FORMS {
-            sentences.extend(comparison(series, a.name(), b.name(), |point| Some((form(a, point)?, form(b, point)?))));
+            let compared = comparison(series, b.name(), |point| Some((form(a, point)?, form(b, point)?)));
+            sentences.extend(sentence(a.name(), compared));
         }
-        sentences.extend(Family::MATRICES.into_iter().filter_map(|matrix| building(series, matrix)));
+        sentences.extend(building(series));
         sentences.extend(Family::ALL.into_iter().filter_map(|family| refusal(series, family, run.header.memory_limit)));
-        sentences.extend(Family::ALL.into_iter().filter_map(|family| attainment(series, family)));
+        sentences.extend(roofs(series));
         sentences.extend(memory(series));
-        for peer in peers {
-            let ours = Family::of(peer.beside);
-            let times = |point: &Point<'_>| Some((time(ours, point)?, peer.figure(point.problem)?.run));
-            sentences.extend(comparison(series, ours.name(), &peer.name, times));
+        for ours in Family::ALL {
+            let beside = peers.iter().filter(|peer| Family::of(peer.beside) == ours);
+            let compared = beside.filter_map(|peer| {
+                comparison(series, &peer.name, |point| Some((time(ours, point)?, peer.figure(point.problem)?.run)))
+            });
+            sentences.extend(sentence(ours.name(), compared));
         }
         sentences.extend(missing(series));
         Section { title: series.direction.name(), sentences }
@@ -111,13 +117,14 @@ fn fastest(series: &Series<'_>) -> Option<String> {
     (!parts.is_empty()).then(|| capitalised(&format!("{}.", parts.join("; "))))
 }
 
-/// Where A beats B, equals it, is slower; nothing where no point has both.
-fn comparison(
-    series: &Series<'_>,
-    a: &str,
-    b: &str,
-    times: impl Fn(&Point<'_>) -> Option<(Spread, Spread)>,
-) -> Option<String> {
+/// A subject and what is said of it; nothing of nothing.
+fn sentence(subject: &str, said: impl IntoIterator<Item = String>) -> Option<String> {
+    let said: Vec<_> = said.into_iter().collect();
+    (!said.is_empty()).then(|| capitalised(&format!("{subject} {}.", said.join("; it "))))
+}
+
+/// Where something beats B, equals it, is slower; nothing where no point has both times.
+fn comparison(series: &Series<'_>, b: &str, times: impl Fn(&Point<'_>) -> Option<(Spread, Spread)>) -> Option<String> {
     let times: Vec<_> = series.points.iter().map(times).collect();
     if times.iter().all(Option::is_none) {
         return None;
@@ -137,11 +144,16 @@ fn comparison(
     let slower = part(Ordering::Greater, "is slower", Some("long"));
     let beginning = if faster.is_some() { "" } else { &format!("nowhere beats {b}: it ") };
     let parts: Vec<_> = [faster, equal, slower].into_iter().flatten().collect();
-    Some(capitalised(&format!("{a} {beginning}{}.", listed(&parts))))
+    Some(format!("{beginning}{}", listed(&parts)))
 }
 
-/// After how many applications building a matrix has paid.
-fn building(series: &Series<'_>, matrix: Family) -> Option<String> {
+/// After how many applications building the matrices has paid.
+fn building(series: &Series<'_>) -> Option<String> {
+    let parts: Vec<_> = Family::MATRICES.into_iter().filter_map(|matrix| pays(series, matrix)).collect();
+    (!parts.is_empty()).then(|| capitalised(&format!("{}.", parts.join("; "))))
+}
+
+fn pays(series: &Series<'_>, matrix: Family) -> Option<String> {
     let against = |rival: Family| {
         let break_evens: Vec<Option<BreakEven>> = series
             .points
@@ -168,7 +180,7 @@ fn building(series: &Series<'_>, matrix: Family) -> Option<String> {
         Some(format!("against {} {} (after {counts} {noun})", rival.name(), series.places(&holds)))
     };
     let parts: Vec<_> = RIVALS.into_iter().filter_map(against).collect();
-    (!parts.is_empty()).then(|| format!("Building {} pays {}.", matrix.name(), listed(&parts)))
+    (!parts.is_empty()).then(|| format!("building {} pays {}", matrix.name(), listed(&parts)))
 }
 
 /// Where none of a formulation's forms was measured because it was refused.
@@ -203,40 +215,63 @@ fn refusal(series: &Series<'_>, family: Family, limit: u64) -> Option<String> {
         let place = if place == places { String::new() } else { format!("{place} ") };
         let (needed, limit) = (bytes(needed), bytes(limit));
         // Rounded alike, they would seem equal.
-        let needed = if needed == limit { "slightly more".to_owned() } else { needed };
-        format!(": {place}it would hold {needed}, beyond the limit of {limit}")
+        let what = if needed == limit { "just over".to_owned() } else { format!("{needed}, beyond") };
+        format!(": {place}it would hold {what} the limit of {limit}")
     });
     Some(capitalised(&format!("{} is refused {places}{why}.", family.name())))
 }
 
-/// What a formulation reaches of the peak and of its roof, and what bounds it.
-fn attainment(series: &Series<'_>, family: Family) -> Option<String> {
-    let records: Vec<Option<&Record>> = series
-        .points
-        .iter()
-        .map(|point| family.fastest(&point.records).filter(|record| record.share_of_roof().is_some()))
-        .collect();
-    let of = |figure: fn(&Record) -> Option<f64>| records.iter().flatten().filter_map(move |record| figure(record));
-    let peak = span(of(Record::share_of_peak), percent)?;
-    let intensity = span(of(|record| Some(record.work.intensity())), ratio)?;
-    let roof = span(of(Record::share_of_roof), percent)?;
-    let holds =
-        |bound| records.iter().map(|record| record.is_some_and(|record| record.bound() == bound)).collect::<Vec<_>>();
-    let (bandwidth, arithmetic) = (holds(Bound::Bandwidth), holds(Bound::Peak));
-    let bound = match (bandwidth.contains(&true), arithmetic.contains(&true)) {
-        (true, false) => "the bandwidth bounds it".to_owned(),
-        (false, _) => "the peak bounds it".to_owned(),
-        (true, true) => {
-            let (bandwidth, arithmetic) = (series.places(&bandwidth), series.places(&arithmetic));
-            format!("the bandwidth bounds it {bandwidth}, the peak {arithmetic}")
-        }
+/// The roofline in words: intensities, what bounds which formulation, and what each reaches.
+fn roofs<'a>(series: &'a Series<'_>) -> Vec<String> {
+    let fastest: fn(&'a Point<'_>, Family) -> Option<&'a Record> =
+        |point, family| family.fastest(&point.records).filter(|record| record.share_of_roof().is_some());
+    let of = |family| series.points.iter().map(|point| fastest(point, family)).collect::<Vec<_>>();
+    let families = Family::ALL.map(|family| (family.name(), of(family)));
+    let spans = |figure: fn(&Record) -> Option<f64>, word: fn(f64) -> String| {
+        families.iter().filter_map(move |(name, records)| {
+            Some((*name, span(records.iter().flatten().filter_map(|record| figure(record)), word)?))
+        })
     };
-    let beyond = of(Record::share_of_roof).any(|share| share > 1.0);
-    let caches = if beyond { ", beyond 100 % where caches deliver more than memory could" } else { "" };
-    Some(capitalised(&format!(
-        "{} reaches {peak} of the peak; at {intensity} useful FLOP per byte {bound}, and it reaches {roof} of that roof{caches}.",
-        family.name()
-    )))
+    let intensities: Vec<_> = spans(|record| Some(record.work.intensity()), ratio)
+        .map(|(name, intensity)| format!("{name} {intensity}"))
+        .collect();
+    if intensities.is_empty() {
+        return Vec::new();
+    }
+    let shares: Vec<_> = spans(Record::share_of_peak, percent)
+        .zip(spans(Record::share_of_roof, percent))
+        .map(|((name, peak), (_, roof))| format!("{name} {peak} and {roof}"))
+        .collect();
+    let beyond = families.iter().flat_map(|(_, records)| records.iter().flatten());
+    let beyond = beyond.filter_map(|record| record.share_of_roof()).any(|share| share > 1.0);
+    let caches = if beyond { "; beyond 100 % caches deliver more than memory could" } else { "" };
+    vec![
+        format!("Useful FLOP per byte: {}.", intensities.join(", ")),
+        bounds(series, &families),
+        format!("Of the peak and of that roof they reach: {}{caches}.", shares.join(", ")),
+    ]
+}
+
+/// What bounds which formulation where.
+fn bounds(series: &Series<'_>, families: &[(&str, Vec<Option<&Record>>)]) -> String {
+    // By the bandwidth throughout, by the peak throughout, and by the first at some points and by the second at the others.
+    let (mut bandwidth, mut peak, mut both) = (Vec::new(), Vec::new(), Vec::new());
+    for (name, records) in families {
+        let is = |bound| move |record: &Option<&Record>| record.is_some_and(|record| record.bound() == bound);
+        let holds: Vec<_> = records.iter().map(is(Bound::Bandwidth)).collect();
+        match (holds.contains(&true), records.iter().any(is(Bound::Peak))) {
+            (true, true) => both.push(format!("{name} {}", series.places(&holds))),
+            (true, false) => bandwidth.push((*name).to_owned()),
+            (false, true) => peak.push((*name).to_owned()),
+            (false, false) => {}
+        }
+    }
+    let parts = [
+        (!bandwidth.is_empty()).then(|| format!("the bandwidth bounds {}", listed(&bandwidth))),
+        (!both.is_empty()).then(|| format!("the bandwidth bounds {}, and elsewhere the peak", both.join(", "))),
+        (!peak.is_empty()).then(|| format!("the peak bounds {}", listed(&peak))),
+    ];
+    capitalised(&format!("{}.", parts.into_iter().flatten().collect::<Vec<_>>().join("; ")))
 }
 
 /// The peak memory of every formulation.

@@ -22,7 +22,7 @@ use crate::files;
 use crate::values::{Lengths, Pads};
 
 /// The version of both formats.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 /// Names of the files in a folder of results.
 pub const CSV_FILE: &str = "results.csv";
 pub const JSON_FILE: &str = "results.json";
@@ -206,26 +206,28 @@ pub struct Measured {
     pub peak_bytes: u64,
 }
 
-/// Seconds of one call.
+/// Seconds of one call, over all rounds.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Spread {
+    /// Of the rounds' medians.
     pub median: f64,
-    /// Lower and upper quartile.
-    pub lower: f64,
-    pub upper: f64,
+    /// The least lower and the greatest upper quartile of the rounds.
+    pub low: f64,
+    pub high: f64,
     pub least: f64,
-    /// How many calls.
+    /// How many samples, all rounds together.
     pub count: usize,
+    pub rounds: usize,
 }
 
 impl Spread {
     /// Refuses times that no measurement gives.
     pub fn expect_order(&self) -> std::result::Result<(), String> {
-        let Self { median, lower, upper, least, .. } = *self;
-        if 0.0 < least && least <= lower && lower <= median && median <= upper && upper.is_finite() {
+        let Self { median, low, high, least, .. } = *self;
+        if 0.0 < least && least <= low && low <= median && median <= high && high.is_finite() {
             return Ok(());
         }
-        Err(format!("its times {least}, {lower}, {median}, {upper} s are not in order"))
+        Err(format!("its times {least}, {low}, {median}, {high} s are not in order"))
     }
 }
 

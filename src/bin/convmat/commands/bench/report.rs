@@ -13,11 +13,12 @@ use super::plots::Plots;
 use super::reading::{RULES, Reading};
 use super::record::{CSV_FILE, Run};
 use super::table::{TITLES, rows};
+use super::trials::ROUNDS;
 use super::words::{bytes, rate, significant};
 
 const TITLE: &str = "convmat bench";
 const PLOTS: [(&str, &str); 3] = [
-    ("time.svg", "Time of one call: median, with the quartiles as bars"),
+    ("time.svg", "Time of one call: median, with the spread as bars"),
     ("memory.svg", "Memory at its highest, of building and one call"),
     ("roofline.svg", "Roofline: useful operations per second over useful operations per byte"),
 ];
@@ -128,8 +129,11 @@ fn facts(run: &Run, peers: &[Peer]) -> Vec<(&'static str, String)> {
 
 fn method(run: &Run) -> String {
     format!(
-        "The formulations of a problem take turns (A B C A B C …) after a warm-up, so that drift hits all alike; \"run\" is the \
-         median of their calls, \"quartiles\" where the middle half lies. \"build\" is the median time of making what a \
+        "The run is cut into {ROUNDS} rounds. Each measures every problem once, with tensors, matrices, plans and scratch memory \
+         made anew at other addresses, so that rounds differ as executions do; within a round the formulations of a problem take \
+         turns (A B C A B C …) after a warm-up, so that drift hits all alike. \"run\" is the median of the rounds' medians of one \
+         call; \"spread\" reaches from the least lower to the greatest upper quartile of the rounds, where the median of another \
+         execution lies with a probability of 7/8 or more if rounds and executions are alike. \"build\" is the median time of making what a \
          formulation keeps: its matrix, its plan. \"memory\" is the high-water mark of building and the first call above what was \
          held before, without input, weights and output, by the {}. \"GFLOP/s\" counts useful operations: two per structural \
          nonzero of C and sample, whatever the formulation multiplies. The peak is that of multiplications in registers, the \

@@ -54,7 +54,7 @@ impl Sample {
     }
 
     pub fn built(mut self, build_seconds: f64, median: f64) -> Self {
-        let run = Spread { median, lower: 0.9 * median, upper: 1.1 * median, least: 0.8 * median, count: 11 };
+        let run = Spread { median, low: 0.9 * median, high: 1.1 * median, least: 0.8 * median, count: 11, rounds: 9 };
         let (held_bytes, peak_bytes) = (1 << 20, 3 << 20);
         self.0.outcome = Outcome::Measured(Measured { build_seconds, builds: 3, run, held_bytes, peak_bytes });
         self

@@ -24,7 +24,7 @@ pub const TITLES: [&str; COLUMNS] = [
     "formulation",
     ">build",
     ">run",
-    ">quartiles",
+    ">spread",
     ">GFLOP/s",
     ">of peak",
     ">memory",
@@ -80,14 +80,14 @@ fn row(record: &Record, beside: &[&Record]) -> [String; COLUMNS] {
         let rival = rival.fastest(beside).and_then(Record::measured);
         pays(record, measured, rival)
     };
-    let [run, quartiles] = times(&measured.run);
+    let [run, spread] = times(&measured.run);
     [
         layer,
         direction,
         formulation,
         time(measured.build_seconds),
         run,
-        quartiles,
+        spread,
         record.rate().map_or_else(String::new, |rate| significant(rate / 1e9, 3)),
         record.share_of_peak().map_or_else(String::new, percent),
         bytes(measured.peak_bytes),
@@ -108,7 +108,7 @@ fn peer_row(peer: &Peer, figure: &Figure, beside: &[&Record]) -> [String; COLUMN
     // Useful operations and the peak are the problem's, whoever computes it.
     let rate = beside.first().map(|record| record.work.useful_flops as f64 / figure.run.median);
     let share = beside.first().zip(rate).map(|(record, rate)| rate / record.ceiling.flops_peak);
-    let [run, quartiles] = times(&figure.run);
+    let [run, spread] = times(&figure.run);
     let threads = if figure.threads == 1 { "1 thread".to_owned() } else { format!("{} threads", figure.threads) };
     [
         layer,
@@ -116,7 +116,7 @@ fn peer_row(peer: &Peer, figure: &Figure, beside: &[&Record]) -> [String; COLUMN
         peer.name.clone(),
         figure.build_seconds.map_or_else(String::new, time),
         run,
-        quartiles,
+        spread,
         rate.map_or_else(String::new, |rate| significant(rate / 1e9, 3)),
         share.map_or_else(String::new, percent),
         figure.peak_bytes.map_or_else(String::new, bytes),
@@ -131,7 +131,7 @@ fn heading(problem: &Problem) -> [String; 2] {
 }
 
 fn times(run: &Spread) -> [String; 2] {
-    [time(run.median), format!("{} – {}", time(run.lower), time(run.upper))]
+    [time(run.median), format!("{} – {}", time(run.low), time(run.high))]
 }
 
 #[cfg(test)]

@@ -4,11 +4,11 @@ use std::cmp::Ordering;
 
 use super::record::Spread;
 
-/// [`Ordering::Less`] if `a` is faster than `b`: the quartile ranges do not meet. [`Ordering::Equal`] if they do.
+/// [`Ordering::Less`] if `a` is faster than `b`: the spreads do not meet. [`Ordering::Equal`] if they do.
 pub fn compare(a: &Spread, b: &Spread) -> Ordering {
     match () {
-        () if a.upper < b.lower => Ordering::Less,
-        () if b.upper < a.lower => Ordering::Greater,
+        () if a.high < b.low => Ordering::Less,
+        () if b.high < a.low => Ordering::Greater,
         () => Ordering::Equal,
     }
 }
@@ -19,7 +19,7 @@ mod tests {
 
     #[test]
     fn ranges_that_meet_are_equal() {
-        let spread = |lower, upper| Spread { median: (lower + upper) / 2.0, lower, upper, least: lower, count: 5 };
+        let spread = |low, high| Spread { median: (low + high) / 2.0, low, high, least: low, count: 5, rounds: 5 };
         let (a, touching, beyond) = (spread(1.0, 2.0), spread(2.0, 3.0), spread(2.5, 3.0));
         assert_eq!(compare(&a, &touching), Ordering::Equal);
         assert_eq!(compare(&a, &beyond), Ordering::Less);

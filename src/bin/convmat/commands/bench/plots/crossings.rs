@@ -111,7 +111,7 @@ mod tests {
 
     #[test]
     fn lines_meet_where_both_are_equal() {
-        let spread = |median| Spread { median, lower: median, upper: median, least: median, count: 1 };
+        let spread = |median| Spread { median, low: median, high: median, least: median, count: 1, rounds: 1 };
         // log a from 0 to 2, log b from 1 to 1: halfway.
         let at = meeting(&(1.0, spread(1.0), spread(10.0)), &(100.0, spread(100.0), spread(10.0))).expect("they meet");
         assert!((at.0 - 1.0).abs() < 1e-12 && (at.1 - 1.0).abs() < 1e-12, "{at:?}");

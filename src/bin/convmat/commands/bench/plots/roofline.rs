@@ -1,5 +1,9 @@
 //! The roofline: useful operations per second over useful operations per byte, below what the machine can do.
+//!
+//! What other programs move is not known: they stand at the intensity of the formulation that they are compared with.
 
+use super::super::family::Family;
+use super::super::peers::Peer;
 use super::super::record::{Candidate, Ceiling, Record, Run};
 use super::super::series::Series;
 use super::super::words::{capitalised, rate, significant};
@@ -8,29 +12,67 @@ use super::ink::Ink;
 use super::{MUTED, TEXT, extent, heading, plain};
 
 const HEIGHT: u32 = 490;
+const OTHERS: &str = "dashed: other programs, at the intensity of the formulation that they are compared with";
 
-pub fn draw(run: &Run) -> Result<String, String> {
+pub fn draw(run: &Run, peers: &[Peer]) -> Result<String, String> {
     let series = run.series();
     let heights = vec![HEIGHT; series.len()];
     let canvas = Canvas::new("Roofline", &run.header.processor, &heights);
-    canvas.draw(|panel, i| draw_panel(panel, &series[i]))
+    canvas.draw(|panel, i| draw_panel(panel, &series[i], peers))
 }
 
-fn draw_panel(panel: &Panel<'_, '_>, series: &Series<'_>) -> Result<(), String> {
-    let records = || series.points.iter().flat_map(|point| point.records.iter().copied());
-    let measured = || records().filter(|record| record.work.intensity() > 0.0 && record.rate().is_some());
+/// What stands at several places of the roofline.
+struct Curve {
+    name: String,
+    ink: Ink,
+    places: Vec<Place>,
+}
+
+struct Place {
+    swept: Option<f64>,
+    intensity: f64,
+    rate: f64,
+}
+
+fn curves(series: &Series<'_>, peers: &[Peer]) -> Vec<Curve> {
+    let ours = Candidate::ALL.into_iter().map(|candidate| {
+        let of = |record: &&&Record| record.candidate == candidate;
+        let places = series.points.iter().filter_map(|point| {
+            let record = point.records.iter().find(of)?;
+            Some(Place { swept: record.problem.swept, intensity: record.work.intensity(), rate: record.rate()? })
+        });
+        Curve { name: candidate.name().to_owned(), ink: Ink::of(candidate), places: places.collect() }
+    });
+    let others = peers.iter().enumerate().map(|(i, peer)| {
+        let places = series.points.iter().filter_map(|point| {
+            let record = Family::of(peer.beside).fastest(&point.records)?;
+            let rate = record.work.useful_flops as f64 / peer.figure(point.problem)?.run.median;
+            Some(Place { swept: point.problem.swept, intensity: record.work.intensity(), rate })
+        });
+        Curve { name: peer.name.clone(), ink: Ink::of_peer(i), places: places.collect() }
+    });
+    let mut curves: Vec<_> = ours.chain(others).collect();
+    // Without work there is no place on logarithmic axes.
+    curves.iter_mut().for_each(|curve| curve.places.retain(|place| place.intensity > 0.0));
+    curves.retain(|curve| !curve.places.is_empty());
+    curves
+}
+
+fn draw_panel(panel: &Panel<'_, '_>, series: &Series<'_>, peers: &[Peer]) -> Result<(), String> {
+    let curves = curves(series, peers);
+    let places = || curves.iter().flat_map(|curve| &curve.places);
     // Peak and bandwidth are those of a number of threads.
     let mut ceilings: Vec<(usize, Ceiling)> = Vec::new();
-    for record in records() {
+    for record in series.points.iter().flat_map(|point| &point.records) {
         if ceilings.iter().all(|(threads, _)| *threads != record.problem.threads) {
             ceilings.push((record.problem.threads, record.ceiling));
         }
     }
-    let intensities = measured().map(|record| record.work.intensity());
+    let intensities = places().map(|place| place.intensity);
     let ridges = ceilings.iter().map(|(_, ceiling)| ceiling.ridge());
     let Some((low, high)) = extent(intensities.chain(ridges)) else { return Ok(()) };
     let (low, high) = (low / 1.5, high * 2.0);
-    let rates = measured().filter_map(Record::rate);
+    let rates = places().map(|place| place.rate);
     let roofs = ceilings.iter().map(|(_, ceiling)| ceiling.flops_peak);
     let Some((least, most)) = extent(rates.chain(roofs)) else { return Ok(()) };
     let axes = Axes {
@@ -38,35 +80,29 @@ fn draw_panel(panel: &Panel<'_, '_>, series: &Series<'_>) -> Result<(), String> 
         x: Scale::powers((low, high), 10.0, "intensity (useful FLOP per byte)", plain),
         y: Scale::powers((least / 2.0, most * 1.3), 10.0, "useful GFLOP/s", |flops| plain(flops / 1e9)),
         left: None,
-        notes: Vec::new(),
+        notes: curves.iter().find(|curve| curve.ink.dashed).map(|_| OTHERS.to_owned()).into_iter().collect(),
     };
     let plot = panel.axes(&axes)?;
     for (threads, ceiling) in &ceilings {
         draw_roof(&plot, &axes, *threads, ceiling, ceilings.len() > 1)?;
     }
     let mut labels = Vec::new();
-    for candidate in Candidate::ALL {
-        let ink = Ink::of(candidate);
-        let pixels: Vec<_> = measured()
-            .filter(|record| record.candidate == candidate)
-            .filter_map(|record| Some((record, plot.pixel(record.work.intensity().log10(), record.rate()?.log10()))))
-            .collect();
-        if pixels.is_empty() {
-            continue;
-        }
+    for Curve { name, ink, places } in curves {
+        let pixel = |place: &Place| plot.pixel(place.intensity.log10(), place.rate.log10());
         if series.sweep.is_some() {
-            plot.line(&pixels.iter().map(|(_, pixel)| *pixel).collect::<Vec<_>>(), ink.colour, 1, false)?;
+            plot.line(&places.iter().map(pixel).collect::<Vec<_>>(), ink.colour, 1, ink.dashed)?;
         }
-        for (_, pixel) in &pixels {
-            plot.marker(ink, *pixel)?;
+        for place in &places {
+            plot.marker(ink, pixel(place))?;
         }
         // The ends of a sweep tell which way it runs.
-        for (record, (x, y)) in [pixels.first(), pixels.last()].into_iter().flatten() {
-            if let Some(swept) = record.problem.swept {
+        for place in [places.first(), places.last()].into_iter().flatten() {
+            if let Some(swept) = place.swept {
+                let (x, y) = pixel(place);
                 plot.text(&swept.to_string(), (x + 9, y + 9), ink.colour, false)?;
             }
         }
-        labels.push(Label { text: candidate.name().to_owned(), ink, target: None });
+        labels.push(Label { text: name, ink, target: None });
     }
     plot.labels(labels)
 }

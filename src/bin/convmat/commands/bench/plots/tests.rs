@@ -57,6 +57,7 @@ fn other_programs_are_dashed() {
     let peer = Peer { name, about, beside: Candidate::Planned, figures: vec![figure] };
     let plots = draw(&run, &[peer]).expect("it can be drawn");
     assert!(texts(&plots.time).contains(&"Other &amp; more"));
+    assert!(texts(&plots.roofline).contains(&"Other &amp; more"));
     assert!(!texts(&plots.memory).contains(&"Other &amp; more"), "its memory is unknown");
 }
 

@@ -31,9 +31,10 @@ fn duel(a: Candidate, b: Candidate, times: &[(Option<f64>, Option<f64>)]) -> Run
 
 fn dense_against_im2col(times: &[(f64, f64)]) -> Vec<String> {
     let times: Vec<_> = times.iter().map(|&(a, b)| (Some(a), Some(b))).collect();
-    about(&duel(Candidate::Dense, Candidate::Im2colGemm, &times), "The dense matrix nowhere beats")
-        .into_iter()
-        .chain(about(&duel(Candidate::Dense, Candidate::Im2colGemm, &times), "The dense matrix beats"))
+    let run = duel(Candidate::Dense, Candidate::Im2colGemm, &times);
+    ["The dense matrix nowhere beats", "The dense matrix beats"]
+        .iter()
+        .flat_map(|beginning| about(&run, beginning))
         .collect()
 }
 
@@ -177,7 +178,7 @@ fn a_refusal_just_beyond_the_limit_does_not_contradict_itself() {
     let run = run(None, &[Sample::new("a", 0.0).refused(Some((1 << 30) + 1)), Sample::new("b", 0.0)]);
     assert_eq!(
         about(&run, "The dense matrix is refused"),
-        ["The dense matrix is refused on a: it would hold slightly more, beyond the limit of 1 GiB."]
+        ["The dense matrix is refused on a: it would hold just over the limit of 1 GiB."]
     );
 }
 
@@ -208,22 +209,44 @@ fn roofs_explain_rates() {
     let at = |channels: f64, flops: u64, bytes: u64, seconds: f64| {
         Sample::new("a", channels).candidate(Candidate::Planned).work(flops, bytes).run(seconds)
     };
-    let only = |samples: &[Sample]| about(&run(Some(Sweep::Channels), samples), "The plan reaches");
+    let only = |samples: &[Sample]| {
+        let sentences = sentences(&run(Some(Sweep::Channels), samples));
+        let first =
+            sentences.iter().position(|sentence| sentence.starts_with("Useful FLOP")).unwrap_or(sentences.len());
+        sentences[first..].iter().take_while(|sentence| !sentence.starts_with("Memory")).cloned().collect::<Vec<_>>()
+    };
     assert_eq!(
         only(&[at(1.0, 1_000_000_000, 500_000_000, 0.1), at(2.0, 1_000_000_000, 50_000_000, 0.02)]),
         [
-            "The plan reaches 10 % to 50 % of the peak; at 2.0 to 20 useful FLOP per byte the bandwidth bounds it at 1 channel, the \
-          peak at 2 channels, and it reaches 50 % of that roof."
+            "Useful FLOP per byte: the plan 2.0 to 20.",
+            "The bandwidth bounds the plan at 1 channel, and elsewhere the peak.",
+            "Of the peak and of that roof they reach: the plan 10 % to 50 % and 50 %."
         ]
     );
+    let dense = at(1.0, 1_000_000_000, 10_000_000, 0.02).candidate(Candidate::Dense);
     assert_eq!(
-        only(&[at(1.0, 1_000_000_000, 1_000_000_000, 0.05)]),
+        only(&[at(1.0, 1_000_000_000, 1_000_000_000, 0.05), dense]),
         [
-            "The plan reaches 20 % of the peak; at 1.0 useful FLOP per byte the bandwidth bounds it, and it reaches 200 % of that roof, \
-          beyond 100 % where caches deliver more than memory could."
+            "Useful FLOP per byte: the dense matrix 100, the plan 1.0.",
+            "The bandwidth bounds the plan; the peak bounds the dense matrix.",
+            "Of the peak and of that roof they reach: the dense matrix 50 % and 50 %, the plan 20 % and 200 %; beyond 100 % caches \
+             deliver more than memory could."
         ]
     );
     assert!(only(&[at(1.0, 0, 100, 1.0)]).is_empty(), "no work has no roof");
+}
+
+#[test]
+fn one_sentence_has_all_that_a_formulation_is_compared_with() {
+    let of = |candidate, seconds| Sample::new("batch 1", 1.0).candidate(candidate).run(seconds);
+    let samples = [of(Candidate::Dense, 2.0), of(Candidate::SparseCsr, 1.0), of(Candidate::Im2colGemm, 4.0)];
+    assert_eq!(
+        about(&run(Some(Sweep::Batch), &samples), "The dense matrix beats"),
+        [
+            "The dense matrix beats im2col at batch 1 (2.0 times as fast); it nowhere beats the sparse matrix: it is slower at batch 1 \
+             (2.0 times as long)."
+        ]
+    );
 }
 
 #[test]
@@ -266,11 +289,12 @@ fn other_programs_are_compared_with_what_they_stand_beside() {
     let figures = |factor: f64| {
         let records = run.records.iter().filter(|record| record.candidate == Candidate::Planned);
         let figures = records.map(|record| {
-            let Some(&Measured { run: Spread { median, lower, upper, least, count }, .. }) = record.measured() else {
+            let Some(&Measured { run: Spread { median, low, high, least, count, rounds }, .. }) = record.measured()
+            else {
                 panic!("planned is measured")
             };
-            let [median, lower, upper, least] = [median, lower, upper, least].map(|time| factor * time);
-            let run = Spread { median, lower, upper, least, count };
+            let [median, low, high, least] = [median, low, high, least].map(|time| factor * time);
+            let run = Spread { median, low, high, least, count, rounds };
             let problem = record.problem.clone();
             super::super::peers::Figure { problem, threads: 1, build_seconds: None, run, peak_bytes: None }
         });

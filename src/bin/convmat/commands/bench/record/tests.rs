@@ -58,7 +58,7 @@ fn record(outcome: Outcome) -> Record {
 }
 
 fn measured() -> Measured {
-    let run = Spread { median: 0.3, lower: 0.1 + 0.1, upper: 1.0 / 3.0, least: 0.1, count: 11 };
+    let run = Spread { median: 0.3, low: 0.1 + 0.1, high: 1.0 / 3.0, least: 0.1, count: 11, rounds: 9 };
     Measured { build_seconds: 0.0, builds: 3, run, held_bytes: 10, peak_bytes: 20 }
 }
 
@@ -145,7 +145,7 @@ fn impossible_figures_are_refused() {
         let error = cell(column, value);
         assert!(error.contains(why), "{column}: {error}");
     }
-    assert!(json(&|run| run["header"]["format"] = 2.into()).contains("format is 2"));
+    assert!(json(&|run| run["header"]["format"] = 1.into()).contains("format is 1"));
     assert!(json(&|run| run["header"]["sweep"] = "size".into()).contains("no swept value"));
     assert!(Run::from_json("[1]").is_err_and(|why| why.contains("no results")));
     assert!(Run::from_json("{").is_err());
@@ -206,8 +206,8 @@ proptest! {
         count in any::<usize>(),
     ) {
         seconds.sort_by(f64::total_cmp);
-        let [least, lower, median, upper] = seconds;
-        let run = Spread { median, lower, upper, least, count };
+        let [least, low, median, high] = seconds;
+        let run = Spread { median, low, high, least, count, rounds: count };
         let outcome = Outcome::Measured(Measured { build_seconds, builds: count, run, held_bytes: bytes, peak_bytes: bytes });
         let mut record = record(outcome);
         record.problem.swept = Some(swept);
