@@ -125,8 +125,7 @@ impl<T: Scalar> Writer<'_, '_, T> {
     ) {
         let [phases_d, phases_h, phases_w] = self.map.phases;
         let [_, height, width] = self.map.outputs(lens);
-        let plane = self.map.stage_plane(lens);
-        let of_sample = plane * chunk.channels;
+        let [of_sample, plane] = self.map.stage_strides(lens, chunk.channels);
         for run in runs {
             let (w, s) = (run.x / samples, run.x % samples);
             let mut of_phases = self.map.rows.iter();
@@ -204,14 +203,14 @@ impl<T: Scalar> Job<T> for Unstage<'_, '_, '_, '_, T> {
         let Self { writer, stage, chunk, lens, cell, row } = self;
         let Writer { map, finish, .. } = writer;
         let [_, stage_height, stage_width] = map.outputs(lens);
-        let plane = map.stage_plane(lens);
+        let [of_sample, plane] = map.stage_strides(lens, chunk.channels);
         let [samples, _, depth, height, width] = cell.shape;
         let is_plain = finish.is_plain();
         let is_whole = is_plain && stage_width == width && (depth == 1 || stage_height == height);
         for s in 0..samples {
             for channel in 0..chunk.channels {
                 let bias = finish.bias(cell.first[1] + chunk.first + channel);
-                let start = (s * chunk.channels + channel) * plane;
+                let start = s * of_sample + channel * plane;
                 let alone = |start: usize, out: &mut [T]| {
                     let lines = Lines { buffer: stage, phases: [Some((start, 0))] };
                     merge(vectors, &map.alone, lines, |_| bias, &mut ChannelRows::one(out));

@@ -124,11 +124,15 @@ impl RowMap {
 
     /// Elements of a stage: outputs of one chunk for a block of `lens` positions and all samples side by side.
     pub(crate) fn stage_len(&self, lens: [usize; 3], chunk: usize, samples: usize) -> usize {
-        samples * chunk * self.stage_plane(lens)
+        samples * self.stage_strides(lens, chunk)[0]
     }
 
-    /// Elements from one channel of a stage to the next: a plane, and some to keep planes out of step with cache sets.
-    pub(super) fn stage_plane(&self, lens: [usize; 3]) -> usize {
-        self.outputs(lens).iter().product::<usize>() + MAX_LANES
+    /// Elements from one sample of a stage to the next, and from one of its channels to the next: a plane, and what vectors read
+    /// beyond it.
+    pub(super) fn stage_strides(&self, lens: [usize; 3], channels: usize) -> [usize; 2] {
+        let plane = self.outputs(lens).iter().product::<usize>() + MAX_LANES;
+        // Elements are sorted to all samples in turn: an odd number of cache lines apart, these lie in different sets of a cache.
+        let sample = ((plane * channels).div_ceil(MAX_LANES) | 1) * MAX_LANES;
+        [sample, plane]
     }
 }
