@@ -215,6 +215,27 @@ proptest! {
 }
 
 #[test]
+fn samples_of_a_stage_start_in_different_cache_sets() {
+    let channels = crate::geometry::Channels { small: 8, large: 1 };
+    let geometry = Geometry::convolution([20, 20], [1, 1], channels, &crate::geometry::Options::new());
+    let phases = Phases::new(&geometry.unwrap().lift(), Side::Small);
+    let level = Level::new(crate::kernel::Isa::Portable).unwrap();
+    let gemm = ImplicitGemm::new::<f32>(phases, level, 8, 1);
+    for (height, width, channels) in ndarray::indices([20, 20, 8]) {
+        let (lens, channels) = ([1, height + 1, width + 1], channels + 1);
+        let [sample, plane] = gemm.map.stage_strides(lens, channels);
+        // 64 sets of a line of 16 elements.
+        let mut sets: Vec<usize> = (0..64).map(|s| s * sample / 16 % 64).collect();
+        sets.sort_unstable();
+        sets.dedup();
+        assert_eq!(sets.len(), 64, "{channels} channels of {lens:?}");
+        assert!(plane >= lens[1] * lens[2] && sample >= channels * plane);
+        assert!(sample < channels * plane + 32, "two lines more at most");
+        assert_eq!(gemm.map.stage_len(lens, channels, 48), 48 * sample);
+    }
+}
+
+#[test]
 fn sums_that_are_minus_zero_are_written_as_zero() {
     let geometry = Geometry::convolution(
         [3],
