@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use convmat::geometry::Side;
 use convmat::{Scalar, Workspace, bytes_in_words};
 use rayon::ThreadPool;
+use serde::{Deserialize, Serialize};
 
 use super::candidates::{method, output};
 use super::common::check::{self, Compared};
@@ -27,6 +28,7 @@ const SAMPLE: usize = 64;
 const TURNS: usize = 2;
 
 /// What holds for every layer.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Settings {
     pub candidates: Vec<Candidate>,
     pub memory_limit: u128,
