@@ -252,25 +252,24 @@ fn a_round_of_nothing_is_one_line() {
     Run::of(&["bench-round", "1"]).fails(2, "unexpected argument");
 }
 
-/// Sweeps that last long enough to be found at work, and the programs that they start.
+/// Sweeps and the programs that they start.
 #[cfg(target_os = "linux")]
 mod executions {
     use std::fs;
+    use std::os::unix::process::CommandExt;
     use std::path::Path;
-    use std::process::{Child, Command, Stdio};
+    use std::process::{Child, Command, Output, Stdio};
     use std::thread::sleep;
     use std::time::{Duration, Instant};
 
-    use super::super::common::{Folder, convmat, finish};
+    use super::super::common::{Folder, convmat};
     use super::{FILES, TINY, names};
 
-    fn long(output: &str) -> Vec<&str> {
-        [&TINY[..11], &["--time", "3", "--formulations", "gather,planned", "-o", output]].concat()
-    }
-
-    fn started(output: &str) -> Child {
+    /// A sweep in a group of its own, as a shell starts it; a round takes a seventh of the seconds.
+    fn sweep(seconds: &str, output: &str) -> Child {
         let mut command = Command::new(convmat().get_program());
-        command.args(long(output)).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the binary starts")
+        command.args([&TINY[..11], &["--time", seconds, "--formulations", "gather,planned", "-o", output]].concat());
+        command.process_group(0).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the binary starts")
     }
 
     fn eventually<T>(mut found: impl FnMut() -> Option<T>) -> T {
@@ -284,39 +283,42 @@ mod executions {
         }
     }
 
-    /// The round that a sweep measures, once one is in the journal.
-    fn round(sweep: &Child, output: &str) -> String {
-        let journal = Path::new(output).join("journal.jsonl");
-        eventually(|| (fs::read_to_string(&journal).ok()?.lines().count() > 1).then_some(()));
+    /// The round that a sweep measures.
+    fn round(sweep: &Child) -> String {
         let children = format!("/proc/{0}/task/{0}/children", sweep.id());
         eventually(|| fs::read_to_string(&children).ok()?.split_whitespace().next().map(str::to_owned))
     }
 
-    /// Whether a program runs: one that nobody has asked about since it ended has no command line.
+    /// Waits until the journal has a problem.
+    fn expect_measured(output: &str) {
+        let journal = Path::new(output).join("journal.jsonl");
+        eventually(|| (fs::read_to_string(&journal).ok()?.lines().count() > 1).then_some(()));
+    }
+
+    /// Whether a program runs: one that has ended has no command line, even if nobody has asked how.
     fn runs(id: &str) -> bool {
         fs::read(format!("/proc/{id}/cmdline")).is_ok_and(|words| !words.is_empty())
     }
 
-    fn signal(name: &str, id: &str) {
-        assert!(Command::new("kill").args([name, id]).status().expect("kill runs").success());
+    fn signal(name: &str, to: &str) {
+        assert!(Command::new("kill").args([name, "--", to]).status().expect("kill runs").success());
+    }
+
+    #[track_caller]
+    fn expect_error(output: Output, complaint: &str) {
+        let error = String::from_utf8(output.stderr).expect("UTF-8");
+        assert_eq!((output.status.code(), error.lines().count()), (Some(1), 1), "{error}");
+        assert!(error.starts_with(&format!("error: {complaint}")), "{error}");
     }
 
     #[test]
-    fn a_killed_round_is_one_line_and_resume_goes_on() {
+    fn a_killed_round_is_one_line() {
         let folder = Folder::new();
         let output = &folder.path("out");
-        let sweep = started(output);
-        signal("-KILL", &round(&sweep, output));
-        let result = sweep.wait_with_output().expect("it ends");
-        let error = String::from_utf8(result.stderr).expect("UTF-8");
-        assert_eq!((result.status.code(), error.lines().count()), (Some(1), 1), "{error}");
-        assert!(
-            error.starts_with("error: round ") && error.contains(" of 15 failed: it ended early, signal: 9"),
-            "{error}"
-        );
+        let sweep = sweep("600", output);
+        signal("-KILL", &round(&sweep));
+        expect_error(sweep.wait_with_output().expect("it ends"), "round 1 of 15 failed: it ended early, signal: 9");
         assert_eq!(names(output), ["journal.jsonl"]);
-        finish(convmat().args([&long(output)[..], &["--resume"]].concat())).succeeds();
-        assert_eq!(names(output), FILES);
     }
 
     #[test]
@@ -324,8 +326,9 @@ mod executions {
         let folder = Folder::new();
         for name in ["-INT", "-KILL"] {
             let output = &folder.path(name);
-            let mut sweep = started(output);
-            let round = round(&sweep, output);
+            let mut sweep = sweep("3", output);
+            expect_measured(output);
+            let round = round(&sweep);
             signal(name, &sweep.id().to_string());
             sweep.wait().expect("it ends");
             eventually(|| (!runs(&round)).then_some(()));
@@ -338,13 +341,10 @@ mod executions {
     fn ctrl_c_for_sweep_and_round_keeps_what_was_measured() {
         let folder = Folder::new();
         let output = &folder.path("out");
-        let sweep = started(output);
-        signal("-INT", &round(&sweep, output));
-        signal("-INT", &sweep.id().to_string());
-        let result = sweep.wait_with_output().expect("it ends");
-        let error = String::from_utf8(result.stderr).expect("UTF-8");
-        assert_eq!(result.status.code(), Some(1));
-        assert!(error.starts_with("error: interrupted after ") && error.lines().count() == 1, "{error}");
+        let sweep = sweep("3", output);
+        expect_measured(output);
+        signal("-INT", &format!("-{}", sweep.id()));
+        expect_error(sweep.wait_with_output().expect("it ends"), "interrupted after ");
         assert_eq!(names(output).len(), FILES.len() + 1);
     }
 }
