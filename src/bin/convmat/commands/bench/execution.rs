@@ -1,10 +1,13 @@
 //! A round as an execution of its own: the program starts itself, says on stdin what to measure, and hears on stdout, a line of JSON each,
 //! how far that is and what came of every problem. Both sides of the talk are here; neither knows a clock.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::env;
 use std::io::{self, BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};
 
+use rayon::ThreadPool;
 use serde::{Deserialize, Serialize};
 
 use super::common::machine::pool;
@@ -50,19 +53,30 @@ pub fn serve(out: &mut (dyn Write + Send)) -> Result<()> {
     let execution: Execution = serde_json::from_reader(BufReader::new(io::stdin().lock()))
         .map_err(|error| Failure::Refused(format!("standard input holds no round of a benchmark: {error}")))?;
     let Execution { number, settings, tasks } = execution;
+    let mut pools = BTreeMap::new();
     for Task { problem, ceiling, mut trials } in tasks {
         let (point, direction) = (Point::of(&problem)?, problem.direction);
-        let pool = pool(point.threads).map_err(Failure::Refused)?;
+        let pool = match pools.entry(point.threads) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(unknown) => unknown.insert(started(point.threads)?),
+        };
         let mut progress = |part| say(out, &Message::Part(part)).is_err();
         if trials.is_empty() {
-            trials = measure::prepare(&point, direction, &settings, (&pool, ceiling), &mut progress)?;
+            trials = measure::prepare(&point, direction, &settings, (pool, ceiling), &mut progress)?;
         }
-        if measure::round(&point, direction, &settings, &pool, number, &mut trials, &mut progress)? {
+        if measure::round(&point, direction, &settings, pool, number, &mut trials, &mut progress)? {
             break;
         }
         say(out, &Message::Trials(trials))?;
     }
     Ok(())
+}
+
+/// A pool all of whose threads run: what they take when they start would else be weighed with a formulation.
+fn started(threads: usize) -> Result<ThreadPool> {
+    let pool = pool(threads).map_err(Failure::Refused)?;
+    pool.broadcast(|_| ());
+    Ok(pool)
 }
 
 fn say(out: &mut dyn Write, message: &Message) -> io::Result<()> {

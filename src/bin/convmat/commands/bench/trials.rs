@@ -3,8 +3,8 @@
 //! Times differ at several levels: from call to call, and from one execution of a program to the next, because memory lies elsewhere
 //! and the machine is in another state (T. Kalibera, R. Jones, *Rigorous benchmarking in reasonable time*, ISMM 2013). Samples of one
 //! stretch of time in one place of memory know the first level alone. A run is therefore cut into [`ROUNDS`], each of which is an
-//! execution of its own ([`super::execution`]) and measures every problem once: a problem's rounds lie as far apart as all other
-//! problems take.
+//! execution of its own ([`super::execution`]), puts things in other places, and measures every problem once: a problem's rounds lie
+//! as far apart as all other problems take.
 //!
 //! * The stated time is the median of the rounds' medians.
 //! * The stated spread reaches from the least lower to the greatest upper quartile of the rounds.
