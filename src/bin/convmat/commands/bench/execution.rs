@@ -7,7 +7,6 @@ use std::env;
 use std::io::{self, BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};
 
-use rayon::ThreadPool;
 use serde::{Deserialize, Serialize};
 
 use super::common::machine::pool;
@@ -56,11 +55,18 @@ pub fn serve(out: &mut (dyn Write + Send)) -> Result<()> {
     let mut pools = BTreeMap::new();
     for Task { problem, ceiling, mut trials } in tasks {
         let (point, direction) = (Point::of(&problem)?, problem.direction);
+        let mut progress = |part| say(out, &Message::Part(part)).is_err();
         let pool = match pools.entry(point.threads) {
             Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(unknown) => unknown.insert(started(point.threads)?),
+            Entry::Vacant(unknown) => {
+                let pool = unknown.insert(pool(point.threads).map_err(Failure::Refused)?);
+                if trials.is_empty() {
+                    // What an execution or a thread takes once is taken now, and weighed with no formulation.
+                    measure::prepare(&point, direction, &settings, (pool, ceiling), &mut progress)?;
+                }
+                pool
+            }
         };
-        let mut progress = |part| say(out, &Message::Part(part)).is_err();
         if trials.is_empty() {
             trials = measure::prepare(&point, direction, &settings, (pool, ceiling), &mut progress)?;
         }
@@ -70,13 +76,6 @@ pub fn serve(out: &mut (dyn Write + Send)) -> Result<()> {
         say(out, &Message::Trials(trials))?;
     }
     Ok(())
-}
-
-/// A pool all of whose threads run: what they take when they start would else be weighed with a formulation.
-fn started(threads: usize) -> Result<ThreadPool> {
-    let pool = pool(threads).map_err(Failure::Refused)?;
-    pool.broadcast(|_| ());
-    Ok(pool)
 }
 
 fn say(out: &mut dyn Write, message: &Message) -> io::Result<()> {
