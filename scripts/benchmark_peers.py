@@ -14,7 +14,7 @@ For every problem of the file it measures, float32 and taking turns on the same 
 The matrix is written out here, entry by entry, from the definition; its building is not timed. Matrices beyond the limit are left
 out. The dense operand is as the libraries like it, a column per sample. Times and spread are those of 15 rounds, as `convmat bench`
 states them: each round works on copies of all operands, warms up, and lasts its part of SECONDS, or 3 calls. Unlike there, the
-rounds of a problem follow one another. Every result is compared with PyTorch's in float64: ||y - ref|| <= 1e-4 ||ref||, else the program stops with 1.
+rounds of a problem follow one another, in one execution. Every result is compared with PyTorch's in float64: ||y - ref|| <= 1e-4 ||ref||, else the program stops with 1.
 """
 
 import argparse

@@ -239,3 +239,112 @@ fn ctrl_c_keeps_what_was_measured_and_resume_goes_on() {
     assert_eq!(names(output), FILES);
     finish(convmat().args([&sweep("0.4")[..], &["-o", output, "--resume"]].concat())).fails(1, "no interrupted run");
 }
+
+#[test]
+fn a_round_of_nothing_is_one_line() {
+    let refuses = |input: &str| finish(convmat().arg("bench-round").write_stdin(input.to_owned()));
+    for rubbish in ["", "{}", "[1, 2", "rubbish"] {
+        refuses(rubbish).fails(1, "standard input holds no round of a benchmark");
+    }
+    refuses(r#"{"number": 0, "settings": {"candidates": [], "memory_limit": 1, "time": {"secs": 1, "nanos": 0}}, "tasks": []}"#)
+        .succeeds();
+    assert!(!Run::of(&["--help"]).out.contains("bench-round"));
+    Run::of(&["bench-round", "1"]).fails(2, "unexpected argument");
+}
+
+/// Sweeps and the programs that they start.
+#[cfg(target_os = "linux")]
+mod executions {
+    use std::fs;
+    use std::os::unix::process::CommandExt;
+    use std::path::Path;
+    use std::process::{Child, Command, Output, Stdio};
+    use std::thread::sleep;
+    use std::time::{Duration, Instant};
+
+    use super::super::common::{Folder, convmat};
+    use super::{FILES, TINY, names};
+
+    /// A sweep in a group of its own, as a shell starts it; a round takes a seventh of the seconds.
+    fn sweep(seconds: &str, output: &str) -> Child {
+        let mut command = Command::new(convmat().get_program());
+        command.args([&TINY[..11], &["--time", seconds, "--formulations", "gather,planned", "-o", output]].concat());
+        command.process_group(0).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the binary starts")
+    }
+
+    fn eventually<T>(mut found: impl FnMut() -> Option<T>) -> T {
+        let start = Instant::now();
+        loop {
+            if let Some(found) = found() {
+                return found;
+            }
+            assert!(start.elapsed() < Duration::from_secs(60), "nothing after a minute");
+            sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// The round that a sweep measures.
+    fn round(sweep: &Child) -> String {
+        let children = format!("/proc/{0}/task/{0}/children", sweep.id());
+        eventually(|| fs::read_to_string(&children).ok()?.split_whitespace().next().map(str::to_owned))
+    }
+
+    /// Waits until the journal has a problem.
+    fn expect_measured(output: &str) {
+        let journal = Path::new(output).join("journal.jsonl");
+        eventually(|| (fs::read_to_string(&journal).ok()?.lines().count() > 1).then_some(()));
+    }
+
+    /// Whether a program runs: one that has ended has no command line, even if nobody has asked how.
+    fn runs(id: &str) -> bool {
+        fs::read(format!("/proc/{id}/cmdline")).is_ok_and(|words| !words.is_empty())
+    }
+
+    fn signal(name: &str, to: &str) {
+        assert!(Command::new("kill").args([name, "--", to]).status().expect("kill runs").success());
+    }
+
+    #[track_caller]
+    fn expect_error(output: Output, complaint: &str) {
+        let error = String::from_utf8(output.stderr).expect("UTF-8");
+        assert_eq!((output.status.code(), error.lines().count()), (Some(1), 1), "{error}");
+        assert!(error.starts_with(&format!("error: {complaint}")), "{error}");
+    }
+
+    #[test]
+    fn a_killed_round_is_one_line() {
+        let folder = Folder::new();
+        let output = &folder.path("out");
+        let sweep = sweep("600", output);
+        signal("-KILL", &round(&sweep));
+        expect_error(sweep.wait_with_output().expect("it ends"), "round 1 of 15 failed: it ended early, signal: 9");
+        assert_eq!(names(output), ["journal.jsonl"]);
+    }
+
+    #[test]
+    fn no_round_outlives_its_sweep() {
+        let folder = Folder::new();
+        for name in ["-INT", "-KILL"] {
+            let output = &folder.path(name);
+            let mut sweep = sweep("3", output);
+            expect_measured(output);
+            let round = round(&sweep);
+            signal(name, &sweep.id().to_string());
+            sweep.wait().expect("it ends");
+            eventually(|| (!runs(&round)).then_some(()));
+            assert_eq!(names(output) == ["journal.jsonl"], name == "-KILL");
+        }
+    }
+
+    /// As a terminal does it: every program of the group is told.
+    #[test]
+    fn ctrl_c_for_sweep_and_round_keeps_what_was_measured() {
+        let folder = Folder::new();
+        let output = &folder.path("out");
+        let sweep = sweep("3", output);
+        expect_measured(output);
+        signal("-INT", &format!("-{}", sweep.id()));
+        expect_error(sweep.wait_with_output().expect("it ends"), "interrupted after ");
+        assert_eq!(names(output).len(), FILES.len() + 1);
+    }
+}

@@ -55,6 +55,9 @@ pub enum Command {
     /// timed. Memory is the high-water mark of a counting allocator. What would take more than --memory-limit is shown as
     /// refused. Ctrl-C keeps what was measured, and --resume goes on. The folder gets results.csv, results.json, plots and a report.
     Bench(Box<BenchArgs>),
+    /// A round of `bench`, which starts it: reads as JSON from stdin what to measure, and writes what comes of it to stdout.
+    #[command(hide = true)]
+    BenchRound,
     /// Whether somebody's matrix is the one of a layer, and if not, which mistake makes it.
     ///
     /// The matrix is the one that the layer applies: C with --conv, Cᵀ with --transposed, rows and columns row-major over [channels,

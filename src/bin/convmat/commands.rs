@@ -17,9 +17,10 @@ use std::io::Write;
 use crate::args::Command;
 use crate::error::Result;
 
-pub fn run(command: &Command, out: &mut dyn Write) -> Result<()> {
+pub fn run(command: &Command, out: &mut (dyn Write + Send)) -> Result<()> {
     match command {
         Command::Bench(args) => bench::run(args, out),
+        Command::BenchRound => bench::round(out),
         Command::Check(args) => check::run(args, out),
         Command::Matrix(args) => matrix::run(args, out),
         Command::Animate(args) => animate::run(args, out),

@@ -33,6 +33,8 @@ pub enum Failure {
     Images { failures: Vec<Failure>, of: usize },
     /// Problems of a benchmark that could not be measured while others were, out of how many layers.
     Layers { failures: Vec<Failure>, of: usize },
+    /// A round of a benchmark, out of how many, and what became of its execution.
+    Execution { round: usize, of: usize, why: String },
     /// A benchmark that Ctrl-C ended after some of its rounds.
     Interrupted { rounds: usize, of: usize },
     /// What the library refused.
@@ -100,6 +102,7 @@ impl fmt::Display for Failure {
             Self::Image(path, failure) => format!("{}: {failure}", path.display()),
             Self::Images { failures, of } => format!("{} of {of} images failed", failures.len()),
             Self::Layers { failures, of } => format!("{} of {of} layers failed", failures.len()),
+            Self::Execution { round, of, why } => format!("round {round} of {of} failed: {why}"),
             Self::Interrupted { rounds, of } => {
                 format!("interrupted after {rounds} of {of} rounds; --resume goes on")
             }

@@ -37,7 +37,7 @@ fn main() -> ExitCode {
         }
         Err(message) => return report(&Failure::Usage(one_line(&message.render().to_string()))),
     };
-    match commands::run(&cli.command, &mut io::stdout().lock()) {
+    match commands::run(&cli.command, &mut io::stdout()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => report(&failure),
     }

@@ -1,14 +1,15 @@
 //! `convmat bench`: formulations measured against each other.
 //!
 //! This file turns arguments into a [`record::Run`] and writes what comes of it. [`points`] says what is measured, [`measure`] how,
-//! [`trials`] what figures are stated of it, [`journal`] keeps it until the end; what the figures mean is said by [`reading`] and shown by [`table`], [`plots`], [`report`] and
-//! [`compare`].
+//! [`execution`] in programs of their own, [`trials`] what figures are stated of it, [`journal`] keeps it until the end; what the
+//! figures mean is said by [`reading`] and shown by [`table`], [`plots`], [`report`] and [`compare`].
 
 mod break_even;
 mod candidates;
 #[path = "../../../../benches/common/mod.rs"]
 mod common;
 mod compare;
+mod execution;
 mod family;
 mod interrupt;
 mod journal;
@@ -31,6 +32,7 @@ mod verdict;
 mod words;
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::env;
 use std::fs;
 use std::io::Write;
@@ -38,15 +40,15 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use convmat::Isa;
-use rayon::ThreadPool;
 
 use self::common::machine;
+use self::execution::{Execution, Message, Task};
 use self::journal::Journal;
 use self::measure::Settings;
 use self::peers::Peer;
 use self::points::{Point, Points};
 use self::reading::Reading;
-use self::record::{CSV_FILE, Candidate, Ceiling, Direction, FORMAT, Header, JSON_FILE, Problem, Record, Run};
+use self::record::{CSV_FILE, Candidate, Ceiling, FORMAT, Header, JSON_FILE, Op, Problem, Record, Run};
 use self::trials::{ROUNDS, Trial};
 use crate::args::BenchArgs;
 use crate::error::{Failure, Result};
@@ -82,16 +84,20 @@ pub fn run(args: &BenchArgs, out: &mut dyn Write) -> Result<()> {
     }
 }
 
+/// One round of such a run.
+pub fn round(out: &mut (dyn Write + Send)) -> Result<()> {
+    execution::serve(out)
+}
+
 /// Every layer in every direction that a chosen formulation computes.
-fn problems(args: &BenchArgs, points: &[Point], settings: &Settings, all: usize) -> Result<Vec<(Point, Direction)>> {
-    let computed = |point: &Point, direction| {
-        let output = candidates::output(point.workload.transposed, direction);
+fn problems(args: &BenchArgs, points: &[Point], settings: &Settings, all: usize) -> Result<Vec<Problem>> {
+    let computed = |problem: &Problem| {
+        let output = candidates::output(problem.op == Op::ConvTranspose, problem.direction);
         settings.candidates.iter().any(|&candidate| candidates::method(candidate, output).is_some())
     };
     let directions = points::directions(args.direction);
-    let all_problems =
-        points.iter().flat_map(|point| directions.iter().map(move |&direction| (point.clone(), direction)));
-    let problems: Vec<_> = all_problems.filter(|(point, direction)| computed(point, *direction)).collect();
+    let all_problems = points.iter().flat_map(|point| directions.iter().map(|&direction| point.problem(direction)));
+    let problems: Vec<_> = all_problems.filter(computed).collect();
     if problems.is_empty() && !points.is_empty() {
         let names = settings.candidates.iter().map(|candidate| candidate.name()).collect::<Vec<_>>().join(", ");
         let which = directions.iter().map(|direction| direction.name()).collect::<Vec<_>>().join(", ");
@@ -119,7 +125,7 @@ fn failure(record: &Record) -> Option<Failure> {
 struct Work<'a> {
     args: &'a BenchArgs,
     settings: Settings,
-    problems: Vec<(Point, Direction)>,
+    problems: Vec<Problem>,
     threads: usize,
     /// Why some layers are none.
     impossible: Vec<String>,
@@ -131,7 +137,7 @@ impl Work<'_> {
         let date = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
         let folder = self.folder(&date);
         expect_folder(&folder, self.args)?;
-        let machines = Machines::measure(self.problems.iter().map(|(point, _)| point.threads), self.threads)?;
+        let ceilings = ceilings(&self.problems)?;
         let (header, settings) = (self.header(&date), self.same());
         let (mut journal, mut header, done) = if self.args.resume {
             let (journal, mut header, done) = Journal::resume(&folder, &settings)?;
@@ -141,7 +147,7 @@ impl Work<'_> {
             (Journal::create(&folder, &settings, &header)?, header, Vec::new())
         };
         interrupt::listen();
-        let (trials, finished) = self.measure(&machines, &mut journal, done)?;
+        let (trials, finished) = self.measure(&ceilings, &mut journal, done)?;
         let of = self.problems.len();
         let interrupted =
             (finished < ROUNDS * of).then_some(Failure::Interrupted { rounds: finished / of, of: ROUNDS });
@@ -166,7 +172,7 @@ impl Work<'_> {
     /// how many rounds, all added up.
     fn measure(
         &self,
-        machines: &Machines,
+        ceilings: &[Ceiling],
         journal: &mut Journal,
         done: Vec<Vec<Trial>>,
     ) -> Result<(Vec<Vec<Trial>>, usize)> {
@@ -177,25 +183,34 @@ impl Work<'_> {
             trials[step % count] = done;
         }
         let bar = progress::problems(count as u64);
-        while finished < ROUNDS * count {
-            let (number, i) = (finished / count, finished % count);
-            let (point, direction) = &self.problems[i];
-            let machine = machines.of(point.threads)?;
-            bar.set_message(format!("round {} of {ROUNDS}: {}, {}", number + 1, point.workload.name, direction.name()));
-            let mut progress = |part: f64| {
-                bar.at((finished as f64 + part) / ROUNDS as f64);
-                interrupt::asked()
-            };
-            if number == 0 {
-                trials[i] = measure::prepare(point, *direction, &self.settings, machine, &mut progress)?;
-            }
-            let stopped =
-                measure::round(point, *direction, &self.settings, machine.0, number, &mut trials[i], &mut progress)?;
-            if stopped || interrupt::asked() {
+        while finished < ROUNDS * count && !interrupt::asked() {
+            let number = finished / count;
+            let tasks = self.problems.iter().zip(ceilings).zip(&trials).skip(finished % count);
+            let tasks = tasks.map(|((problem, &ceiling), trials)| Task {
+                problem: problem.clone(),
+                ceiling,
+                trials: trials.clone(),
+            });
+            let execution = Execution { number, settings: self.settings.clone(), tasks: tasks.collect() };
+            let is_whole = execution.run(&mut |message| {
+                let i = finished % count;
+                match message {
+                    Message::Part(part) => {
+                        let Problem { layer, direction, .. } = &self.problems[i];
+                        bar.set_message(format!("round {} of {ROUNDS}: {layer}, {}", number + 1, direction.name()));
+                        bar.at((finished as f64 + part) / ROUNDS as f64);
+                    }
+                    Message::Trials(measured) => {
+                        journal.add(&measured)?;
+                        trials[i] = measured;
+                        finished += 1;
+                    }
+                }
+                Ok(interrupt::asked())
+            })?;
+            if !is_whole {
                 break;
             }
-            journal.add(&trials[i])?;
-            finished += 1;
         }
         bar.finish();
         Ok((trials, finished))
@@ -234,7 +249,7 @@ impl Work<'_> {
     /// What a run that goes on must have in common with the one that was interrupted.
     fn same(&self) -> journal::Settings {
         let names = |candidates: &[Candidate]| candidates.iter().map(|c| c.name()).collect::<Vec<_>>().join(",");
-        let problems = self.problems.iter().map(|(point, direction)| format!("{:?}", point.problem(*direction)));
+        let problems = self.problems.iter().map(|problem| format!("{problem:?}"));
         [
             ("version", env!("CARGO_PKG_VERSION").to_owned()),
             ("processor", machine::processor()),
@@ -288,27 +303,18 @@ fn write(folder: &Path, run: &Run, peers: &[Peer], reading: &Reading) -> Result<
     all.iter().try_for_each(|(name, text)| files::write(&folder.join(name), text.as_bytes(), true))
 }
 
-/// What the machine can do with each number of threads, and the threads.
-struct Machines(BTreeMap<usize, (ThreadPool, Ceiling)>);
-
-impl Machines {
-    fn measure(counts: impl Iterator<Item = usize>, usual: usize) -> Result<Self> {
-        let mut machines = BTreeMap::new();
-        for threads in counts.chain([usual]) {
-            if machines.contains_key(&threads) {
-                continue;
-            }
-            let pool = machine::pool(threads).map_err(Failure::Refused)?;
+/// What the machine can do with the threads of each problem, measured once per number of threads.
+fn ceilings(problems: &[Problem]) -> Result<Vec<Ceiling>> {
+    let mut measured = BTreeMap::new();
+    let ceiling = |problem: &Problem| match measured.entry(problem.threads) {
+        Entry::Occupied(known) => Ok(*known.get()),
+        Entry::Vacant(unknown) => {
+            let pool = machine::pool(problem.threads).map_err(Failure::Refused)?;
             let ceiling = pool.install(|| -> Result<_> {
                 Ok(Ceiling { flops_peak: machine::peak(Isa::best())?, bandwidth: machine::copy_bandwidth() })
             })?;
-            machines.insert(threads, (pool, ceiling));
+            Ok(*unknown.insert(ceiling))
         }
-        Ok(Self(machines))
-    }
-
-    fn of(&self, threads: usize) -> Result<(&ThreadPool, Ceiling)> {
-        let machine = self.0.get(&threads).map(|(pool, ceiling)| (pool, *ceiling));
-        machine.ok_or_else(|| Failure::Refused(format!("no pool of {threads} threads")))
-    }
+    };
+    problems.iter().map(ceiling).collect()
 }

@@ -3,6 +3,7 @@
 use std::process;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use tokio::runtime;
 use tokio::signal::ctrl_c;
@@ -27,6 +28,17 @@ pub fn listen() {
         });
     };
     drop(thread::Builder::new().name("ctrl-c".to_owned()).spawn(waiting));
+}
+
+/// Whether Ctrl-C was pressed, or is about to be seen: it goes to this program and to those that it started at once, and what it did to
+/// them may be seen first.
+pub fn asked_soon() -> bool {
+    const LATEST: Duration = Duration::from_millis(200);
+    let start = Instant::now();
+    while !asked() && start.elapsed() < LATEST {
+        thread::sleep(Duration::from_millis(1));
+    }
+    asked()
 }
 
 /// Whether Ctrl-C was pressed.

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use convmat::geometry::Side;
 use convmat::{Scalar, Workspace, bytes_in_words};
 use rayon::ThreadPool;
+use serde::{Deserialize, Serialize};
 
 use super::candidates::{method, output};
 use super::common::check::{self, Compared};
@@ -27,6 +28,7 @@ const SAMPLE: usize = 64;
 const TURNS: usize = 2;
 
 /// What holds for every layer.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Settings {
     pub candidates: Vec<Candidate>,
     pub memory_limit: u128,
@@ -90,7 +92,7 @@ pub fn prepare(
     Ok(trials)
 }
 
-/// Measures the formulations once more, with everything made anew; says whether it was stopped, and then keeps nothing of it.
+/// Measures the formulations; says whether it was stopped, and then keeps nothing of it.
 pub fn round(
     point: &Point,
     direction: Direction,
@@ -124,9 +126,10 @@ pub fn round(
     Ok(false)
 }
 
-/// Memory that is held for nothing but that what is made after it lies elsewhere than in other rounds: addresses alone change times,
-/// and every execution draws its own (T. Mytkowicz et al., *Producing wrong data without doing anything obviously wrong!*, ASPLOS
-/// 2009; redrawn within one execution as by C. Curtsinger, E. Berger, *STABILIZER*, ASPLOS 2013).
+/// Memory that is held for nothing but that what is made after it lies elsewhere than in other rounds. The system places every execution
+/// at other pages, but within them a program puts the same things in the same places, which change times as well and are different in
+/// every program (T. Mytkowicz et al., *Producing wrong data without doing anything obviously wrong!*, ASPLOS 2009; C. Curtsinger,
+/// E. Berger, *STABILIZER*, ASPLOS 2013).
 struct Gaps {
     round: usize,
     held: Vec<Vec<u8>>,

@@ -197,7 +197,6 @@ fn layer_of<const N: usize>(
         out_channels: Some(out_channels),
     };
     let options = Layer::<N>::new(&layer, [1, 1])?.options;
-    let spread = |lengths: [usize; N]| std::array::from_fn(|i| i.checked_sub(3 - N).map_or(1, |i| lengths[i]));
     let batch = if quantity == Sweep::Batch { value } else { args.batch.unwrap_or(8) };
     let threads = if quantity == Sweep::Threads { value } else { threads };
     for (what, count) in [("the batch", batch), ("threads", threads)] {
@@ -215,11 +214,38 @@ fn layer_of<const N: usize>(
         batch,
         in_channels,
         out_channels,
-        input: spread(input.per_axis("--input")?),
-        kernel: spread(kernel.per_axis("--kernel")?),
+        input: lifted(input.per_axis::<N>("--input")?),
+        kernel: lifted(kernel.per_axis::<N>("--kernel")?),
         options: lift(&options),
     };
     Ok(Point { workload, swept: Some(value as f64), threads })
+}
+
+/// The layer that results store so.
+fn stored<const N: usize>(problem: &Problem) -> Result<Point> {
+    let options = Options::<N>::new()
+        .stride(problem.stride.per_axis("stride")?)
+        .pad(problem.padding.per_axis("padding")?)
+        .output_padding(problem.output_padding.per_axis("output_padding")?)
+        .dilation(problem.dilation.per_axis("dilation")?)
+        .groups(problem.groups);
+    let workload = Workload {
+        name: problem.layer.clone(),
+        dimensions: N,
+        transposed: problem.op == Op::ConvTranspose,
+        batch: problem.batch,
+        in_channels: problem.in_channels,
+        out_channels: problem.out_channels,
+        input: lifted(problem.input.per_axis::<N>("input")?),
+        kernel: lifted(problem.kernel.per_axis::<N>("kernel")?),
+        options: lift(&options),
+    };
+    Ok(Point { workload, swept: problem.swept, threads: problem.threads })
+}
+
+/// Lengths of three axes; absent ones come first.
+fn lifted<const N: usize>(lengths: [usize; N]) -> [usize; 3] {
+    std::array::from_fn(|i| i.checked_sub(3 - N).map_or(1, |i| lengths[i]))
 }
 
 /// The directions that were asked for.
@@ -233,6 +259,16 @@ pub const fn directions(contraction: Contraction) -> &'static [Direction] {
 }
 
 impl Point {
+    /// The layer of a problem: what [`Self::problem`] makes of it is the problem again.
+    pub fn of(problem: &Problem) -> Result<Self> {
+        match problem.input.count() {
+            1 => stored::<1>(problem),
+            2 => stored::<2>(problem),
+            3 => stored::<3>(problem),
+            count => Err(Failure::Refused(format!("layer \"{}\" has {count} axes", problem.layer))),
+        }
+    }
+
     /// The layer as results store it.
     pub fn problem(&self, direction: Direction) -> Problem {
         let Workload { name, dimensions, transposed, batch, in_channels, out_channels, input, kernel, options } =
@@ -268,7 +304,32 @@ impl Point {
 
 #[cfg(test)]
 mod tests {
+    use super::super::samples::{Sample, run};
     use super::*;
+
+    /// The options' rules are kept as rules, explicit pads and lengths per axis.
+    #[test]
+    fn stored_layers_come_back() {
+        let mut problem = run(None, &[Sample::new("a", 0.0)]).records.remove(0).problem;
+        for (input, padding) in [("7", "1,2"), ("5x9", "same-lower"), ("5x9", "valid"), ("4x5x6", "0x1,2x3")] {
+            problem.input = input.parse().expect("lengths");
+            let count = problem.input.count();
+            let each = |from: usize| Lengths::from((from..from + count).collect::<Vec<_>>());
+            problem.padding = padding.parse().expect("pads");
+            (problem.kernel, problem.stride) = (each(2), each(1));
+            (problem.dilation, problem.output_padding) = (each(1), each(0));
+            for op in [Op::Conv, Op::ConvTranspose] {
+                problem.op = op;
+                let point = Point::of(&problem).expect("a layer");
+                assert_eq!(point.problem(problem.direction), problem);
+                assert_eq!(point.workload.dimensions, count);
+            }
+        }
+        problem.input = Lengths::from(vec![1; 4]);
+        assert!(matches!(Point::of(&problem), Err(Failure::Refused(_))));
+        problem.input = Lengths::from(vec![7, 7]);
+        assert!(matches!(Point::of(&problem), Err(Failure::Usage(_))), "three strides");
+    }
 
     #[test]
     fn lists_of_values_are_sorted_and_not_empty() {

@@ -170,7 +170,7 @@ pub struct Work {
 }
 
 /// The two lines of a roofline.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Ceiling {
     /// Floating-point operations per second with registers alone.
     pub flops_peak: f64,

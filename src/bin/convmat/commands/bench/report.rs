@@ -129,12 +129,11 @@ fn facts(run: &Run, peers: &[Peer]) -> Vec<(&'static str, String)> {
 
 fn method(run: &Run) -> String {
     format!(
-        "The run is cut into {ROUNDS} rounds. Each measures every problem once, with tensors, matrices, plans and scratch memory \
-         made anew at other addresses, so that rounds differ as executions do; within a round the formulations of a problem take \
-         turns (A B C A B C …) after a warm-up, so that drift hits all alike. \"run\" is the median of the rounds' medians of one \
-         call; \"spread\" reaches from the least lower to the greatest upper quartile of the rounds, where the median of another \
-         execution lies with a probability of 7/8 or more if rounds and executions are alike. \"build\" is the median time of making what a \
-         formulation keeps: its matrix, its plan. \"memory\" is the high-water mark of building and the first call above what was \
+        "The run is cut into {ROUNDS} rounds. Each is an execution of its own and measures every problem once; within a round \
+         the formulations of a problem take turns (A B C A B C …) after a warm-up, so that drift hits all alike. \"run\" is \
+         the median of the rounds' medians of one call; \"spread\" reaches from the least lower to the greatest upper quartile of \
+         the rounds, where the median of one more such execution lies with a probability of 7/8 or more. \"build\" is the median \
+         time of making what a formulation keeps: its matrix, its plan. \"memory\" is the high-water mark of building and the first call above what was \
          held before, without input, weights and output, by the {}. \"GFLOP/s\" counts useful operations: two per structural \
          nonzero of C and sample, whatever the formulation multiplies. The peak is that of multiplications in registers, the \
          bandwidth that of copying memory far larger than the caches, both measured in the same run. \"pays\" is after how many \

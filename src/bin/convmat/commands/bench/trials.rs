@@ -2,16 +2,16 @@
 //!
 //! Times differ at several levels: from call to call, and from one execution of a program to the next, because memory lies elsewhere
 //! and the machine is in another state (T. Kalibera, R. Jones, *Rigorous benchmarking in reasonable time*, ISMM 2013). Samples of one
-//! stretch of time in one place of memory know the first level alone. A run is therefore cut into [`ROUNDS`], each of which measures
-//! every problem once: a round begins with tensors, matrices, plans and scratch memory that are made anew, at shifted addresses, and
-//! lies as far from the next one as all other problems take. A round stands for an execution.
+//! stretch of time in one place of memory know the first level alone. A run is therefore cut into [`ROUNDS`], each of which is an
+//! execution of its own ([`super::execution`]), puts things in other places, and measures every problem once: a problem's rounds lie
+//! as far apart as all other problems take.
 //!
 //! * The stated time is the median of the rounds' medians.
 //! * The stated spread reaches from the least lower to the greatest upper quartile of the rounds.
 //!
-//! Where rounds and executions are alike, the median of another execution is as likely to be at any place in the order of n medians:
-//! it lies between the least and the greatest with probability (n − 1)/(n + 1), whatever the distribution (G. Hahn, W. Meeker,
-//! *Statistical Intervals*, 1991, chapter 5): 7/8 for fifteen. The quartiles only widen this.
+//! The median of one more execution like these is as likely to be at any place in the order of n medians: it lies between the least and
+//! the greatest with probability (n − 1)/(n + 1), whatever the distribution (G. Hahn, W. Meeker, *Statistical Intervals*, 1991,
+//! chapter 5): 7/8 for fifteen. The quartiles only widen this. It says nothing of another program, or of the machine in another hour.
 //!
 //! This file knows no clock and no layer.
 
