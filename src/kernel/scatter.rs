@@ -172,7 +172,7 @@ impl<T: Scalar> Cell<'_, T> {
         let side = places.side;
         assert!(side <= V::LANES, "{side} samples are not in one vector of {}", V::LANES);
         // The last vector that is read for `side` samples, or for a line, may hold more.
-        let more = V::LANES - if side > 1 { side } else { 1 };
+        let more = V::LANES - side;
         for (step, end) in &places.ends {
             let end = channels.saturating_sub(1).checked_mul(*step).and_then(|offset| offset.checked_add(end + more));
             assert!(end.is_some_and(|end| end <= buffer.len()), "an element leaves the buffer");

@@ -127,3 +127,67 @@ fn cells_have_the_shape_that_was_checked() {
     let places = Places::new([1, 1, 1, 3], [3, 3, 3, 3, 1], 1, elements).unwrap();
     scatter([1, 1, 1, 1, 2], places, 4, [0, 1]);
 }
+
+/// A row of neighbours and a row of zeros, two channels, from a buffer of just the length that vectors need, or shorter.
+fn check_lines<T: Scalar>(level: Level, width: usize, doubled: bool, missing: usize) {
+    const STEP: usize = 100;
+    const FIRST: usize = 3;
+    let mut tensor = Array5::<T>::from_elem([1, 2, 1, 2, width], T::from_f64(f64::NAN));
+    let strides: [isize; 5] = std::array::from_fn(|i| tensor.strides()[i]);
+    let grid = Grid::new(tensor.view_mut(), [Cuts::Every(100); 5]);
+    let mut cell = grid.take().unwrap();
+    let elements = (0..width).flat_map(|w| [([0, 0, 0, w], Some((FIRST + w, STEP))), ([0, 0, 1, w], None)]);
+    let places = Places::new([1, 1, 2, width], strides, 1, elements).unwrap();
+    let pieces: Vec<_> =
+        places.groups.iter().flat_map(|group| &group.pieces).map(|p| (p.places.len(), p.kind)).collect();
+    let whole = (0..width).step_by(TOGETHER).map(|start| ((width - start).min(TOGETHER), Kind::Line));
+    assert_eq!(pieces, whole.clone().chain(whole).collect::<Vec<_>>(), "both rows in pieces of neighbours");
+    let len = STEP + FIRST + width + lanes::<T>(level.isa()) - 1 - missing;
+    let buffer: Vec<T> = (0..len).map(|i| T::from_f64(i as f64)).collect();
+    level.run(Scatter { cell: &mut cell, places: &places, buffer: &buffer, channels: [0, 2], doubled });
+    for ((_, channel, _, h, w), value) in tensor.indexed_iter() {
+        let sum = if h == 0 { (STEP * channel + FIRST + w) as f64 } else { 0.0 };
+        let factor = if doubled { 2.0 } else { 1.0 };
+        assert_eq!(value.to_f64(), factor * (sum + 0.5 * channel as f64), "{width} wide, channel {channel}, {h}, {w}");
+    }
+}
+
+#[test]
+fn neighbours_are_stored_as_lines() {
+    for level in Isa::available().filter_map(Level::new) {
+        for width in 1..=40 {
+            for doubled in [false, true] {
+                check_lines::<f32>(level, width, doubled, 0);
+                check_lines::<f64>(level, width, doubled, 0);
+            }
+        }
+    }
+}
+
+#[test]
+#[should_panic(expected = "an element leaves the buffer")]
+fn lines_stay_in_the_buffer() {
+    check_lines::<f32>(Level::best(), 20, false, 1);
+}
+
+#[test]
+fn neighbours_of_few_join_what_follows() {
+    let kinds = |lens: &[usize]| {
+        let mut first = 0;
+        let mut elements = Vec::new();
+        for (h, &len) in lens.iter().enumerate() {
+            // A gap in the buffer after each row.
+            elements.extend((0..len).map(|w| ([0, 0, h, w], Some((first + w, 1)))));
+            first += len + 1;
+        }
+        let width = lens.iter().copied().max().unwrap_or(0);
+        let strides = [1000, 1000, 1000, width as isize, 1];
+        let places = Places::new([1, 1, lens.len(), width], strides, 1, elements.into_iter()).unwrap();
+        places.groups[0].pieces.iter().map(|piece| (piece.places.len(), piece.kind)).collect::<Vec<_>>()
+    };
+    assert_eq!(kinds(&[4, 4]), [(4, Kind::Line), (4, Kind::Line)]);
+    assert_eq!(kinds(&[3, 3, 3]), [(9, Kind::Single)]);
+    assert_eq!(kinds(&[5, 3, 3]), [(5, Kind::Line), (6, Kind::Single)]);
+    assert_eq!(kinds(&[3; 7]), [(16, Kind::Single), (5, Kind::Single)]);
+    assert_eq!(kinds(&[20]), [(16, Kind::Line), (4, Kind::Line)]);
+}
