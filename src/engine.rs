@@ -16,7 +16,7 @@
 //! 3. **Panels.** B is never formed. Of each block of positions and input channels the part of the input that it reads is packed
 //!    once, zeros around it, and every tap of every phase reads the panel at an offset: element (channel, j, τ) lies at
 //!    `base(j) + shift(τ) + channel·pitch`. For α > 1 the panel is split by residue modulo α, so that this holds for strided
-//!    convolutions too ([`panel`]).
+//!    convolutions too ([`panel`]); where that leaves rows of a few elements, they are copied from a list of places.
 //! 4. **Register tiles.** The microkernel keeps rows × vectors of sums in registers and walks over taps and channels; each of its
 //!    vectors has its own base, so a tile may continue on the next row, plane or sample ([`schedule`]).
 //! 5. **Blocking.** A tile's part of the panel stays in the first-level cache while the packed weights stream by, in the order
@@ -36,7 +36,8 @@
 //!
 //! # Depthwise layers
 //! Groups of one input channel multiply each value a few times only; packing it would take longer. Their rows are summed in
-//! registers straight from the input instead, phase by phase as above ([`depthwise`]).
+//! registers straight from the input instead, phase by phase as above ([`depthwise`]), unless rows are so short, or outputs per group so
+//! many, that a GEMM is estimated to be faster.
 //!
 //! # What holds
 //! Every sum runs over blocks of input channels, then taps in ascending order of what they read, then channels: the same for
