@@ -80,15 +80,19 @@ pub(crate) fn design<T: Scalar>(phases: &Phases, level: Level, caches: Caches, b
     let mut engine = ImplicitGemm::new::<T>(phases.clone(), level, chunk, phases.inputs);
     let inputs_per_block = inputs_per_block::<T>(&engine, caches);
     engine.weights.inputs_per_block = inputs_per_block;
+    let ways = |batch| ways::<T>(&engine, caches, batch);
+    let mut of_many = None;
     if let Some(depthwise) = depthwise {
         // Whatever the batch: the choice decides about bits.
-        let of_ways = ways::<T>(&engine, caches, MANY).iter().map(Way::cycles_per_sample).min_by(f64::total_cmp);
+        let many = of_many.insert(ways(MANY));
+        let of_ways = many.iter().map(Way::cycles_per_sample).min_by(f64::total_cmp);
         let cycles = depthwise_cycles(phases, lanes::<T>(level.isa()));
         if of_ways.is_none_or(|of_ways| cycles <= LEFT_OUT * of_ways) {
             return depthwise;
         }
     }
-    let ways = ways::<T>(&engine, caches, batch.unwrap_or(MANY));
+    let batch = batch.unwrap_or(MANY);
+    let ways = of_many.filter(|_| batch == MANY).unwrap_or_else(|| ways(batch));
     if ways.is_empty() {
         return Recipe::Lowered;
     }
@@ -268,8 +272,7 @@ fn cycles(engine: &ImplicitGemm, schedule: &Schedule, channel_cells: usize, lane
     let (phases, weights) = (&engine.phases, &engine.weights);
     let (chunks, blocks) = (weights.chunks() as f64, weights.blocks() as f64);
     let is_interleaved = schedule.cut.samples.interleaved > 1;
-    let is_listed =
-        schedule.only_plan().is_some_and(|plan| Listed::new(&engine.panels, &plan.panel, plan.lens).is_some());
+    let is_listed = schedule.only_plan().is_some_and(|plan| Listed::pays(&engine.panels, plan.lens));
     let per_element = match (is_listed, is_interleaved) {
         (true, true) => LISTED_TOGETHER,
         (true, false) => LISTED,

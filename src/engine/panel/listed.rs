@@ -32,20 +32,24 @@ struct Move {
 }
 
 impl Listed {
-    /// The list of a block of `lens` positions from the first on, or `None` where rows are better copied as such.
+    /// Whether the elements of a block of `lens` positions from the first on are better listed than copied by rows. Lists nothing.
+    pub(crate) fn pays(axes: &[PanelAxis; 3], lens: [usize; 3]) -> bool {
+        let elements = |i: usize| (0..axes[i].residues()).map(|number| axes[i].inside(number, 0, lens[i]).len()).sum();
+        let all = (0..3).try_fold(1usize, |all, i| all.checked_mul(elements(i)));
+        axes[2].step > 1 && lens[2] <= MOST_COLUMNS && all.is_some_and(|all| all <= MOST)
+    }
+
+    /// The list of a block of `lens` positions from the first on, or `None` where it does not pay.
     pub(crate) fn new(axes: &[PanelAxis; 3], shape: &PanelShape, lens: [usize; 3]) -> Option<Self> {
-        let [_, height, width] = axes.each_ref().map(|axis| axis.input);
-        if axes[2].step == 1 || lens[2] > MOST_COLUMNS {
+        if !Self::pays(axes, lens) {
             return None;
         }
+        let [_, height, width] = axes.each_ref().map(|axis| axis.input);
         let strides = [height * width, width, 1];
         let mut moves = Vec::new();
         for (split, numbers) in ndarray::indices(axes.each_ref().map(PanelAxis::residues)).into_iter().enumerate() {
             let numbers = [numbers.0, numbers.1, numbers.2];
             let [places_d, places_h, places_w] = std::array::from_fn(|i| axes[i].inside(numbers[i], 0, lens[i]));
-            if moves.len() + places_d.len() * places_h.len() * places_w.len() > MOST {
-                return None;
-            }
             for d in places_d {
                 for h in places_h.clone() {
                     for w in places_w.clone() {
