@@ -199,7 +199,7 @@ impl ImplicitGemm {
         let [piece_batch, _, d, h, w] = cell.index;
         let block = [&schedule.blocks[0][d], &schedule.blocks[1][h], &schedule.blocks[2][w]];
         let (plan, number_of_plan) = schedule.plan([d, h, w]);
-        // An output of other strides, a residual and some last panels of fewer samples are written in rows.
+        // An output of other strides and one with a residual are written in rows.
         let places = &places[number_of_plan];
         let listed = listed.as_ref().filter(|listed| listed.suits(source));
         let is_scattered = finish.residual.is_none() && places.first().is_some_and(|places| cell.suits(places));

@@ -191,7 +191,7 @@ impl<T: Copy> Cell<'_, T> {
     /// Whether places were found for cells of this shape, or of more samples, in an output of these strides.
     pub(crate) fn suits(&self, places: &Places) -> bool {
         let [samples, _, rest @ ..] = self.shape;
-        places.serve(samples) && (&places.shape[1..], places.strides) == (&rest[..], self.strides)
+        samples <= places.shape[0] && (&places.shape[1..], places.strides) == (&rest[..], self.strides)
     }
 
     /// The first element of a channel of the cell.

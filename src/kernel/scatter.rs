@@ -18,7 +18,7 @@ const TOGETHER: usize = MAX_LANES;
 /// Fewest samples side by side that are worth a square.
 const FEWEST_SAMPLES: usize = 4;
 /// Fewest neighbours in a row that are worth a piece of their own.
-const SHORTEST_LINE: usize = 4;
+pub(crate) const SHORTEST_LINE: usize = 8;
 
 /// Where elements of a buffer go in every channel of cells of one shape.
 #[derive(Clone, Debug)]
@@ -35,10 +35,10 @@ pub(crate) struct Places {
     ends: Vec<(usize, usize)>,
 }
 
-/// Places of `side` samples, or, if that is 1, of one step from channel to channel.
+/// Places of `side` samples and, if that is 1, of one step from channel to channel.
 #[derive(Clone, Debug)]
 struct Group {
-    /// First sample, if the side is not 1.
+    /// First sample.
     sample: usize,
     pieces: Vec<Piece>,
 }
@@ -109,46 +109,37 @@ impl Places {
                 step = to_next.try_into().ok().filter(|&step| step != NOTHING)?;
             }
             let place = Place { from, step, to: to.try_into().ok()? };
-            places.push((if side > 1 { s } else { step as usize }, place));
+            places.push(((s, if side > 1 { 0 } else { step }), place));
         }
         places.sort_unstable_by_key(|(group, place)| (*group, place.to));
+        let follows = |before: &Place, place: &Place| {
+            let is_next = before.to + 1 == place.to;
+            is_next && (side > 1 && of_w == 1 || side == 1 && (place.step == NOTHING || before.from + 1 == place.from))
+        };
         let mut groups: Vec<Group> = Vec::new();
-        for (i, (group, place)) in places.iter().enumerate() {
-            let before = i.checked_sub(1).map(|before| &places[before]).filter(|(before, _)| before == group);
-            let Group { pieces, .. } = match (before, groups.last_mut()) {
-                (Some(_), Some(group)) => group,
-                _ => groups.push_mut(Group { sample: if side > 1 { *group } else { 0 }, pieces: Vec::new() }),
-            };
-            let follows = before.is_some_and(|(_, before)| {
-                let is_next = before.to + 1 == place.to;
-                is_next
-                    && (side > 1 && of_w == 1 || side == 1 && (place.step == NOTHING || before.from + 1 == place.from))
-            });
-            match pieces.last_mut() {
-                Some(piece) if piece.takes(follows) => {
-                    piece.places.end = i + 1;
-                    if !follows {
-                        piece.kind = Kind::Single;
-                    }
+        let mut end = 0;
+        for of_group in places.chunk_by(|(group, _), (next, _)| group == next) {
+            let mut pieces: Vec<Piece> = Vec::new();
+            for neighbours in of_group.chunk_by(|(_, before), (_, place)| follows(before, place)) {
+                let start = end;
+                end += neighbours.len();
+                if side > 1 {
+                    let starts = (start..end).step_by(TOGETHER);
+                    pieces.extend(
+                        starts.map(|start| Piece { places: start..end.min(start + TOGETHER), kind: Kind::Square }),
+                    );
+                    continue;
                 }
-                _ => pieces.push(Piece { places: i..i + 1, kind: if side > 1 { Kind::Square } else { Kind::Line } }),
+                let kind = if neighbours.len() < SHORTEST_LINE { Kind::Single } else { Kind::Line };
+                match pieces.last_mut() {
+                    Some(last) if (last.kind, kind) == (Kind::Single, Kind::Single) => last.places.end = end,
+                    _ => pieces.push(Piece { places: start..end, kind }),
+                }
             }
+            groups.push(Group { sample: of_group[0].0.0, pieces });
         }
         let places = places.into_iter().map(|(_, place)| place).collect();
         Some(Self { shape, strides, side, places, groups, ends })
-    }
-
-    /// Whether cells of so many samples may be written: of fewer ones, too, where places stand for several.
-    pub(super) fn serve(&self, samples: usize) -> bool {
-        samples == self.shape[0] || (self.side > 1 && samples < self.shape[0])
-    }
-}
-
-impl Piece {
-    /// Whether another place, which may follow the last one in buffer and output, belongs to this piece.
-    fn takes(&self, follows: bool) -> bool {
-        self.places.len() < TOGETHER
-            && (follows || self.kind == Kind::Single || self.kind == Kind::Line && self.places.len() < SHORTEST_LINE)
     }
 }
 
@@ -190,8 +181,8 @@ impl<T: Scalar> Cell<'_, T> {
                     // SAFETY: the instruction set is available by the proof; the last channel's last element, with what its
                     // vector holds beyond, was just found to lie in the buffer. Places were checked against a shape and strides,
                     // which are this cell's, but that it may have fewer samples, of which only those that it has are written:
-                    // each is an element of every channel of the cell, which this borrow of it alone may write. Those of a piece
-                    // touch unless the side is 1, and are at most as many as a row of the square.
+                    // each is an element of every channel of the cell, which this borrow of it alone may write. Those of a line
+                    // and of a square touch, and those of a square are at most as many as its rows are long.
                     unsafe {
                         match (kind, piece.places.len()) {
                             (Kind::Single, _) => piece.one_by_one(),
@@ -227,22 +218,30 @@ impl<T: Scalar, F: Fn(&mut [T])> Elements<'_, T, F> {
     /// Places lie in the buffer, and they may be written.
     #[inline(always)]
     unsafe fn one_by_one(&self) {
-        let mut values = [self.bias; TOGETHER];
-        let values = &mut values[..self.places.len()];
         let step = self.places[0].step;
-        if step != NOTHING {
-            let first = self.channel * step as usize;
-            for (value, place) in values.iter_mut().zip(self.places) {
-                // SAFETY: the caller vouches for it.
-                *value += unsafe { *self.buffer.get_unchecked(first + place.from as usize) };
+        // SAFETY: the caller vouches for both.
+        let sum = |place: &Place| unsafe {
+            *self.buffer.get_unchecked(self.channel * step as usize + place.from as usize) + self.bias
+        };
+        // SAFETY: as above.
+        let store = |place: &Place, value| unsafe { *self.to.add(place.to as usize) = value };
+        match self.finish {
+            _ if step == NOTHING => {
+                let mut value = self.bias;
+                if let Some(finish) = self.finish {
+                    finish(std::slice::from_mut(&mut value));
+                }
+                self.places.iter().for_each(|place| store(place, value));
             }
-        }
-        if let Some(finish) = self.finish {
-            finish(values);
-        }
-        for (&value, place) in values.iter().zip(self.places) {
-            // SAFETY: the caller vouches for it.
-            unsafe { *self.to.add(place.to as usize) = value };
+            None => self.places.iter().for_each(|place| store(place, sum(place))),
+            Some(finish) => {
+                for places in self.places.chunks(TOGETHER) {
+                    let mut values = [self.bias; TOGETHER];
+                    values.iter_mut().zip(places).for_each(|(value, place)| *value = sum(place));
+                    finish(&mut values[..places.len()]);
+                    places.iter().zip(values).for_each(|(place, value)| store(place, value));
+                }
+            }
         }
     }
 

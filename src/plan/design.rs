@@ -13,8 +13,9 @@ use crate::engine::schedule::{BlockPlan, Cut, Run, Schedule, tile_cost};
 use crate::engine::weights::row_tiles;
 use crate::kernel::cache::Caches;
 use crate::kernel::dispatch::Level;
+use crate::kernel::merge::MOST_PHASES as MOST_MERGED;
 use crate::kernel::micro::{lanes, max_rows, vector_counts};
-use crate::kernel::scatter::samples_per_place;
+use crate::kernel::scatter::{SHORTEST_LINE, samples_per_place};
 use crate::kernel::vector::MAX_LANES;
 use crate::scalar::Scalar;
 
@@ -42,15 +43,17 @@ const GATHERED: f64 = 0.8;
 /// Cycles per element that goes to a listed place of a panel, alone or beside those of other samples.
 const LISTED: f64 = 0.7;
 const LISTED_TOGETHER: f64 = 0.5;
-/// Cycles per output stored in runs, and per run.
+/// Cycles per output stored in runs, per run, and per run of all channels of a chunk.
 const STORED: f64 = 0.3;
-const RUN: f64 = 14.0;
+const RUN: f64 = 9.0;
+const RUN_OF_CHUNK: f64 = 26.0;
 /// Cycles per output that is sorted on a stage, per column or sample of a run that is, whichever are fewer, and per run.
 const SORTED: f64 = 1.2;
 const COLUMN: f64 = 8.0;
 const SORTED_RUN: f64 = 12.0;
-/// Cycles per output that is stored by itself.
-const SCATTERED: f64 = 2.5;
+/// Cycles per output that is stored by itself, and per line of neighbours.
+const SCATTERED: f64 = 2.8;
+const LINE: f64 = 18.0;
 /// Cycles per square of outputs that are transposed to be stored, per vector of it, and per sample.
 const SQUARE: f64 = 12.0;
 const SQUARE_VECTOR: f64 = 5.0;
@@ -279,7 +282,8 @@ fn cycles(engine: &ImplicitGemm, schedule: &Schedule, channel_cells: usize, lane
         (false, _) if is_interleaved || phases.axes[2].input_step > 1 => GATHERED,
         (false, _) => COPIED,
     };
-    let rows_per_run = (phases.outputs * phases.axes[0].gathers.len() * phases.axes[1].gathers.len()) as f64;
+    let rows_of_channel = (phases.axes[0].gathers.len() * phases.axes[1].gathers.len()) as f64;
+    let rows_per_run = rows_of_channel * phases.outputs as f64;
     let of_plan = |plan: &BlockPlan| {
         let mut cycles = 0.0;
         for tile in &plan.tiles {
@@ -294,7 +298,11 @@ fn cycles(engine: &ImplicitGemm, schedule: &Schedule, channel_cells: usize, lane
         }
         let packed = (channel_cells * phases.inputs * plan.panel.channel) as f64;
         let in_rows: f64 = match schedule.cut.samples.interleaved {
-            1 => plan.runs.len() as f64 * rows_per_run * RUN,
+            1 => {
+                let of_run = |run: &Run| rows_per_run * (RUN + merged(phases.axes[2].gathers.len(), run.len, lanes));
+                let of_chunks = rows_of_channel * chunks * RUN_OF_CHUNK;
+                plan.runs.iter().map(|run| of_run(run) + of_chunks).sum()
+            }
             samples => {
                 let of_run = |run: &Run| {
                     let columns = run.len.div_ceil(samples);
@@ -323,6 +331,12 @@ fn cycles(engine: &ImplicitGemm, schedule: &Schedule, channel_cells: usize, lane
     (computed + cells * CELL + in_rows.min(scattered), scattered < in_rows)
 }
 
+/// Estimated cycles to merge many phases into the row of a run, which is done by squares.
+fn merged(phases: usize, len: usize, lanes: usize) -> f64 {
+    let squares = if phases > MOST_MERGED { phases.div_ceil(lanes) * len.div_ceil(lanes) } else { 0 };
+    (squares * lanes) as f64 * SQUARE_VECTOR
+}
+
 /// Estimated cycles to store the outputs of a run by lists of places, per output channel.
 fn scattered_run(engine: &ImplicitGemm, plan: &BlockPlan, run: &Run, lanes: usize) -> f64 {
     let interleaved = plan.panel.samples.interleaved;
@@ -330,14 +344,17 @@ fn scattered_run(engine: &ImplicitGemm, plan: &BlockPlan, run: &Run, lanes: usiz
     let outputs = run.len * phases_d * phases_h * phases_w;
     let side = samples_per_place(interleaved, lanes);
     if side == 1 {
-        return outputs as f64 * SCATTERED;
+        let is_line = interleaved == 1 && phases_w == 1 && run.len >= SHORTEST_LINE;
+        let lines = (outputs / run.len) as f64;
+        return if is_line { lines * LINE + outputs as f64 * STORED } else { outputs as f64 * SCATTERED };
     }
-    // Neighbours in a row; in a plane, too, where rows are whole.
+    // Neighbours in a row; in all of a tile, where rows are whole.
     let row = run.len.div_ceil(interleaved) * phases_w;
     let is_whole = row >= engine.phases.axes[2].output;
-    let row = if is_whole { row * phases_h } else { row };
+    let of_tile = (engine.tile.vectors * lanes / interleaved).max(1) * phases_h * phases_w;
+    let row = if is_whole { of_tile.max(row * phases_h) } else { row };
     let longest = row.min(MAX_LANES);
-    let squares = (outputs / (side * row)) as f64 * row.div_ceil(longest) as f64;
+    let squares = (outputs / side) as f64 * row.div_ceil(longest) as f64 / row as f64;
     squares * (SQUARE + SQUARE_VECTOR * longest as f64 + SQUARE_SAMPLE * side as f64)
 }
 

@@ -29,7 +29,7 @@ impl<T: Scalar> Job<T> for Scatter<'_, '_, T> {
 fn check<T: Scalar>(level: Level, samples: usize, width: usize, doubled: bool) {
     let side = samples_per_place(samples, lanes::<T>(level.isa()));
     // A last cell has fewer samples.
-    let shape = [samples + if side > 1 { samples - 1 } else { 0 }, 5, 2, 3, width + 2];
+    let shape = [2 * samples - 1, 5, 2, 3, width + 2];
     let mut tensor = Array5::<T>::from_elem(shape, T::from_f64(f64::NAN));
     let strides: [isize; 5] = std::array::from_fn(|i| tensor.strides()[i]);
     let cuts = [Cuts::Every(samples), Cuts::At(&[0, 2]), Cuts::Every(2), Cuts::Every(3), Cuts::At(&[0, 2])];
@@ -140,8 +140,8 @@ fn check_lines<T: Scalar>(level: Level, width: usize, doubled: bool, missing: us
     let places = Places::new([1, 1, 2, width], strides, 1, elements).unwrap();
     let pieces: Vec<_> =
         places.groups.iter().flat_map(|group| &group.pieces).map(|p| (p.places.len(), p.kind)).collect();
-    let whole = (0..width).step_by(TOGETHER).map(|start| ((width - start).min(TOGETHER), Kind::Line));
-    assert_eq!(pieces, whole.clone().chain(whole).collect::<Vec<_>>(), "both rows in pieces of neighbours");
+    let kind = if width < SHORTEST_LINE { Kind::Single } else { Kind::Line };
+    assert_eq!(pieces, [(width, kind); 2], "both rows are pieces of neighbours");
     let len = STEP + FIRST + width + lanes::<T>(level.isa()) - 1 - missing;
     let buffer: Vec<T> = (0..len).map(|i| T::from_f64(i as f64)).collect();
     level.run(Scatter { cell: &mut cell, places: &places, buffer: &buffer, channels: [0, 2], doubled });
@@ -171,7 +171,7 @@ fn lines_stay_in_the_buffer() {
 }
 
 #[test]
-fn neighbours_of_few_join_what_follows() {
+fn few_neighbours_join_others_of_their_kind() {
     let kinds = |lens: &[usize]| {
         let mut first = 0;
         let mut elements = Vec::new();
@@ -185,9 +185,7 @@ fn neighbours_of_few_join_what_follows() {
         let places = Places::new([1, 1, lens.len(), width], strides, 1, elements.into_iter()).unwrap();
         places.groups[0].pieces.iter().map(|piece| (piece.places.len(), piece.kind)).collect::<Vec<_>>()
     };
-    assert_eq!(kinds(&[4, 4]), [(4, Kind::Line), (4, Kind::Line)]);
-    assert_eq!(kinds(&[3, 3, 3]), [(9, Kind::Single)]);
-    assert_eq!(kinds(&[5, 3, 3]), [(5, Kind::Line), (6, Kind::Single)]);
-    assert_eq!(kinds(&[3; 7]), [(16, Kind::Single), (5, Kind::Single)]);
-    assert_eq!(kinds(&[20]), [(16, Kind::Line), (4, Kind::Line)]);
+    assert_eq!(kinds(&[8, 8]), [(8, Kind::Line), (8, Kind::Line)]);
+    assert_eq!(kinds(&[7, 3, 7]), [(17, Kind::Single)]);
+    assert_eq!(kinds(&[9, 3, 4, 20, 1]), [(9, Kind::Line), (7, Kind::Single), (20, Kind::Line), (1, Kind::Single)]);
 }
