@@ -274,8 +274,9 @@ fn way<T: Scalar>(engine: &ImplicitGemm, caches: Caches, batch: usize, cut: Cut)
 fn cycles(engine: &ImplicitGemm, schedule: &Schedule, channel_cells: usize, lanes: usize) -> (f64, bool) {
     let (phases, weights) = (&engine.phases, &engine.weights);
     let (chunks, blocks) = (weights.chunks() as f64, weights.blocks() as f64);
-    let is_interleaved = schedule.cut.samples.interleaved > 1;
-    let is_listed = schedule.only_plan().is_some_and(|plan| Listed::pays(&engine.panels, plan.lens));
+    let interleaved = schedule.cut.samples.interleaved;
+    let is_interleaved = interleaved > 1;
+    let is_listed = schedule.only_plan().is_some_and(|plan| Listed::pays(&engine.panels, plan.lens, interleaved));
     let per_element = match (is_listed, is_interleaved) {
         (true, true) => LISTED_TOGETHER,
         (true, false) => LISTED,

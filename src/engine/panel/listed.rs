@@ -12,6 +12,9 @@ use crate::scalar::Scalar;
 
 /// Most columns of one residue: longer rows are split by vectors.
 const MOST_COLUMNS: usize = 32;
+/// Most columns of rows of one sample that are read with a small stride, which vectors split well.
+const MOST_OF_SMALL_STEP: usize = 15;
+const SMALL_STEP: usize = 3;
 /// Most elements of a list, which stays in the first-level cache.
 const MOST: usize = 1 << 12;
 
@@ -32,16 +35,19 @@ struct Move {
 }
 
 impl Listed {
-    /// Whether the elements of a block of `lens` positions from the first on are better listed than copied by rows. Lists nothing.
-    pub(crate) fn pays(axes: &[PanelAxis; 3], lens: [usize; 3]) -> bool {
+    /// Whether the elements of a block of `lens` positions from the first on are better listed than copied by rows, with so many
+    /// samples side by side. Lists nothing.
+    pub(crate) fn pays(axes: &[PanelAxis; 3], lens: [usize; 3], interleaved: usize) -> bool {
         let elements = |i: usize| (0..axes[i].residues()).map(|number| axes[i].inside(number, 0, lens[i]).len()).sum();
         let all = (0..3).try_fold(1usize, |all, i| all.checked_mul(elements(i)));
-        axes[2].step > 1 && lens[2] <= MOST_COLUMNS && all.is_some_and(|all| all <= MOST)
+        let is_small = interleaved == 1 && axes[2].step <= SMALL_STEP;
+        let most_columns = if is_small { MOST_OF_SMALL_STEP } else { MOST_COLUMNS };
+        axes[2].step > 1 && lens[2] <= most_columns && all.is_some_and(|all| all <= MOST)
     }
 
     /// The list of a block of `lens` positions from the first on, or `None` where it does not pay.
     pub(crate) fn new(axes: &[PanelAxis; 3], shape: &PanelShape, lens: [usize; 3]) -> Option<Self> {
-        if !Self::pays(axes, lens) {
+        if !Self::pays(axes, lens, shape.samples.interleaved) {
             return None;
         }
         let [_, height, width] = axes.each_ref().map(|axis| axis.input);

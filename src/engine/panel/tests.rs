@@ -124,21 +124,22 @@ fn rows_of_every_length_are_packed() {
 
 #[test]
 fn lists_are_for_short_rows_read_with_a_stride() {
-    let listed = |[height, width]: [usize; 2], stride| {
+    let listed = |[height, width]: [usize; 2], stride, interleaved| {
         let options = crate::geometry::Options::new().stride([1, 1, stride]);
         let channels = crate::geometry::Channels { small: 1, large: 1 };
         let geometry = Geometry::convolution([1, height, width], [1, 1, 2], channels, &options).unwrap();
         let phases = Phases::new(&geometry, Side::Small);
         let axes: [PanelAxis; 3] = std::array::from_fn(|i| PanelAxis::new(&phases.axes[i]));
         let lens = std::array::from_fn(|i| phases.axes[i].positions);
-        let one = Samples { stacked: 1, interleaved: 1 };
-        let shape = PanelShape::new::<f32>(&axes, lens, axes[2].pitch(0, lens[2]), one).unwrap();
+        let samples = Samples { stacked: 1, interleaved };
+        let shape = PanelShape::new::<f32>(&axes, lens, axes[2].pitch(0, lens[2]), samples).unwrap();
         Listed::new(&axes, &shape, lens).is_some()
     };
-    assert!(listed([7, 9], 2) && listed([64, 64], 2));
-    assert!(!listed([7, 9], 1), "rows are whole");
-    assert!(!listed([7, 66], 2), "33 columns of each residue");
-    assert!(!listed([65, 64], 2), "more than 4096 elements");
+    assert!(listed([7, 30], 2, 1) && listed([7, 64], 2, 2) && listed([7, 128], 4, 1) && listed([64, 64], 2, 2));
+    assert!(!listed([7, 9], 1, 1), "rows are whole");
+    assert!(!listed([7, 32], 2, 1), "16 columns of each residue, which vectors split");
+    assert!(!listed([7, 66], 2, 2), "33 columns of each residue");
+    assert!(!listed([65, 64], 2, 2), "more than 4096 elements");
 }
 
 #[test]
