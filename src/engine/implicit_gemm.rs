@@ -68,13 +68,25 @@ impl Scratch {
     }
 }
 
+/// Cells of some chunks, and where the channels of each start.
+#[derive(Clone, Debug)]
+struct ChannelCut {
+    starts: Vec<usize>,
+    /// What a cell takes in the mean, packing included, in chunks.
+    cost: f64,
+}
+
+/// Part of a cell that a thread waits for the last one, on average.
+const WAITING: f64 = 0.25;
+
 /// A schedule, where its cells are cut, and what a worker needs for them: all of a run that does not depend on the batch.
 #[derive(Clone, Debug)]
 pub(crate) struct Prepared {
     pub(crate) schedule: Schedule,
     /// Per plan and tile, where elements go; empty where they are written in rows.
     places: Vec<Vec<Places>>,
-    channel_starts: Vec<usize>,
+    /// Where output channels are cut, for cells of fewer and fewer chunks.
+    channel_cuts: Vec<ChannelCut>,
     position_starts: [Vec<usize>; 3],
     /// Where the elements of the input go, if that is better known beforehand.
     listed: Option<Listed>,
@@ -87,10 +99,28 @@ impl Prepared {
         self.schedule.cut.samples.count()
     }
 
-    /// Cells of a batch.
-    pub(crate) fn cells(&self, batch: usize) -> usize {
+    /// Cells of a batch that so many workers share.
+    pub(crate) fn cells(&self, batch: usize, workers: usize) -> usize {
+        self.cells_of(self.channel_cut(batch, workers), batch)
+    }
+
+    fn cells_of(&self, cut: &ChannelCut, batch: usize) -> usize {
         let positions: usize = self.position_starts.iter().map(Vec::len).product();
-        batch.div_ceil(self.samples()).saturating_mul(self.channel_starts.len() * positions)
+        batch.div_ceil(self.samples()).saturating_mul(cut.starts.len() * positions)
+    }
+
+    /// The cut with which so many workers are soonest through a batch: a panel serves the more chunks the larger cells are, but few
+    /// cells leave workers idle.
+    fn channel_cut(&self, batch: usize, workers: usize) -> &ChannelCut {
+        let waiting = if workers > 1 { WAITING } else { 0.0 };
+        let cost = |cut: &ChannelCut| (self.cells_of(cut, batch).div_ceil(workers.max(1)) as f64 + waiting) * cut.cost;
+        let (mut best, smaller) = (&self.channel_cuts[0], &self.channel_cuts[1..]);
+        for cut in smaller {
+            if cost(cut) < cost(best) {
+                best = cut;
+            }
+        }
+        best
     }
 
     /// Elements of scratch memory of one worker.
@@ -139,8 +169,14 @@ impl ImplicitGemm {
         }
     }
 
-    /// Prepares a cut for cells of `chunks` chunks that are written in rows or scattered, or `None` if the cut makes no sense.
-    pub(crate) fn prepare<T: Scalar>(&self, cut: Cut, chunks: usize, is_scattered: bool) -> Option<Prepared> {
+    /// Prepares a cut for cells of at most `most` chunks, for which panels are packed in the time of `packing` chunks, and that are
+    /// written in rows or scattered; `None` if the cut makes no sense.
+    pub(crate) fn prepare<T: Scalar>(
+        &self,
+        cut: Cut,
+        (most, packing): (usize, f64),
+        is_scattered: bool,
+    ) -> Option<Prepared> {
         let lanes = lanes::<T>(self.level.isa());
         let schedule = Schedule::new::<T>(&self.phases, &self.panels, &self.tile, lanes, cut)?;
         let of_plan = |plan: &BlockPlan| {
@@ -149,11 +185,19 @@ impl ImplicitGemm {
                 .map(|tile| self.map.places(plan, tile, &self.phases, [self.pitch::<T>(), lanes]))
                 .collect::<Option<Vec<_>>>()
         };
+        let all = self.weights.chunks();
+        let even = |parts| all.div_ceil(all.div_ceil(most.div_ceil(parts)));
+        let mut numbers: Vec<usize> = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64].map(even).into();
+        numbers.dedup();
+        let channel_cuts = numbers.into_iter().map(|chunks| ChannelCut {
+            starts: channel_starts(&self.phases, &self.weights, chunks),
+            cost: all as f64 / all.div_ceil(chunks) as f64 + packing,
+        });
         Some(Prepared {
             places: schedule.plans().iter().map(of_plan).collect::<Option<Vec<_>>>()?,
-            channel_starts: channel_starts(&self.phases, &self.weights, chunks),
+            channel_cuts: channel_cuts.collect(),
             position_starts: std::array::from_fn(|i| schedule.output_starts(i, self.phases.axes[i].output_step)),
-            scratch: self.scratch::<T>(&schedule, chunks),
+            scratch: self.scratch::<T>(&schedule, most),
             listed: schedule.only_plan().and_then(|plan| Listed::new(&self.panels, &plan.panel, plan.lens)),
             schedule,
         })
@@ -170,14 +214,10 @@ impl ImplicitGemm {
         scratch: &mut [T],
     ) {
         let layout = prepared.scratch;
+        let workers = scratch.len().checked_div(layout.len()).unwrap_or(1);
+        let channels = &prepared.channel_cut(y.dim().0, workers).starts;
         let [d, h, w] = &prepared.position_starts;
-        let cuts = [
-            Cuts::Every(prepared.samples()),
-            Cuts::At(&prepared.channel_starts),
-            Cuts::At(d),
-            Cuts::At(h),
-            Cuts::At(w),
-        ];
+        let cuts = [Cuts::Every(prepared.samples()), Cuts::At(channels), Cuts::At(d), Cuts::At(h), Cuts::At(w)];
         let grid = Grid::new(y, cuts);
         let source = Source::new(x);
         for_each_piece(scratch, layout.len(), |scratch| {
@@ -330,3 +370,6 @@ impl ImplicitGemm {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -27,7 +27,7 @@ const PLENTY_OF_SCRATCH: usize = 1 << 20;
 const MANY: usize = 64;
 /// Most phases: each is a row of every tile's buffer.
 const MOST_PHASES: usize = 4096;
-/// Cells that keep a few threads busy to the end.
+/// Cells that keep two threads busy to the end.
 const CELLS: usize = 16;
 /// Fewest chunks that are worth packing a panel for.
 const FEWEST_CHUNKS: usize = 4;
@@ -264,14 +264,28 @@ fn way<T: Scalar>(engine: &ImplicitGemm, caches: Caches, batch: usize, cut: Cut)
     if scratch(per_cell) > MOST_SCRATCH {
         return None;
     }
-    let (cycles, is_scattered) = cycles(engine, &schedule, chunks.div_ceil(per_cell), lanes);
-    let cycles = engine.phases.channel_groups as f64 * cycles;
-    Some(Way { cut, chunks_per_cell: per_cell, is_scattered, cycles })
+    let Estimate { computing, packing, is_scattered } = estimate(engine, &schedule, lanes);
+    let of_group = computing + chunks.div_ceil(per_cell) as f64 * packing;
+    Some(Way {
+        cut,
+        chunks_per_cell: per_cell,
+        is_scattered,
+        cycles: engine.phases.channel_groups as f64 * of_group,
+        packing: packing * chunks as f64 / computing.max(1.0),
+    })
 }
 
-/// Estimated cycles of one thread for one channel group and all samples of a panel, packed once per cell of channels.
-/// Whether that is with outputs stored by lists of places.
-fn cycles(engine: &ImplicitGemm, schedule: &Schedule, channel_cells: usize, lanes: usize) -> (f64, bool) {
+/// Estimated cycles of one thread for one channel group and all samples of a panel.
+struct Estimate {
+    /// For sums and what is done with them.
+    computing: f64,
+    /// For packing all panels once, and for what else every cell takes.
+    packing: f64,
+    /// Whether outputs are stored by lists of places.
+    is_scattered: bool,
+}
+
+fn estimate(engine: &ImplicitGemm, schedule: &Schedule, lanes: usize) -> Estimate {
     let (phases, weights) = (&engine.phases, &engine.weights);
     let (chunks, blocks) = (weights.chunks() as f64, weights.blocks() as f64);
     let interleaved = schedule.cut.samples.interleaved;
@@ -297,7 +311,7 @@ fn cycles(engine: &ImplicitGemm, schedule: &Schedule, channel_cells: usize, lane
                 }
             }
         }
-        let packed = (channel_cells * phases.inputs * plan.panel.channel) as f64;
+        let packed = (phases.inputs * plan.panel.channel) as f64;
         let in_rows: f64 = match schedule.cut.samples.interleaved {
             1 => {
                 let of_run = |run: &Run| rows_per_run * (RUN + merged(phases.axes[2].gathers.len(), run.len, lanes));
@@ -317,19 +331,18 @@ fn cycles(engine: &ImplicitGemm, schedule: &Schedule, channel_cells: usize, lane
                 sorted * plan.runs.iter().map(of_run).sum::<f64>() + (phases.outputs * samples * runs) as f64 * RUN
             }
         };
-        let planes = (channel_cells * phases.inputs * schedule.cut.samples.stacked) as f64;
+        let planes = (phases.inputs * schedule.cut.samples.stacked) as f64;
         let scattered =
             plan.runs.iter().map(|run| phases.outputs as f64 * scattered_run(engine, plan, run, lanes)).sum();
-        [cycles + planes * PLANE + packed * per_element, in_rows, scattered]
+        [cycles, planes * PLANE + packed * per_element + CELL, in_rows, scattered]
     };
     let outputs: usize = phases.axes.iter().map(|axis| axis.output).product();
     let stored = (outputs * schedule.cut.samples.count() * phases.outputs) as f64;
-    let of_plans: Vec<[f64; 3]> = schedule.plans().iter().map(of_plan).collect();
-    let [computed, in_rows, scattered] = schedule
+    let of_plans: Vec<[f64; 4]> = schedule.plans().iter().map(of_plan).collect();
+    let [sums, packing, in_rows, scattered] = schedule
         .plan_numbers()
-        .fold([0.0, stored * STORED, 0.0], |sums, number| std::array::from_fn(|i| sums[i] + of_plans[number][i]));
-    let cells = (channel_cells * schedule.blocks.iter().map(Vec::len).product::<usize>()) as f64;
-    (computed + cells * CELL + in_rows.min(scattered), scattered < in_rows)
+        .fold([0.0, 0.0, stored * STORED, 0.0], |sums, plan| std::array::from_fn(|i| sums[i] + of_plans[plan][i]));
+    Estimate { computing: sums + in_rows.min(scattered), packing, is_scattered: scattered < in_rows }
 }
 
 /// Estimated cycles to merge many phases into the row of a run, which is done by squares.

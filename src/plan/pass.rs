@@ -214,7 +214,7 @@ impl<T: Scalar> Pass<T> {
             }
             Engine::ImplicitGemm(packed) => {
                 let way = packed.way(batch);
-                way.scratch_len().saturating_mul(self.workers(way.cells(batch), batch))
+                way.scratch_len().saturating_mul(self.workers(way.cells(batch, self.workers(usize::MAX, batch)), batch))
             }
         }
     }
@@ -294,7 +294,7 @@ fn prepare<T: Scalar>(
 ) -> Result<(ImplicitGemm, Arc<[PreparedWay]>)> {
     let gemm = ImplicitGemm::new::<T>(phases, level, recipe.channels_per_chunk, recipe.inputs_per_block);
     let ways = recipe.ways.iter().map(|way| {
-        let prepared = gemm.prepare::<T>(way.cut, way.chunks_per_cell, way.is_scattered);
+        let prepared = gemm.prepare::<T>(way.cut, (way.chunks_per_cell, way.packing), way.is_scattered);
         Ok(PreparedWay { prepared: prepared.ok_or(Error::Overflow { what: "a panel" })?, cycles: way.cycles })
     });
     let ways = ways.collect::<Result<Vec<_>>>()?;

@@ -40,11 +40,14 @@ pub struct ImplicitGemmRecipe {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Way {
     pub(crate) cut: Cut,
+    /// Most chunks that are computed from one panel: their weights stay in the second-level cache.
     pub(crate) chunks_per_cell: usize,
     /// Whether outputs are stored by lists of places, not in rows.
     pub(crate) is_scattered: bool,
     /// Estimated cycles of one thread for all samples of a panel.
     pub(crate) cycles: f64,
+    /// What packing a panel takes, in chunks computed from it.
+    pub(crate) packing: f64,
 }
 
 impl Way {
