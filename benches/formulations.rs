@@ -1,10 +1,8 @@
 //! Every formulation in both directions, and the weight gradient, on three layers small enough for explicit matrices.
 
-mod common;
-#[path = "common/quick.rs"]
 mod quick;
 
-use common::{Workload, pool};
+use convmat_measure::{Workload, pool};
 use convmat::geometry::Side;
 use convmat::{Formulation, FormulationOptions, LinearOperator, Workspace, weight_gradient};
 use criterion::{BenchmarkId, Criterion, SamplingMode, Throughput, criterion_group, criterion_main};

@@ -1,18 +1,13 @@
 //! The lowered formulation with either GEMM crate, beside the `gemm` crate's bare product of the same m, n and k.
 //!
-//! `examples/gemm_rate.rs` compares the same three in turns for all layers of a file; here they are on record.
+//! `measure/examples/gemm_rate.rs` compares the same three in turns for all layers of a file; here they are on record.
 
-mod common;
-#[path = "common/product.rs"]
-#[allow(dead_code)]
-mod product;
-#[path = "common/quick.rs"]
 mod quick;
 
-use common::{Workload, pool};
+use convmat_measure::{Workload, pool};
 use convmat::{Formulation, FormulationOptions, GemmBackend, Workspace};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use product::BareProduct;
+use convmat_measure::product::BareProduct;
 use quick::quick;
 
 fn layers() -> [Workload; 4] {

@@ -7,13 +7,12 @@
 //! scripts/compare_criterion.py three
 //! ```
 
-mod common;
 
 use std::time::Duration;
 
-use common::method::{Method, Output, Problem};
-use common::turns::medians;
-use common::{layer_file, pool};
+use convmat_measure::method::{Method, Output, Problem};
+use convmat_measure::turns::medians;
+use convmat_measure::{layer_file, pool};
 use convmat::{GemmBackend, Workspace};
 use criterion::{Criterion, criterion_group, criterion_main};
 

@@ -1,10 +1,8 @@
 //! im2col and its adjoint col2im: bytes of column matrix per second, for the shapes that they meet.
 
-mod common;
-#[path = "common/quick.rs"]
 mod quick;
 
-use common::{Workload, pool, random};
+use convmat_measure::{Workload, pool, random};
 use convmat::geometry::Side;
 use convmat::matrix::{col2im, im2col};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};

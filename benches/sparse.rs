@@ -2,13 +2,11 @@
 //!
 //! The matrix is that of a convolution of 16 to 16 channels of 56×56 pixels, 3×3, padding 1: 7.05 million nonzeros.
 
-mod common;
-#[path = "common/quick.rs"]
 mod quick;
 
 use std::time::Duration;
 
-use common::{Workload, pool, random};
+use convmat_measure::{Workload, pool, random};
 use convmat::geometry::Side;
 use convmat::{Formulation, FormulationOptions, LinearOperator, Workspace};
 use criterion::{Criterion, SamplingMode, Throughput, criterion_group, criterion_main};

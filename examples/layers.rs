@@ -23,15 +23,13 @@
 //!
 //! Exit code: 0, or 1 if a file could not be used, a layer was impossible or a result wrong, or 2 for wrong arguments.
 
-#[path = "../benches/common/mod.rs"]
-mod common;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use common::check::{self, Compared};
-use common::{
+use convmat_measure::check::{self, Compared};
+use convmat_measure::{
     Effort, Workload, available_memory, copy_bandwidth, geometric_mean, in_turns, layer_file, median, peak, pool,
     processor, random,
 };

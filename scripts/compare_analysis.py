@@ -2,7 +2,7 @@
 """Holds `convmat analyse` to NumPy, SciPy and PyTorch, which share no code with it.
 
     python3 -m venv venv && venv/bin/pip install numpy scipy torch pillow
-    cargo build --release --features cli
+    cargo build --release -p convmat-cli
     venv/bin/python scripts/compare_analysis.py target/release/convmat [--seed 0] [--count 20] [--photo examples/images/chelsea.png]
     venv/bin/python scripts/compare_analysis.py target/release/convmat --speed
 

@@ -2,7 +2,7 @@
 """Reads `convmat animate`'s SVG and TikZ files and holds their numbers to PyTorch in float64.
 
     python3 -m venv venv && venv/bin/pip install numpy torch
-    cargo build --release --features cli
+    cargo build --release -p convmat-cli
     venv/bin/python scripts/compare_animations.py target/release/convmat [--count 12] [--seed 0]
 
 For COUNT random layers of one or two spatial axes, with groups and several channels, every way to show it is written in both

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Whether the figures of `convmat bench` and criterion's agree within the spreads that both state.
 
-    cargo build --release --features cli
+    cargo build --release -p convmat-cli
     target/release/convmat bench --layers benches/three_layers.json --threads 1 --time 10 --formulations sparse,im2col-gemm,planned -o three
     cargo bench --bench layers
     scripts/compare_criterion.py three [CRITERION]

@@ -13,8 +13,8 @@ Draws that many layers from SEED, 1-D to 3-D, grouped, dilated, output-padded, p
 * `convmat check` must accept the matrix in every format, find its weights where none are given, and name every mistake that
   this script makes, whichever of them make the same matrix; the first wrong entry must be the first wrong entry.
 
-Makes the binary by `cargo build --release --features cli` unless --binary says where one is. With --goldens it writes small
-cases into a folder instead, which `tests/cli` reads where there is no Python. Exits with 1 if anything differs.
+Makes the binary by `cargo build --release -p convmat-cli` unless --binary says where one is. With --goldens it writes small
+cases into a folder instead, which `cli/tests/cli/matrices` holds for the tests where there is no Python. Exits with 1 if anything differs.
 """
 
 import argparse
@@ -582,7 +582,7 @@ def main():
         return 0
     binary = arguments.binary
     if binary is None:
-        subprocess.run(["cargo", "build", "--release", "--features", "cli"], cwd=ROOT, check=True)
+        subprocess.run(["cargo", "build", "--release", "-p", "convmat-cli"], cwd=ROOT, check=True)
         binary = ROOT / "target/release/convmat"
     convmat, failures, made, kinds = Convmat(binary), 0, 0, {}
     with tempfile.TemporaryDirectory() as folder:

@@ -1,7 +1,7 @@
 """How fast the sparse matrix C multiplies a batch of 64: convmat beside SciPy and PyTorch.
 
     python3 -m venv venv && venv/bin/pip install numpy scipy torch
-    cargo build --release --features cli
+    cargo build --release -p convmat-cli
     venv/bin/python scripts/compare_sparse.py [--threads 2] [--rounds 5] [--batch 64]
 
 For three layers `convmat matrix` writes C as .npz; SciPy (CSR, one thread by design) and PyTorch (CSR, `--threads`) multiply it with

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Recomputes what `convmat upscale --evaluate` prints, with PyTorch and scikit-image in place of convmat.
 
-    python scripts/evaluate_upsampling.py IMAGE… [--taps FILE] [--convmat "cargo run --release --features cli --"]
+    python scripts/evaluate_upsampling.py IMAGE… [--taps FILE] [--convmat "cargo run --release -p convmat-cli --"]
 
 Needs torch, numpy, pillow and scikit-image. Every image is cut, reduced by torch's antialiased bicubic interpolation in
 float64 and rounded to grey levels; torch brings it back by each method, scikit-image measures PSNR and SSIM. The run fails
@@ -25,7 +25,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from taps_file import read_taps
 
 REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
-COMMITTED_TAPS = REPOSITORY / "src/bin/convmat/taps/learned-2x.safetensors"
+COMMITTED_TAPS = REPOSITORY / "cli/src/taps/learned-2x.safetensors"
 BORDER = 8
 PSNR_TOLERANCE = 0.01
 SSIM_TOLERANCE = 0.001
@@ -131,7 +131,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("images", nargs="+", type=pathlib.Path)
     parser.add_argument("--taps", type=pathlib.Path, default=COMMITTED_TAPS)
-    parser.add_argument("--convmat", default="cargo run --quiet --release --features cli --")
+    parser.add_argument("--convmat", default="cargo run --quiet --release -p convmat-cli --")
     arguments = parser.parse_args()
     taps, scale = read_taps(arguments.taps)
     said = convmat_says(arguments.convmat, arguments.images, arguments.taps)

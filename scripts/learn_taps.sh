@@ -4,13 +4,13 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-committed=$PWD/src/bin/convmat/taps/learned-2x.safetensors
+committed=$PWD/cli/src/taps/learned-2x.safetensors
 folder=$(mktemp -d)
 trap 'rm -r "$folder"' EXIT
 output=$folder/taps.safetensors
 [[ ${1:-} == --write ]] && output=$committed
 
-(cd examples/images/training && cargo run --release --features cli --manifest-path ../../../Cargo.toml -- \
+(cd examples/images/training && cargo run --release -p convmat-cli --manifest-path ../../../Cargo.toml -- \
     learn-upsampling astronaut.png coffee.png rocket.png brick.png grass.png --output "$output" --force)
 [[ $output == "$committed" ]] && exit
 

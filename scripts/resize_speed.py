@@ -1,6 +1,6 @@
 """Resizing an RGB image by convmat and by PyTorch, in turns: what one takes per what the other takes.
 
-    cargo build --release --example resize_rate
+    cargo build --release -p convmat-measure --example resize_rate
     python3 -m venv venv && venv/bin/pip install numpy torch==2.15.0
     venv/bin/python scripts/resize_speed.py [--size 2048] [--rounds 5] [--threads 2]
 
@@ -64,7 +64,7 @@ def main():
     target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
     program = target / "release" / "examples" / "resize_rate"
     if not program.exists():
-        raise SystemExit(f"{program} is missing; cargo build --release --example resize_rate")
+        raise SystemExit(f"{program} is missing; cargo build --release -p convmat-measure --example resize_rate")
     torch.set_num_threads(arguments.threads)
     x = torch.rand(1, 3, arguments.size, arguments.size)
     rounds = []

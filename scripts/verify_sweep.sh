@@ -2,14 +2,14 @@
 # Certificates of a few hundred geometries: 1-D to 3-D, both directions, strides, dilation, groups, paddings beyond the
 # kernel, uneven and automatic paddings, output padding, output_size and output_shape.
 #
-#   cargo build --release --features cli && scripts/verify_sweep.sh [path of the binary]
+#   cargo build --release -p convmat-cli && scripts/verify_sweep.sh [path of the binary]
 #
 # Prints every geometry that fails, and at the end how many passed. Exits with 1 if any failed.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 binary=${1:-${CARGO_TARGET_DIR:-target}/release/convmat}
 if [[ ! -x $binary ]]; then
-  echo "error: $binary is missing; cargo build --release --features cli" >&2
+  echo "error: $binary is missing; cargo build --release -p convmat-cli" >&2
   exit 1
 fi
 

@@ -6,8 +6,6 @@
 
 mod break_even;
 mod candidates;
-#[path = "../../../../benches/common/mod.rs"]
-mod common;
 mod compare;
 mod execution;
 mod family;
@@ -41,7 +39,7 @@ use std::time::{Duration, SystemTime};
 
 use convmat::Isa;
 
-use self::common::machine;
+use convmat_measure::machine;
 use self::execution::{Execution, Message, Task};
 use self::journal::Journal;
 use self::measure::Settings;

@@ -168,7 +168,7 @@ fn exports_are_the_literal_matrix() {
 
 #[test]
 fn exports_are_what_torch_computed() {
-    let goldens: Value = serde_json::from_str(include_str!("../goldens/matrices/cases.json")).unwrap();
+    let goldens: Value = serde_json::from_str(include_str!("matrices/cases.json")).unwrap();
     for (i, golden) in goldens.as_array().unwrap().iter().enumerate() {
         let numbers = |value: &Value| -> Vec<f64> {
             value.as_array().unwrap().iter().map(|number| number.as_f64().unwrap()).collect()
@@ -186,7 +186,7 @@ fn exports_are_what_torch_computed() {
         assert_eq!(mtx(&fs::read_to_string(folder.path("c.mtx")).unwrap()), want, "golden {i}");
 
         let file =
-            format!("{}/tests/goldens/matrices/{}", env!("CARGO_MANIFEST_DIR"), golden["file"].as_str().unwrap());
+            format!("{}/tests/cli/matrices/{}", env!("CARGO_MANIFEST_DIR"), golden["file"].as_str().unwrap());
         Run::of(&[&["check", &file], &options[..]].concat()).succeeds().says("verdict       it is the matrix C");
     }
 }

@@ -17,7 +17,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::common::turns::{median, quantile};
+use convmat_measure::turns::{median, quantile};
 use super::quality;
 use super::record::{Measured, Outcome, Record, Spread};
 

@@ -2,7 +2,7 @@
 
 use convmat::GemmBackend;
 
-use super::common::method::{Method, Output};
+use convmat_measure::method::{Method, Output};
 use super::record::{Candidate, Direction};
 use crate::error::{Failure, Result};
 

@@ -5,7 +5,7 @@ use convmat::geometry::Side;
 use ndarray::{Array2, Array3, ArrayView2, ArrayViewMut2, Axis};
 use rayon::prelude::*;
 
-use crate::common::{Workload, random};
+use crate::{Workload, random};
 
 /// The bare matrix product of a layer by the `gemm` crate: what lowering it costs without lowering, with all operands ready
 /// in memory.

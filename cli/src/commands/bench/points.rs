@@ -4,9 +4,9 @@ use std::path::Path;
 
 use convmat::{Options, Padding};
 
-use super::common::Workload;
-use super::common::machine::cores;
-use super::common::workload::layers_of;
+use convmat_measure::Workload;
+use convmat_measure::machine::cores;
+use convmat_measure::workload::layers_of;
 use super::record::{Direction, Op, Problem, Sweep};
 use crate::args::{BenchArgs, Contraction, LayerArgs};
 use crate::error::{Failure, Result};

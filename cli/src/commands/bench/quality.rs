@@ -1,7 +1,7 @@
 //! What is to be said about a measurement itself: too few rounds, too short runs, outliers, drift, a busy machine. It measures nothing.
 
-use super::common::machine::cores;
-use super::common::turns::median;
+use convmat_measure::machine::cores;
+use convmat_measure::turns::median;
 use super::record::Spread;
 use super::trials::{ROUNDS, Round};
 

@@ -1,11 +1,12 @@
-//! What the benchmarks, the measuring examples and `convmat bench` share: layers described in JSON, the formulations ready to
+//! What convmat's criterion benches, its measuring examples and `convmat bench` share: layers described in JSON, the formulations ready to
 //! run, their check against the definition, timing in turns, and what the machine can do.
-// Every target uses a part of this module and would call the rest dead.
-#![allow(dead_code, unused_imports)]
+//!
+//! It is a client of the library's public interface and knows no command, no file but layer files, and no plot.
 
 pub mod check;
 pub mod machine;
 pub mod method;
+pub mod product;
 pub mod turns;
 pub mod workload;
 

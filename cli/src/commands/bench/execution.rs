@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 
 use serde::{Deserialize, Serialize};
 
-use super::common::machine::pool;
+use convmat_measure::machine::pool;
 use super::interrupt;
 use super::measure::{self, Settings};
 use super::points::Point;

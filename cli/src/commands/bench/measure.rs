@@ -11,10 +11,10 @@ use rayon::ThreadPool;
 use serde::{Deserialize, Serialize};
 
 use super::candidates::{method, output};
-use super::common::check::{self, Compared};
-use super::common::machine::{CpuTime, available_memory, cores, pool};
-use super::common::method::{Built, Method, Output, Problem};
-use super::common::turns::{Effort, in_turns};
+use convmat_measure::check::{self, Compared};
+use convmat_measure::machine::{CpuTime, available_memory, cores, pool};
+use convmat_measure::method::{Built, Method, Output, Problem};
+use convmat_measure::turns::{Effort, in_turns};
 use super::memory;
 use super::points::Point;
 use super::record::{Candidate, Ceiling, Direction, Outcome, Record, Work};

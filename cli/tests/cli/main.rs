@@ -1,5 +1,4 @@
 //! The binary from outside: arguments, images, files, exit codes, reports.
-#![cfg(feature = "cli")]
 
 mod analyse;
 mod animate;

@@ -6,7 +6,7 @@ use image::{ImageBuffer, Luma, Rgba};
 
 use super::common::{Folder, Run, decode};
 
-const CHELSEA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/images/chelsea.png");
+const CHELSEA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/images/chelsea.png");
 
 /// A line's numbers after the name and the size.
 fn numbers(out: &str, name: &str) -> Vec<Vec<f64>> {

@@ -58,7 +58,7 @@ fn the_readmes_picture_is_what_the_command_draws() {
     let folder = Folder::new();
     let options = "--input 5x5 --kernel 3x3 --stride 2 --padding 1 --with-transpose".split(' ').collect::<Vec<_>>();
     export(&folder, &options, &["matrix.svg"]);
-    let committed = include_str!("../../docs/matrix.svg");
+    let committed = include_str!("../../../docs/matrix.svg");
     assert_eq!(fs::read_to_string(folder.path("matrix.svg")).unwrap(), committed);
 }
 
