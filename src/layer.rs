@@ -54,17 +54,42 @@ pub struct Layer<D, T, const N: usize> {
     direction: PhantomData<D>,
 }
 
-/// 1-D convolution, PyTorch's `Conv1d`.
+/// 1-D convolution, PyTorch's `Conv1d`: `[batch, channels, length]` in and out, the batch may be left out.
+///
+#[doc = include_str!("layer/convolution.md")]
 pub type Conv1d<T> = Layer<Forward, T, 1>;
-/// 2-D convolution, PyTorch's `Conv2d`.
+/// 2-D convolution, PyTorch's `Conv2d`: `[batch, channels, height, width]` in and out, the batch may be left out.
+///
+#[doc = include_str!("layer/convolution.md")]
 pub type Conv2d<T> = Layer<Forward, T, 2>;
-/// 3-D convolution, PyTorch's `Conv3d`.
+/// 3-D convolution, PyTorch's `Conv3d`: `[batch, channels, depth, height, width]` in and out, the batch may be left out.
+///
+#[doc = include_str!("layer/convolution.md")]
 pub type Conv3d<T> = Layer<Forward, T, 3>;
-/// 1-D transposed convolution, PyTorch's `ConvTranspose1d`.
+/// 1-D transposed convolution, PyTorch's `ConvTranspose1d`: `[batch, channels, length]` in and out, the batch may be left out.
+///
+#[doc = include_str!("layer/transposed.md")]
 pub type ConvTranspose1d<T> = Layer<Transposed, T, 1>;
-/// 2-D transposed convolution, PyTorch's `ConvTranspose2d`.
+/// 2-D transposed convolution, PyTorch's `ConvTranspose2d`: `[batch, channels, height, width]` in and out, the batch may be left out.
+///
+#[doc = include_str!("layer/transposed.md")]
+///
+/// ```
+/// use convmat::{ConvTranspose2d, Options};
+/// use ndarray::Array4;
+/// # fn main() -> convmat::Result<()> {
+/// // nn.ConvTranspose2d(64, 32, kernel_size=4, stride=2, padding=1): twice the height and width
+/// let options = Options::new().stride([2, 2]).padding([1, 1]);
+/// let up = ConvTranspose2d::<f32>::zeros(64, 32, [4, 4], options)?.init_default(1);
+/// let y = up.forward(&Array4::ones([1, 64, 16, 16]))?;
+/// assert_eq!(y.shape(), [1, 32, 32, 32]); // (16 − 1)·2 − 1 − 1 + 1·(4 − 1) + 1 + 0
+/// # Ok(())
+/// # }
+/// ```
 pub type ConvTranspose2d<T> = Layer<Transposed, T, 2>;
-/// 3-D transposed convolution, PyTorch's `ConvTranspose3d`.
+/// 3-D transposed convolution, PyTorch's `ConvTranspose3d`: `[batch, channels, depth, height, width]` in and out, the batch may be left out.
+///
+#[doc = include_str!("layer/transposed.md")]
 pub type ConvTranspose3d<T> = Layer<Transposed, T, 3>;
 
 /// Gradients of a scalar loss with respect to a layer's input, weights and bias.
