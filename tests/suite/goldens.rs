@@ -80,7 +80,7 @@ fn sizes(list: &Value) -> Vec<usize> {
 
 /// Calls `check` for the cases for which `wanted` holds, and finds out that there are `count`.
 fn for_each(wanted: impl Fn(&Golden) -> bool, count: usize, check: impl Fn(&Golden)) {
-    let files = [include_str!("goldens/goldens.json"), include_str!("goldens/resize.json")];
+    let files = [include_str!("../goldens/goldens.json"), include_str!("../goldens/resize.json")];
     let files = files.map(|file| serde_json::from_str::<Value>(file).unwrap());
     let cases = files.iter().flat_map(|file| file["cases"].as_array().unwrap());
     let cases = cases.map(|case| Golden { name: case["name"].as_str().unwrap(), case });
