@@ -7,9 +7,9 @@ use sprs::CsMat;
 
 use crate::engine::writer::Finish;
 use crate::error::Result;
-use crate::formulation::{Formulated, Formulation, FormulationOptions};
+use crate::formulation::{Formulation, FormulationOptions};
 use crate::geometry::{Geometry, Shape, Side};
-use crate::matrix::{Entries, Pattern, Sparse, csr, dense, dense_bytes};
+use crate::matrix::{Entries, Pattern, Sparse, dense_bytes};
 use crate::operator::{LinearOperator, Weights, Workspace, csr_bytes, expect_batch, expect_shape};
 use crate::plan::pass::Pass;
 use crate::scalar::Scalar;
@@ -54,8 +54,7 @@ impl<T: Scalar, const N: usize> Convolution<T, N> {
     pub fn new(geometry: Geometry<N>, weights: impl Into<ArcArray<T, Ix5>>) -> Result<Self> {
         let weights = weights.into();
         expect_shape("the weights", &geometry.weight_shape(), weights.shape())?;
-        let weights = if weights.is_standard_layout() { weights } else { weights.as_standard_layout().to_shared() };
-        Ok(Self { geometry, weights })
+        Ok(Self { geometry, weights: T::contiguous(weights) })
     }
 
     /// The geometry.
@@ -85,21 +84,12 @@ impl<T: Scalar, const N: usize> Convolution<T, N> {
         formulation: Formulation,
         options: &FormulationOptions,
     ) -> Result<Box<dyn LinearOperator<T>>> {
-        Ok(Box::new(self.formulated(formulation, options)?))
+        T::formulated(self.geometry.lift(), self.weights.clone(), formulation, options)
     }
 
-    fn formulated(&self, formulation: Formulation, options: &FormulationOptions) -> Result<Formulated<T>> {
-        Formulated::new(self.geometry.lift(), self.weights.clone(), formulation, options)
-    }
-
-    /// One direction, planned and packed.
-    fn pass(&self, output: Side, batch: usize) -> Result<Pass<T>> {
-        Pass::new(self.geometry.lift(), output, &self.weights, None, Some(batch))
-    }
-
-    fn run(&self, output: Side, from: ArrayView5<T>, to: ArrayViewMut5<T>, workspace: &mut Workspace<T>) -> Result<()> {
-        expect_batch((self.geometry.shape(output.other()), self.geometry.shape(output)), &from, &to)?;
-        self.pass(output, from.dim().0)?.run(from, to, &Finish::none(), workspace)
+    /// The same map, its geometry lifted to three spatial axes.
+    pub(crate) fn lift(&self) -> Convolution<T, 3> {
+        Convolution { geometry: self.geometry.lift(), weights: self.weights.clone() }
     }
 
     /// The matrix C, `[rows, columns]`, as a dense array.
@@ -107,7 +97,7 @@ impl<T: Scalar, const N: usize> Convolution<T, N> {
     /// # Errors
     /// [`Error::ByteLimit`](crate::Error::ByteLimit) if it would exceed `byte_limit` bytes, before it is allocated.
     pub fn dense(&self, byte_limit: u128) -> Result<Array2<T>> {
-        dense(&self.geometry.lift(), &self.weights, byte_limit)
+        T::dense(&self.geometry.lift(), &self.weights, byte_limit)
     }
 
     /// The matrix C in CSR form, columns sorted; structural entries, zero weights included.
@@ -115,7 +105,7 @@ impl<T: Scalar, const N: usize> Convolution<T, N> {
     /// # Errors
     /// As [`dense`](Self::dense).
     pub fn csr(&self, byte_limit: u128) -> Result<CsMat<T>> {
-        csr(&self.geometry.lift(), &self.weights, Side::Small, byte_limit)
+        T::csr(&self.geometry.lift(), &self.weights, Side::Small, byte_limit)
     }
 
     /// The matrix Cᵀ in CSR form: a row per element of x, a column per element of y.
@@ -123,7 +113,7 @@ impl<T: Scalar, const N: usize> Convolution<T, N> {
     /// # Errors
     /// As [`dense`](Self::dense).
     pub fn transposed_csr(&self, byte_limit: u128) -> Result<CsMat<T>> {
-        csr(&self.geometry.lift(), &self.weights, Side::Large, byte_limit)
+        T::csr(&self.geometry.lift(), &self.weights, Side::Large, byte_limit)
     }
 
     /// The structural nonzeros of C in row order: row, column, flat index of the weight.
@@ -172,6 +162,31 @@ impl<T: Scalar, const N: usize> Convolution<T, N> {
     }
 }
 
+impl<T: Scalar> Convolution<T, 3> {
+    /// One direction, planned and packed.
+    fn pass(&self, output: Side, batch: usize) -> Result<Pass<T>> {
+        Pass::new(self.geometry, output, &self.weights, None, Some(batch))
+    }
+
+    /// Computes the side `output` of a batch from the other one.
+    pub(crate) fn run(
+        &self,
+        output: Side,
+        from: ArrayView5<T>,
+        to: ArrayViewMut5<T>,
+        workspace: &mut Workspace<T>,
+    ) -> Result<()> {
+        expect_batch((self.geometry.shape(output.other()), self.geometry.shape(output)), &from, &to)?;
+        self.pass(output, from.dim().0)?.run(from, to, &Finish::none(), workspace)
+    }
+
+    /// Elements of scratch memory that either direction takes.
+    pub(crate) fn scratch_len(&self, batch: usize) -> usize {
+        let scratch = |output| self.pass(output, batch).map_or(0, |pass| pass.scratch_len(batch));
+        scratch(Side::Small).max(scratch(Side::Large))
+    }
+}
+
 impl<T: Scalar, const N: usize> LinearOperator<T> for Convolution<T, N> {
     fn domain(&self) -> Shape {
         self.geometry.large_shape()
@@ -182,16 +197,15 @@ impl<T: Scalar, const N: usize> LinearOperator<T> for Convolution<T, N> {
     }
 
     fn apply_into(&self, x: ArrayView5<T>, y: ArrayViewMut5<T>, workspace: &mut Workspace<T>) -> Result<()> {
-        self.run(Side::Small, x, y, workspace)
+        T::convolve(&self.lift(), Side::Small, x, y, workspace)
     }
 
     fn apply_adjoint_into(&self, y: ArrayView5<T>, x: ArrayViewMut5<T>, workspace: &mut Workspace<T>) -> Result<()> {
-        self.run(Side::Large, y, x, workspace)
+        T::convolve(&self.lift(), Side::Large, y, x, workspace)
     }
 
     fn workspace_len(&self, batch: usize) -> usize {
-        let scratch = |output| self.pass(output, batch).map_or(0, |pass| pass.scratch_len(batch));
-        scratch(Side::Small).max(scratch(Side::Large))
+        T::convolution_scratch(&self.lift(), batch)
     }
 
     fn matrix(&self, byte_limit: u128) -> Result<CsMat<T>> {

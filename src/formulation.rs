@@ -132,6 +132,16 @@ enum How<T> {
     Planned(Box<Planned<T>>),
 }
 
+/// C in a formulation.
+pub(crate) fn formulated<T: Scalar>(
+    geometry: Geometry<3>,
+    weights: Weights<T>,
+    formulation: Formulation,
+    options: &FormulationOptions,
+) -> Result<Box<dyn LinearOperator<T>>> {
+    Ok(Box::new(Formulated::new(geometry, weights, formulation, options)?))
+}
+
 impl<T: Scalar> Formulated<T> {
     pub(crate) fn new(
         geometry: Geometry<3>,

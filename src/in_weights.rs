@@ -4,7 +4,7 @@
 //! w ↦ C(w)ᵀ·y with y fixed; the adjoint of both is the weight gradient. Learning weights by least squares is solving with
 //! this operator.
 
-use ndarray::{ArcArray, Array, Array5, ArrayView5, ArrayViewMut5, Dimension};
+use ndarray::{Array, Array5, ArrayView5, ArrayViewMut5, Dimension};
 
 use crate::convolution::Convolution;
 use crate::error::{Error, Result};
@@ -48,7 +48,7 @@ impl<T: Scalar> InWeights<T> {
     pub fn new<const N: usize>(geometry: Geometry<N>, side: Side, input: Array5<T>) -> Result<Self> {
         let geometry = geometry.lift();
         expect_shape("the input", &with_batch(input.dim().0, geometry.shape(side)), input.shape())?;
-        let template = Convolution::new(geometry, ArcArray::zeros(geometry.weight_shape()))?;
+        let template = Convolution::new(geometry, T::zero_weights(geometry.weight_shape())?)?;
         Ok(Self { geometry, side, input, template })
     }
 
@@ -62,18 +62,13 @@ impl<T: Scalar> InWeights<T> {
     }
 }
 
-impl<T: Scalar> LinearOperator<T> for InWeights<T> {
-    fn domain(&self) -> Shape {
-        let [small, large, d, h, w] = self.geometry.weight_shape();
-        [small * large, d, h, w]
-    }
-
-    fn range(&self) -> Shape {
-        let [batch, channels, d, h, w] = self.output_shape();
-        [batch * channels, d, h, w]
-    }
-
-    fn apply_into(&self, weights: ArrayView5<T>, mut y: ArrayViewMut5<T>, workspace: &mut Workspace<T>) -> Result<()> {
+impl<T: Scalar> InWeights<T> {
+    pub(crate) fn outputs(
+        &self,
+        weights: ArrayView5<T>,
+        mut y: ArrayViewMut5<T>,
+        workspace: &mut Workspace<T>,
+    ) -> Result<()> {
         let sets = weights.dim().0;
         expect_shape("the weights", &with_batch(sets, self.domain()), weights.shape())?;
         expect_shape("the output", &with_batch(sets, self.range()), y.shape())?;
@@ -90,7 +85,7 @@ impl<T: Scalar> LinearOperator<T> for InWeights<T> {
         Ok(())
     }
 
-    fn apply_adjoint_into(&self, y: ArrayView5<T>, mut w: ArrayViewMut5<T>, _: &mut Workspace<T>) -> Result<()> {
+    pub(crate) fn gradients(&self, y: ArrayView5<T>, mut w: ArrayViewMut5<T>) -> Result<()> {
         let sets = y.dim().0;
         expect_shape("the output", &with_batch(sets, self.range()), y.shape())?;
         expect_shape("the weights", &with_batch(sets, self.domain()), w.shape())?;
@@ -105,6 +100,26 @@ impl<T: Scalar> LinearOperator<T> for InWeights<T> {
             w.iter_mut().zip(gradient.iter()).for_each(|(to, &from)| *to = from);
         }
         Ok(())
+    }
+}
+
+impl<T: Scalar> LinearOperator<T> for InWeights<T> {
+    fn domain(&self) -> Shape {
+        let [small, large, d, h, w] = self.geometry.weight_shape();
+        [small * large, d, h, w]
+    }
+
+    fn range(&self) -> Shape {
+        let [batch, channels, d, h, w] = self.output_shape();
+        [batch * channels, d, h, w]
+    }
+
+    fn apply_into(&self, weights: ArrayView5<T>, y: ArrayViewMut5<T>, workspace: &mut Workspace<T>) -> Result<()> {
+        T::in_weights(self, weights, y, workspace)
+    }
+
+    fn apply_adjoint_into(&self, y: ArrayView5<T>, w: ArrayViewMut5<T>, _: &mut Workspace<T>) -> Result<()> {
+        T::in_weights_adjoint(self, y, w)
     }
 
     fn workspace_len(&self, _batch: usize) -> usize {

@@ -4,7 +4,7 @@
 //! operator C that their weights and options define.
 
 mod direction;
-mod init;
+pub(crate) mod init;
 mod planned;
 pub mod taps;
 
@@ -134,7 +134,7 @@ impl<D: Direction, T: Scalar, const N: usize> Layer<D, T, N> {
     /// # Errors
     /// As [`new`](Self::new).
     pub fn from_shared(weights: ArcArray<T, Ix5>, bias: Option<Array1<T>>, options: Options<N>) -> Result<Self> {
-        let weights = if weights.is_standard_layout() { weights } else { weights.as_standard_layout().to_shared() };
+        let weights = T::contiguous(weights);
         let layer = Self { weights, bias, options, padding_mode: PadMode::Zeros, direction: PhantomData };
         layer.validate()?;
         Ok(layer)
@@ -153,8 +153,7 @@ impl<D: Direction, T: Scalar, const N: usize> Layer<D, T, N> {
         let channels = Channels { small, large };
         let shape =
             Geometry::transposed([1; N], kernel, channels, &Options::new().groups(options.groups))?.weight_shape();
-        let weights = ArcArray::zeros(allocatable::<T, 5>(shape, "the weights")?);
-        Self::from_shared(weights, Some(Array1::zeros(out_channels)), options)
+        Self::from_shared(T::zero_weights(shape)?, Some(Array1::zeros(out_channels)), options)
     }
 
     /// The same layer without bias.
@@ -324,14 +323,7 @@ impl<D: Direction, T: Scalar, const N: usize> Layer<D, T, N> {
 
     /// C read in the layer's direction, behind its padding.
     fn directed(&self, pad: Option<Pad>, c: Box<dyn LinearOperator<T>>) -> Result<Box<dyn LinearOperator<T>>> {
-        let operator: Box<dyn LinearOperator<T>> = match D::INPUT {
-            Side::Large => c,
-            Side::Small => Box::new(Adjoint(c)),
-        };
-        Ok(match pad {
-            Some(pad) => Box::new(Compose::new(operator, pad)?),
-            None => operator,
-        })
+        T::directed(pad, c, D::INPUT)
     }
 
     /// The layer without its bias as a linear map of its weights, for a fixed input: w ↦ C(w)·x, or w ↦ C(w)ᵀ·y for a
@@ -363,21 +355,8 @@ impl<D: Direction, T: Scalar, const N: usize> Layer<D, T, N> {
         let input = spatial_size(x.shape());
         let options = self.options_for_output(input, spatial_size(grad.shape()))?;
         let (pad, c) = self.read(input, &options)?;
-        let padded = pad.as_ref().map(|pad| pad.apply(x)).transpose()?;
-        let geometry = *c.geometry();
-        let operator = self.directed(pad, Box::new(c))?;
-        let batch = x.dim().0;
-        expect_shape("the input", &with_batch(batch, operator.domain()), x.shape())?;
-        expect_shape("the output gradient", &with_batch(batch, operator.range()), grad.shape())?;
-        let input = operator.apply_adjoint(grad)?;
-        let source = padded.as_ref().map_or(x, |padded| padded.view());
-        let mut weights = Array5::zeros(geometry.weight_shape());
-        let (large, small) = match D::INPUT {
-            Side::Large => (source, grad),
-            Side::Small => (grad, source),
-        };
-        weight_gradient(&geometry, large, small, weights.view_mut())?;
-        let bias = self.bias.as_ref().map(|_| bias_gradient(grad));
+        let (input, weights) = T::gradients(pad, c.lift(), D::INPUT, x, grad)?;
+        let bias = self.bias.as_ref().map(|_| T::bias_gradient(grad));
         Ok(Gradients { input: I::from5(input), weights, bias })
     }
 
@@ -392,8 +371,54 @@ impl<D: Direction, T: Scalar, const N: usize> Layer<D, T, N> {
     }
 }
 
+/// C read from the side `input` on, behind its padding.
+pub(crate) fn directed<T: Scalar>(
+    pad: Option<Pad>,
+    c: Box<dyn LinearOperator<T>>,
+    input: Side,
+) -> Result<Box<dyn LinearOperator<T>>> {
+    let operator: Box<dyn LinearOperator<T>> = match input {
+        Side::Large => c,
+        Side::Small => Box::new(Adjoint(c)),
+    };
+    Ok(match pad {
+        Some(pad) => Box::new(Compose::new(operator, pad)?),
+        None => operator,
+    })
+}
+
+/// The gradients with respect to the input and the weights of C, read from the side `input` on, behind its padding.
+pub(crate) fn gradients<T: Scalar>(
+    pad: Option<Pad>,
+    c: Convolution<T, 3>,
+    input: Side,
+    x: ArrayView5<T>,
+    grad: ArrayView5<T>,
+) -> Result<(Array5<T>, Array5<T>)> {
+    let padded = pad.as_ref().map(|pad| pad.apply(x)).transpose()?;
+    let geometry = *c.geometry();
+    let operator = directed(pad, Box::new(c), input)?;
+    let batch = x.dim().0;
+    expect_shape("the input", &with_batch(batch, operator.domain()), x.shape())?;
+    expect_shape("the output gradient", &with_batch(batch, operator.range()), grad.shape())?;
+    let input_gradient = operator.apply_adjoint(grad)?;
+    let source = padded.as_ref().map_or(x, |padded| padded.view());
+    let mut weights = Array5::zeros(geometry.weight_shape());
+    let (large, small) = match input {
+        Side::Large => (source, grad),
+        Side::Small => (grad, source),
+    };
+    weight_gradient(&geometry, large, small, weights.view_mut())?;
+    Ok((input_gradient, weights))
+}
+
+/// Zero weights, if there is memory for them.
+pub(crate) fn zero_weights<T: Scalar>(shape: [usize; 5]) -> Result<Weights<T>> {
+    Ok(ArcArray::zeros(allocatable::<T, 5>(shape, "the weights")?))
+}
+
 /// The bias gradient: the sum of the output gradient over batch and pixels, accumulated in f64.
-fn bias_gradient<T: Scalar>(grad_output: ArrayView5<T>) -> Array1<T> {
+pub(crate) fn bias_gradient<T: Scalar>(grad_output: ArrayView5<T>) -> Array1<T> {
     grad_output
         .axis_iter(Axis(1))
         .map(|channel| T::from_f64(channel.iter().fold(0.0, |sum, &value| sum + value.to_f64())))

@@ -92,6 +92,7 @@
 
 #[cfg(feature = "analysis")]
 pub mod analysis;
+mod compiled;
 mod convolution;
 mod direct;
 mod engine;

@@ -4,12 +4,12 @@
 //! elements of x, row-major over the large side. Entry (row, column) is the weight of the one tap that connects them.
 //! This folder knows no instruction set and no threads beyond rayon's parallel iterators.
 
-mod col2im;
+pub(crate) mod col2im;
 mod columns;
 mod csr;
 mod dense;
 mod entries;
-mod im2col;
+pub(crate) mod im2col;
 mod im2col_gemm;
 mod lowering;
 mod sparse;
@@ -22,6 +22,6 @@ pub use entries::{Entries, Entry, Pattern};
 pub use im2col::im2col;
 pub(crate) use im2col_gemm::Im2col;
 pub(crate) use lowering::{Lowering, Share, blocks};
-pub(crate) use sparse::Sparse;
 pub use sparse::SparseMatrix;
+pub(crate) use sparse::{Sparse, to_csr};
 pub(crate) use zero_insertion::ZeroInsertion;

@@ -4,13 +4,13 @@
 //! [`range`](LinearOperator::range); its adjoint Aᵀ maps back and satisfies ⟨A·x, y⟩ = ⟨x, Aᵀ·y⟩. What is generic
 //! (swapping, composing, testing, probing for the matrix) is built once on those two maps and knows no convolution.
 
-mod adjoint;
-mod compose;
-mod dot_test;
-mod lsqr;
+pub(crate) mod adjoint;
+pub(crate) mod compose;
+pub(crate) mod dot_test;
+pub(crate) mod lsqr;
 mod method;
 mod pad;
-mod solve;
+pub(crate) mod solve;
 mod workspace;
 
 pub use adjoint::Adjoint;
@@ -73,14 +73,14 @@ pub trait LinearOperator<T: Scalar>: Send + Sync {
 
     /// y = A·x in a new array.
     fn apply(&self, x: ArrayView5<T>) -> Result<Array5<T>> {
-        let mut y = new_batch(x.dim().0, self.range())?;
+        let mut y = T::new_batch(x.dim().0, self.range())?;
         self.apply_into(x, y.view_mut(), &mut Workspace::new())?;
         Ok(y)
     }
 
     /// x = Aᵀ·y in a new array.
     fn apply_adjoint(&self, y: ArrayView5<T>) -> Result<Array5<T>> {
-        let mut x = new_batch(y.dim().0, self.domain())?;
+        let mut x = T::new_batch(y.dim().0, self.domain())?;
         self.apply_adjoint_into(y, x.view_mut(), &mut Workspace::new())?;
         Ok(x)
     }
@@ -93,35 +93,57 @@ pub trait LinearOperator<T: Scalar>: Send + Sync {
     /// # Errors
     /// [`Error::ByteLimit`] if the matrix, or the dense block of columns that probing needs, exceeds `byte_limit` bytes.
     fn matrix(&self, byte_limit: u128) -> Result<CsMat<T>> {
-        probe(self, byte_limit)
+        T::probe(&self, byte_limit)
     }
 }
 
-/// Boxed operators are operators, so that formulations chosen at run time compose like any other.
-impl<T: Scalar, A: LinearOperator<T> + ?Sized> LinearOperator<T> for Box<A> {
-    fn domain(&self) -> Shape {
-        (**self).domain()
-    }
-    fn range(&self) -> Shape {
-        (**self).range()
-    }
-    fn apply_into(&self, x: ArrayView5<T>, y: ArrayViewMut5<T>, workspace: &mut Workspace<T>) -> Result<()> {
-        (**self).apply_into(x, y, workspace)
-    }
-    fn apply_adjoint_into(&self, y: ArrayView5<T>, x: ArrayViewMut5<T>, workspace: &mut Workspace<T>) -> Result<()> {
-        (**self).apply_adjoint_into(y, x, workspace)
-    }
-    fn workspace_len(&self, batch: usize) -> usize {
-        (**self).workspace_len(batch)
-    }
-    fn matrix(&self, byte_limit: u128) -> Result<CsMat<T>> {
-        (**self).matrix(byte_limit)
-    }
+/// What points to an operator is one.
+macro_rules! forward {
+    ($($(#[$doc:meta])* $pointer:ty),*) => {$(
+        $(#[$doc])*
+        impl<T: Scalar, A: LinearOperator<T> + ?Sized> LinearOperator<T> for $pointer {
+            fn domain(&self) -> Shape {
+                (**self).domain()
+            }
+            fn range(&self) -> Shape {
+                (**self).range()
+            }
+            fn apply_into(&self, x: ArrayView5<T>, y: ArrayViewMut5<T>, workspace: &mut Workspace<T>) -> Result<()> {
+                (**self).apply_into(x, y, workspace)
+            }
+            fn apply_adjoint_into(
+                &self,
+                y: ArrayView5<T>,
+                x: ArrayViewMut5<T>,
+                workspace: &mut Workspace<T>,
+            ) -> Result<()> {
+                (**self).apply_adjoint_into(y, x, workspace)
+            }
+            fn workspace_len(&self, batch: usize) -> usize {
+                (**self).workspace_len(batch)
+            }
+            fn matrix(&self, byte_limit: u128) -> Result<CsMat<T>> {
+                (**self).matrix(byte_limit)
+            }
+        }
+    )*};
 }
+
+forward!(
+    /// Boxed operators are operators, so that formulations chosen at run time compose like any other.
+    Box<A>,
+    /// So are borrowed ones: what is composed of them need not own them.
+    &A
+);
 
 /// Weights in the one layout that everything below a convolution reads: contiguous, `[small channels, large channels /
 /// groups, kD, kH, kW]` row-major.
 pub(crate) type Weights<T> = ArcArray<T, Ix5>;
+
+/// The weights in the layout of [`Weights`], copied only if they have another.
+pub(crate) fn contiguous<T: Scalar>(weights: Weights<T>) -> Weights<T> {
+    if weights.is_standard_layout() { weights } else { weights.as_standard_layout().to_shared() }
+}
 
 /// The weights in their order.
 pub(crate) fn flat<T>(weights: &Weights<T>) -> &[T] {
@@ -213,7 +235,7 @@ pub(crate) fn csr_bytes<T>(rows: usize, entries: u128) -> u128 {
 }
 
 /// The matrix of an operator from its action on unit vectors, a block of them at a time.
-fn probe<T: Scalar, A: LinearOperator<T> + ?Sized>(operator: &A, byte_limit: u128) -> Result<CsMat<T>> {
+pub(crate) fn probe<T: Scalar>(operator: &dyn LinearOperator<T>, byte_limit: u128) -> Result<CsMat<T>> {
     const INSTEAD: &str = "apply and apply_adjoint";
     let (domain, range) = (operator.domain(), operator.range());
     let columns = checked_len(&domain, "the number of columns")?;

@@ -9,7 +9,7 @@ pub(crate) mod pass;
 pub(crate) mod planned;
 mod recipe;
 
-use ndarray::{Array, Array5, ArrayRef, ArrayView5, ArrayViewMut5};
+use ndarray::{Array, ArrayRef, ArrayView5};
 pub use recipe::{ImplicitGemmRecipe, Recipe};
 
 use crate::engine::writer::Finish;
@@ -18,9 +18,7 @@ use crate::error::{Error, Result, bytes_in_words};
 use crate::geometry::{Geometry, Options};
 use crate::kernel::Isa;
 use crate::layer::{Direction, Layer};
-use crate::operator::{
-    DEFAULT_BYTE_LIMIT, LinearOperator, Pad, Workspace, allocatable, expect_batch, expect_shape, with_batch,
-};
+use crate::operator::{DEFAULT_BYTE_LIMIT, Pad, Workspace};
 use crate::scalar::Scalar;
 use crate::tensor::TensorDim;
 use pass::Pass;
@@ -101,7 +99,7 @@ impl<D: Direction, T: Scalar, const N: usize> Plan<D, T, N> {
         epilogue::validate(options.activation)?;
         let (pad, convolution) = layer.read(input_size, layer_options)?;
         let geometry = *convolution.geometry();
-        let pass = Pass::new(geometry.lift(), D::OUTPUT, convolution.weights(), options.isa, options.expected_batch)?;
+        let pass = T::new_pass(geometry.lift(), D::OUTPUT, convolution.weights(), options.isa, options.expected_batch)?;
         let plan = Self {
             layer: layer.clone(),
             layer_options: *layer_options,
@@ -131,11 +129,7 @@ impl<D: Direction, T: Scalar, const N: usize> Plan<D, T, N> {
     /// # Errors
     /// [`Error::Shape`] if the input has another size or number of channels; [`Error::Memory`] if there is none for the output.
     pub fn run<I: TensorDim<N>>(&self, x: &ArrayRef<T, I>) -> Result<Array<T, I>> {
-        let x = I::to5(x.view());
-        let shape = allocatable::<T, 5>(with_batch(x.dim().0, self.geometry.shape(D::OUTPUT)), "the batch")?;
-        let mut y = Array5::zeros(shape);
-        self.run5(x, None, y.view_mut(), &mut Workspace::new())?;
-        Ok(I::from5(y))
+        Ok(I::from5(T::run_pass_new(&self.pass, self.pad.as_ref(), I::to5(x.view()), &self.finish(None))?))
     }
 
     /// The layer's output into `y`, whose contents before do not matter, with scratch memory from `workspace`.
@@ -148,7 +142,8 @@ impl<D: Direction, T: Scalar, const N: usize> Plan<D, T, N> {
         y: &mut ArrayRef<T, I>,
         workspace: &mut Workspace<T>,
     ) -> Result<()> {
-        self.run5(I::to5(x.view()), None, I::to5_mut(y.view_mut()), workspace)
+        let (x, y) = (I::to5(x.view()), I::to5_mut(y.view_mut()));
+        T::run_pass(&self.pass, self.pad.as_ref(), x, y, &self.finish(None), workspace)
     }
 
     /// As [`run_into`](Self::run_into), with a tensor of the output's shape added before the activation.
@@ -162,36 +157,13 @@ impl<D: Direction, T: Scalar, const N: usize> Plan<D, T, N> {
         y: &mut ArrayRef<T, I>,
         workspace: &mut Workspace<T>,
     ) -> Result<()> {
-        self.run5(I::to5(x.view()), Some(I::to5(residual.view())), I::to5_mut(y.view_mut()), workspace)
+        let (x, y) = (I::to5(x.view()), I::to5_mut(y.view_mut()));
+        let finish = self.finish(Some(I::to5(residual.view())));
+        T::run_pass(&self.pass, self.pad.as_ref(), x, y, &finish, workspace)
     }
 
-    fn run5(
-        &self,
-        x: ArrayView5<T>,
-        residual: Option<ArrayView5<T>>,
-        y: ArrayViewMut5<T>,
-        workspace: &mut Workspace<T>,
-    ) -> Result<()> {
-        let batch = x.dim().0;
-        let input = self.pad.as_ref().map_or(self.geometry.shape(D::INPUT), |pad| LinearOperator::<T>::domain(pad));
-        expect_batch((input, self.geometry.shape(D::OUTPUT)), &x, &y)?;
-        if let Some(residual) = &residual {
-            expect_shape("the residual", y.shape(), residual.shape())?;
-        }
-        let finish = Finish { bias: self.bias.as_deref(), activation: self.options.activation, residual };
-        let Some(pad) = &self.pad else {
-            return self.pass.run(x, y, &finish, workspace);
-        };
-        let shape = with_batch(batch, self.geometry.shape(D::INPUT));
-        let mut padded = workspace.take(shape.iter().product());
-        let result = ArrayViewMut5::from_shape(shape, &mut padded)
-            .map_err(|_| Error::Overflow { what: "the padded input" })
-            .and_then(|mut padded| {
-                pad.apply_into(x, padded.view_mut(), workspace)?;
-                self.pass.run(padded.view(), y, &finish, workspace)
-            });
-        workspace.give(padded);
-        result
+    fn finish<'a>(&'a self, residual: Option<ArrayView5<'a, T>>) -> Finish<'a, T> {
+        Finish { bias: self.bias.as_deref(), activation: self.options.activation, residual }
     }
 
     /// The same plan for another input size. Packed weights are shared where they can be, so this takes as long as the design
@@ -202,8 +174,8 @@ impl<D: Direction, T: Scalar, const N: usize> Plan<D, T, N> {
     pub fn resize(&self, input_size: [usize; N]) -> Result<Self> {
         let (pad, convolution) = self.layer.read(input_size, &self.layer_options)?;
         let geometry = *convolution.geometry();
-        let pass =
-            self.pass.resized(geometry.lift(), convolution.weights(), self.options.isa, self.options.expected_batch)?;
+        let (isa, batch) = (self.options.isa, self.options.expected_batch);
+        let pass = T::resized_pass(&self.pass, geometry.lift(), convolution.weights(), isa, batch)?;
         let plan = Self { input_size, pad, geometry, pass, ..self.clone() };
         plan.expect_memory()?;
         Ok(plan)
@@ -216,7 +188,7 @@ impl<D: Direction, T: Scalar, const N: usize> Plan<D, T, N> {
     /// [`Error::Shape`] if the weights or the bias have another shape.
     pub fn update_weights(&mut self, layer: &Layer<D, T, N>) -> Result<()> {
         self.layer.set_parameters(layer.weights().clone(), layer.bias().cloned())?;
-        self.pass.repack(layer.weights());
+        T::repack_pass(&mut self.pass, layer.weights());
         self.bias = layer.bias().map(|bias| bias.to_vec());
         Ok(())
     }
@@ -246,12 +218,12 @@ impl<D: Direction, T: Scalar, const N: usize> Plan<D, T, N> {
     pub fn workspace_len(&self, batch: usize) -> usize {
         let padded = |shape: [usize; 4]| shape.iter().fold(batch, |len, &n| len.saturating_mul(n));
         let pad = self.pad.as_ref().map_or(0, |_| padded(self.geometry.shape(D::INPUT)));
-        self.pass.scratch_len(batch).saturating_add(pad)
+        T::pass_scratch(&self.pass, batch).saturating_add(pad)
     }
 
     /// Elements of scratch memory of one thread.
     pub fn workspace_per_thread(&self, batch: usize) -> usize {
-        self.pass.scratch_per_worker(batch)
+        T::pass_scratch_per_worker(&self.pass, batch)
     }
 
     /// Recipe, memory and work in one paragraph.
@@ -262,7 +234,7 @@ impl<D: Direction, T: Scalar, const N: usize> Plan<D, T, N> {
             "{}: {} useful operations per sample. {} Packed weights take {} ({} unpacked), scratch memory {} per thread.",
             self.recipe(),
             self.geometry.entries().saturating_mul(2),
-            self.pass.explain(),
+            T::explain_pass(&self.pass),
             bytes_in_words(self.packed_bytes() as u128),
             bytes_in_words(raw as u128),
             bytes_in_words(scratch as u128),

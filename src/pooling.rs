@@ -95,36 +95,7 @@ impl<const N: usize> MaxPool<N> {
                 return Err(Error::EmptyOutput { axis, input: a.large(), padding, extent: a.extent() });
             }
         }
-        let links = g.spatial().map(|axis| axis.links(crate::geometry::Side::Small));
-        let (batch, channels) = (x.dim().0, x.dim().1);
-        let [_, d, h, w] = g.small_shape();
-        let mut y = new_batch(batch, [channels, d, h, w])?;
-        let mut indices = Array5::zeros(y.dim());
-        let position = self.position(x.dim());
-        let mut tasks: Vec<_> = planes(y.view_mut()).zip(planes(indices.view_mut())).enumerate().collect();
-        let comparisons = (tasks.len() as u128).saturating_mul(g.entries());
-        // Nothing to remember from plane to plane: the scratch memory only says how many workers there are.
-        let mut scratch = vec![(); workers(tasks.len(), comparisons)];
-        for_each_task(&mut tasks, &mut scratch, 1, |(plane, (y, indices)), _| {
-            // Without channels there is one task, of nothing.
-            let (b, c) = (*plane / channels.max(1), *plane % channels.max(1));
-            for (((.., d, h, w), value), to) in y.indexed_iter_mut().zip(indices.iter_mut()) {
-                let mut best: Option<T> = None;
-                for d in links[0].at(d) {
-                    for h in links[1].at(h) {
-                        for w in links[2].at(w) {
-                            let candidate = x[[b, c, d.other, h.other, w.other]];
-                            // Not a number beats every number, and the last of them stays: PyTorch's rule.
-                            if best.is_none_or(|best| candidate > best || is_nan(candidate)) {
-                                best = Some(candidate);
-                                *to = position(b, c, [d.other, h.other, w.other]);
-                            }
-                        }
-                    }
-                }
-                *value = best.unwrap_or(T::zero());
-            }
-        });
+        let (y, indices) = T::maxima(&g.lift(), self.base, x)?;
         Ok((I::from5(y), I::from5(indices)))
     }
 
@@ -143,12 +114,8 @@ impl<const N: usize> MaxPool<N> {
         let (x, indices, grad) = (I::to5(x.view()), I::to5(indices.view()), I::to5(grad_output.view()));
         expect_shape("the indices", grad.shape(), indices.shape())?;
         expect_shape("batch and channels of the indices", &x.shape()[..2], &indices.shape()[..2])?;
-        let mut input = Array5::zeros(x.dim());
         let size = spatial5(&x);
-        for_each_target(self.base, (indices, size), size, |index, target| {
-            input[target] += grad[index];
-        })?;
-        Ok(I::from5(input))
+        Ok(I::from5(T::put((self.base, size, size), indices, grad, true)?))
     }
 
     /// Puts every value where its index says, in a tensor of zeros: PyTorch's `max_unpool`, ONNX's `MaxUnpool`. Where
@@ -170,10 +137,7 @@ impl<const N: usize> MaxPool<N> {
         let (x, indices) = (I::to5(x.view()), I::to5(indices.view()));
         expect_shape("the indices", x.shape(), indices.shape())?;
         let (usual, size) = self.unpooled_sizes(spatial_size(x.shape()), output_size)?;
-        let [d, h, w] = size;
-        let mut y = new_batch(x.dim().0, [x.dim().1, d, h, w])?;
-        for_each_target(self.base, (indices, usual), size, |index, target| y[target] = x[index])?;
-        Ok(I::from5(y))
+        Ok(I::from5(T::put((self.base, usual, size), indices, x, false)?))
     }
 
     /// The gradient with respect to the input of [`unpool`](Self::unpool): each value's gradient is read where it was
@@ -190,9 +154,7 @@ impl<const N: usize> MaxPool<N> {
         expect_shape("batch and channels of the indices", &grad.shape()[..2], &indices.shape()[..2])?;
         let output = Some(spatial_size(grad.shape()));
         let (usual, size) = self.unpooled_sizes(spatial_size(indices.shape()), output)?;
-        let mut input = Array5::zeros(indices.dim());
-        for_each_target(self.base, (indices, usual), size, |index, target| input[index] = grad[target])?;
-        Ok(I::from5(input))
+        Ok(I::from5(T::fetch((self.base, usual, size), indices, grad)?))
     }
 
     /// The size that unpooling usually gives, which [`IndexBase::Tensor`] counts in, and the one asked for.
@@ -212,24 +174,87 @@ impl<const N: usize> MaxPool<N> {
         let lift = |size: [usize; N]| std::array::from_fn(|i| if i < 3 - N { 1 } else { size[i + N - 3] });
         Ok((lift(usual), lift(size)))
     }
+}
 
-    /// The flat index of an element of a tensor of the given shape.
-    fn position(
-        &self,
-        shape: (usize, usize, usize, usize, usize),
-    ) -> impl Fn(usize, usize, [usize; 3]) -> usize + use<N> {
-        let (_, channels, depth, height, width) = shape;
-        let base = self.base;
-        move |b, c, [d, h, w]| {
-            let row_major = (d * height + h) * width + w;
-            let first = (b * channels + c) * depth * height * width;
-            match base {
-                IndexBase::Plane => row_major,
-                IndexBase::Tensor => first + row_major,
-                IndexBase::TensorColumnMajor => first + (w * height + h) * depth + d,
+/// The maximum of every window of a geometry of one channel, in every plane of `x`, and where it lay.
+pub(crate) fn maxima<T: Scalar>(
+    g: &Geometry<3>,
+    base: IndexBase,
+    x: ArrayView5<T>,
+) -> Result<(Array5<T>, Array5<usize>)> {
+    let links = g.axes().map(|axis| axis.links(crate::geometry::Side::Small));
+    let (batch, channels) = (x.dim().0, x.dim().1);
+    let [_, d, h, w] = g.small_shape();
+    let mut y = new_batch(batch, [channels, d, h, w])?;
+    let mut indices = Array5::zeros(y.dim());
+    let position = position_in(base, x.dim());
+    let mut tasks: Vec<_> = planes(y.view_mut()).zip(planes(indices.view_mut())).enumerate().collect();
+    let comparisons = (tasks.len() as u128).saturating_mul(g.entries());
+    // Nothing to remember from plane to plane: the scratch memory only says how many workers there are.
+    let mut scratch = vec![(); workers(tasks.len(), comparisons)];
+    for_each_task(&mut tasks, &mut scratch, 1, |(plane, (y, indices)), _| {
+        // Without channels there is one task, of nothing.
+        let (b, c) = (*plane / channels.max(1), *plane % channels.max(1));
+        for (((.., d, h, w), value), to) in y.indexed_iter_mut().zip(indices.iter_mut()) {
+            let mut best: Option<T> = None;
+            for d in links[0].at(d) {
+                for h in links[1].at(h) {
+                    for w in links[2].at(w) {
+                        let candidate = x[[b, c, d.other, h.other, w.other]];
+                        // Not a number beats every number, and the last of them stays: PyTorch's rule.
+                        if best.is_none_or(|best| candidate > best || is_nan(candidate)) {
+                            best = Some(candidate);
+                            *to = position(b, c, [d.other, h.other, w.other]);
+                        }
+                    }
+                }
             }
+            *value = best.unwrap_or(T::zero());
+        }
+    });
+    Ok((y, indices))
+}
+
+/// The flat index of an element of a tensor of the given shape.
+fn position_in(
+    base: IndexBase,
+    (_, channels, depth, height, width): (usize, usize, usize, usize, usize),
+) -> impl Fn(usize, usize, [usize; 3]) -> usize {
+    move |b, c, [d, h, w]| {
+        let row_major = (d * height + h) * width + w;
+        let first = (b * channels + c) * depth * height * width;
+        match base {
+            IndexBase::Plane => row_major,
+            IndexBase::Tensor => first + row_major,
+            IndexBase::TensorColumnMajor => first + (w * height + h) * depth + d,
         }
     }
+}
+
+/// Values put where indices point, in a tensor of zeros of the same batch and channels: the last one of each place, or their sum.
+pub(crate) fn put<T: Scalar>(
+    (base, counted, size): (IndexBase, [usize; 3], [usize; 3]),
+    indices: ArrayView5<usize>,
+    values: ArrayView5<T>,
+    adds: bool,
+) -> Result<Array5<T>> {
+    let [d, h, w] = size;
+    let mut to = new_batch(values.dim().0, [values.dim().1, d, h, w])?;
+    for_each_target(base, (indices, counted), size, |index, target| {
+        to[target] = if adds { to[target] + values[index] } else { values[index] };
+    })?;
+    Ok(to)
+}
+
+/// Values read where indices point: the adjoint of [`put`].
+pub(crate) fn fetch<T: Scalar>(
+    (base, counted, size): (IndexBase, [usize; 3], [usize; 3]),
+    indices: ArrayView5<usize>,
+    values: ArrayView5<T>,
+) -> Result<Array5<T>> {
+    let mut to = Array5::zeros(indices.dim());
+    for_each_target(base, (indices, counted), size, |index, target| to[index] = values[target])?;
+    Ok(to)
 }
 
 /// Calls `visit(where an index stands, where it points)` for every index. Indices within a plane count in a plane of

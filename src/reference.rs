@@ -11,7 +11,7 @@ use crate::operator::{expect_shape, new_batch, with_batch};
 use crate::scalar::Scalar;
 
 /// Calls `visit(small index, weight index, large index)` for every triple of one sample for which the relation holds.
-fn for_each_triple<const N: usize>(geometry: &Geometry<N>, mut visit: impl FnMut([usize; 4], [usize; 5], [usize; 4])) {
+fn for_each_triple(geometry: &Geometry<3>, mut visit: impl FnMut([usize; 4], [usize; 5], [usize; 4])) {
     let [depth, height, width] = geometry.spatial();
     let [channels, small_d, small_h, small_w] = geometry.small_shape();
     let [_, large_per_group, kernel_d, kernel_h, kernel_w] = geometry.weight_shape();
@@ -50,6 +50,14 @@ pub fn convolution<T: Scalar, const N: usize>(
     weights: ArrayView5<T>,
     x: ArrayView5<T>,
 ) -> Result<Array5<f64>> {
+    T::reference_convolution(&geometry.lift(), weights, x)
+}
+
+pub(crate) fn lifted_convolution<T: Scalar>(
+    geometry: &Geometry<3>,
+    weights: ArrayView5<T>,
+    x: ArrayView5<T>,
+) -> Result<Array5<f64>> {
     let batch = x.dim().0;
     expect_shape("the weights", &geometry.weight_shape(), weights.shape())?;
     expect_shape("the input", &with_batch(batch, geometry.large_shape()), x.shape())?;
@@ -71,6 +79,14 @@ pub fn transposed_convolution<T: Scalar, const N: usize>(
     weights: ArrayView5<T>,
     y: ArrayView5<T>,
 ) -> Result<Array5<f64>> {
+    T::reference_transposed_convolution(&geometry.lift(), weights, y)
+}
+
+pub(crate) fn lifted_transposed_convolution<T: Scalar>(
+    geometry: &Geometry<3>,
+    weights: ArrayView5<T>,
+    y: ArrayView5<T>,
+) -> Result<Array5<f64>> {
     let batch = y.dim().0;
     expect_shape("the weights", &geometry.weight_shape(), weights.shape())?;
     expect_shape("the input", &with_batch(batch, geometry.small_shape()), y.shape())?;
@@ -89,6 +105,14 @@ pub fn transposed_convolution<T: Scalar, const N: usize>(
 /// [`Error::Shape`] if a tensor does not fit the geometry or the batches differ.
 pub fn weight_gradient<T: Scalar, const N: usize>(
     geometry: &Geometry<N>,
+    large: ArrayView5<T>,
+    small: ArrayView5<T>,
+) -> Result<Array5<f64>> {
+    T::reference_weight_gradient(&geometry.lift(), large, small)
+}
+
+pub(crate) fn lifted_weight_gradient<T: Scalar>(
+    geometry: &Geometry<3>,
     large: ArrayView5<T>,
     small: ArrayView5<T>,
 ) -> Result<Array5<f64>> {
@@ -123,6 +147,10 @@ pub fn weight_gradient<T: Scalar, const N: usize>(
 /// # Errors
 /// [`Error::Zero`] if either matrix is empty.
 pub fn trans_conv<T: Scalar>(x: &ArrayRef2<T>, k: &ArrayRef2<T>) -> Result<Array2<T>> {
+    T::trans_conv(x, k)
+}
+
+pub(crate) fn picture<T: Scalar>(x: &ArrayRef2<T>, k: &ArrayRef2<T>) -> Result<Array2<T>> {
     for (what, shape) in [("input", x.dim()), ("kernel", k.dim())] {
         if shape.0 == 0 || shape.1 == 0 {
             return Err(Error::Zero { what, axis: usize::from(shape.0 != 0) });

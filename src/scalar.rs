@@ -16,7 +16,7 @@ pub enum Precision {
 }
 
 mod sealed {
-    pub trait Sealed: crate::kernel::vector::Vectors {}
+    pub trait Sealed: crate::compiled::Compiled + crate::kernel::vector::Vectors {}
     impl Sealed for f32 {}
     impl Sealed for f64 {}
 }

@@ -16,7 +16,7 @@ use crate::formulation::{Formulation, FormulationOptions};
 use crate::geometry::{Options, Shape, Side};
 use crate::layer::taps::Interpolation;
 use crate::layer::{Layer, Transposed};
-use crate::operator::{Adjoint, Compose, LinearOperator, Pad, PadMode, Workspace, allocatable};
+use crate::operator::{Adjoint, Compose, LinearOperator, Pad, PadMode, Weights, Workspace, allocatable};
 use crate::scalar::Scalar;
 
 /// Input elements repeated beyond every border before upsampling: enough for the bicubic kernel's reach of two.
@@ -121,12 +121,18 @@ impl<T: Scalar> Upscaler<T, 2> {
     ) -> Result<Self> {
         let (kernel, width) = taps.dim();
         let excess = excess([kernel, width], scale)?;
-        let shape = allocatable::<T, 5>([channels, 1, 1, kernel, kernel], "the weights")?;
-        let weights = ArcArray::from_shape_fn(shape, |(_, _, _, i, j)| taps[[i, j]]);
+        let weights = T::repeated_taps(channels, taps)?;
         let o = Options::new().stride([scale; 2]).padding([excess / 2; 2]).groups(channels);
         let layer = Layer::from_shared(weights, None, o)?;
         Self::framed(&layer, size, learned::margin(kernel, scale), formulation, options)
     }
+}
+
+/// The same taps for every channel.
+pub(crate) fn repeated<T: Scalar>(channels: usize, taps: &ArrayRef2<T>) -> Result<Weights<T>> {
+    let (height, width) = taps.dim();
+    let shape = allocatable::<T, 5>([channels, 1, 1, height, width], "the weights")?;
+    Ok(ArcArray::from_shape_fn(shape, |(_, _, _, i, j)| taps[[i, j]]))
 }
 
 /// k − scale of k × k taps that are centred on their stride.

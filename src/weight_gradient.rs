@@ -44,9 +44,17 @@ pub fn weight_gradient<T: Scalar, const N: usize>(
     geometry: &Geometry<N>,
     large: ArrayView5<T>,
     small: ArrayView5<T>,
+    gradient: ArrayViewMut5<T>,
+) -> Result<()> {
+    T::weight_gradient(&geometry.lift(), large, small, gradient)
+}
+
+pub(crate) fn lifted<T: Scalar>(
+    g: &Geometry<3>,
+    large: ArrayView5<T>,
+    small: ArrayView5<T>,
     mut gradient: ArrayViewMut5<T>,
 ) -> Result<()> {
-    let g = geometry.lift();
     let batch = large.dim().0;
     expect_shape("the large side", &with_batch(batch, g.shape(Side::Large)), large.shape())?;
     expect_shape("the small side", &with_batch(batch, g.shape(Side::Small)), small.shape())?;
@@ -54,10 +62,10 @@ pub fn weight_gradient<T: Scalar, const N: usize>(
     let (large, small) = (large.as_standard_layout(), small.as_standard_layout());
     let (large, small) = (large.as_slice().unwrap_or_default(), small.as_slice().unwrap_or_default());
     match gradient.as_slice_mut() {
-        Some(gradient) => contract(&Lowering::new(&g), batch, large, small, gradient),
+        Some(gradient) => contract(&Lowering::new(g), batch, large, small, gradient),
         None => {
             let mut copy = Array5::zeros(g.weight_shape());
-            contract(&Lowering::new(&g), batch, large, small, copy.as_slice_mut().unwrap_or_default())?;
+            contract(&Lowering::new(g), batch, large, small, copy.as_slice_mut().unwrap_or_default())?;
             gradient.assign(&copy);
             Ok(())
         }

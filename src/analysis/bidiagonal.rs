@@ -10,7 +10,6 @@ use super::dense::{Svd, thin_svd};
 use super::filter::{self, Filter};
 use super::singular::{Products, Triplets, norm};
 use crate::error::Result;
-use crate::operator::LinearOperator;
 
 /// How far below the tolerance the recursion's residuals are brought, so that the real ones are below it.
 const MARGIN: f64 = 0.25;
@@ -51,9 +50,9 @@ impl Bidiagonal {
     }
 
     /// Runs to the tolerance, or until the space or the restarts are used up, or a filter is of use.
-    pub(super) fn run<A: LinearOperator<f64> + ?Sized>(
+    pub(super) fn run(
         mut self,
-        products: &mut Products<A>,
+        products: &mut Products,
         tolerance: f64,
         restarts: (&mut usize, usize),
         random: &mut ChaCha8Rng,
@@ -87,11 +86,7 @@ impl Bidiagonal {
     }
 
     /// One block more of U, and the next one of V.
-    fn grow<A: LinearOperator<f64> + ?Sized>(
-        &mut self,
-        products: &mut Products<A>,
-        random: &mut ChaCha8Rng,
-    ) -> Result<()> {
+    fn grow(&mut self, products: &mut Products, random: &mut ChaCha8Rng) -> Result<()> {
         let old = self.u.len();
         let images = products.image(self.v.since(old))?;
         let block = images.nrows();

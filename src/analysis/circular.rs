@@ -56,6 +56,10 @@ pub fn circular_spectrum<const N: usize>(
     convolution: &Convolution<f64, N>,
     byte_limit: u128,
 ) -> Result<CircularSpectrum> {
+    lifted(&convolution.lift(), byte_limit)
+}
+
+fn lifted(convolution: &Convolution<f64, 3>, byte_limit: u128) -> Result<CircularSpectrum> {
     let geometry = convolution.geometry();
     let axes = geometry.spatial();
     if axes.iter().any(|axis| !axis.large().is_multiple_of(axis.stride())) {

@@ -111,6 +111,15 @@ pub fn restore<A: LinearOperator<f64> + ?Sized>(
     excess: f64,
     options: &LsqrOptions,
 ) -> Result<Restoration> {
+    restored(&operator, observation, excess, options)
+}
+
+fn restored(
+    operator: &dyn LinearOperator<f64>,
+    observation: &Observation,
+    excess: f64,
+    options: &LsqrOptions,
+) -> Result<Restoration> {
     let Observation { frame, original, noise } = observation;
     expect_shape("the original", &with_batch(1, operator.domain()), original.shape())?;
     let adjoint = operator.apply_adjoint(frame.view())?;

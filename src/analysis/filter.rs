@@ -11,7 +11,6 @@ use super::basis::{Basis, combine, tall_qr, uniform};
 use super::dense::{eigen, thin_svd};
 use super::singular::{Products, Triplets, norm};
 use crate::error::Result;
-use crate::operator::LinearOperator;
 
 /// What the filter makes of the last value wanted, while what is below the cut stays within 1.
 const AMPLIFICATION: f64 = 4.0;
@@ -74,11 +73,7 @@ impl Filter {
     }
 
     /// The filter times a block, by the recurrence T_(j+1)(x) = 2·x·T_j(x) − T_(j−1)(x).
-    fn apply<A: LinearOperator<f64> + ?Sized>(
-        &self,
-        products: &mut Products<A>,
-        block: ArrayView2<f64>,
-    ) -> Result<Array2<f64>> {
+    fn apply(&self, products: &mut Products, block: ArrayView2<f64>) -> Result<Array2<f64>> {
         let mut previous = Array2::zeros((0, 0));
         let mut current = block.to_owned();
         let mut next = Array2::zeros(block.dim());
@@ -134,10 +129,10 @@ impl Filtered {
     }
 
     /// Runs from a block to the tolerance, or until the restarts are used up.
-    pub(super) fn run<A: LinearOperator<f64> + ?Sized>(
+    pub(super) fn run(
         mut self,
         start: Array2<f64>,
-        products: &mut Products<A>,
+        products: &mut Products,
         tolerance: f64,
         restarts: (&mut usize, usize),
         random: &mut ChaCha8Rng,
@@ -166,11 +161,7 @@ impl Filtered {
     }
 
     /// One block more; returns what its image has outside of V.
-    fn grow<A: LinearOperator<f64> + ?Sized>(
-        &mut self,
-        products: &mut Products<A>,
-        random: &mut ChaCha8Rng,
-    ) -> Result<Array2<f64>> {
+    fn grow(&mut self, products: &mut Products, random: &mut ChaCha8Rng) -> Result<Array2<f64>> {
         let (old, len) = (self.h.nrows(), self.v.len());
         let images = self.filter.apply(products, self.v.since(old))?;
         let scale = images.rows().into_iter().map(|row| norm(row.iter())).chain(self.h.iter().map(|v| v.abs()));
@@ -198,11 +189,7 @@ impl Filtered {
     }
 
     /// Singular values and vectors of A within the best of what V holds, and the largest ‖Aᵀ·u − σ·v‖ over σ₁.
-    fn triplets<A: LinearOperator<f64> + ?Sized>(
-        &self,
-        vectors: &Array2<f64>,
-        products: &mut Products<A>,
-    ) -> Result<(Triplets, f64)> {
+    fn triplets(&self, vectors: &Array2<f64>, products: &mut Products) -> Result<(Triplets, f64)> {
         let right = self.v.combined(vectors.slice(s![.., ..self.count]));
         let mut left = products.image(right.view())?;
         let (r, _) = tall_qr(&mut left, 0.0)?;

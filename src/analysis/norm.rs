@@ -61,6 +61,10 @@ pub struct NormBound {
 /// [`Error::NotFinite`] for weights that are not, [`Error::Overflow`] for more than 2²⁴ points, [`Error::ByteLimit`] for a
 /// symbol of more than 1 GiB.
 pub fn norm_bound<const N: usize>(convolution: &Convolution<f64, N>, samples: usize) -> Result<NormBound> {
+    lifted(&convolution.lift(), samples)
+}
+
+fn lifted(convolution: &Convolution<f64, 3>, samples: usize) -> Result<NormBound> {
     let symbol = Symbol::new(convolution);
     let degrees = symbol.degrees();
     let samples =

@@ -46,6 +46,10 @@ impl Orthogonality {
     /// # Errors
     /// [`Error::ByteLimit`](crate::Error::ByteLimit) if a group's W·Wᵀ takes more than `byte_limit` bytes.
     pub fn new<const N: usize>(convolution: &Convolution<f64, N>, byte_limit: u128) -> Result<Self> {
+        Self::lifted(&convolution.lift(), byte_limit)
+    }
+
+    fn lifted(convolution: &Convolution<f64, 3>, byte_limit: u128) -> Result<Self> {
         let geometry = convolution.geometry();
         let rows = geometry.channels_per_group(Side::Small);
         let columns = geometry.channels_per_group(Side::Large) * geometry.taps();
@@ -79,7 +83,7 @@ fn distance_to_identity(block: ArrayView2<f64>) -> f64 {
     product.indexed_iter().map(|((i, j), value)| (value - f64::from(u8::from(i == j))).abs()).fold(0.0, larger)
 }
 
-fn tiles<const N: usize>(geometry: &Geometry<N>) -> bool {
+fn tiles(geometry: &Geometry<3>) -> bool {
     geometry.axes().iter().all(|axis| {
         // As many entries as pairs (window, tap): windows are complete. As many as large indices, one for each: they tile.
         let (entries, large) = (axis.entries(), axis.large() as u128);

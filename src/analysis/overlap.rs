@@ -196,6 +196,10 @@ impl PhaseGains {
         weights: ArrayView5<T>,
         byte_limit: u128,
     ) -> Result<Self> {
+        T::phase_gains(&geometry.lift(), weights, byte_limit)
+    }
+
+    pub(crate) fn lifted<T: Scalar>(geometry: &Geometry<3>, weights: ArrayView5<T>, byte_limit: u128) -> Result<Self> {
         expect_shape("the weights", &geometry.weight_shape(), weights.shape())?;
         let axes = geometry.spatial();
         let [d, h, w] = axes.map(|axis| axis.stride());

@@ -124,6 +124,10 @@ pub fn singular_values<A: LinearOperator<f64> + ?Sized>(
     operator: &A,
     options: &SingularOptions,
 ) -> Result<SingularValues> {
+    largest(&operator, options)
+}
+
+fn largest(operator: &dyn LinearOperator<f64>, options: &SingularOptions) -> Result<SingularValues> {
     if !(options.tolerance.is_finite() && options.tolerance > 0.0) {
         return Err(Error::NotFinite { what: "the tolerance" });
     }
@@ -203,14 +207,14 @@ pub(super) struct Triplets {
 }
 
 /// Products with A, turned so that its domain is not larger than its range, counted.
-pub(super) struct Products<'a, A: ?Sized> {
-    operator: &'a A,
+pub(super) struct Products<'a> {
+    operator: &'a dyn LinearOperator<f64>,
     swapped: bool,
     workspace: Workspace<f64>,
     count: usize,
 }
 
-impl<A: LinearOperator<f64> + ?Sized> Products<'_, A> {
+impl Products<'_> {
     /// A times every row.
     pub(super) fn image(&mut self, block: ArrayView2<f64>) -> Result<Array2<f64>> {
         let mut image = self.vectors(block.nrows(), false)?;

@@ -41,6 +41,10 @@ impl Spectrum {
     /// [`Error::ByteLimit`](crate::Error::ByteLimit) before anything is allocated if the matrix and the decomposition's copies of
     /// it take more than `byte_limit` bytes, [`Error::NotFinite`](crate::Error::NotFinite) for a matrix that is not finite.
     pub fn new<A: LinearOperator<f64> + ?Sized>(operator: &A, byte_limit: u128) -> Result<Self> {
+        Self::of(&operator, byte_limit)
+    }
+
+    fn of(operator: &dyn LinearOperator<f64>, byte_limit: u128) -> Result<Self> {
         let (rows, columns) = expect_size(operator, 3, byte_limit)?;
         let matrix = operator.matrix(byte_limit)?.to_dense();
         Ok(Self { values: values(matrix.view())?, rows, columns })
@@ -80,6 +84,10 @@ impl Spectrum {
 /// # Errors
 /// As [`Spectrum::new`]; the limit also covers columns² numbers.
 pub fn null_space<A: LinearOperator<f64> + ?Sized>(operator: &A, byte_limit: u128) -> Result<Array2<f64>> {
+    null_space_of(&operator, byte_limit)
+}
+
+fn null_space_of(operator: &dyn LinearOperator<f64>, byte_limit: u128) -> Result<Array2<f64>> {
     let (rows, columns) = expect_size(operator, 3, byte_limit)?;
     let square = (rows as u128).pow(2).saturating_add((columns as u128).pow(2));
     let needed = bytes(rows, columns, 3).saturating_add(square.saturating_mul(2 * 8));
@@ -91,7 +99,7 @@ pub fn null_space<A: LinearOperator<f64> + ?Sized>(operator: &A, byte_limit: u12
     Ok(svd.v.slice(s![.., rank..]).t().as_standard_layout().into_owned())
 }
 
-fn expect_size<A: LinearOperator<f64> + ?Sized>(operator: &A, copies: u128, limit: u128) -> Result<(usize, usize)> {
+fn expect_size(operator: &dyn LinearOperator<f64>, copies: u128, limit: u128) -> Result<(usize, usize)> {
     let rows = checked_len(&operator.range(), "the number of rows")?;
     let columns = checked_len(&operator.domain(), "the number of columns")?;
     expect_bytes("the dense matrix and its decomposition", bytes(rows, columns, copies), limit, "singular_values")?;

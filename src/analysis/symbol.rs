@@ -36,7 +36,7 @@ pub(super) struct Symbol<'a> {
 }
 
 impl<'a> Symbol<'a> {
-    pub(super) fn new<const N: usize>(convolution: &'a Convolution<f64, N>) -> Self {
+    pub(super) fn new(convolution: &'a Convolution<f64, 3>) -> Self {
         let geometry = convolution.geometry();
         let axes = geometry.spatial();
         let steps = axes.map(|axis| axis.tap_step());

@@ -3,12 +3,13 @@
 //! Random weights come from ChaCha8 seeded with a number, one 64-bit word per value in the weights' order and then in the
 //! bias's, so that the same seed gives the same layer in every version.
 
-use ndarray::{Array1, Array5};
+use ndarray::{Array1, Array5, Dimension, Ix5};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
 
 use super::{Direction, Layer};
 use crate::geometry::Side;
+use crate::operator::Weights;
 use crate::scalar::Scalar;
 
 impl<D: Direction, T: Scalar, const N: usize> Layer<D, T, N> {
@@ -26,13 +27,7 @@ impl<D: Direction, T: Scalar, const N: usize> Layer<D, T, N> {
     /// ```
     #[must_use]
     pub fn init_default(mut self, seed: u64) -> Self {
-        let fan_in = self.weights.len() / self.weights.dim().0;
-        let bound = 1.0 / (fan_in as f64).sqrt();
-        let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        // 53 bits: every value is a multiple of 2⁻⁵³ of the interval.
-        let mut draw = || T::from_f64(((rng.next_u64() >> 11) as f64 * 2f64.powi(-52) - 1.0) * bound);
-        self.weights = Array5::from_shape_fn(self.weights.dim(), |_| draw()).into_shared();
-        self.bias = self.bias.map(|bias| Array1::from_shape_fn(bias.len(), |_| draw()));
+        (self.weights, self.bias) = T::init_default(self.weights.raw_dim(), self.bias.map(|bias| bias.len()), seed);
         self
     }
 
@@ -40,18 +35,7 @@ impl<D: Direction, T: Scalar, const N: usize> Layer<D, T, N> {
     /// every axis, between channels of the same number within each group and zero between others; the bias is zero.
     #[must_use]
     pub fn init_bilinear(mut self) -> Self {
-        let kernel = self.weights.shape()[2..].to_vec();
-        let tap = |axis: usize, t: usize| {
-            let factor = kernel[axis].div_ceil(2) as f64;
-            let center = (kernel[axis] - 1) as f64 / 2.0;
-            1.0 - (t as f64 - center).abs() / factor
-        };
-        let small_per_group = self.weights.dim().0 / self.options.groups;
-        self.weights = Array5::from_shape_fn(self.weights.dim(), |(small, large, d, h, w)| {
-            let same = small % small_per_group == large;
-            T::from_f64(if same { tap(0, d) * tap(1, h) * tap(2, w) } else { 0.0 })
-        })
-        .into_shared();
+        self.weights = T::init_bilinear(self.weights.raw_dim(), self.weights.dim().0 / self.options.groups);
         self.bias = self.bias.map(|bias| Array1::zeros(bias.len()));
         self
     }
@@ -64,16 +48,45 @@ impl<D: Direction, T: Scalar, const N: usize> Layer<D, T, N> {
     /// where `scale` is the factor of the shuffle.
     #[must_use]
     pub fn init_icnr(mut self, scale: [usize; N]) -> Self {
-        let weights = self.weights.clone();
-        let step = |axis: usize| if axis < 3 - N { 1 } else { scale[axis + N - 3].max(1) };
-        let channels = scale.iter().fold(1usize, |channels, &s| channels.saturating_mul(s.max(1)));
-        self.weights = Array5::from_shape_fn(weights.dim(), |(small, large, d, h, w)| match D::INPUT {
-            Side::Small => weights[[small, large, d / step(0) * step(0), h / step(1) * step(1), w / step(2) * step(2)]],
-            Side::Large => weights[[small / channels * channels, large, d, h, w]],
-        })
-        .into_shared();
+        let step = std::array::from_fn(|axis| if axis < 3 - N { 1 } else { scale[axis + N - 3].max(1) });
+        self.weights = T::init_icnr(&self.weights, step, D::INPUT);
         self
     }
+}
+
+/// Weights of a shape and a bias of a length, uniform in ±1/√fan_in.
+pub(crate) fn uniform<T: Scalar>(shape: Ix5, bias: Option<usize>, seed: u64) -> (Weights<T>, Option<Array1<T>>) {
+    let fan_in = shape.size() / shape[0];
+    let bound = 1.0 / (fan_in as f64).sqrt();
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    // 53 bits: every value is a multiple of 2⁻⁵³ of the interval.
+    let mut draw = || T::from_f64(((rng.next_u64() >> 11) as f64 * 2f64.powi(-52) - 1.0) * bound);
+    let weights = Array5::from_shape_fn(shape, |_| draw()).into_shared();
+    (weights, bias.map(|len| Array1::from_shape_fn(len, |_| draw())))
+}
+
+/// Triangle kernels between channels of the same number within each group.
+pub(crate) fn bilinear<T: Scalar>(shape: Ix5, small_per_group: usize) -> Weights<T> {
+    let tap = |axis: usize, t: usize| {
+        let factor = shape[axis + 2].div_ceil(2) as f64;
+        let center = (shape[axis + 2] - 1) as f64 / 2.0;
+        1.0 - (t as f64 - center).abs() / factor
+    };
+    Array5::from_shape_fn(shape, |(small, large, d, h, w)| {
+        let same = small % small_per_group == large;
+        T::from_f64(if same { tap(0, d) * tap(1, h) * tap(2, w) } else { 0.0 })
+    })
+    .into_shared()
+}
+
+/// Weights whose sub-kernels all are the first one.
+pub(crate) fn icnr<T: Scalar>(weights: &Weights<T>, step: [usize; 3], input: Side) -> Weights<T> {
+    let channels = step.iter().fold(1usize, |channels, &step| channels.saturating_mul(step));
+    Array5::from_shape_fn(weights.dim(), |(small, large, d, h, w)| match input {
+        Side::Small => weights[[small, large, d / step[0] * step[0], h / step[1] * step[1], w / step[2] * step[2]]],
+        Side::Large => weights[[small / channels * channels, large, d, h, w]],
+    })
+    .into_shared()
 }
 
 #[cfg(test)]

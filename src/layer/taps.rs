@@ -4,12 +4,12 @@
 //! (o + ½)/s − ½ on the input's grid, so the weight of input i is φ((o + ½)/s − ½ − i), and with o = i·s + t − p that is a
 //! function of the tap t alone.
 
-use ndarray::{ArcArray, Array1, Array5};
+use ndarray::Array5;
 
 use super::{Layer, Transposed};
 use crate::error::{Error, Result};
 use crate::geometry::Options;
-use crate::operator::allocatable;
+use crate::operator::{Weights, allocatable};
 use crate::scalar::Scalar;
 
 /// Keys' parameter for which PyTorch's `bicubic` is known.
@@ -118,21 +118,26 @@ impl<T: Scalar, const N: usize> Layer<Transposed, T, N> {
     /// # Errors
     /// Those of [`Interpolation::taps`], and 0 channels.
     pub fn interpolating(channels: usize, scale: [usize; N], kind: Interpolation) -> Result<Self> {
-        let (mut stride, mut kernel, mut padding) = ([1; 3], [1; 3], [0; N]);
+        let (mut stride, mut padding) = ([1; 3], [0; N]);
         let mut taps = [vec![1.0], vec![1.0], vec![1.0]];
         for (i, &scale) in scale.iter().enumerate() {
             let axis = i + 3 - N;
             let (values, pad) = kind.taps(scale)?;
-            (stride[axis], kernel[axis], padding[i], taps[axis]) = (scale, values.len(), pad, values);
+            (stride[axis], padding[i], taps[axis]) = (scale, pad, values);
         }
-        let shape = [channels, 1, kernel[0], kernel[1], kernel[2]];
-        let weights = Array5::from_shape_fn(allocatable::<T, 5>(shape, "the weights")?, |(_, _, d, h, w)| {
-            T::from_f64(taps[0][d] * taps[1][h] * taps[2][w])
-        });
+        let weights = T::separable_weights(channels, &taps)?;
         let options =
             Options::new().stride(std::array::from_fn(|i| stride[i + 3 - N])).padding(padding).groups(channels);
-        Self::from_shared(ArcArray::from(weights), None::<Array1<T>>, options)
+        Self::from_shared(weights, None, options)
     }
+}
+
+/// The products of one tap of every axis, for every channel.
+pub(crate) fn separable<T: Scalar>(channels: usize, taps: &[Vec<f64>; 3]) -> Result<Weights<T>> {
+    let [depth, height, width] = taps.each_ref().map(Vec::len);
+    let shape = allocatable::<T, 5>([channels, 1, depth, height, width], "the weights")?;
+    let weight = |(_, _, d, h, w): (usize, usize, usize, usize, usize)| taps[0][d] * taps[1][h] * taps[2][w];
+    Ok(Array5::from_shape_fn(shape, |at| T::from_f64(weight(at))).into_shared())
 }
 
 #[cfg(test)]

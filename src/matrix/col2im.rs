@@ -1,6 +1,6 @@
 //! col2im: the adjoint of im2col, PyTorch's `fold`.
 
-use ndarray::{Array, ArrayRef};
+use ndarray::{Array, Array5, ArrayRef, ArrayView3};
 use rayon::prelude::*;
 
 use super::columns::{ColumnMap, PLANES};
@@ -42,9 +42,13 @@ pub fn col2im<T: Scalar, const N: usize, C: ColumnsDim<N>>(
     options: &Options<N>,
 ) -> Result<Array<T, C::Tensor>> {
     let one = Channels { small: 1, large: 1 };
-    let g = Geometry::convolution(output_size, kernel, one, &options.groups(1))?.lift();
+    let g = Geometry::convolution(output_size, kernel, one, &options.groups(1))?;
+    Ok(C::Tensor::from5(T::col2im(&g.lift(), C::to3(columns.view()))?))
+}
+
+/// The sums of columns on the large side of a geometry of one channel, for as many channels as there are columns for.
+pub(crate) fn sums<T: Scalar>(g: &Geometry<3>, columns: ArrayView3<T>) -> Result<Array5<T>> {
     let (taps, pixels, plane) = (g.taps(), g.rows(), g.columns());
-    let columns = C::to3(columns.view());
     let (batch, rows, _) = columns.dim();
     let channels = rows / taps;
     if channels == 0 {
@@ -54,7 +58,7 @@ pub fn col2im<T: Scalar, const N: usize, C: ColumnsDim<N>>(
     expect_shape("the columns", &[batch, channels * taps, pixels], columns.shape())?;
     let [_, depth, height, width] = g.large_shape();
     let mut x = new_batch(batch, [channels, depth, height, width])?;
-    let map = ColumnMap::new(&g);
+    let map = ColumnMap::new(g);
     let columns = columns.as_standard_layout();
     if let (Some(to), Some(from)) = (x.as_slice_mut(), columns.as_slice()) {
         let tasks = to.par_chunks_mut(PLANES * plane).zip(from.par_chunks(PLANES * taps * pixels));
@@ -66,7 +70,7 @@ pub fn col2im<T: Scalar, const N: usize, C: ColumnsDim<N>>(
             });
         });
     }
-    Ok(C::Tensor::from5(x))
+    Ok(x)
 }
 
 #[cfg(test)]

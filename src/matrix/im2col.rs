@@ -1,6 +1,6 @@
 //! im2col: the column matrix as a tensor, PyTorch's `unfold`.
 
-use ndarray::{Array, Array3, ArrayRef};
+use ndarray::{Array, Array3, ArrayRef, ArrayView5};
 use rayon::prelude::*;
 
 use super::columns::{ColumnMap, PLANES};
@@ -38,13 +38,18 @@ pub fn im2col<T: Scalar, const N: usize, I: TensorDim<N>>(
     options: &Options<N>,
 ) -> Result<Array<T, I::Columns>> {
     let x = I::to5(x.view());
+    let channels = Channels { small: 1, large: x.dim().1 };
+    let g = Geometry::convolution(spatial_size(x.shape()), kernel, channels, &options.groups(1))?;
+    Ok(I::Columns::from3(T::im2col(&g.lift(), x)?))
+}
+
+/// The columns of tensors that lie on the large side of a geometry.
+pub(crate) fn columns<T: Scalar>(g: &Geometry<3>, x: ArrayView5<T>) -> Result<Array3<T>> {
     let (batch, channels) = (x.dim().0, x.dim().1);
-    let size = spatial_size(x.shape());
-    let g = Geometry::convolution(size, kernel, Channels { small: 1, large: channels }, &options.groups(1))?.lift();
     let (taps, pixels) = (g.taps(), g.rows());
     let rows = channels.checked_mul(taps).ok_or(Error::Overflow { what: "the number of elements of the columns" })?;
     let mut columns = Array3::zeros(allocatable::<T, 3>([batch, rows, pixels], "the columns")?);
-    let map = ColumnMap::new(&g);
+    let map = ColumnMap::new(g);
     let plane = map.plane();
     let x = x.as_standard_layout();
     if let (Some(to), Some(from)) = (columns.as_slice_mut(), x.as_slice())
@@ -60,5 +65,5 @@ pub fn im2col<T: Scalar, const N: usize, I: TensorDim<N>>(
             });
         });
     }
-    Ok(I::Columns::from3(columns))
+    Ok(columns)
 }

@@ -61,8 +61,7 @@ impl<T: Scalar> SparseMatrix<T> {
         // Saturation cannot be a number of rows.
         let len = |shape: Shape| shape.iter().fold(1usize, |product, &n| product.saturating_mul(n));
         expect_shape("the matrix", &[len(range), len(domain)], &[matrix.rows(), matrix.cols()])?;
-        let matrix = if matrix.is_csr() { matrix } else { matrix.to_csr() };
-        Ok(Self { matrix, domain, range })
+        Ok(Self { matrix: T::to_csr(matrix), domain, range })
     }
 
     /// The matrix, in CSR form.
@@ -74,6 +73,32 @@ impl<T: Scalar> SparseMatrix<T> {
     fn scratch_lens(&self, batch: usize) -> [usize; 2] {
         [rows_scratch(&self.matrix, batch), columns_scratch(&self.matrix, batch)]
     }
+
+    pub(crate) fn scratch_len(&self, batch: usize) -> usize {
+        self.scratch_lens(batch).into_iter().fold(0, usize::max)
+    }
+
+    pub(crate) fn by_rows(&self, x: ArrayView5<T>, y: ArrayViewMut5<T>, workspace: &mut Workspace<T>) -> Result<()> {
+        let batch = x.dim().0;
+        let [scratch, _] = self.scratch_lens(batch);
+        on_slices((self.domain, self.range), x, y, scratch, workspace, |x, y, scratch| {
+            by_rows(&self.matrix, batch, x, y, scratch)
+        })
+    }
+
+    pub(crate) fn by_columns(&self, y: ArrayView5<T>, x: ArrayViewMut5<T>, workspace: &mut Workspace<T>) -> Result<()> {
+        let batch = y.dim().0;
+        let [_, scratch] = self.scratch_lens(batch);
+        on_slices((self.range, self.domain), y, x, scratch, workspace, |y, x, scratch| {
+            by_columns(&self.matrix, batch, y, x, scratch);
+            Ok(())
+        })
+    }
+}
+
+/// The matrix in CSR form.
+pub(crate) fn to_csr<T: Scalar>(matrix: CsMat<T>) -> CsMat<T> {
+    if matrix.is_csr() { matrix } else { matrix.to_csr() }
 }
 
 impl<T: Scalar> LinearOperator<T> for SparseMatrix<T> {
@@ -86,24 +111,15 @@ impl<T: Scalar> LinearOperator<T> for SparseMatrix<T> {
     }
 
     fn apply_into(&self, x: ArrayView5<T>, y: ArrayViewMut5<T>, workspace: &mut Workspace<T>) -> Result<()> {
-        let batch = x.dim().0;
-        let [scratch, _] = self.scratch_lens(batch);
-        on_slices((self.domain, self.range), x, y, scratch, workspace, |x, y, scratch| {
-            by_rows(&self.matrix, batch, x, y, scratch)
-        })
+        T::sparse(self, x, y, workspace)
     }
 
     fn apply_adjoint_into(&self, y: ArrayView5<T>, x: ArrayViewMut5<T>, workspace: &mut Workspace<T>) -> Result<()> {
-        let batch = y.dim().0;
-        let [_, scratch] = self.scratch_lens(batch);
-        on_slices((self.range, self.domain), y, x, scratch, workspace, |y, x, scratch| {
-            by_columns(&self.matrix, batch, y, x, scratch);
-            Ok(())
-        })
+        T::sparse_adjoint(self, y, x, workspace)
     }
 
     fn workspace_len(&self, batch: usize) -> usize {
-        self.scratch_lens(batch).into_iter().fold(0, usize::max)
+        T::sparse_scratch(self, batch)
     }
 
     fn matrix(&self, byte_limit: u128) -> Result<CsMat<T>> {

@@ -25,6 +25,11 @@ use crate::scalar::Scalar;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Adjoint<A>(pub A);
 
+/// The transpose of a CSR matrix, in CSR form.
+pub(crate) fn transposed<T: Scalar>(matrix: CsMat<T>) -> CsMat<T> {
+    matrix.transpose_into().to_csr()
+}
+
 impl<T: Scalar, A: LinearOperator<T>> LinearOperator<T> for Adjoint<A> {
     fn domain(&self) -> Shape {
         self.0.range()
@@ -42,6 +47,6 @@ impl<T: Scalar, A: LinearOperator<T>> LinearOperator<T> for Adjoint<A> {
         self.0.workspace_len(batch)
     }
     fn matrix(&self, byte_limit: u128) -> Result<CsMat<T>> {
-        Ok(self.0.matrix(byte_limit)?.transpose_into().to_csr())
+        Ok(T::transposed(self.0.matrix(byte_limit)?))
     }
 }

@@ -40,6 +40,10 @@ impl DotTest {
 /// # Errors
 /// Those of the operator.
 pub fn dot_test<T: Scalar, A: LinearOperator<T> + ?Sized>(operator: &A, batch: usize, seed: u64) -> Result<DotTest> {
+    T::dot_test(&operator, batch, seed)
+}
+
+pub(crate) fn run<T: Scalar>(operator: &dyn LinearOperator<T>, batch: usize, seed: u64) -> Result<DotTest> {
     let x = noise(batch, operator.domain(), seed)?;
     let y = noise(batch, operator.range(), !seed)?;
     let (image, preimage) = (operator.apply(x.view())?, operator.apply_adjoint(y.view())?);

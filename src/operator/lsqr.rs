@@ -76,6 +76,15 @@ pub fn lsqr<T: Scalar, A: LinearOperator<T> + ?Sized>(
     damping: f64,
     options: &LsqrOptions,
 ) -> Result<Lsqr<T>> {
+    T::lsqr(&operator, b, damping, options)
+}
+
+pub(crate) fn run<T: Scalar>(
+    operator: &dyn LinearOperator<T>,
+    b: ArrayView5<T>,
+    damping: f64,
+    options: &LsqrOptions,
+) -> Result<Lsqr<T>> {
     if !(damping.is_finite() && damping >= 0.0) {
         return Err(Error::NotFinite { what: "the damping (0 or more)" });
     }
@@ -164,6 +173,15 @@ pub fn discrepancy<T: Scalar, A: LinearOperator<T> + ?Sized>(
     target: f64,
     options: &LsqrOptions,
 ) -> Result<Discrepancy<T>> {
+    T::discrepancy(&operator, b, target, options)
+}
+
+pub(crate) fn search<T: Scalar>(
+    operator: &dyn LinearOperator<T>,
+    b: ArrayView5<T>,
+    target: f64,
+    options: &LsqrOptions,
+) -> Result<Discrepancy<T>> {
     if !(target.is_finite() && target > 0.0) {
         return Err(Error::NotFinite { what: "the residual to reach (above 0)" });
     }
@@ -174,7 +192,7 @@ pub fn discrepancy<T: Scalar, A: LinearOperator<T> + ?Sized>(
     let mut evaluations = 0;
     let mut solve = |damping: f64| -> Result<(f64, Lsqr<T>)> {
         evaluations += 1;
-        let solution = lsqr(operator, b, damping, options)?;
+        let solution = run(operator, b, damping, options)?;
         Ok((solution.residual / target - 1.0, solution))
     };
     if !(start > 0.0 && start.is_finite()) {

@@ -134,18 +134,13 @@ impl Pad {
             .iter()
             .flat_map(move |&d| self.sources[1].iter().map(move |&h| Some((d? * height + h?) * width)))
     }
-}
 
-impl<T: Scalar> LinearOperator<T> for Pad {
-    fn domain(&self) -> Shape {
-        self.domain
-    }
-
-    fn range(&self) -> Shape {
-        self.range
-    }
-
-    fn apply_into(&self, x: ArrayView5<T>, y: ArrayViewMut5<T>, workspace: &mut Workspace<T>) -> Result<()> {
+    pub(crate) fn read<T: Scalar>(
+        &self,
+        x: ArrayView5<T>,
+        y: ArrayViewMut5<T>,
+        workspace: &mut Workspace<T>,
+    ) -> Result<()> {
         let (from, to) = (volume(self.domain), volume(self.range));
         on_slices((self.domain, self.range), x, y, 0, workspace, |x, y, _| {
             if to == 0 {
@@ -163,7 +158,12 @@ impl<T: Scalar> LinearOperator<T> for Pad {
         })
     }
 
-    fn apply_adjoint_into(&self, y: ArrayView5<T>, x: ArrayViewMut5<T>, workspace: &mut Workspace<T>) -> Result<()> {
+    pub(crate) fn add_back<T: Scalar>(
+        &self,
+        y: ArrayView5<T>,
+        x: ArrayViewMut5<T>,
+        workspace: &mut Workspace<T>,
+    ) -> Result<()> {
         let (from, to) = (volume(self.domain), volume(self.range));
         on_slices((self.range, self.domain), y, x, 0, workspace, |y, x, _| {
             x.fill(T::zero());
@@ -184,11 +184,7 @@ impl<T: Scalar> LinearOperator<T> for Pad {
         })
     }
 
-    fn workspace_len(&self, _batch: usize) -> usize {
-        0
-    }
-
-    fn matrix(&self, byte_limit: u128) -> Result<CsMat<T>> {
+    pub(crate) fn csr<T: Scalar>(&self, byte_limit: u128) -> Result<CsMat<T>> {
         let (columns, rows) = (self.domain.iter().product(), self.range.iter().product());
         expect_bytes("the padding's matrix", csr_bytes::<T>(rows, rows as u128), byte_limit, "apply")?;
         let (mut offsets, mut indices) = (Vec::with_capacity(rows + 1), Vec::with_capacity(rows));
@@ -203,6 +199,32 @@ impl<T: Scalar> LinearOperator<T> for Pad {
         }
         let ones = vec![T::one(); indices.len()];
         Ok(CsMat::new((rows, columns), offsets, indices, ones))
+    }
+}
+
+impl<T: Scalar> LinearOperator<T> for Pad {
+    fn domain(&self) -> Shape {
+        self.domain
+    }
+
+    fn range(&self) -> Shape {
+        self.range
+    }
+
+    fn apply_into(&self, x: ArrayView5<T>, y: ArrayViewMut5<T>, workspace: &mut Workspace<T>) -> Result<()> {
+        T::pad(self, x, y, workspace)
+    }
+
+    fn apply_adjoint_into(&self, y: ArrayView5<T>, x: ArrayViewMut5<T>, workspace: &mut Workspace<T>) -> Result<()> {
+        T::pad_adjoint(self, y, x, workspace)
+    }
+
+    fn workspace_len(&self, _batch: usize) -> usize {
+        0
+    }
+
+    fn matrix(&self, byte_limit: u128) -> Result<CsMat<T>> {
+        T::pad_matrix(self, byte_limit)
     }
 }
 
@@ -278,7 +300,7 @@ mod tests {
     fn check(pad: &Pad) {
         assert!(dot_test::<f64, _>(pad, 3, 7).unwrap().passed());
         let structural = LinearOperator::<f64>::matrix(pad, u128::MAX).unwrap();
-        let probed = super::super::probe::<f64, _>(pad, u128::MAX).unwrap();
+        let probed = super::super::probe::<f64>(pad, u128::MAX).unwrap();
         assert_eq!(structural.to_dense(), probed.to_dense());
         assert!(LinearOperator::<f64>::matrix(pad, 7).is_err());
     }

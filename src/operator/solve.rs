@@ -59,6 +59,14 @@ pub fn least_squares<T: Scalar>(
     tolerance: f64,
     max_iterations: usize,
 ) -> Result<Solution<T>> {
+    T::least_squares(equations, tolerance, max_iterations)
+}
+
+pub(crate) fn solve<T: Scalar>(
+    equations: &[Equations<T>],
+    tolerance: f64,
+    max_iterations: usize,
+) -> Result<Solution<T>> {
     let first = equations.first().ok_or(Error::Unsupported { option: "least squares", on: "no equations" })?;
     let domain = first.operator.domain();
     for block in equations {

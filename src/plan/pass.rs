@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ndarray::{ArrayView5, ArrayViewMut5, Axis};
+use ndarray::{Array5, ArrayView5, ArrayViewMut5, Axis};
 
 use super::design::design;
 use super::recipe::{ImplicitGemmRecipe, Recipe};
@@ -18,7 +18,10 @@ use crate::kernel::dispatch::Level;
 use crate::kernel::micro::lanes;
 use crate::kernel::{GemmBackend, Isa, workers};
 use crate::matrix::Im2col;
-use crate::operator::{Method, Weights, Workspace, allocatable, flat, on_slices};
+use crate::operator::{
+    LinearOperator, Method, Pad, Weights, Workspace, allocatable, expect_batch, expect_shape, flat, new_batch,
+    on_slices, with_batch,
+};
 use crate::scalar::Scalar;
 
 /// One direction of a geometry, ready to run on any batch.
@@ -231,6 +234,46 @@ impl<T: Scalar> Pass<T> {
     /// Workers that share so many cells of a batch.
     fn workers(&self, cells: usize, batch: usize) -> usize {
         workers(cells, self.geometry.entries().saturating_mul(2 * batch as u128))
+    }
+
+    /// Runs a batch behind a padding, if there is one.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for tensors that do not fit.
+    pub(crate) fn run_behind(
+        &self,
+        pad: Option<&Pad>,
+        x: ArrayView5<T>,
+        y: ArrayViewMut5<T>,
+        finish: &Finish<T>,
+        workspace: &mut Workspace<T>,
+    ) -> Result<()> {
+        let planned = self.geometry.shape(self.output.other());
+        let input = pad.map_or(planned, |pad| LinearOperator::<T>::domain(pad));
+        expect_batch((input, self.geometry.shape(self.output)), &x, &y)?;
+        if let Some(residual) = &finish.residual {
+            expect_shape("the residual", y.shape(), residual.shape())?;
+        }
+        let Some(pad) = pad else {
+            return self.run(x, y, finish, workspace);
+        };
+        let shape = with_batch(x.dim().0, planned);
+        let mut padded = workspace.take(shape.iter().product());
+        let result = ArrayViewMut5::from_shape(shape, &mut padded)
+            .map_err(|_| Error::Overflow { what: "the padded input" })
+            .and_then(|mut padded| {
+                pad.apply_into(x, padded.view_mut(), workspace)?;
+                self.run(padded.view(), y, finish, workspace)
+            });
+        workspace.give(padded);
+        result
+    }
+
+    /// [`run_behind`](Self::run_behind) into a new array.
+    pub(crate) fn run_new(&self, pad: Option<&Pad>, x: ArrayView5<T>, finish: &Finish<T>) -> Result<Array5<T>> {
+        let mut y = new_batch(x.dim().0, self.geometry.shape(self.output))?;
+        self.run_behind(pad, x, y.view_mut(), finish, &mut Workspace::new())?;
+        Ok(y)
     }
 
     /// Runs a batch whose shapes have been checked. Nothing is allocated but through the workspace.

@@ -6,9 +6,9 @@
 //!
 //! Both count every pair together with its three mirror images, so that taps are symmetric. Nothing here knows a file.
 
-mod descent;
+pub(crate) mod descent;
 mod mirror;
-mod pair;
+pub(crate) mod pair;
 
 pub use descent::{descend, heavy_ball};
 use mirror::Mirror;
@@ -109,6 +109,15 @@ impl<T: Scalar> Problem<T> {
 /// [`Error::Shape`] for a kernel that is not centred on the stride, kernel − scale odd or negative; [`Error::Unsupported`]
 /// without pairs, sizes beyond reach.
 pub fn learn<T: Scalar>(pairs: &[Pair<T>], kernel: usize, tolerance: f64, max_iterations: usize) -> Result<Learned<T>> {
+    T::learn(pairs, kernel, tolerance, max_iterations)
+}
+
+pub(crate) fn by_least_squares<T: Scalar>(
+    pairs: &[Pair<T>],
+    kernel: usize,
+    tolerance: f64,
+    max_iterations: usize,
+) -> Result<Learned<T>> {
     let problems = pairs.iter().map(|pair| Problem::new(pair, kernel)).collect::<Result<Vec<_>>>()?;
     let equations: Vec<_> = problems
         .iter()
@@ -141,6 +150,10 @@ fn square<T: Scalar>(taps: Array5<T>) -> Result<Array2<T>> {
 /// # Errors
 /// Those of [`Upscaler::from_taps`].
 pub fn mean_square<T: Scalar>(pairs: &[Pair<T>], taps: &ArrayRef2<T>) -> Result<f64> {
+    T::mean_square(pairs, taps)
+}
+
+pub(crate) fn error<T: Scalar>(pairs: &[Pair<T>], taps: &ArrayRef2<T>) -> Result<f64> {
     let mut sum = 0.0;
     for pair in pairs {
         let (_, _, h, w) = pair.small.dim();
@@ -166,6 +179,10 @@ pub fn mean_square<T: Scalar>(pairs: &[Pair<T>], taps: &ArrayRef2<T>) -> Result<
 /// assert!(frequency_response(&nearest, 2, 1.0) < 1e-15);
 /// ```
 pub fn frequency_response<T: Scalar>(taps: &ArrayRef2<T>, scale: usize, frequency: f64) -> f64 {
+    T::frequency_response(taps, scale, frequency)
+}
+
+pub(crate) fn response<T: Scalar>(taps: &ArrayRef2<T>, scale: usize, frequency: f64) -> f64 {
     let omega = std::f64::consts::PI * frequency;
     let (re, im) = taps.indexed_iter().fold((0.0, 0.0), |(re, im), ((_, j), w)| {
         let (sin, cos) = (omega * j as f64).sin_cos();

@@ -225,11 +225,11 @@ impl<T: Scalar> LinearOperator<T> for Resize {
     }
 
     fn apply_into(&self, x: ArrayView5<T>, y: ArrayViewMut5<T>, workspace: &mut Workspace<T>) -> Result<()> {
-        self.forward.apply((self.domain, self.range), x, y, workspace)
+        T::resize(self, x, y, workspace)
     }
 
     fn apply_adjoint_into(&self, y: ArrayView5<T>, x: ArrayViewMut5<T>, workspace: &mut Workspace<T>) -> Result<()> {
-        self.adjoint.apply((self.range, self.domain), y, x, workspace)
+        T::resize_adjoint(self, y, x, workspace)
     }
 
     fn workspace_len(&self, batch: usize) -> usize {
@@ -238,6 +238,30 @@ impl<T: Scalar> LinearOperator<T> for Resize {
     }
 
     fn matrix(&self, byte_limit: u128) -> Result<CsMat<T>> {
+        T::resize_matrix(self, byte_limit)
+    }
+}
+
+impl Resize {
+    pub(crate) fn shrink_or_grow<T: Scalar>(
+        &self,
+        x: ArrayView5<T>,
+        y: ArrayViewMut5<T>,
+        workspace: &mut Workspace<T>,
+    ) -> Result<()> {
+        self.forward.apply((self.domain, self.range), x, y, workspace)
+    }
+
+    pub(crate) fn spread_back<T: Scalar>(
+        &self,
+        y: ArrayView5<T>,
+        x: ArrayViewMut5<T>,
+        workspace: &mut Workspace<T>,
+    ) -> Result<()> {
+        self.adjoint.apply((self.range, self.domain), y, x, workspace)
+    }
+
+    pub(crate) fn csr<T: Scalar>(&self, byte_limit: u128) -> Result<CsMat<T>> {
         let bands @ [depth, height, width] = self.forward.bands();
         let entries = bands.iter().fold(self.domain[0] as u128, |n, band| n.saturating_mul(band.entries()));
         let rows = self.range.iter().product();

@@ -40,6 +40,15 @@ pub fn descend<T: Scalar>(
     (rate, momentum): (f64, f64),
     mut watch: impl FnMut(usize, f64) -> bool,
 ) -> Result<Learned<T>> {
+    T::descend(pairs, start, (rate, momentum), &mut watch)
+}
+
+pub(crate) fn run<T: Scalar>(
+    pairs: &[Pair<T>],
+    start: Array2<T>,
+    (rate, momentum): (f64, f64),
+    watch: &mut dyn FnMut(usize, f64) -> bool,
+) -> Result<Learned<T>> {
     let kernel = start.nrows();
     expect_shape("the taps", &[kernel, kernel], start.shape())?;
     let scale = pairs.first().ok_or(Error::Unsupported { option: "learning", on: "no pairs" })?.scale;

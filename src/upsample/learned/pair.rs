@@ -41,26 +41,34 @@ impl<T: Scalar> Pair<T> {
     /// # Errors
     /// [`Error::Zero`] if a half has no pixel.
     pub fn halved(large: Array4<T>, round: impl Fn(T) -> T) -> Result<Self> {
-        let (_, _, h, w) = large.dim();
-        let even = large.slice_move(s![.., .., ..h / 2 * 2, ..w / 2 * 2]);
-        let mut small = half(even.view().insert_axis(Axis(2)))?.index_axis_move(Axis(2), 0);
-        small.mapv_inplace(round);
-        Self::new(small, even, 2)
+        T::halved(large, &round)
     }
 
     /// The pair with both sides times √weight, so that its squared errors count `weight` times.
     ///
     /// # Errors
     /// [`Error::NotFinite`] for a weight that is negative or not finite.
-    pub fn weighted(mut self, weight: f64) -> Result<Self> {
-        if !weight.is_finite() || weight < 0.0 {
-            return Err(Error::NotFinite { what: "the root of a pair's weight" });
-        }
-        let factor = T::from_f64(weight.sqrt());
-        self.small.mapv_inplace(|value| value * factor);
-        self.large.mapv_inplace(|value| value * factor);
-        Ok(self)
+    pub fn weighted(self, weight: f64) -> Result<Self> {
+        T::weighted(self, weight)
     }
+}
+
+pub(crate) fn weighted<T: Scalar>(mut pair: Pair<T>, weight: f64) -> Result<Pair<T>> {
+    if !weight.is_finite() || weight < 0.0 {
+        return Err(Error::NotFinite { what: "the root of a pair's weight" });
+    }
+    let factor = T::from_f64(weight.sqrt());
+    pair.small.mapv_inplace(|value| value * factor);
+    pair.large.mapv_inplace(|value| value * factor);
+    Ok(pair)
+}
+
+pub(crate) fn halved<T: Scalar>(large: Array4<T>, round: &dyn Fn(T) -> T) -> Result<Pair<T>> {
+    let (_, _, h, w) = large.dim();
+    let even = large.slice_move(s![.., .., ..h / 2 * 2, ..w / 2 * 2]);
+    let mut small = half(even.view().insert_axis(Axis(2)))?.index_axis_move(Axis(2), 0);
+    small.mapv_inplace(round);
+    Pair::new(small, even, 2)
 }
 
 /// Half the size of `[batch, channels, 1, h, w]` tensors by PyTorch's `interpolate(mode="bicubic", antialias=True)`.
@@ -97,6 +105,10 @@ const MAX_REACH: usize = 500;
 /// # Errors
 /// [`Error::Overflow`] for a reach beyond 500 pixels, planes without pixels.
 pub fn soften<T: Scalar>(planes: &Array4<T>, reach: usize) -> Result<Array4<T>> {
+    T::soften(planes, reach)
+}
+
+pub(crate) fn blurred<T: Scalar>(planes: &Array4<T>, reach: usize) -> Result<Array4<T>> {
     if reach > MAX_REACH {
         return Err(Error::Overflow { what: "the reach of a blur" });
     }
