@@ -5,7 +5,7 @@
 
 Needs torch, numpy, pillow and scikit-image. Every image is cut, reduced by torch's antialiased bicubic interpolation in
 float64 and rounded to grey levels; torch brings it back by each method, scikit-image measures PSNR and SSIM. The run fails
-if a PSNR differs from convmat's by more than 0.01 dB or an SSIM by more than 0.001. 8 bits per channel; alpha is left out.
+if a PSNR differs from convmat's by more than 0.01 dB or an SSIM by more than 0.001. 8 bits per channel, opaque.
 """
 
 import argparse

@@ -93,9 +93,9 @@ pub enum Command {
     Analyse(Box<AnalyseArgs>),
     /// Upsample PNG and JPEG images by transposed convolution.
     ///
-    /// U = crop · Cᵀ · pad, per channel, in f32, rounded to nearest and clamped at the end. Bit depth and channels of an image
-    /// are kept (grey of fewer than 8 bits gets 8); EXIF orientation is applied, the colour profile kept. An indexed PNG
-    /// stays one: with its own palette where that has every colour of the result, as with --kernel nearest, else with the
+    /// U = crop · Cᵀ · pad, per channel, in f32, rounded to nearest and clamped at the end; colours are weighted by alpha. Bit depth
+    /// and channels of an image are kept (grey of fewer than 8 bits gets 8); EXIF orientation is applied. Kept are the colour profile
+    /// and PNG's other labels of colour, the printed size, and PNG's texts about the picture. An indexed PNG stays one: with its own palette where that has every colour of the result, as with --kernel nearest, else with the
     /// result's colours, quantized to 256 if there are more.
     ///
     /// Several images of one size and kind share one operator and are multiplied together, as many as 256 MiB of buffers hold.
@@ -113,7 +113,7 @@ pub enum Command {
     /// Every image and its antialiased bicubic half, rounded to grey levels, is a pair; the K × K taps of one transposed
     /// convolution with stride 2 that bring the images back with the least squared error are found in f64 by conjugate gradients on
     /// the normal equations. Mirror images count as well, so the taps are symmetric. Soft copies of the images keep the taps from
-    /// sharpening what has no detail. Alpha is left out.
+    /// sharpening what has no detail. What is not opaque counts as it looks over black.
     LearnUpsampling(LearnArgs),
 }
 

@@ -1,8 +1,13 @@
 //! Images in and out: files ↔ planes of f32 in the units of the file, 0 to 255 or to 65535.
 //!
 //! Dimensions are known and checked before a pixel is decoded. It knows PNG and JPEG, but no convolution; [`palette`] knows how
-//! indexed images come to have colours and indices again.
+//! indexed images come to have colours and indices again, [`metadata`] what else a file says and what of it stays true, [`alpha`]
+//! how pixels are mixed that are not opaque.
 
+pub mod alpha;
+mod chunks;
+mod jpeg;
+mod metadata;
 mod palette;
 
 use std::fmt;
@@ -15,7 +20,8 @@ use image::metadata::Orientation;
 use image::{ColorType, DynamicImage, ImageDecoder, ImageEncoder, ImageFormat, ImageReader, Limits};
 use ndarray::{Array5, Axis};
 
-use self::palette::Palette;
+use self::metadata::Density;
+pub use self::metadata::Metadata;
 use crate::error::{Failure, Result};
 use crate::files;
 
@@ -64,6 +70,11 @@ impl Format {
         Self { color, ..self }
     }
 
+    /// The channel that is alpha.
+    pub fn alpha(self) -> Option<usize> {
+        self.color.has_alpha().then(|| self.channels() - 1)
+    }
+
     fn is_deep(self) -> bool {
         u16::from(self.color.bytes_per_pixel()) == 2 * u16::from(self.color.channel_count())
     }
@@ -90,15 +101,6 @@ pub struct Picture {
     pub metadata: Metadata,
 }
 
-/// What a file says of its pixels, and its upsampled version as well.
-#[derive(Clone, Debug, Default)]
-pub struct Metadata {
-    /// ICC profile.
-    profile: Option<Vec<u8>>,
-    /// The palette of an indexed image; planes hold its colours.
-    palette: Option<Palette>,
-}
-
 impl Picture {
     /// Rounds to nearest, halves up, and clamps to what the file can hold.
     pub fn quantize(&mut self) {
@@ -112,7 +114,9 @@ pub struct Source {
     path: PathBuf,
     decoder: Box<dyn ImageDecoder>,
     orientation: Orientation,
-    palette: Option<Palette>,
+    metadata: Metadata,
+    /// What there is beside the picture that is read.
+    others: Option<String>,
     pub format: Format,
 }
 
@@ -120,7 +124,8 @@ impl Source {
     pub fn open(path: &Path) -> Result<Self> {
         let failure = |why: &dyn fmt::Display| Failure::read(path, why);
         let bytes = read_file(path).map_err(|error| failure(&error))?;
-        let palette = Palette::of_png(&bytes);
+        let mut metadata = Metadata::of_file(&bytes);
+        let others = others(&bytes);
         let mut reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format().map_err(|error| failure(&error))?;
         if !matches!(reader.format(), Some(ImageFormat::Png | ImageFormat::Jpeg)) {
             return Err(failure(&"it is neither a PNG nor a JPEG image"));
@@ -141,11 +146,26 @@ impl Source {
         );
         let (width, height) = if is_turned { (height, width) } else { (width, height) };
         let format = Format { width: width as usize, height: height as usize, color: decoder.color_type() };
-        Ok(Self { path: path.to_owned(), decoder, orientation, palette, format })
+        metadata.profile = decoder.icc_profile().ok().flatten();
+        metadata.fit(format, is_turned);
+        Ok(Self { path: path.to_owned(), decoder, orientation, metadata, others, format })
     }
 
-    pub fn decode(mut self) -> Result<Picture> {
-        let profile = self.decoder.icc_profile().ok().flatten().filter(|profile| describes(profile, self.format));
+    /// What a user should know of what is not read, and of what `target` cannot say of it.
+    pub fn notes(&self, target: Option<&Target>) -> Vec<String> {
+        let others = self.others.as_ref().map(|others| format!("{}: {others}", self.path.display()));
+        let lost = target.map(|target| target.loses(&self.metadata)).filter(|lost| !lost.is_empty());
+        let lost = lost.map(|lost| {
+            format!(
+                "{}: JPEG has no place for {}, and its colours will be taken for others",
+                self.path.display(),
+                lost.join(", ")
+            )
+        });
+        others.into_iter().chain(lost).collect()
+    }
+
+    pub fn decode(self) -> Result<Picture> {
         let mut image = DynamicImage::from_decoder(self.decoder).map_err(|error| Failure::read(&self.path, error))?;
         image.apply_orientation(self.orientation);
         let format = self.format;
@@ -156,7 +176,7 @@ impl Source {
         } else {
             return Err(Failure::read(&self.path, "its samples have neither 8 nor 16 bits"));
         };
-        Ok(Picture { format, planes, metadata: Metadata { profile, palette: self.palette } })
+        Ok(Picture { format, planes, metadata: self.metadata })
     }
 }
 
@@ -177,10 +197,16 @@ fn is_complete_jpeg(bytes: &[u8]) -> bool {
     matches!((last([0xFF, 0xDA]), last([0xFF, 0xD9])), (Some(scan), Some(end)) if scan < end)
 }
 
-/// Whether an ICC profile is one of the image's colour space; decoders turn CMYK into RGB but keep the profile.
-fn describes(profile: &[u8], format: Format) -> bool {
-    let expected = if format.color.has_color() { b"RGB " } else { b"GRAY" };
-    profile.get(16..20) == Some(expected)
+/// What is said of a file with several pictures, of which one is read.
+fn others(file: &[u8]) -> Option<String> {
+    if let Some(pictures @ 2..) = jpeg::pictures(file) {
+        return Some(format!("the first of its {pictures} pictures is taken"));
+    }
+    match chunks::animation(file)? {
+        (0..=1, true) => None,
+        (frames, true) => Some(format!("the first of its {frames} frames is taken")),
+        (_, false) => Some("its still picture is taken, no frame of its animation".to_owned()),
+    }
 }
 
 /// Interleaved samples as planes.
@@ -241,16 +267,27 @@ impl Target {
 
     fn encode(&self, picture: &Picture) -> std::result::Result<Vec<u8>, String> {
         let mut file = Vec::new();
-        let encoded = match (self.encoding, &picture.metadata.palette) {
-            (ImageFormat::Jpeg, _) => encode(JpegEncoder::new_with_quality(&mut file, JPEG_QUALITY), picture),
-            (_, Some(palette)) => {
-                let (palette, indices) = palette.index(&colors(picture));
-                return palette.encode(&indices, dimensions(picture.format), picture.metadata.profile.as_deref());
+        let metadata = &picture.metadata;
+        if self.encoding == ImageFormat::Jpeg {
+            let mut encoder = JpegEncoder::new_with_quality(&mut file, JPEG_QUALITY);
+            if let Some(density) = metadata.density.and_then(Density::of_jpeg) {
+                encoder.set_pixel_density(density);
             }
-            _ => encode(PngEncoder::new(&mut file), picture),
-        };
-        encoded.map_err(|error| error.to_string())?;
-        Ok(file)
+            encode(encoder, picture).map_err(|error| error.to_string())?;
+            return Ok(file);
+        }
+        if let Some(palette) = &metadata.palette {
+            let (palette, indices) = palette.index(&colors(picture));
+            file = palette.encode(&indices, dimensions(picture.format), metadata.profile.as_deref())?;
+        } else {
+            encode(PngEncoder::new(&mut file), picture).map_err(|error| error.to_string())?;
+        }
+        Ok(chunks::insert(file, &metadata.chunks()))
+    }
+
+    /// Names of what a file says of its colours and this one cannot.
+    fn loses(&self, metadata: &Metadata) -> Vec<String> {
+        if self.encoding == ImageFormat::Jpeg { metadata.lost_in_jpeg() } else { Vec::new() }
     }
 }
 

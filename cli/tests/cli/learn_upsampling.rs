@@ -96,17 +96,23 @@ fn options_make_other_taps() {
 }
 
 #[test]
-fn alpha_is_left_out_and_deep_images_count_like_others() {
+fn pictures_count_as_they_look_over_black_and_deep_ones_like_others() {
     let folder = photographs();
     let image = |step: u16| move |x, y| u16::from(grey(x, y)) * step;
     folder.save("deep.png", ImageBuffer::from_fn(24, 19, |x, y| Luma([image(257)(x, y)])));
-    folder.save("alpha.png", ImageBuffer::from_fn(24, 19, |x, y| LumaA([grey(x, y), (x * 9) as u8])));
-    for name in ["grey", "alpha", "deep"] {
+    // A hole in the picture, and the same with a colour that nobody sees.
+    let is_hole = |x: u32, y: u32| x / 5 == 2 && y / 5 == 1;
+    let hole = |x: u32, y: u32| if is_hole(x, y) { 0 } else { grey(x, y) };
+    folder.save("hole.png", ImageBuffer::from_fn(24, 19, |x, y| Luma([hole(x, y)])));
+    let alpha = |x: u32, y: u32| if is_hole(x, y) { [177, 0] } else { [grey(x, y), 255] };
+    folder.save("alpha.png", ImageBuffer::from_fn(24, 19, |x, y| LumaA(alpha(x, y))));
+    for name in ["grey", "hole", "alpha", "deep"] {
         let output = format!("{name}.safetensors");
         learn(&folder, &[&format!("{name}.png"), "--kernel", "4", "-o", &output]).succeeds();
     }
-    let [grey, alpha, deep] = ["grey", "alpha", "deep"].map(|name| taps(folder.path(&format!("{name}.safetensors"))).1);
-    assert_eq!(grey, alpha);
+    let [grey, hole, alpha, deep] =
+        ["grey", "hole", "alpha", "deep"].map(|name| taps(folder.path(&format!("{name}.safetensors"))).1);
+    assert_eq!(hole, alpha);
     // 16 bits round more finely, that is all.
     assert!(grey.iter().zip(&deep).all(|(a, b)| (a - b).abs() < 0.02), "{grey:?} {deep:?}");
 }

@@ -1,5 +1,6 @@
 //! The binary from outside: arguments, images, files, exit codes, reports.
 
+mod alpha;
 mod analyse;
 mod animate;
 mod batch;
@@ -9,6 +10,7 @@ mod common;
 mod evaluate;
 mod explore;
 mod files;
+mod labels;
 mod learn_upsampling;
 mod learned;
 mod matrix;

@@ -14,8 +14,8 @@ use crate::args::{AnalyseArgs, Blur};
 use crate::commands::upscale::quality::psnr;
 use crate::error::{Failure, Result};
 use crate::files;
-use crate::images::{Format, Metadata, Picture, Source, Target};
-use crate::report::field;
+use crate::images::{Format, Metadata, Picture, Source, Target, alpha};
+use crate::report::{field, note};
 
 /// Most values of a photo: eight doubles are held of each.
 const MAX_VALUES: usize = 1 << 26;
@@ -29,13 +29,15 @@ pub fn run(args: &AnalyseArgs, photo: &Path, out: &mut dyn Write) -> Result<Numb
     let source = Source::open(photo)?;
     let format = source.format.without_alpha();
     target.expect_format(format)?;
+    source.notes(Some(&target)).iter().for_each(|text| note(text));
     let values = format.channels() * format.width * format.height;
     if values > MAX_VALUES {
         return Err(Failure::Refused(format!("{values} values are too many to deconvolve; at most {MAX_VALUES}")));
     }
     let picture = source.decode()?;
     let peak = f64::from(format.peak());
-    let scene = picture.planes.slice(s![.., ..format.channels(), .., .., ..]).mapv(f64::from);
+    // A blur mixes pixels, and what nobody sees is not to be mixed in.
+    let scene = alpha::over_black(picture.planes.view(), picture.format);
     let kernel = kernel(args.blur);
     let seed = args.weights.seed.unwrap_or(0);
     let deviation = args.noise * peak / 255.0;
@@ -68,7 +70,7 @@ pub fn run(args: &AnalyseArgs, photo: &Path, out: &mut dyn Write) -> Result<Numb
     for (name, quality) in ["blurred", "Cᵀy, scaled", "least squares"].iter().zip(quality) {
         field(out, name, format_args!("{quality:.2} dB"))?;
     }
-    write(format, &panels, &target)?;
+    write(format, &panels, picture.metadata.of_colours(), &target)?;
     if let Some(path) = &args.export_noise {
         let noise = seen.noise.slice(s![0, .., 0, .., ..]);
         let mut bytes = Vec::new();
@@ -116,12 +118,12 @@ fn kernel(blur: Blur) -> Array2<f64> {
 }
 
 /// The panels in one row.
-fn write(format: Format, panels: &[Array5<f64>; 4], target: &Target) -> Result<()> {
+fn write(format: Format, panels: &[Array5<f64>; 4], metadata: Metadata, target: &Target) -> Result<()> {
     let views = [0, 1, 2, 3].map(|i| panels[i].view());
     let row = concatenate(Axis(4), &views).map_err(|error| Failure::Refused(error.to_string()))?;
     let (_, _, _, height, width) = row.dim();
     let format = format.resized(height, width);
-    target.write(&Picture { format, planes: row.mapv(|value| value as f32), metadata: Metadata::default() })
+    target.write(&Picture { format, planes: row.mapv(|value| value as f32), metadata })
 }
 
 #[cfg(test)]

@@ -12,11 +12,12 @@ use ndarray::{Array5, Axis, s};
 use rayon::prelude::*;
 
 use super::inputs::Assignment;
-use super::job::{Job, buffer_bytes};
+use super::job::Job;
 use crate::args::UpscaleArgs;
 use crate::error::{Failure, Result};
 use crate::images::{Format, Metadata, Picture, Source, Target};
 use crate::progress;
+use crate::report::note;
 
 /// Bytes of the buffers of one product beyond which no further image joins it.
 const BATCH_BYTES: u128 = 256 << 20;
@@ -81,11 +82,12 @@ pub fn run(
     for (format, tasks) in &groups {
         let scaled = format.scaled(job.scale);
         let upscaler = job.upscaler(*format, args.formulation);
-        let batch = upscaler.as_ref().map_or(tasks.len(), |upscaler| batch_length(upscaler, args.formulation));
+        let batch =
+            upscaler.as_ref().map_or(tasks.len(), |upscaler| batch_length(job, upscaler, *format, args.formulation));
         for batch in tasks.chunks(batch) {
             progress.set_message(format!("{} of {of} images", tally.written + tally.failures.len()));
             let results = match &upscaler {
-                Ok(upscaler) => upsample(upscaler, *format, scaled, batch),
+                Ok(upscaler) => upsample(job, upscaler, *format, batch),
                 Err(error) => batch.iter().map(|_| Err(error.clone().into())).collect(),
             };
             for (task, result) in batch.iter().zip(results) {
@@ -111,7 +113,8 @@ fn prepare(
     let progress = progress::bar(assignments.len(), "headers");
     for Assignment { input, output } in assignments {
         match examine(job, &input, &output, args.force) {
-            Ok((format, target)) => {
+            Ok((format, target, notes)) => {
+                progress.suspend(|| notes.iter().for_each(|text| note(text)));
                 let task = Task { input, target };
                 match groups.iter_mut().find(|group| group.0 == format) {
                     Some((_, tasks)) => tasks.push(task),
@@ -131,26 +134,28 @@ fn prepare(
 }
 
 /// Everything that can be found out about an image without its pixels.
-fn examine(job: &Job, input: &Path, output: &Path, force: bool) -> Result<(Format, Target)> {
+fn examine(job: &Job, input: &Path, output: &Path, force: bool) -> Result<(Format, Target, Vec<String>)> {
     let target = Target::new(output, force)?;
-    let format = Source::open(input)?.format;
+    let source = Source::open(input)?;
+    let format = source.format;
     target.expect_format(format.scaled(job.scale))?;
     job.expect_buffers(format)?;
-    Ok((format, target))
+    let notes = source.notes(Some(&target));
+    Ok((format, target, notes))
 }
 
 /// Images of one product: as many as fit, but one where the bits of a result depend on their number.
-fn batch_length(upscaler: &Upscaler<f32, 2>, formulation: Formulation) -> usize {
+fn batch_length(job: &Job, upscaler: &Upscaler<f32, 2>, format: Format, formulation: Formulation) -> usize {
     let resolved = formulation.resolve();
     let is_alone = [Formulation::Dense, Formulation::Im2col, Formulation::ZeroInsertion].contains(&resolved);
     if is_alone {
         return 1;
     }
-    usize::try_from(BATCH_BYTES / buffer_bytes(upscaler).max(1)).unwrap_or(usize::MAX).max(1)
+    usize::try_from(BATCH_BYTES / job.buffer_bytes(upscaler, format).max(1)).unwrap_or(usize::MAX).max(1)
 }
 
 /// Reads, upsamples and writes images of one format: the files in parallel, the product together. One result per task.
-fn upsample(upscaler: &Upscaler<f32, 2>, format: Format, scaled: Format, batch: &[Task]) -> Vec<Result<()>> {
+fn upsample(job: &Job, upscaler: &Upscaler<f32, 2>, format: Format, batch: &[Task]) -> Vec<Result<()>> {
     let [channels, depth, height, width] = upscaler.domain();
     // What cannot be read stays 0 and is multiplied for nothing.
     let mut stacked = Array5::zeros([batch.len(), channels, depth, height, width]);
@@ -164,16 +169,16 @@ fn upsample(upscaler: &Upscaler<f32, 2>, format: Format, scaled: Format, batch: 
             Ok(picture.metadata)
         })
         .collect();
-    let product = upscaler.apply(stacked.view());
+    let product = job.upsample(upscaler, format, stacked.view());
     drop(stacked);
     inputs
         .into_par_iter()
         .zip(batch)
         .enumerate()
         .map(|(i, (metadata, task))| {
-            let metadata = metadata?;
+            let metadata = metadata?.scaled(job.scale, !job.rule.mixes_pixels());
             let planes = product.as_ref().map_err(Clone::clone)?.slice(s![i..=i, .., .., .., ..]).to_owned();
-            let mut output = Picture { format: scaled, planes, metadata };
+            let mut output = Picture { format: format.scaled(job.scale), planes, metadata };
             output.quantize();
             task.target.write(&output)
         })

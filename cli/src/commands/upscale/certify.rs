@@ -20,6 +20,11 @@ use crate::report::{Table, scientific, seconds};
 /// Sides of the window to try, largest first.
 const WINDOWS: [usize; 6] = [24, 16, 12, 8, 4, 1];
 
+/// How the colours of a picture are compared that is not opaque.
+const WEIGHTED: &str = "\
+Colours c are weighted by alpha a, r = Σwca·Σw/Σwa where alpha does not round to 0, and compared as they look over black:
+|r·Σwa − Σwca·Σw| over the peak, bound γ₂ₙ₊₄·(Σ|w|ca·Σ|w| + |r|·Σ|w|a) over the peak";
+
 /// What became of one formulation.
 struct Trial {
     /// What it ran on: the image, or a window of it.
@@ -71,6 +76,9 @@ pub fn run(job: &Job, format: Format, image: ArrayView5<f32>, out: &mut dyn Writ
         "\nAgainst the upsampling written out in f64 at every output pixel; bound γₙ·Σ|w||x|, n = {}, u = 2⁻²⁴:",
         ClosedForm::roundings(&job.rule, job.scale)
     )?;
+    if closed_form(job, format, image).is_weighted() {
+        writeln!(out, "{WEIGHTED}")?;
+    }
     write!(out, "{table}")?;
     for note in notes {
         writeln!(out, "{note}")?;
@@ -81,11 +89,20 @@ pub fn run(job: &Job, format: Format, image: ArrayView5<f32>, out: &mut dyn Writ
     Ok(())
 }
 
+/// What the image becomes, written out.
+fn closed_form<'a>(job: &Job, format: Format, image: ArrayView5<'a, f32>) -> ClosedForm<'a> {
+    let form = ClosedForm::new(image, &job.rule, job.scale);
+    match format.alpha() {
+        Some(alpha) if job.rule.mixes_pixels() => form.weighted_by(alpha, format.peak()),
+        _ => form,
+    }
+}
+
 /// Runs a formulation on an image and compares.
 fn attempt(job: &Job, format: Format, image: ArrayView5<f32>, formulation: Formulation) -> Result<Trial> {
     let upscaler = job.upscaler(format, formulation)?;
-    let (result, time) = timed(&upscaler, image)?;
-    let worst = ClosedForm::new(image, &job.rule, job.scale).compare(result.view());
+    let (result, time) = timed(job, &upscaler, format, image)?;
+    let worst = closed_form(job, format, image).compare(result.view());
     let workspace_bytes = upscaler.workspace_len(1) as u128 * size_of::<f32>() as u128;
     Ok(Trial {
         on: format,

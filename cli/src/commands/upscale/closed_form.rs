@@ -5,7 +5,7 @@
 //! shares no tap of an interpolation, no stride and no padding with the library.
 
 use convmat::layer::taps::Interpolation;
-use ndarray::{Array2, ArrayView5};
+use ndarray::{Array2, ArrayView5, Axis};
 
 use super::job::Rule;
 use crate::commands::rounding::{Worst, gamma};
@@ -23,6 +23,8 @@ pub struct ClosedForm<'a> {
     weights: Vec<Array2<f64>>,
     /// Factor of Σ|w||x| in the bound.
     roundings: f64,
+    /// The channel that colours are weighted by, and its value in an opaque pixel.
+    alpha: Option<(usize, f64)>,
 }
 
 impl<'a> ClosedForm<'a> {
@@ -50,16 +52,31 @@ impl<'a> ClosedForm<'a> {
             .collect();
         let (_, _, _, height, width) = image.dim();
         let (rows, columns) = (axis(height), axis(width));
-        Self { image, scale, rows, columns, weights, roundings: Self::roundings(rule, scale) }
+        Self { image, scale, rows, columns, weights, roundings: Self::roundings(rule, scale), alpha: None }
+    }
+
+    /// Colours weighted by the channel `alpha`, unless the image is opaque.
+    pub fn weighted_by(self, alpha: usize, peak: f32) -> Self {
+        let is_opaque = self.image.index_axis(Axis(1), alpha).iter().all(|&value| value == peak);
+        Self { alpha: (!is_opaque).then_some((alpha, f64::from(peak))), ..self }
+    }
+
+    pub const fn is_weighted(&self) -> bool {
+        self.alpha.is_some()
     }
 
     /// Σ w·x and Σ |w|·|x| at one output pixel.
     fn at(&self, channel: usize, row: usize, column: usize) -> (f64, f64) {
+        self.sum(row, column, |y, x| f64::from(self.image[[0, channel, 0, y, x]]))
+    }
+
+    /// Σ w·f and Σ |w|·|f| at one output pixel for f of the inputs that it reads.
+    fn sum(&self, row: usize, column: usize, f: impl Fn(usize, usize) -> f64) -> (f64, f64) {
         let weights = &self.weights[row % self.scale * self.scale + column % self.scale];
         let (mut value, mut magnitude) = (0.0, 0.0);
         for (&y, weights) in self.rows[row].iter().zip(weights.outer_iter()) {
             for (&x, weight) in self.columns[column].iter().zip(weights) {
-                let term = weight * f64::from(self.image[[0, channel, 0, y, x]]);
+                let term = weight * f(y, x);
                 value += term;
                 magnitude += term.abs();
             }
@@ -79,10 +96,33 @@ impl<'a> ClosedForm<'a> {
         let factor = gamma(self.roundings, UNIT_ROUNDOFF);
         let mut worst = Worst::default();
         for ((_, channel, _, row, column), &computed) in result.indexed_iter() {
-            let (value, magnitude) = self.at(channel, row, column);
-            worst.add((f64::from(computed) - value).abs(), factor * magnitude);
+            let computed = f64::from(computed);
+            let weighting =
+                self.alpha.filter(|&(alpha, _)| channel < alpha && result[[0, alpha, 0, row, column]] >= 0.5);
+            let (difference, bound) = if let Some((alpha, peak)) = weighting {
+                let (difference, bound) = self.weighted([channel, alpha], row, column, computed);
+                (difference / peak, bound / peak)
+            } else {
+                let (value, magnitude) = self.at(channel, row, column);
+                ((computed - value).abs(), factor * magnitude)
+            };
+            worst.add(difference, bound);
         }
         worst
+    }
+
+    /// |r·A − P·S| and its bound for a colour r that was computed of A = Σ w·a, P = Σ w·c·a and S = Σ w. Multiplied out, because a
+    /// small A may be all rounding.
+    ///
+    /// The three sums were computed with errors of at most γₙ₊₁ of their magnitudes |A|, |P|, |S|, and r = P·S/A with two more
+    /// roundings. So r·A differs from P·S by at most γ₂ₙ₊₄·(|P|·|S| + |r|·|A|).
+    fn weighted(&self, [channel, alpha]: [usize; 2], row: usize, column: usize, computed: f64) -> (f64, f64) {
+        let value = |channel: usize, y: usize, x: usize| f64::from(self.image[[0, channel, 0, y, x]]);
+        let (a, a_magnitude) = self.at(alpha, row, column);
+        let (p, p_magnitude) = self.sum(row, column, |y, x| value(channel, y, x) * value(alpha, y, x));
+        let (s, s_magnitude) = self.sum(row, column, |_, _| 1.0);
+        let factor = gamma(2.0 * self.roundings + 4.0, UNIT_ROUNDOFF);
+        ((computed * a - p * s).abs(), factor * (p_magnitude * s_magnitude + computed.abs() * a_magnitude))
     }
 }
 
@@ -170,6 +210,26 @@ mod tests {
         assert_eq!(form.at(0, 6 - 2 + 1, 8 - 2 + 4).0, 14.0);
         assert_eq!(form.at(0, 6 - 2 + 6, 8 - 2 + 1).0, 0.0);
         assert_eq!(form.roundings, 11.0);
+    }
+
+    #[test]
+    fn colours_are_weighted_by_alpha() {
+        // White beside invisible black, in the first row; ¾ and ¼ of each along both axes.
+        let image = Array5::from_shape_fn([1, 2, 1, 1, 2], |i| if i.4 == 0 { 255.0 } else { 0.0 });
+        let form =
+            ClosedForm::new(image.view(), &Rule::Interpolation(Interpolation::Bilinear), 2).weighted_by(1, 255.0);
+        let alpha = [255.0, 191.25, 63.75, 0.0];
+        let result = |colour: [f32; 4]| {
+            Array5::from_shape_fn([1, 2, 1, 2, 4], |i| if i.1 == 0 { colour[i.4] } else { alpha[i.4] })
+        };
+        assert!(form.is_weighted());
+        assert!(form.compare(result([255.0, 255.0, 255.0, 0.0]).view()).passed());
+        // Without weights, and with a colour where nothing is seen but another should stand.
+        assert!(!form.compare(result([255.0, 191.25, 63.75, 0.0]).view()).passed());
+        assert!(!form.compare(result([255.0, 255.0, 255.0, 255.0]).view()).passed());
+        let opaque = ndarray::Array5::from_elem([1, 2, 1, 1, 2], 255.0);
+        let form = ClosedForm::new(opaque.view(), &Rule::Interpolation(Interpolation::Bilinear), 2);
+        assert!(!form.weighted_by(1, 255.0).is_weighted());
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use convmat::layer::taps::{Interpolation, PYTORCH_BICUBIC};
 use convmat::{Formulation, FormulationOptions, LinearOperator, Resize, ResizeOptions, ResizeTo};
+use indicatif::ProgressBar;
 use ndarray::{Array5, ArrayView5, s};
 
 use super::job::{Job, Rule, learned_taps};
@@ -15,9 +16,9 @@ use crate::args::UpscaleArgs;
 use crate::commands::memory;
 use crate::error::{Failure, Result};
 use crate::files;
-use crate::images::{Format, Metadata, Picture, Source, Target};
+use crate::images::{Format, Metadata, Picture, Source, Target, alpha};
 use crate::progress;
-use crate::report::Table;
+use crate::report::{Table, note};
 use crate::taps::Taps;
 use crate::values::Window;
 
@@ -25,8 +26,10 @@ use crate::values::Window;
 const METHODS: [&str; 5] = ["nearest", "bilinear", "bicubic -0.5", "bicubic -0.75", "learned"];
 const BICUBIC: [usize; 2] = [2, 3];
 const LEARNED: usize = 4;
-/// Planes of f64 that are held at a time, roughly: original, half and result in colour, and what SSIM needs.
+/// Planes of f64 that are held at a time, roughly: original, half and result in colour, and what SSIM needs; and the same once more
+/// of colours and alpha.
 const PLANES: u128 = 24;
+const ALPHA_PLANES: u128 = 12;
 /// A window is shown so many times as large, with so many pixels between its versions.
 const ENLARGEMENT: usize = 2;
 const GAP: usize = 8;
@@ -64,7 +67,7 @@ pub fn run(args: &UpscaleArgs, paths: Vec<PathBuf>, out: &mut dyn Write) -> Resu
     let mut picture = None;
     let progress = progress::bar(of, "images");
     for path in paths {
-        match evaluate(path.clone(), &jobs, scale, target.as_ref()) {
+        match evaluate(path.clone(), &jobs, scale, target.as_ref(), &progress) {
             Ok((evaluation, panels)) => {
                 picture = panels.or(picture);
                 evaluations.push(evaluation);
@@ -123,13 +126,16 @@ fn evaluate(
     jobs: &[Job; METHODS.len()],
     scale: usize,
     target: Option<&(Target, Window)>,
+    progress: &ProgressBar,
 ) -> Result<(Evaluation, Option<Picture>)> {
     let source = Source::open(&path)?;
-    let opaque = source.format.without_alpha();
-    let format = opaque.resized(opaque.height / scale * scale, opaque.width / scale * scale);
+    let notes = source.notes(target.map(|(target, _)| target));
+    progress.suspend(|| notes.iter().for_each(|text| note(text)));
+    let format = source.format.resized(source.format.height / scale * scale, source.format.width / scale * scale);
     expect_evaluable(format)?;
+    let opaque = format.without_alpha();
     if let Some((target, window)) = target {
-        target.expect_format(format)?;
+        target.expect_format(opaque)?;
         expect_inside(*window, format)?;
     }
     let peak = f64::from(format.peak());
@@ -138,27 +144,32 @@ fn evaluate(
     let picture = source.decode()?;
     let original = picture.planes.slice(s![.., ..format.channels(), .., ..format.height, ..format.width]);
     let original = original.mapv(f64::from);
-    drop(picture);
+    let metadata = picture.metadata.of_colours();
+    drop(picture.planes);
     let (size, small) = ([format.height, format.width], format.resized(format.height / scale, format.width / scale));
     let reduced_size = ResizeTo::Size([small.height, small.width]);
     let reduce = Resize::new(format.channels(), size, reduced_size, ResizeOptions::antialiased_cubic())?;
-    let reduced = quantize(reduce.apply(original.view())?);
+    let reduced = quantize(alpha::resample(original.view(), format, |x| reduce.apply(x))?);
 
+    // Nobody sees a difference of colours where nothing is seen.
+    let original = alpha::over_black(original.view(), format);
     let luma = quality::luma(original.view());
     let mut qualities = [Quality { psnr: 0.0, ssim: 0.0 }; METHODS.len()];
     let mut panels = Vec::new();
     for (job, found) in jobs.iter().zip(&mut qualities) {
-        let result = quantize(job.upscaler::<f64>(small, Formulation::Auto)?.apply(reduced.view())?);
+        let upscaler = job.upscaler::<f64>(small, Formulation::Auto)?;
+        let result = quantize(job.upsample(&upscaler, small, reduced.view())?);
+        let result = alpha::over_black(result.view(), format);
         *found = quality::compare(quality::luma(result.view()).view(), luma.view(), peak)?;
         if let Some((_, window)) = target {
             panels.push(cut(result.view(), *window));
         }
     }
-    let evaluation = Evaluation { path, format, qualities };
+    let evaluation = Evaluation { path, format: opaque, qualities };
     let picture = target.map(|(_, window)| {
         let shown = [0, 1, evaluation.better_bicubic(), LEARNED].map(|method| panels[method].view());
         let original = cut(original.view(), *window);
-        side_by_side(&[shown.as_slice(), &[original.view()]].concat(), format)
+        side_by_side(&[shown.as_slice(), &[original.view()]].concat(), opaque, metadata)
     });
     Ok((evaluation, picture))
 }
@@ -167,7 +178,8 @@ fn evaluate(
 fn expect_evaluable(format: Format) -> Result<()> {
     let Format { width, height, .. } = format;
     quality::expect_size(height, width)?;
-    let bytes = PLANES * width as u128 * height as u128 * size_of::<f64>() as u128;
+    let planes = PLANES + if format.alpha().is_some() { ALPHA_PLANES } else { 0 };
+    let bytes = planes * width as u128 * height as u128 * size_of::<f64>() as u128;
     memory::expect(format_args!("evaluating {width}×{height} pixels"), bytes)
 }
 
@@ -189,7 +201,7 @@ fn cut(planes: ArrayView5<f64>, window: Window) -> Array5<f64> {
 }
 
 /// Panels of one size in a row, each pixel a square, white between them.
-fn side_by_side(panels: &[ArrayView5<f64>], format: Format) -> Picture {
+fn side_by_side(panels: &[ArrayView5<f64>], format: Format, metadata: Metadata) -> Picture {
     let (_, channels, _, h, w) = panels.first().map_or((0, 0, 0, 0, 0), |panel| panel.dim());
     let (panel_width, height) = (w * ENLARGEMENT, h * ENLARGEMENT);
     let width = (panel_width + GAP) * panels.len() - GAP;
@@ -201,7 +213,7 @@ fn side_by_side(panels: &[ArrayView5<f64>], format: Format) -> Picture {
             format.peak()
         }
     });
-    Picture { format: format.resized(height, width), planes, metadata: Metadata::default() }
+    Picture { format: format.resized(height, width), planes, metadata }
 }
 
 fn print(evaluations: &[Evaluation], scale: usize, out: &mut dyn Write) -> Result<()> {

@@ -4,12 +4,12 @@ use std::fmt;
 
 use convmat::layer::taps::{Interpolation, PYTORCH_BICUBIC};
 use convmat::{Formulation, FormulationOptions, LinearOperator, Scalar, Upscaler};
-use ndarray::Array2;
+use ndarray::{Array2, Array5, ArrayView5};
 
 use crate::args::{Kernel, UpscaleArgs};
 use crate::commands::memory;
 use crate::error::{Failure, Result};
-use crate::images::Format;
+use crate::images::{Format, alpha};
 use crate::taps::{self, Taps};
 
 /// Where the taps come from.
@@ -19,6 +19,13 @@ pub enum Rule {
     Interpolation(Interpolation),
     /// Taps as they are, `[k, k]`.
     Taps(Array2<f64>),
+}
+
+impl Rule {
+    /// Whether an output reads several inputs. One that reads one input has its values.
+    pub const fn mixes_pixels(&self) -> bool {
+        !matches!(self, Self::Interpolation(Interpolation::Nearest))
+    }
 }
 
 impl fmt::Display for Rule {
@@ -71,20 +78,34 @@ impl Job {
         }
     }
 
-    /// Refuses an image whose input, output and workspace would not fit into memory.
+    /// Upsamples pictures of one format, `[batch, channels, 1, h, w]`: one product, and where colours are to be weighted by alpha
+    /// another.
+    pub fn upsample<T: Scalar>(
+        &self,
+        upscaler: &Upscaler<T, 2>,
+        format: Format,
+        pictures: ArrayView5<T>,
+    ) -> convmat::Result<Array5<T>> {
+        let product = |x: ArrayView5<T>| upscaler.apply(x);
+        if self.rule.mixes_pixels() { alpha::resample(pictures, format, product) } else { product(pictures) }
+    }
+
+    /// Refuses an image whose inputs, outputs and workspace would not fit into memory.
     pub fn expect_buffers(&self, format: Format) -> Result<()> {
         // The direct sums allocate no matrix, so asking them costs nothing; the others need a little more at most.
-        let bytes = buffer_bytes(&self.upscaler(format, Formulation::Gather)?);
+        let bytes = self.buffer_bytes(&self.upscaler(format, Formulation::Gather)?, format);
         let Format { width, height, .. } = format.scaled(self.scale);
         memory::expect(format_args!("{width}×{height} as output"), bytes)
     }
-}
 
-/// Bytes of the input, the output and the workspace of one image.
-pub fn buffer_bytes(upscaler: &Upscaler<f32, 2>) -> u128 {
-    let count = |shape: [usize; 4]| shape.iter().map(|&length| length as u128).product::<u128>();
-    let elements = count(upscaler.domain()) + count(upscaler.range()) + upscaler.workspace_len(1) as u128;
-    elements * size_of::<f32>() as u128
+    /// Bytes of the inputs, the outputs and the workspace of one image, which may be translucent.
+    pub fn buffer_bytes(&self, upscaler: &Upscaler<f32, 2>, format: Format) -> u128 {
+        let products = if self.rule.mixes_pixels() && format.alpha().is_some() { 2 } else { 1 };
+        let count = |shape: [usize; 4]| shape.iter().map(|&length| length as u128).product::<u128>();
+        let elements =
+            products * (count(upscaler.domain()) + count(upscaler.range())) + upscaler.workspace_len(1) as u128;
+        elements * size_of::<f32>() as u128
+    }
 }
 
 /// The taps of `--taps` or those that ship with the program; a `--scale` must be theirs.

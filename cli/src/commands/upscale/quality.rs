@@ -17,7 +17,7 @@ const K2: f64 = 0.03;
 
 /// What [`compare`] measures, in a report's words.
 pub const DEFINITION: &str = "\
-on BT.601 luma .299 R + .587 G + .114 B, not rounded, alpha left out; 8 pixels left out at every border
+on BT.601 luma .299 R + .587 G + .114 B, not rounded, of what is not opaque as it looks over black;\n8 pixels left out at every border
 SSIM: Wang et al. 2004, Gaussian window of 11×11 (σ = 1.5), K₁ = .01, K₂ = .03, population covariance, mean over the same pixels";
 
 /// Nearness of two images.

@@ -14,7 +14,7 @@ use crate::args::UpscaleArgs;
 use crate::error::{Failure, Result};
 use crate::images::{Format, Picture, Source, Target};
 use crate::progress;
-use crate::report::{field, lengths, matrix, seconds};
+use crate::report::{field, lengths, matrix, note, seconds};
 
 pub fn run(args: &UpscaleArgs, job: &Job, path: &Path, destination: &Destination, out: &mut dyn Write) -> Result<()> {
     let source = Source::open(path)?;
@@ -24,14 +24,19 @@ pub fn run(args: &UpscaleArgs, job: &Job, path: &Path, destination: &Destination
     let target = Target::new(&destination.of(path, job.scale), args.force)?;
     target.expect_format(format)?;
     let reference = args.reference.as_deref().map(|path| open_reference(path, format)).transpose()?;
+    source.notes(Some(&target)).iter().for_each(|text| note(text));
+    if let Some(reference) = &reference {
+        reference.notes(None).iter().for_each(|text| note(text));
+    }
     let upscaler = job.upscaler(source.format, args.formulation)?;
 
     let input = source.decode()?;
     let reference = reference.map(Source::decode).transpose()?;
     let progress = progress::bar(1, "upsampling");
-    let (planes, time) = timed(&upscaler, input.planes.view())?;
+    let (planes, time) = timed(job, &upscaler, input.format, input.planes.view())?;
     progress.finish_and_clear();
-    let mut output = Picture { format, planes, metadata: input.metadata };
+    let metadata = input.metadata.scaled(job.scale, !job.rule.mixes_pixels());
+    let mut output = Picture { format, planes, metadata };
     output.quantize();
     target.write(&output)?;
 
