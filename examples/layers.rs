@@ -117,7 +117,7 @@ enum Refusal {
 impl From<Error> for Refusal {
     fn from(error: Error) -> Self {
         match error {
-            Error::ByteLimit { .. } => Refusal::Skipped(error.to_string()),
+            Error::MemoryLimit { .. } => Refusal::Skipped(error.to_string()),
             _ => Refusal::Failed(error.to_string()),
         }
     }

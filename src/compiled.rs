@@ -60,9 +60,9 @@ macro_rules! compiled {
 compiled! {
     // Operators.
     fn new_batch(batch: usize, shape: Shape) -> Result<Array5<Self>> = operator::new_batch;
-    fn probe(operator: &dyn LinearOperator<Self>, byte_limit: u128) -> Result<CsMat<Self>> = operator::probe;
+    fn probe(operator: &dyn LinearOperator<Self>, memory_limit: u128) -> Result<CsMat<Self>> = operator::probe;
     fn transposed(matrix: CsMat<Self>) -> CsMat<Self> = operator::adjoint::transposed;
-    fn product(left: &CsMat<Self>, right: &CsMat<Self>, byte_limit: u128) -> Result<CsMat<Self>>
+    fn product(left: &CsMat<Self>, right: &CsMat<Self>, memory_limit: u128) -> Result<CsMat<Self>>
         = operator::compose::product;
     fn dot_test(operator: &dyn LinearOperator<Self>, batch: usize, seed: u64) -> Result<DotTest> = operator::dot_test::run;
     fn lsqr(operator: &dyn LinearOperator<Self>, b: ArrayView5<Self>, damping: f64, options: &LsqrOptions) -> Result<Lsqr<Self>>
@@ -75,11 +75,11 @@ compiled! {
     fn pad(pad: &Pad, x: ArrayView5<Self>, y: ArrayViewMut5<Self>, workspace: &mut Workspace<Self>) -> Result<()> = Pad::read;
     fn pad_adjoint(pad: &Pad, y: ArrayView5<Self>, x: ArrayViewMut5<Self>, workspace: &mut Workspace<Self>) -> Result<()>
         = Pad::add_back;
-    fn pad_matrix(pad: &Pad, byte_limit: u128) -> Result<CsMat<Self>> = Pad::csr;
+    fn pad_matrix(pad: &Pad, memory_limit: u128) -> Result<CsMat<Self>> = Pad::csr;
 
     // Explicit matrices and columns.
-    fn dense(geometry: &Geometry<3>, weights: &Weights<Self>, byte_limit: u128) -> Result<Array2<Self>> = matrix::dense;
-    fn csr(geometry: &Geometry<3>, weights: &Weights<Self>, rows: Side, byte_limit: u128) -> Result<CsMat<Self>> = matrix::csr;
+    fn dense(geometry: &Geometry<3>, weights: &Weights<Self>, memory_limit: u128) -> Result<Array2<Self>> = matrix::dense;
+    fn csr(geometry: &Geometry<3>, weights: &Weights<Self>, rows: Side, memory_limit: u128) -> Result<CsMat<Self>> = matrix::csr;
     fn to_csr(matrix: CsMat<Self>) -> CsMat<Self> = matrix::to_csr;
     fn sparse(
         matrix: &SparseMatrix<Self>, x: ArrayView5<Self>, y: ArrayViewMut5<Self>, workspace: &mut Workspace<Self>
@@ -146,7 +146,7 @@ compiled! {
     fn resize_adjoint(
         resize: &Resize, y: ArrayView5<Self>, x: ArrayViewMut5<Self>, workspace: &mut Workspace<Self>
     ) -> Result<()> = Resize::spread_back;
-    fn resize_matrix(resize: &Resize, byte_limit: u128) -> Result<CsMat<Self>> = Resize::csr;
+    fn resize_matrix(resize: &Resize, memory_limit: u128) -> Result<CsMat<Self>> = Resize::csr;
     fn learn(pairs: &[Pair<Self>], kernel: usize, tolerance: f64, max_iterations: usize) -> Result<Learned<Self>>
         = learned::by_least_squares;
     fn descend(
@@ -170,7 +170,7 @@ compiled! {
 
     // Analysis.
     #[cfg(feature = "analysis")]
-    fn phase_gains(geometry: &Geometry<3>, weights: ArrayView5<Self>, byte_limit: u128) -> Result<PhaseGains>
+    fn phase_gains(geometry: &Geometry<3>, weights: ArrayView5<Self>, memory_limit: u128) -> Result<PhaseGains>
         = PhaseGains::lifted;
 
     // Definitions.

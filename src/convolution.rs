@@ -70,7 +70,7 @@ impl<T: Scalar, const N: usize> Convolution<T, N> {
     /// C in a formulation, with the default limit of 1 GiB and the default GEMM.
     ///
     /// # Errors
-    /// [`Error::ByteLimit`](crate::Error::ByteLimit) if an explicit matrix would exceed the limit, before it is allocated.
+    /// [`Error::MemoryLimit`](crate::Error::MemoryLimit) if an explicit matrix would exceed the limit, before it is allocated.
     pub fn formulate(&self, formulation: Formulation) -> Result<Box<dyn LinearOperator<T>>> {
         self.formulate_with(formulation, &FormulationOptions::default())
     }
@@ -95,25 +95,25 @@ impl<T: Scalar, const N: usize> Convolution<T, N> {
     /// The matrix C, `[rows, columns]`, as a dense array.
     ///
     /// # Errors
-    /// [`Error::ByteLimit`](crate::Error::ByteLimit) if it would exceed `byte_limit` bytes, before it is allocated.
-    pub fn dense(&self, byte_limit: u128) -> Result<Array2<T>> {
-        T::dense(&self.geometry.lift(), &self.weights, byte_limit)
+    /// [`Error::MemoryLimit`](crate::Error::MemoryLimit) if it would exceed `memory_limit` bytes, before it is allocated.
+    pub fn dense(&self, memory_limit: u128) -> Result<Array2<T>> {
+        T::dense(&self.geometry.lift(), &self.weights, memory_limit)
     }
 
     /// The matrix C in CSR form, columns sorted; structural entries, zero weights included.
     ///
     /// # Errors
     /// As [`dense`](Self::dense).
-    pub fn csr(&self, byte_limit: u128) -> Result<CsMat<T>> {
-        T::csr(&self.geometry.lift(), &self.weights, Side::Small, byte_limit)
+    pub fn csr(&self, memory_limit: u128) -> Result<CsMat<T>> {
+        T::csr(&self.geometry.lift(), &self.weights, Side::Small, memory_limit)
     }
 
     /// The matrix Cᵀ in CSR form: a row per element of x, a column per element of y.
     ///
     /// # Errors
     /// As [`dense`](Self::dense).
-    pub fn transposed_csr(&self, byte_limit: u128) -> Result<CsMat<T>> {
-        T::csr(&self.geometry.lift(), &self.weights, Side::Large, byte_limit)
+    pub fn transposed_csr(&self, memory_limit: u128) -> Result<CsMat<T>> {
+        T::csr(&self.geometry.lift(), &self.weights, Side::Large, memory_limit)
     }
 
     /// The structural nonzeros of C in row order: row, column, flat index of the weight.
@@ -208,7 +208,7 @@ impl<T: Scalar, const N: usize> LinearOperator<T> for Convolution<T, N> {
         T::convolution_scratch(&self.lift(), batch)
     }
 
-    fn matrix(&self, byte_limit: u128) -> Result<CsMat<T>> {
-        self.csr(byte_limit)
+    fn matrix(&self, memory_limit: u128) -> Result<CsMat<T>> {
+        self.csr(memory_limit)
     }
 }

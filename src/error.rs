@@ -131,7 +131,7 @@ pub enum Error {
         limit: usize,
     },
     /// An explicit matrix or tensor would need more bytes than the limit allows.
-    ByteLimit {
+    MemoryLimit {
         /// What would be built.
         what: &'static str,
         /// Bytes it needs.
@@ -191,7 +191,7 @@ impl fmt::Display for Error {
                 write!(f, "{what} would need {}, more than there is", bytes_in_words(*bytes))
             }
             Error::Index { index, limit } => write!(f, "index {index} is out of range; there are {limit} elements"),
-            Error::ByteLimit { what, bytes, limit, instead } => write!(
+            Error::MemoryLimit { what, bytes, limit, instead } => write!(
                 f,
                 "{what} would need {} > {}; use {instead}, or raise the limit",
                 bytes_in_words(*bytes),

@@ -12,7 +12,7 @@ use crate::geometry::{Geometry, Shape, Side};
 use crate::kernel::GemmBackend;
 use crate::matrix::{Dense, Im2col, Sparse, ZeroInsertion, csr};
 use crate::operator::{
-    DEFAULT_BYTE_LIMIT, LinearOperator, Method, Weights, Workspace, allocatable, expect_batch, on_slices,
+    DEFAULT_MEMORY_LIMIT, LinearOperator, Method, Weights, Workspace, allocatable, expect_batch, on_slices,
 };
 use crate::plan::planned::Planned;
 use crate::scalar::Scalar;
@@ -106,14 +106,14 @@ impl FromStr for Formulation {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FormulationOptions {
     /// Limit on the bytes of an explicit matrix; 1 GiB by default.
-    pub byte_limit: u128,
+    pub memory_limit: u128,
     /// The crate that multiplies matrices.
     pub gemm: GemmBackend,
 }
 
 impl Default for FormulationOptions {
     fn default() -> Self {
-        Self { byte_limit: DEFAULT_BYTE_LIMIT, gemm: GemmBackend::default() }
+        Self { memory_limit: DEFAULT_MEMORY_LIMIT, gemm: GemmBackend::default() }
     }
 }
 
@@ -149,7 +149,7 @@ impl<T: Scalar> Formulated<T> {
         formulation: Formulation,
         options: &FormulationOptions,
     ) -> Result<Self> {
-        let (copy, limit) = (weights.clone(), options.byte_limit);
+        let (copy, limit) = (weights.clone(), options.memory_limit);
         let formulation = formulation.resolve();
         // Explicit matrices have a limit. The others list the axes, but not for tensors that could never be.
         if !matches!(formulation, Formulation::Dense | Formulation::Sparse) {
@@ -215,8 +215,8 @@ impl<T: Scalar> LinearOperator<T> for Formulated<T> {
         }
     }
 
-    fn matrix(&self, byte_limit: u128) -> Result<CsMat<T>> {
-        csr(&self.geometry, &self.weights, Side::Small, byte_limit)
+    fn matrix(&self, memory_limit: u128) -> Result<CsMat<T>> {
+        csr(&self.geometry, &self.weights, Side::Small, memory_limit)
     }
 }
 

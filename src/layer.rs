@@ -289,7 +289,7 @@ impl<D: Direction, T: Scalar, const N: usize> Layer<D, T, N> {
     /// [`operator`](Self::operator) in a formulation.
     ///
     /// # Errors
-    /// As [`operator`](Self::operator), and [`Error::ByteLimit`] for an explicit matrix over the limit.
+    /// As [`operator`](Self::operator), and [`Error::MemoryLimit`] for an explicit matrix over the limit.
     pub fn operator_with(
         &self,
         input: [usize; N],

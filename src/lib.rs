@@ -125,7 +125,7 @@ pub use layer::{
     Transposed,
 };
 pub use operator::{
-    Adjoint, Compose, DEFAULT_BYTE_LIMIT, Discrepancy, DotTest, Equations, LinearOperator, Lsqr, LsqrOptions, Pad,
+    Adjoint, Compose, DEFAULT_MEMORY_LIMIT, Discrepancy, DotTest, Equations, LinearOperator, Lsqr, LsqrOptions, Pad,
     PadMode, Solution, Workspace, discrepancy, dot_test, least_squares, lsqr,
 };
 pub use plan::{ImplicitGemmRecipe, Plan, PlanOptions, Recipe};

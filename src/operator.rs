@@ -30,7 +30,7 @@ use crate::geometry::{Shape, checked_len};
 use crate::scalar::Scalar;
 
 /// Default limit on the bytes of an explicit matrix: 1 GiB.
-pub const DEFAULT_BYTE_LIMIT: u128 = 1 << 30;
+pub const DEFAULT_MEMORY_LIMIT: u128 = 1 << 30;
 
 /// A linear map between batches of tensors, with its adjoint.
 ///
@@ -91,9 +91,9 @@ pub trait LinearOperator<T: Scalar>: Send + Sync {
     /// Operators that know their structure build the matrix from it and keep structural entries.
     ///
     /// # Errors
-    /// [`Error::ByteLimit`] if the matrix, or the dense block of columns that probing needs, exceeds `byte_limit` bytes.
-    fn matrix(&self, byte_limit: u128) -> Result<CsMat<T>> {
-        T::probe(&self, byte_limit)
+    /// [`Error::MemoryLimit`] if the matrix, or the dense block of columns that probing needs, exceeds `memory_limit` bytes.
+    fn matrix(&self, memory_limit: u128) -> Result<CsMat<T>> {
+        T::probe(&self, memory_limit)
     }
 }
 
@@ -122,8 +122,8 @@ macro_rules! forward {
             fn workspace_len(&self, batch: usize) -> usize {
                 (**self).workspace_len(batch)
             }
-            fn matrix(&self, byte_limit: u128) -> Result<CsMat<T>> {
-                (**self).matrix(byte_limit)
+            fn matrix(&self, memory_limit: u128) -> Result<CsMat<T>> {
+                (**self).matrix(memory_limit)
             }
         }
     )*};
@@ -220,12 +220,12 @@ pub(crate) fn expect_shape(what: &'static str, expected: &[usize], actual: &[usi
     Err(Error::Shape { what, expected: expected.to_vec(), actual: actual.to_vec() })
 }
 
-/// [`Error::ByteLimit`] if `bytes` exceeds `limit`.
+/// [`Error::MemoryLimit`] if `bytes` exceeds `limit`.
 pub(crate) fn expect_bytes(what: &'static str, bytes: u128, limit: u128, instead: &'static str) -> Result<()> {
     if bytes <= limit {
         return Ok(());
     }
-    Err(Error::ByteLimit { what, bytes, limit, instead })
+    Err(Error::MemoryLimit { what, bytes, limit, instead })
 }
 
 /// Bytes of a CSR matrix with `rows` rows and `entries` nonzeros: a value and a column each, and the row offsets.
@@ -235,14 +235,14 @@ pub(crate) fn csr_bytes<T>(rows: usize, entries: u128) -> u128 {
 }
 
 /// The matrix of an operator from its action on unit vectors, a block of them at a time.
-pub(crate) fn probe<T: Scalar>(operator: &dyn LinearOperator<T>, byte_limit: u128) -> Result<CsMat<T>> {
+pub(crate) fn probe<T: Scalar>(operator: &dyn LinearOperator<T>, memory_limit: u128) -> Result<CsMat<T>> {
     const INSTEAD: &str = "apply and apply_adjoint";
     let (domain, range) = (operator.domain(), operator.range());
     let columns = checked_len(&domain, "the number of columns")?;
     let rows = checked_len(&range, "the number of rows")?;
     let column_bytes = (rows as u128 + columns as u128).max(1) * size_of::<T>() as u128;
-    expect_bytes("one probed column", column_bytes, byte_limit, INSTEAD)?;
-    let block = ((byte_limit / column_bytes).min(64) as usize).min(columns.max(1));
+    expect_bytes("one probed column", column_bytes, memory_limit, INSTEAD)?;
+    let block = ((memory_limit / column_bytes).min(64) as usize).min(columns.max(1));
     // Columns of A are rows of its transpose: CSC.
     let (mut offsets, mut indices, mut values) = (vec![0], Vec::new(), Vec::new());
     let mut workspace = Workspace::new();
@@ -262,7 +262,7 @@ pub(crate) fn probe<T: Scalar>(operator: &dyn LinearOperator<T>, byte_limit: u12
                 values.push(value);
             }
             offsets.push(indices.len());
-            expect_bytes("the probed matrix", csr_bytes::<T>(rows, indices.len() as u128), byte_limit, INSTEAD)?;
+            expect_bytes("the probed matrix", csr_bytes::<T>(rows, indices.len() as u128), memory_limit, INSTEAD)?;
         }
     }
     Ok(CsMat::new_csc((rows, columns), offsets, indices, values).to_csr())

@@ -18,7 +18,7 @@ use crate::error::{Error, Result, bytes_in_words};
 use crate::geometry::{Geometry, Options};
 use crate::kernel::Isa;
 use crate::layer::{Direction, Layer};
-use crate::operator::{DEFAULT_BYTE_LIMIT, Pad, Workspace};
+use crate::operator::{DEFAULT_MEMORY_LIMIT, Pad, Workspace};
 use crate::scalar::Scalar;
 use crate::tensor::TensorDim;
 use pass::Pass;
@@ -39,7 +39,7 @@ pub struct PlanOptions {
 
 impl Default for PlanOptions {
     fn default() -> Self {
-        Self { isa: None, expected_batch: None, memory_limit: DEFAULT_BYTE_LIMIT, activation: Activation::Identity }
+        Self { isa: None, expected_batch: None, memory_limit: DEFAULT_MEMORY_LIMIT, activation: Activation::Identity }
     }
 }
 
@@ -119,7 +119,7 @@ impl<D: Direction, T: Scalar, const N: usize> Plan<D, T, N> {
         let bytes = self.packed_bytes() as u128 + scratch as u128 * size_of::<T>() as u128;
         let limit = self.options.memory_limit;
         if bytes > limit {
-            return Err(Error::ByteLimit { what: "the plan", bytes, limit, instead: "Formulation::Gather" });
+            return Err(Error::MemoryLimit { what: "the plan", bytes, limit, instead: "Formulation::Gather" });
         }
         Ok(())
     }

@@ -64,7 +64,7 @@ impl<T: Scalar, const N: usize> Upscaler<T, N> {
     /// As [`new`](Self::new), with Cᵀ in a formulation.
     ///
     /// # Errors
-    /// As [`new`](Self::new), and [`Error::ByteLimit`] for an explicit matrix over the limit.
+    /// As [`new`](Self::new), and [`Error::MemoryLimit`] for an explicit matrix over the limit.
     pub fn with_formulation(
         channels: usize,
         size: [usize; N],
@@ -165,7 +165,7 @@ impl<T: Scalar, const N: usize> LinearOperator<T> for Upscaler<T, N> {
         self.operator.workspace_len(batch)
     }
 
-    fn matrix(&self, byte_limit: u128) -> Result<CsMat<T>> {
-        self.operator.matrix(byte_limit)
+    fn matrix(&self, memory_limit: u128) -> Result<CsMat<T>> {
+        self.operator.matrix(memory_limit)
     }
 }

@@ -150,13 +150,13 @@ pub struct UpscaleArgs {
     #[arg(long, value_name = "FILE")]
     pub reference: Option<PathBuf>,
     /// Limit on an explicit matrix: bytes, or with KiB, MiB, GiB
-    #[arg(long, value_name = "BYTES", default_value_t = Bytes(convmat::DEFAULT_BYTE_LIMIT))]
-    pub byte_limit: Bytes,
+    #[arg(long, value_name = "BYTES", default_value_t = Bytes(convmat::DEFAULT_MEMORY_LIMIT))]
+    pub memory_limit: Bytes,
     /// Replace what exists
     #[arg(long)]
     pub force: bool,
     /// Write no result; take each IN as an original, reduce it, bring it back by every kernel, and print PSNR and SSIM
-    #[arg(long, conflicts_with_all = ["kernel", "bicubic_a", "formulation", "byte_limit", "verify", "reference"])]
+    #[arg(long, conflicts_with_all = ["kernel", "bicubic_a", "formulation", "memory_limit", "verify", "reference"])]
     pub evaluate: bool,
     /// Write what --evaluate measures to this file as well, as comma-separated values
     #[arg(long, value_name = "FILE", requires = "evaluate")]
@@ -202,8 +202,8 @@ pub struct VerifyArgs {
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
     /// Limit on an explicit matrix: bytes, or with KiB, MiB, GiB
-    #[arg(long, value_name = "BYTES", default_value_t = Bytes(convmat::DEFAULT_BYTE_LIMIT))]
-    pub byte_limit: Bytes,
+    #[arg(long, value_name = "BYTES", default_value_t = Bytes(convmat::DEFAULT_MEMORY_LIMIT))]
+    pub memory_limit: Bytes,
 }
 
 /// Arguments of `learn-upsampling`.

@@ -143,11 +143,11 @@ impl Method {
     /// Builds it within a limit on the bytes of a matrix, or of a plan.
     ///
     /// # Errors
-    /// [`Error::ByteLimit`] over the limit, before a matrix is allocated; [`Error::Unsupported`] for what it does not
+    /// [`Error::MemoryLimit`] over the limit, before a matrix is allocated; [`Error::Unsupported`] for what it does not
     /// [compute](Self::computes).
-    pub fn build(self, problem: &Problem, byte_limit: u128) -> Result<Built> {
+    pub fn build(self, problem: &Problem, memory_limit: u128) -> Result<Built> {
         let c = problem.convolution()?;
-        let formulated = |formulation, gemm| c.formulate_with(formulation, &FormulationOptions { byte_limit, gemm });
+        let formulated = |formulation, gemm| c.formulate_with(formulation, &FormulationOptions { memory_limit, gemm });
         let [large, small] = [Side::Large, Side::Small].map(|side| problem.geometry.shape(side));
         let Some(side) = problem.output.side() else {
             let operand_bytes = (problem.weights.len() * size_of::<f32>()) as u128;
@@ -163,10 +163,10 @@ impl Method {
             Self::Dense(gemm) => formulated(Formulation::Dense, gemm)?,
             Self::Lowered(gemm) => formulated(Formulation::Im2col, gemm)?,
             Self::ZeroInsertion => formulated(Formulation::ZeroInsertion, default)?,
-            Self::Columns => Box::new(SparseMatrix::new(c.csr(byte_limit)?, large, small)?),
-            Self::Rows if side == Side::Small => Box::new(SparseMatrix::new(c.csr(byte_limit)?, large, small)?),
+            Self::Columns => Box::new(SparseMatrix::new(c.csr(memory_limit)?, large, small)?),
+            Self::Rows if side == Side::Small => Box::new(SparseMatrix::new(c.csr(memory_limit)?, large, small)?),
             Self::Rows => {
-                let how = How::Applied(Box::new(SparseMatrix::new(c.transposed_csr(byte_limit)?, small, large)?));
+                let how = How::Applied(Box::new(SparseMatrix::new(c.transposed_csr(memory_limit)?, small, large)?));
                 return Ok(Built { how, operand_bytes: c.transposed_csr_bytes() });
             }
             Self::Planned => {
@@ -174,7 +174,7 @@ impl Method {
                 let layer = Some(problem.workload.clone()).filter(of_side).or_else(|| problem.workload.counterpart());
                 match layer {
                     Some(layer) => {
-                        let options = PlanOptions { memory_limit: byte_limit, ..PlanOptions::default() };
+                        let options = PlanOptions { memory_limit, ..PlanOptions::default() };
                         let plan = layer.planned(problem.weights.clone(), None, &options)?;
                         let operand_bytes = plan.packed_bytes() as u128;
                         return Ok(Built { how: How::Planned(Box::new(plan)), operand_bytes });

@@ -50,16 +50,16 @@ pub struct CircularSpectrum {
 /// ```
 ///
 /// # Errors
-/// [`Error::Unsupported`] if the stride does not divide the length, [`Error::ByteLimit`] before anything is allocated,
+/// [`Error::Unsupported`] if the stride does not divide the length, [`Error::MemoryLimit`] before anything is allocated,
 /// [`Error::NotFinite`] for weights that are not.
 pub fn circular_spectrum<const N: usize>(
     convolution: &Convolution<f64, N>,
-    byte_limit: u128,
+    memory_limit: u128,
 ) -> Result<CircularSpectrum> {
-    lifted(&convolution.lift(), byte_limit)
+    lifted(&convolution.lift(), memory_limit)
 }
 
-fn lifted(convolution: &Convolution<f64, 3>, byte_limit: u128) -> Result<CircularSpectrum> {
+fn lifted(convolution: &Convolution<f64, 3>, memory_limit: u128) -> Result<CircularSpectrum> {
     let geometry = convolution.geometry();
     let axes = geometry.spatial();
     if axes.iter().any(|axis| !axis.large().is_multiple_of(axis.stride())) {
@@ -77,7 +77,7 @@ fn lifted(convolution: &Convolution<f64, 3>, byte_limit: u128) -> Result<Circula
     let per_frequency = columns.min(rows as u128) as usize;
     let frequencies = lengths.iter().fold(1u128, |product, &length| product.saturating_mul(length as u128));
     let total = frequencies.saturating_mul(per_frequency as u128).saturating_mul(symbol.groups() as u128);
-    symbol.expect_bytes(total.saturating_mul(2), byte_limit)?;
+    symbol.expect_bytes(total.saturating_mul(2), memory_limit)?;
     let total = usize::try_from(total).map_err(|_| Error::Overflow { what: "the number of singular values" })?;
     allocatable::<f64, 1>([total], "the singular values")?;
 

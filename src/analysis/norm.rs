@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use super::symbol::{Symbol, half_grid};
 use crate::convolution::Convolution;
 use crate::error::{Error, Result};
-use crate::operator::DEFAULT_BYTE_LIMIT;
+use crate::operator::DEFAULT_MEMORY_LIMIT;
 
 /// Points of a grid at most; each is a small singular value decomposition.
 const MAX_POINTS: u128 = 1 << 24;
@@ -58,7 +58,7 @@ pub struct NormBound {
 /// ```
 ///
 /// # Errors
-/// [`Error::NotFinite`] for weights that are not, [`Error::Overflow`] for more than 2²⁴ points, [`Error::ByteLimit`] for a
+/// [`Error::NotFinite`] for weights that are not, [`Error::Overflow`] for more than 2²⁴ points, [`Error::MemoryLimit`] for a
 /// symbol of more than 1 GiB.
 pub fn norm_bound<const N: usize>(convolution: &Convolution<f64, N>, samples: usize) -> Result<NormBound> {
     lifted(&convolution.lift(), samples)
@@ -73,7 +73,7 @@ fn lifted(convolution: &Convolution<f64, 3>, samples: usize) -> Result<NormBound
     if points > MAX_POINTS {
         return Err(Error::Overflow { what: "the grid of frequencies" });
     }
-    symbol.expect_bytes(0, DEFAULT_BYTE_LIMIT)?;
+    symbol.expect_bytes(0, DEFAULT_MEMORY_LIMIT)?;
     let grid: Vec<_> =
         half_grid(samples).flat_map(|(point, _)| (0..symbol.groups()).map(move |g| (g, point))).collect();
     let largest = grid

@@ -44,17 +44,17 @@ impl Orthogonality {
     /// The conditions for one convolution. O(lengths + weights·Cout).
     ///
     /// # Errors
-    /// [`Error::ByteLimit`](crate::Error::ByteLimit) if a group's W·Wᵀ takes more than `byte_limit` bytes.
-    pub fn new<const N: usize>(convolution: &Convolution<f64, N>, byte_limit: u128) -> Result<Self> {
-        Self::lifted(&convolution.lift(), byte_limit)
+    /// [`Error::MemoryLimit`](crate::Error::MemoryLimit) if a group's W·Wᵀ takes more than `memory_limit` bytes.
+    pub fn new<const N: usize>(convolution: &Convolution<f64, N>, memory_limit: u128) -> Result<Self> {
+        Self::lifted(&convolution.lift(), memory_limit)
     }
 
-    fn lifted(convolution: &Convolution<f64, 3>, byte_limit: u128) -> Result<Self> {
+    fn lifted(convolution: &Convolution<f64, 3>, memory_limit: u128) -> Result<Self> {
         let geometry = convolution.geometry();
         let rows = geometry.channels_per_group(Side::Small);
         let columns = geometry.channels_per_group(Side::Large) * geometry.taps();
         let bytes = 8 * (rows as u128) * (rows as u128 + columns as u128);
-        expect_bytes("the product of the weights with themselves", bytes, byte_limit, "singular_values")?;
+        expect_bytes("the product of the weights with themselves", bytes, memory_limit, "singular_values")?;
         allocatable::<f64, 2>([rows, rows], "the product of the weights with themselves")?;
         let weights = convolution.weights();
         let mut defect = 0.0;

@@ -142,14 +142,14 @@ impl<const N: usize> Overlap<N> {
     /// The counts of all positions, `[D, H, W]`.
     ///
     /// # Errors
-    /// [`Error::ByteLimit`](crate::Error::ByteLimit) beyond `byte_limit` bytes, before anything is allocated.
-    pub fn map(&self, byte_limit: u128) -> Result<Array3<u64>> {
+    /// [`Error::MemoryLimit`](crate::Error::MemoryLimit) beyond `memory_limit` bytes, before anything is allocated.
+    pub fn map(&self, memory_limit: u128) -> Result<Array3<u64>> {
         let one = vec![1];
         let lengths: [&Vec<usize>; 3] =
             std::array::from_fn(|i| if i < 3 - N { &one } else { &self.per_axis[i + N - 3] });
         let shape = lengths.map(Vec::len);
         let bytes = shape.iter().fold(8u128, |bytes, &length| bytes.saturating_mul(length as u128));
-        expect_bytes("the overlap map", bytes, byte_limit, "the counts per axis")?;
+        expect_bytes("the overlap map", bytes, memory_limit, "the counts per axis")?;
         let shape = allocatable::<u64, 3>(shape, "the overlap map")?;
         Ok(Array3::from_shape_fn(shape, |(d, h, w)| {
             [d, h, w].iter().zip(lengths).map(|(&i, counts)| counts[i] as u64).fold(1, u64::saturating_mul)
@@ -189,23 +189,23 @@ impl PhaseGains {
     ///
     /// # Errors
     /// [`Error::Shape`](crate::Error::Shape) if the weights do not fit, [`Error::NotFinite`](crate::Error::NotFinite) if they
-    /// are not finite, [`Error::ByteLimit`](crate::Error::ByteLimit) if a number per channel pair and class takes more than
-    /// `byte_limit` bytes.
+    /// are not finite, [`Error::MemoryLimit`](crate::Error::MemoryLimit) if a number per channel pair and class takes more than
+    /// `memory_limit` bytes.
     pub fn new<T: Scalar, const N: usize>(
         geometry: &Geometry<N>,
         weights: ArrayView5<T>,
-        byte_limit: u128,
+        memory_limit: u128,
     ) -> Result<Self> {
-        T::phase_gains(&geometry.lift(), weights, byte_limit)
+        T::phase_gains(&geometry.lift(), weights, memory_limit)
     }
 
-    pub(crate) fn lifted<T: Scalar>(geometry: &Geometry<3>, weights: ArrayView5<T>, byte_limit: u128) -> Result<Self> {
+    pub(crate) fn lifted<T: Scalar>(geometry: &Geometry<3>, weights: ArrayView5<T>, memory_limit: u128) -> Result<Self> {
         expect_shape("the weights", &geometry.weight_shape(), weights.shape())?;
         let axes = geometry.spatial();
         let [d, h, w] = axes.map(|axis| axis.stride());
         let shape = [geometry.channels().small, geometry.channels_per_group(Side::Large), d, h, w];
         let bytes = shape.iter().fold(8u128, |bytes, &length| bytes.saturating_mul(length as u128));
-        expect_bytes("the phase gains", bytes, byte_limit, "a smaller stride")?;
+        expect_bytes("the phase gains", bytes, memory_limit, "a smaller stride")?;
         let mut gains = Array5::zeros(allocatable::<f64, 5>(shape, "the phase gains")?);
         for ((small, large, d, h, w), weight) in weights.indexed_iter() {
             let class = |i: usize, tap: usize| axes[i].class_of_tap(tap);

@@ -9,7 +9,7 @@ use super::filter::{self, Filtered};
 use crate::error::{Error, Result};
 use crate::geometry::{Shape, checked_len};
 use crate::operator::{
-    DEFAULT_BYTE_LIMIT, LinearOperator, Workspace, allocatable, expect_bytes, new_batch, with_batch,
+    DEFAULT_MEMORY_LIMIT, LinearOperator, Workspace, allocatable, expect_bytes, new_batch, with_batch,
 };
 
 /// Vectors of a block at first.
@@ -29,13 +29,13 @@ pub struct SingularOptions {
     /// Seed of the starting vectors (ChaCha8).
     pub seed: u64,
     /// Limit on the bytes of all vectors held.
-    pub byte_limit: u128,
+    pub memory_limit: u128,
 }
 
 impl Default for SingularOptions {
     /// One value to 1e-8, at most 1000 restarts, seed 0, 1 GiB.
     fn default() -> Self {
-        Self { count: 1, tolerance: 1e-8, max_restarts: 1000, seed: 0, byte_limit: DEFAULT_BYTE_LIMIT }
+        Self { count: 1, tolerance: 1e-8, max_restarts: 1000, seed: 0, memory_limit: DEFAULT_MEMORY_LIMIT }
     }
 }
 
@@ -117,7 +117,7 @@ impl SingularValues {
 /// ```
 ///
 /// # Errors
-/// [`Error::ByteLimit`] or [`Error::Memory`] before anything is allocated, for the largest blocks that may come;
+/// [`Error::MemoryLimit`] or [`Error::Memory`] before anything is allocated, for the largest blocks that may come;
 /// [`Error::NotFinite`] for a tolerance that is not positive and finite, or if the operator returns what is not finite; the
 /// operator's own.
 pub fn singular_values<A: LinearOperator<f64> + ?Sized>(
@@ -137,7 +137,7 @@ fn largest(operator: &dyn LinearOperator<f64>, options: &SingularOptions) -> Res
     let count = options.count.min(size.0);
     let held = held(count, size);
     let what = "the vectors";
-    expect_bytes(what, held.saturating_mul(8), options.byte_limit, "fewer singular values")?;
+    expect_bytes(what, held.saturating_mul(8), options.memory_limit, "fewer singular values")?;
     allocatable::<f64, 1>([usize::try_from(held).map_err(|_| Error::Overflow { what })?], what)?;
 
     let mut products = Products { operator, swapped: rows < columns, workspace: Workspace::new(), count: 0 };

@@ -38,15 +38,15 @@ impl Spectrum {
     /// The singular values of A, from its matrix. O(rows·columns·min(rows, columns)).
     ///
     /// # Errors
-    /// [`Error::ByteLimit`](crate::Error::ByteLimit) before anything is allocated if the matrix and the decomposition's copies of
-    /// it take more than `byte_limit` bytes, [`Error::NotFinite`](crate::Error::NotFinite) for a matrix that is not finite.
-    pub fn new<A: LinearOperator<f64> + ?Sized>(operator: &A, byte_limit: u128) -> Result<Self> {
-        Self::of(&operator, byte_limit)
+    /// [`Error::MemoryLimit`](crate::Error::MemoryLimit) before anything is allocated if the matrix and the decomposition's copies of
+    /// it take more than `memory_limit` bytes, [`Error::NotFinite`](crate::Error::NotFinite) for a matrix that is not finite.
+    pub fn new<A: LinearOperator<f64> + ?Sized>(operator: &A, memory_limit: u128) -> Result<Self> {
+        Self::of(&operator, memory_limit)
     }
 
-    fn of(operator: &dyn LinearOperator<f64>, byte_limit: u128) -> Result<Self> {
-        let (rows, columns) = expect_size(operator, 3, byte_limit)?;
-        let matrix = operator.matrix(byte_limit)?.to_dense();
+    fn of(operator: &dyn LinearOperator<f64>, memory_limit: u128) -> Result<Self> {
+        let (rows, columns) = expect_size(operator, 3, memory_limit)?;
+        let matrix = operator.matrix(memory_limit)?.to_dense();
         Ok(Self { values: values(matrix.view())?, rows, columns })
     }
 
@@ -83,16 +83,16 @@ impl Spectrum {
 ///
 /// # Errors
 /// As [`Spectrum::new`]; the limit also covers columns² numbers.
-pub fn null_space<A: LinearOperator<f64> + ?Sized>(operator: &A, byte_limit: u128) -> Result<Array2<f64>> {
-    null_space_of(&operator, byte_limit)
+pub fn null_space<A: LinearOperator<f64> + ?Sized>(operator: &A, memory_limit: u128) -> Result<Array2<f64>> {
+    null_space_of(&operator, memory_limit)
 }
 
-fn null_space_of(operator: &dyn LinearOperator<f64>, byte_limit: u128) -> Result<Array2<f64>> {
-    let (rows, columns) = expect_size(operator, 3, byte_limit)?;
+fn null_space_of(operator: &dyn LinearOperator<f64>, memory_limit: u128) -> Result<Array2<f64>> {
+    let (rows, columns) = expect_size(operator, 3, memory_limit)?;
     let square = (rows as u128).pow(2).saturating_add((columns as u128).pow(2));
     let needed = bytes(rows, columns, 3).saturating_add(square.saturating_mul(2 * 8));
-    expect_bytes("the null space", needed, byte_limit, "Spectrum, which needs no vectors")?;
-    let matrix = operator.matrix(byte_limit)?.to_dense();
+    expect_bytes("the null space", needed, memory_limit, "Spectrum, which needs no vectors")?;
+    let matrix = operator.matrix(memory_limit)?.to_dense();
     // V is square either way.
     let svd = if rows < columns { full_svd(matrix.view())? } else { thin_svd(matrix.view())? };
     let rank = Spectrum { values: svd.values, rows, columns }.rank();

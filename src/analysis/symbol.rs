@@ -65,10 +65,10 @@ impl<'a> Symbol<'a> {
     }
 
     /// Refuses matrices beyond a limit: each of them, its copies while it is decomposed, and `values` numbers beside them.
-    pub(super) fn expect_bytes(&self, values: u128, byte_limit: u128) -> Result<()> {
+    pub(super) fn expect_bytes(&self, values: u128, memory_limit: u128) -> Result<()> {
         let (rows, columns) = self.shape();
         let bytes = (rows as u128 * columns as u128).saturating_mul(4 * 16).saturating_add(values.saturating_mul(8));
-        expect_bytes("the symbol and its singular values", bytes, byte_limit, "singular_values")
+        expect_bytes("the symbol and its singular values", bytes, memory_limit, "singular_values")
     }
 
     /// Singular values of one group's E(φ), descending; those of columns of zeros left out.

@@ -16,17 +16,17 @@ pub(super) const INSTEAD: &str = "im2col, which needs no matrix";
 /// **Cost.** One pass over the entries with exact capacity.
 ///
 /// # Errors
-/// [`Error::ByteLimit`] before anything is allocated if it would exceed `byte_limit` bytes; [`Error::Overflow`] if it cannot
+/// [`Error::MemoryLimit`] before anything is allocated if it would exceed `memory_limit` bytes; [`Error::Overflow`] if it cannot
 /// be addressed.
 pub(crate) fn csr<T: Scalar>(
     geometry: &Geometry<3>,
     weights: &Weights<T>,
     rows: Side,
-    byte_limit: u128,
+    memory_limit: u128,
 ) -> Result<CsMat<T>> {
     let count = geometry.shape(rows).iter().product();
     let bytes = csr_bytes::<T>(count, geometry.entries());
-    expect_bytes("the sparse matrix", bytes, byte_limit, INSTEAD)?;
+    expect_bytes("the sparse matrix", bytes, memory_limit, INSTEAD)?;
     if bytes > isize::MAX as u128 {
         return Err(Error::Overflow { what: "the number of entries of the sparse matrix" });
     }

@@ -17,11 +17,11 @@ pub(crate) fn dense_bytes<T: Scalar>(geometry: &Geometry<3>) -> u128 {
 /// C as a dense array, `[rows, columns]`.
 ///
 /// # Errors
-/// [`Error::ByteLimit`] before anything is allocated if it would exceed `byte_limit` bytes; [`Error::Overflow`] if no array
+/// [`Error::MemoryLimit`] before anything is allocated if it would exceed `memory_limit` bytes; [`Error::Overflow`] if no array
 /// can be that large.
-pub(crate) fn dense<T: Scalar>(geometry: &Geometry<3>, weights: &Weights<T>, byte_limit: u128) -> Result<Array2<T>> {
+pub(crate) fn dense<T: Scalar>(geometry: &Geometry<3>, weights: &Weights<T>, memory_limit: u128) -> Result<Array2<T>> {
     let bytes = dense_bytes::<T>(geometry);
-    expect_bytes("the dense matrix", bytes, byte_limit, "the sparse matrix or im2col")?;
+    expect_bytes("the dense matrix", bytes, memory_limit, "the sparse matrix or im2col")?;
     if bytes > isize::MAX as u128 {
         return Err(Error::Overflow { what: "the number of elements of the dense matrix" });
     }
@@ -55,9 +55,9 @@ impl<T: Scalar> Dense<T> {
         geometry: &Geometry<3>,
         weights: &Weights<T>,
         backend: GemmBackend,
-        byte_limit: u128,
+        memory_limit: u128,
     ) -> Result<Self> {
-        Ok(Self { matrix: dense(geometry, weights, byte_limit)?, backend })
+        Ok(Self { matrix: dense(geometry, weights, memory_limit)?, backend })
     }
 }
 

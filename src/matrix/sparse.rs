@@ -122,9 +122,9 @@ impl<T: Scalar> LinearOperator<T> for SparseMatrix<T> {
         T::sparse_scratch(self, batch)
     }
 
-    fn matrix(&self, byte_limit: u128) -> Result<CsMat<T>> {
+    fn matrix(&self, memory_limit: u128) -> Result<CsMat<T>> {
         let bytes = csr_bytes::<T>(self.matrix.rows(), self.matrix.nnz() as u128);
-        expect_bytes("a copy of the matrix", bytes, byte_limit, "csr")?;
+        expect_bytes("a copy of the matrix", bytes, memory_limit, "csr")?;
         Ok(self.matrix.clone())
     }
 }
@@ -145,10 +145,10 @@ impl<T: Scalar> Sparse<T> {
     ///
     /// # Errors
     /// As [`csr`], with the limit on the two together.
-    pub(crate) fn new(geometry: &Geometry<3>, weights: &Weights<T>, byte_limit: u128) -> Result<Self> {
+    pub(crate) fn new(geometry: &Geometry<3>, weights: &Weights<T>, memory_limit: u128) -> Result<Self> {
         let bytes = Self::bytes(geometry);
-        expect_bytes("the sparse matrix and its transpose", bytes, byte_limit, INSTEAD)?;
-        let of = |rows| csr(geometry, weights, rows, byte_limit);
+        expect_bytes("the sparse matrix and its transpose", bytes, memory_limit, INSTEAD)?;
+        let of = |rows| csr(geometry, weights, rows, memory_limit);
         Ok(Self { matrix: of(Side::Small)?, transpose: of(Side::Large)? })
     }
 

@@ -46,7 +46,7 @@ impl<T: Scalar, A: LinearOperator<T>> LinearOperator<T> for Adjoint<A> {
     fn workspace_len(&self, batch: usize) -> usize {
         self.0.workspace_len(batch)
     }
-    fn matrix(&self, byte_limit: u128) -> Result<CsMat<T>> {
-        Ok(T::transposed(self.0.matrix(byte_limit)?))
+    fn matrix(&self, memory_limit: u128) -> Result<CsMat<T>> {
+        Ok(T::transposed(self.0.matrix(memory_limit)?))
     }
 }

@@ -89,15 +89,15 @@ impl<T: Scalar, A: LinearOperator<T>, B: LinearOperator<T>> LinearOperator<T> fo
         let between = self.right.range().iter().product::<usize>().saturating_mul(batch);
         between.saturating_add(self.left.workspace_len(batch).max(self.right.workspace_len(batch)))
     }
-    fn matrix(&self, byte_limit: u128) -> Result<CsMat<T>> {
-        T::product(&self.left.matrix(byte_limit)?, &self.right.matrix(byte_limit)?, byte_limit)
+    fn matrix(&self, memory_limit: u128) -> Result<CsMat<T>> {
+        T::product(&self.left.matrix(memory_limit)?, &self.right.matrix(memory_limit)?, memory_limit)
     }
 }
 
 /// The product of two CSR matrices.
-pub(crate) fn product<T: Scalar>(left: &CsMat<T>, right: &CsMat<T>, byte_limit: u128) -> Result<CsMat<T>> {
+pub(crate) fn product<T: Scalar>(left: &CsMat<T>, right: &CsMat<T>, memory_limit: u128) -> Result<CsMat<T>> {
     // Each entry of the left factor meets one row of the right one: an upper bound on the product's entries.
     let entries = left.indices().iter().map(|&row| right.indptr().nnz_in_outer_sz(row) as u128).sum();
-    expect_bytes("the product's matrix", csr_bytes::<T>(left.rows(), entries), byte_limit, "apply")?;
+    expect_bytes("the product's matrix", csr_bytes::<T>(left.rows(), entries), memory_limit, "apply")?;
     Ok(mul_csr_csr(left.view(), right.view()))
 }

@@ -184,9 +184,9 @@ impl Pad {
         })
     }
 
-    pub(crate) fn csr<T: Scalar>(&self, byte_limit: u128) -> Result<CsMat<T>> {
+    pub(crate) fn csr<T: Scalar>(&self, memory_limit: u128) -> Result<CsMat<T>> {
         let (columns, rows) = (self.domain.iter().product(), self.range.iter().product());
-        expect_bytes("the padding's matrix", csr_bytes::<T>(rows, rows as u128), byte_limit, "apply")?;
+        expect_bytes("the padding's matrix", csr_bytes::<T>(rows, rows as u128), memory_limit, "apply")?;
         let (mut offsets, mut indices) = (Vec::with_capacity(rows + 1), Vec::with_capacity(rows));
         offsets.push(0);
         for channel in 0..self.domain[0] {
@@ -223,8 +223,8 @@ impl<T: Scalar> LinearOperator<T> for Pad {
         0
     }
 
-    fn matrix(&self, byte_limit: u128) -> Result<CsMat<T>> {
-        T::pad_matrix(self, byte_limit)
+    fn matrix(&self, memory_limit: u128) -> Result<CsMat<T>> {
+        T::pad_matrix(self, memory_limit)
     }
 }
 

@@ -80,7 +80,7 @@ fn probing_works_in_blocks_of_any_size_and_keeps_to_its_limit() {
     }
     for limit in [0, column - 1, column, matrix - 1] {
         let error = probe::<f64, _>(&pad(), limit).unwrap_err();
-        let Error::ByteLimit { what, bytes, limit: found, .. } = error else { panic!("{error} under limit {limit}") };
+        let Error::MemoryLimit { what, bytes, limit: found, .. } = error else { panic!("{error} under limit {limit}") };
         let want = if limit < column { ("one probed column", column) } else { ("the probed matrix", bytes) };
         assert_eq!((what, bytes, found), (want.0, want.1, limit));
     }

@@ -237,8 +237,8 @@ impl<T: Scalar> LinearOperator<T> for Resize {
         self.forward.scratch_len(planes).max(self.adjoint.scratch_len(planes))
     }
 
-    fn matrix(&self, byte_limit: u128) -> Result<CsMat<T>> {
-        T::resize_matrix(self, byte_limit)
+    fn matrix(&self, memory_limit: u128) -> Result<CsMat<T>> {
+        T::resize_matrix(self, memory_limit)
     }
 }
 
@@ -261,11 +261,11 @@ impl Resize {
         self.adjoint.apply((self.range, self.domain), y, x, workspace)
     }
 
-    pub(crate) fn csr<T: Scalar>(&self, byte_limit: u128) -> Result<CsMat<T>> {
+    pub(crate) fn csr<T: Scalar>(&self, memory_limit: u128) -> Result<CsMat<T>> {
         let bands @ [depth, height, width] = self.forward.bands();
         let entries = bands.iter().fold(self.domain[0] as u128, |n, band| n.saturating_mul(band.entries()));
         let rows = self.range.iter().product();
-        expect_bytes("the resizing's matrix", csr_bytes::<T>(rows, entries), byte_limit, "apply")?;
+        expect_bytes("the resizing's matrix", csr_bytes::<T>(rows, entries), memory_limit, "apply")?;
         // No limit is no address space.
         allocatable::<usize, 1>([rows + 1], "the resizing's matrix")?;
         allocatable::<[f64; 2], 1>([usize::try_from(entries).unwrap_or(usize::MAX)], "the resizing's matrix")?;

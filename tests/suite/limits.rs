@@ -19,8 +19,8 @@ fn a_matrix_fits_exactly_its_bytes<const N: usize>() {
         assert!(c.dense(dense).is_ok() && c.csr(csr).is_ok());
         assert_eq!(c.dense(dense - 1).err(), over("the dense matrix", dense, "the sparse matrix or im2col"));
         assert_eq!(c.csr(csr - 1).err(), over("the sparse matrix", csr, "im2col, which needs no matrix"));
-        let with = |formulation, byte_limit| {
-            c.formulate_with(formulation, &FormulationOptions { byte_limit, ..FormulationOptions::default() }).err()
+        let with = |formulation, memory_limit| {
+            c.formulate_with(formulation, &FormulationOptions { memory_limit, ..FormulationOptions::default() }).err()
         };
         assert_eq!(with(Formulation::Dense, dense), None);
         assert_eq!(with(Formulation::Dense, dense - 1), over("the dense matrix", dense, "the sparse matrix or im2col"));
@@ -39,7 +39,7 @@ fn a_matrix_fits_exactly_its_bytes<const N: usize>() {
 
 /// The error for a limit one byte below what is needed.
 fn over(what: &'static str, bytes: u128, instead: &'static str) -> Option<Error> {
-    Some(Error::ByteLimit { what, bytes, limit: bytes - 1, instead })
+    Some(Error::MemoryLimit { what, bytes, limit: bytes - 1, instead })
 }
 
 /// A 1-D layer of length 2³¹, whose dense matrix would have 2⁶² cells.
@@ -66,7 +66,7 @@ fn a_matrix_of_exabytes_is_refused_at_once() {
         "the sparse matrix and its transpose would need 176 GiB > 1 GiB; use im2col, which needs no matrix, or raise the \
          limit"
     );
-    assert!(matches!(c.dense(1 << 40), Err(Error::ByteLimit { .. })));
+    assert!(matches!(c.dense(1 << 40), Err(Error::MemoryLimit { .. })));
     // No limit is no address space: still an error.
     assert!(matches!(c.dense(u128::MAX), Err(Error::Overflow { .. })));
 }
@@ -80,8 +80,8 @@ fn a_sparse_matrix_over_the_limit_allocates_nothing() {
         Convolution::new(g, Array5::<f32>::ones([1, 1, 1, 1, 3])).unwrap()
     };
     let c = of_length(1 << 50);
-    assert!(matches!(c.csr(1 << 30), Err(Error::ByteLimit { .. })));
-    assert!(matches!(c.matrix(1 << 30), Err(Error::ByteLimit { .. })));
+    assert!(matches!(c.csr(1 << 30), Err(Error::MemoryLimit { .. })));
+    assert!(matches!(c.matrix(1 << 30), Err(Error::MemoryLimit { .. })));
     // The others would list the links of every index: no tensor of that size can ever be given to them.
     for formulation in [Formulation::Gather, Formulation::Scatter, Formulation::Im2col, Formulation::ZeroInsertion] {
         assert!(matches!(c.formulate(formulation).err(), Some(Error::Memory { .. })), "{formulation}");
@@ -96,12 +96,12 @@ fn matrices_of_products_and_pads_keep_the_limit() {
     let csr = |rows: u128, entries: u128| entries * (4 + 8) + (rows + 1) * 8;
     // 12 rows with one entry each.
     assert!(LinearOperator::<f32>::matrix(&pad, csr(12, 12)).is_ok());
-    assert!(matches!(LinearOperator::<f32>::matrix(&pad, csr(12, 12) - 1), Err(Error::ByteLimit { .. })));
+    assert!(matches!(LinearOperator::<f32>::matrix(&pad, csr(12, 12) - 1), Err(Error::MemoryLimit { .. })));
     let g = Geometry::convolution([6], [2], Channels { small: 2, large: 2 }, &Options::new()).unwrap();
     let product = Compose::new(Convolution::new(g, Array5::<f32>::ones([2, 2, 1, 1, 2])).unwrap(), pad).unwrap();
     // 10 rows; four entries of C in each, and every one meets one of the pad.
     assert!(product.matrix(csr(10, 40)).is_ok());
-    assert!(matches!(product.matrix(csr(10, 40) - 1), Err(Error::ByteLimit { .. })));
+    assert!(matches!(product.matrix(csr(10, 40) - 1), Err(Error::MemoryLimit { .. })));
 }
 
 /// Bytes of workspace on one thread.

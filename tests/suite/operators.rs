@@ -141,15 +141,15 @@ fn an_operator_of_unknown_structure_is_probed() {
         assert_eq!(operator.matrix(bytes).unwrap().to_dense(), expected);
         let what = "the probed matrix";
         let refused = operator.matrix(bytes - 1).err();
-        assert!(matches!(refused, Some(Error::ByteLimit { what: w, limit, .. }) if w == what && limit == bytes - 1));
+        assert!(matches!(refused, Some(Error::MemoryLimit { what: w, limit, .. }) if w == what && limit == bytes - 1));
     }
     // A column to multiply with and one to receive, 4 bytes each.
     let operator = Neighbours(1000);
     let refused = operator.matrix(7999).err();
     let expected =
-        Error::ByteLimit { what: "one probed column", bytes: 8000, limit: 7999, instead: "apply and apply_adjoint" };
+        Error::MemoryLimit { what: "one probed column", bytes: 8000, limit: 7999, instead: "apply and apply_adjoint" };
     assert_eq!(refused, Some(expected));
-    assert!(matches!(operator.matrix(8000), Err(Error::ByteLimit { what: "the probed matrix", .. })));
+    assert!(matches!(operator.matrix(8000), Err(Error::MemoryLimit { what: "the probed matrix", .. })));
 }
 
 #[test]

@@ -179,7 +179,7 @@ fn memory_has_a_limit() {
     let bytes = plan.packed_bytes() as u128 + 4 * plan.workspace_per_thread(1) as u128;
     let limited = |memory_limit| layer.plan([16, 16], &PlanOptions { memory_limit, ..PlanOptions::default() }).err();
     assert_eq!(limited(bytes), None);
-    assert!(matches!(limited(bytes - 1), Some(Error::ByteLimit { limit, .. }) if limit == bytes - 1));
+    assert!(matches!(limited(bytes - 1), Some(Error::MemoryLimit { limit, .. }) if limit == bytes - 1));
 }
 
 #[test]

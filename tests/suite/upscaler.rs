@@ -164,7 +164,7 @@ fn every_formulation_and_the_matrix_agree<const N: usize>() {
             assert_eq!(y, expected, "{formulation} into used memory");
             assert!(other.workspace_len(3) >= 3 * other.convolution().geometry().columns());
         }
-        let tiny = FormulationOptions { byte_limit: 10, ..FormulationOptions::default() };
+        let tiny = FormulationOptions { memory_limit: 10, ..FormulationOptions::default() };
         assert!(Upscaler::<f64, N>::with_formulation(channels, size, scale, kind, Formulation::Dense, &tiny).is_err());
     });
 }

@@ -26,7 +26,7 @@ pub struct AnalyseArgs {
     pub norm_samples: usize,
     /// Limit on the dense matrix with its decomposition, and on every map: bytes, or with KiB, MiB, GiB
     #[arg(long, value_name = "BYTES", default_value_t = Bytes(32 << 20))]
-    pub byte_limit: Bytes,
+    pub memory_limit: Bytes,
     /// Write all numbers to this file as well, as JSON
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,

@@ -38,7 +38,7 @@ pub struct BenchArgs {
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
     /// Limit on what a formulation may hold: bytes, or with KiB, MiB, GiB
-    #[arg(long, value_name = "BYTES", default_value_t = Bytes(convmat::DEFAULT_BYTE_LIMIT))]
+    #[arg(long, value_name = "BYTES", default_value_t = Bytes(convmat::DEFAULT_MEMORY_LIMIT))]
     pub memory_limit: Bytes,
     /// Seconds of timing per layer and direction, all rounds together, shared by the formulations; building comes on top, and a
     /// formulation that takes long may use up so much alone

@@ -33,8 +33,8 @@ pub struct MatrixArgs {
     #[arg(short, long, value_name = "FILE")]
     pub output: Vec<PathBuf>,
     /// Limit on an explicit matrix or a picture: bytes, or with KiB, MiB, GiB
-    #[arg(long, value_name = "BYTES", default_value_t = Bytes(convmat::DEFAULT_BYTE_LIMIT))]
-    pub byte_limit: Bytes,
+    #[arg(long, value_name = "BYTES", default_value_t = Bytes(convmat::DEFAULT_MEMORY_LIMIT))]
+    pub memory_limit: Bytes,
     /// Replace what exists
     #[arg(long)]
     pub force: bool,

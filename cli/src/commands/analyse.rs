@@ -38,7 +38,7 @@ pub fn run(args: &AnalyseArgs, out: &mut dyn Write) -> Result<()> {
 
 fn analyse(args: &AnalyseArgs, layer: &Studied, out: &mut dyn Write) -> Result<Numbers> {
     let mut numbers = shape::describe(layer, out)?;
-    shape::overlap(layer, args.byte_limit.0, &mut numbers, out)?;
+    shape::overlap(layer, args.memory_limit.0, &mut numbers, out)?;
     shape::reach(layer, &mut numbers, out)?;
     match &layer.weights {
         Some(weights) => {

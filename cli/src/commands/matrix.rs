@@ -150,7 +150,7 @@ fn studied(args: &MatrixArgs) -> Result<(Studied, Option<Vec<f64>>)> {
             Some(x.iter().copied().collect())
         }
         (None, Some(seed)) => {
-            expect_bytes("the input", count as u128 * 8, args.byte_limit.0, "a smaller one")?;
+            expect_bytes("the input", count as u128 * 8, args.memory_limit.0, "a smaller one")?;
             Some(layer::random(seed, count))
         }
         (None, None) => None,
@@ -193,7 +193,7 @@ fn expect_bytes(what: &'static str, bytes: u128, limit: u128, instead: &'static 
     if bytes <= limit {
         return Ok(());
     }
-    Err(convmat::Error::ByteLimit { what, bytes, limit, instead }.into())
+    Err(convmat::Error::MemoryLimit { what, bytes, limit, instead }.into())
 }
 
 /// Makes every file before it writes the first.
@@ -204,7 +204,7 @@ fn write(
     layer: &Studied,
     out: &mut dyn Write,
 ) -> Result<()> {
-    let limit = args.byte_limit.0;
+    let limit = args.memory_limit.0;
     let (rows, columns) = (shown.rows.len(), shown.columns.len());
     let mut csr = None;
     let mut ready = Vec::new();

@@ -47,8 +47,8 @@ fn certify<const N: usize, I: TensorDim<N>>(args: &VerifyArgs, out: &mut dyn Wri
     let problem = Problem::random(geometry, side, options, args.batch, args.seed);
     let mut checks = Checks::new(progress::bar(0, "checks"));
     let oracle = Oracle::new(&problem)?;
-    contractions::check::<f32, N>(&problem, &oracle, args.byte_limit.0, &mut checks)?;
-    contractions::check::<f64, N>(&problem, &oracle, args.byte_limit.0, &mut checks)?;
+    contractions::check::<f32, N>(&problem, &oracle, args.memory_limit.0, &mut checks)?;
+    contractions::check::<f64, N>(&problem, &oracle, args.memory_limit.0, &mut checks)?;
     differences::check::<N, I>(&problem, &oracle, &mut checks)?;
     print(&checks.finish(), out)
 }

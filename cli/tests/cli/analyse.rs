@@ -105,7 +105,7 @@ fn repeated_values_and_both_directions() {
 
 #[test]
 fn what_is_left_out_is_said() {
-    analyse("--input 30x30 --kernel 3 --seed 1 --byte-limit 4KiB").succeeds().says("left out").says("> 4 KiB");
+    analyse("--input 30x30 --kernel 3 --seed 1 --memory-limit 4KiB").succeeds().says("left out").says("> 4 KiB");
     analyse("--input 7 --kernel 3 --stride 2 --seed 1").succeeds().says("a stride that does not divide the length");
     analyse("--input 8 --kernel 3 --kernel-values 0,0,0").succeeds().says("none: the matrix is zero");
 }

@@ -140,7 +140,7 @@ fn folders_that_nothing_came_into_are_not_left() {
 #[test]
 fn matrices_over_the_limit_fail_image_by_image() {
     let (folder, images) = album();
-    let run = Run::of(&["upscale", &images, "--formulation", "dense", "--byte-limit", "150KiB"]);
+    let run = Run::of(&["upscale", &images, "--formulation", "dense", "--memory-limit", "150KiB"]);
     let complaint = "> 150 KiB; use ";
     run.lists(&[complaint; 6], 6).says("0 written");
     assert_eq!(names(&folder, "in").len(), 6);

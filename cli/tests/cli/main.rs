@@ -46,7 +46,7 @@ fn wrong_usage_exits_with_2_and_one_line() {
         (&["upscale", input, "--scale", "5"], "5 is not in 2..=4"),
         (&["upscale", input, "--kernel", "cubic"], "cubic"),
         (&["upscale", input, "--formulation", "magic"], "unknown formulation"),
-        (&["upscale", input, "--byte-limit", "1 parsec"], "unknown unit"),
+        (&["upscale", input, "--memory-limit", "1 parsec"], "unknown unit"),
         (&["upscale", input, "--kernel", "nearest", "--bicubic-a", "-0.5"], "--bicubic-a"),
         (&["upscale", input, "-o", "out.gif"], "does not end in .png"),
         (&["upscale", input, "-o", "out"], "does not end in .png"),

@@ -279,12 +279,12 @@ fn wrong_requests_are_one_line_and_leave_nothing() {
         (&["--kernel-values", "1,2,3,4,inf,6,7,8,9"], 2, "number 4 is inf"),
         (&["--digits", "18"], 2, "18 is not in 1..=17"),
         (
-            &["--seed", "1", "-o", &npy, "--byte-limit", "1KiB"],
+            &["--seed", "1", "-o", &npy, "--memory-limit", "1KiB"],
             1,
             "the dense matrix would need 4.5 KiB > 1 KiB; use .npz",
         ),
-        (&["--seed", "1", "-o", &npz, "--byte-limit", "1KiB"], 1, "the sparse matrix would need"),
-        (&["-o", &svg, "-o", &png, "--byte-limit", "1KiB"], 1, "the picture would need"),
+        (&["--seed", "1", "-o", &npz, "--memory-limit", "1KiB"], 1, "the sparse matrix would need"),
+        (&["-o", &svg, "-o", &png, "--memory-limit", "1KiB"], 1, "the picture would need"),
         (&["-o", "/nowhere/at/all/c.png"], 1, "cannot write /nowhere/at/all/c.png"),
     ] {
         Run::of(&[&layer, arguments].concat()).fails(code, complaint);

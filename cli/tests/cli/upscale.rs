@@ -46,10 +46,10 @@ fn verify_passes_for_every_kernel_and_scale() {
 fn explicit_matrices_over_the_limit_are_checked_on_a_window() {
     let folder = Folder::new();
     let input = folder.save("wide.png", ImageBuffer::from_fn(40, 30, |x, y| Rgb(channels(x, y).map(|c| c as u8))));
-    Run::of(&["upscale", &input, "--verify", "--byte-limit", "20MiB"])
+    Run::of(&["upscale", &input, "--verify", "--memory-limit", "20MiB"])
         .succeeds()
         .says("dense: 376.6 MiB > 20 MiB, checked on a 12×12 window");
-    Run::of(&["upscale", &input, "--verify", "--byte-limit", "1KiB", "--force"])
+    Run::of(&["upscale", &input, "--verify", "--memory-limit", "1KiB", "--force"])
         .succeeds()
         .says("sparse: ")
         .says(" > 1 KiB, and no window is small enough: not checked");
@@ -60,7 +60,7 @@ fn a_chosen_explicit_matrix_over_the_limit_names_the_alternative() {
     let folder = Folder::new();
     let input = folder.photo();
     for formulation in ["dense", "sparse"] {
-        Run::of(&["upscale", &input, "--formulation", formulation, "--byte-limit", "4096"]).fails(1, "> 4 KiB; use ");
+        Run::of(&["upscale", &input, "--formulation", formulation, "--memory-limit", "4096"]).fails(1, "> 4 KiB; use ");
     }
     assert_eq!(folder.names().len(), 1);
     Run::of(&["upscale", &input, "--formulation", "sparse"]).succeeds().says("formulation   sparse\n");

@@ -22,7 +22,7 @@ fn certificates_of_several_geometries() {
 
 #[test]
 fn certificates_say_what_they_leave_out() {
-    Run::of(&["verify", "--input", "8x8", "--kernel", "3", "--byte-limit", "1KiB"])
+    Run::of(&["verify", "--input", "8x8", "--kernel", "3", "--memory-limit", "1KiB"])
         .succeeds()
         .says("KiB > 1 KiB")
         .says("0 FAILED, 12 skipped");

@@ -103,8 +103,8 @@ fn even_counts_do_not_make_even_gains() {
     assert_eq!(gains.gains.iter().copied().collect::<Vec<_>>(), [2.0, 6.0]);
     assert_eq!((gains.variation(0, 0), gains.variation(0, 1)), (Some(1.0), None));
     assert_eq!((variation([]), variation([0.0, 0.0]), variation([-1.0, 1.0])), (0.0, 0.0, 2.0));
-    assert!(matches!(PhaseGains::new(&g, weights.view(), 8), Err(Error::ByteLimit { bytes: 16, .. })));
-    assert!(matches!(overlap.map(8), Err(Error::ByteLimit { .. })));
+    assert!(matches!(PhaseGains::new(&g, weights.view(), 8), Err(Error::MemoryLimit { bytes: 16, .. })));
+    assert!(matches!(overlap.map(8), Err(Error::MemoryLimit { .. })));
     let nan = Array5::from_elem([1, 1, 1, 1, 4], f64::NAN);
     assert!(matches!(PhaseGains::new(&g, nan.view(), 1 << 10), Err(Error::NotFinite { .. })));
     // One window alone has no interior.

@@ -155,9 +155,9 @@ fn repeated_values_null_spaces_and_limits() {
     assert!(found.values.chunks(4).all(|block| block[0] - block[3] < 1e-14));
     assert_eq!(Spectrum::bytes(60, 60), 60 * 60 * 24);
     for (result, limit) in [(Spectrum::new(&c, 86_399).map(drop), 86_399), (null_space(&c, 90_000).map(drop), 90_000)] {
-        assert!(matches!(result, Err(Error::ByteLimit { limit: found, .. }) if found == limit));
+        assert!(matches!(result, Err(Error::MemoryLimit { limit: found, .. }) if found == limit));
     }
-    assert!(matches!(circular_spectrum(&c, 100), Err(Error::ByteLimit { .. })));
+    assert!(matches!(circular_spectrum(&c, 100), Err(Error::MemoryLimit { .. })));
     let zero = Convolution::new(g, Array5::zeros([4, 1, 1, 1, 3])).unwrap();
     let nothing = Spectrum::new(&zero, 1 << 20).unwrap();
     assert_eq!((nothing.rank(), nothing.nullity(), nothing.condition()), (0, 60, None));

@@ -250,8 +250,8 @@ fn no_rank_no_rows_and_no_values() {
 #[test]
 fn what_is_refused() {
     let ones = Diagonal(vec![1.0; 300], 0);
-    let limited = SingularOptions { byte_limit: 1000, ..largest(2) };
-    assert!(matches!(singular_values(&ones, &limited), Err(Error::ByteLimit { limit: 1000, .. })));
+    let limited = SingularOptions { memory_limit: 1000, ..largest(2) };
+    assert!(matches!(singular_values(&ones, &limited), Err(Error::MemoryLimit { limit: 1000, .. })));
     for tolerance in [0.0, -1.0, f64::NAN] {
         let options = SingularOptions { tolerance, ..largest(2) };
         assert!(matches!(singular_values(&ones, &options), Err(Error::NotFinite { .. })));

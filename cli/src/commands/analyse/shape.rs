@@ -55,7 +55,7 @@ pub fn describe(layer: &Studied, out: &mut dyn Write) -> Result<Numbers> {
 }
 
 /// Overlap counts, gains, the checkerboard figures of both, and what to do.
-pub fn overlap(layer: &Studied, byte_limit: u128, numbers: &mut Numbers, out: &mut dyn Write) -> Result<()> {
+pub fn overlap(layer: &Studied, memory_limit: u128, numbers: &mut Numbers, out: &mut dyn Write) -> Result<()> {
     let (g, absent) = (&layer.geometry, 3 - layer.axes);
     let overlap = Overlap::new(g)?;
     writeln!(out, "\nTaps of the transposed convolution that reach a position of its output:")?;
@@ -82,7 +82,7 @@ pub fn overlap(layer: &Studied, byte_limit: u128, numbers: &mut Numbers, out: &m
     numbers.insert("overlap_interior".to_owned(), json!(overlap.has_interior()));
     numbers.insert("overlap_variation".to_owned(), json!(overlap.variation()));
     if let Some(weights) = &layer.weights {
-        match PhaseGains::new(g, weights.view(), byte_limit) {
+        match PhaseGains::new(g, weights.view(), memory_limit) {
             Ok(gains) => {
                 let (figure, small, large) = gains.worst();
                 let pair = format!("of channels y[{small}], x[{large} of its group]");

@@ -32,7 +32,7 @@ fn largest(args: &AnalyseArgs, c: &Convolution<f64, 3>, numbers: &mut Numbers, o
     let options = SingularOptions { count: args.singular_values.max(1), ..SingularOptions::default() };
     let start = Instant::now();
     let found = match singular_values(c, &options) {
-        Err(error @ Error::ByteLimit { .. }) => {
+        Err(error @ Error::MemoryLimit { .. }) => {
             field(out, "left out", error)?;
             return Ok(());
         }
@@ -93,8 +93,8 @@ fn symbol_cost(c: &Convolution<f64, 3>, samples: usize, of_norm: bool) -> f64 {
 /// The full spectrum, where the matrix is small.
 fn dense(args: &AnalyseArgs, c: &Convolution<f64, 3>, numbers: &mut Numbers, out: &mut dyn Write) -> Result<()> {
     writeln!(out, "\nFull spectrum of the dense matrix:")?;
-    let spectrum = match Spectrum::new(c, args.byte_limit.0) {
-        Err(error @ Error::ByteLimit { .. }) => {
+    let spectrum = match Spectrum::new(c, args.memory_limit.0) {
+        Err(error @ Error::MemoryLimit { .. }) => {
             field(out, "left out", error)?;
             return Ok(());
         }
@@ -128,8 +128,8 @@ fn circular(args: &AnalyseArgs, c: &Convolution<f64, 3>, numbers: &mut Numbers, 
         field(out, "left out", format_args!("it takes {cost:.0e} operations"))?;
         return Ok(());
     }
-    match circular_spectrum(c, args.byte_limit.0) {
-        Err(error @ (Error::ByteLimit { .. } | Error::Unsupported { .. })) => field(out, "left out", error)?,
+    match circular_spectrum(c, args.memory_limit.0) {
+        Err(error @ (Error::MemoryLimit { .. } | Error::Unsupported { .. })) => field(out, "left out", error)?,
         spectrum => {
             let values = spectrum?.values;
             field(out, "values", list_of(&values, |value| format!("{value:.4e}")))?;
@@ -142,8 +142,8 @@ fn circular(args: &AnalyseArgs, c: &Convolution<f64, 3>, numbers: &mut Numbers, 
 /// Whether Cᵀ is the inverse.
 fn orthogonal(args: &AnalyseArgs, c: &Convolution<f64, 3>, numbers: &mut Numbers, out: &mut dyn Write) -> Result<()> {
     writeln!(out, "\nIs Cᵀ the inverse?")?;
-    let found = match Orthogonality::new(c, args.byte_limit.0) {
-        Err(error @ Error::ByteLimit { .. }) => {
+    let found = match Orthogonality::new(c, args.memory_limit.0) {
+        Err(error @ Error::MemoryLimit { .. }) => {
             field(out, "left out", error)?;
             return Ok(());
         }

@@ -197,7 +197,7 @@ fn weigh(method: Method, problem: &mut Problem, limit: u128, others: u128, threa
         memory::start();
         let built = match method.build(problem, limit) {
             Ok(built) => built,
-            Err(convmat::Error::ByteLimit { bytes, .. }) => {
+            Err(convmat::Error::MemoryLimit { bytes, .. }) => {
                 return refused(format!("it would take {}", bytes_in_words(bytes)), bytes);
             }
             Err(error @ convmat::Error::Memory { .. }) => {

@@ -12,7 +12,7 @@ const MARGIN: usize = 16;
 const APART: usize = 6;
 
 /// The file, and where the matrices lie in it.
-pub fn draw(panels: &Panels, byte_limit: u128) -> Result<(Vec<u8>, String)> {
+pub fn draw(panels: &Panels, memory_limit: u128) -> Result<(Vec<u8>, String)> {
     panels.expect_legend()?;
     let (cell, legend) = (panels.cell(), panels.legend_cell());
     let [depth, high, wide] = panels.shown.symbols.grid();
@@ -28,7 +28,7 @@ pub fn draw(panels: &Panels, byte_limit: u128) -> Result<(Vec<u8>, String)> {
     let legend_top = matrix_height + 2 * MARGIN;
     let width = left.max(2 * MARGIN + depth * (wide + 1) * legend);
     let height = legend_top + high * legend + MARGIN;
-    expect_bytes("the picture", 3 * width as u128 * height as u128, byte_limit, "a smaller layer")?;
+    expect_bytes("the picture", 3 * width as u128 * height as u128, memory_limit, "a smaller layer")?;
     let (Ok(pixels_wide), Ok(pixels_high)) = (u32::try_from(width), u32::try_from(height)) else {
         return Err(Failure::Refused(format!("a picture cannot have {width} × {height} pixels")));
     };

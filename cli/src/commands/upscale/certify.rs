@@ -1,6 +1,6 @@
 //! `convmat upscale --verify`: every formulation against the closed form, with its time and its memory.
 //!
-//! An explicit matrix beyond the byte limit is checked on a window of the image. It knows no file.
+//! An explicit matrix beyond the memory limit is checked on a window of the image. It knows no file.
 
 use std::io::Write;
 use std::time::Duration;
@@ -44,7 +44,7 @@ pub fn run(job: &Job, format: Format, image: ArrayView5<f32>, out: &mut dyn Writ
     for formulation in Formulation::ALL {
         let trial = match attempt(job, format, image, formulation) {
             Ok(trial) => Some(trial),
-            Err(Failure::Library(Error::ByteLimit { bytes, limit, .. })) => {
+            Err(Failure::Library(Error::MemoryLimit { bytes, limit, .. })) => {
                 let excess = format!("{formulation}: {} > {}", bytes_in_words(bytes), bytes_in_words(limit));
                 let (trial, note) = attempt_on_window(job, format, image, formulation)?;
                 notes.push(format!("{excess}, {note}"));
@@ -126,7 +126,7 @@ fn attempt_on_window(
         let window = image.slice(s![.., .., .., top..top + height, left..left + width]);
         match attempt(job, format.resized(height, width), window, formulation) {
             Ok(trial) => return Ok((Some(trial), format!("checked on a {width}×{height} window"))),
-            Err(Failure::Library(Error::ByteLimit { .. })) => {}
+            Err(Failure::Library(Error::MemoryLimit { .. })) => {}
             Err(failure) => return Err(failure),
         }
     }

@@ -58,7 +58,7 @@ impl Job {
         if args.bicubic_a.is_some() && !matches!(kind, Some(Interpolation::Bicubic { .. })) {
             return Err(Failure::Usage("--bicubic-a needs --kernel bicubic".to_owned()));
         }
-        let options = FormulationOptions { byte_limit: args.byte_limit.0, ..FormulationOptions::default() };
+        let options = FormulationOptions { memory_limit: args.memory_limit.0, ..FormulationOptions::default() };
         if let Some(kind) = kind {
             return Ok(Self { rule: Rule::Interpolation(kind), scale: args.scale.map_or(2, usize::from), options });
         }

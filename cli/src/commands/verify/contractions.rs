@@ -17,14 +17,14 @@ use crate::error::{Failure, Result};
 pub fn check<T: Scalar, const N: usize>(
     problem: &Problem<N>,
     oracle: &Oracle,
-    byte_limit: u128,
+    memory_limit: u128,
     checks: &mut Checks,
 ) -> Result<()> {
     let (weights, x, y) = (cast::<T>(&problem.weights), cast::<T>(&problem.large), cast::<T>(&problem.small));
     let c = Convolution::new(problem.geometry, weights)?;
     let products = ["C·x", "Cᵀ·y"].map(|product| format!("{product} = definition, {}", precision::<T>()));
     for (name, formulation, gemm) in variants() {
-        match c.formulate_with(formulation, &FormulationOptions { byte_limit, gemm }) {
+        match c.formulate_with(formulation, &FormulationOptions { memory_limit, gemm }) {
             Ok(operator) => {
                 let results = [operator.apply(x.view())?, operator.apply_adjoint(y.view())?];
                 let exact = [&oracle.forward, &oracle.adjoint];
@@ -32,7 +32,7 @@ pub fn check<T: Scalar, const N: usize>(
                     checks.measured(what, &name, compare(result, exact));
                 }
             }
-            Err(Error::ByteLimit { bytes, limit, .. }) => {
+            Err(Error::MemoryLimit { bytes, limit, .. }) => {
                 let why = format!("{} > {}", bytes_in_words(bytes), bytes_in_words(limit));
                 products.iter().for_each(|what| checks.skipped(what, &name, &why));
             }
