@@ -32,7 +32,7 @@ fn gemm(criterion: &mut Criterion) {
             let mut y = layer.tensor(to, 2).expect("the layers are possible");
             let mut workspace = Workspace::new();
             for gemm in GemmBackend::ALL {
-                let options = FormulationOptions { gemm, ..FormulationOptions::default() };
+                let options = FormulationOptions::new().gemm(gemm);
                 let weights = layer.weights(3).expect("the layers are possible");
                 let (_, operator) =
                     layer.operator(weights, Formulation::Im2col, &options).expect("the layers are possible");

@@ -233,7 +233,7 @@ fn measure(workload: &Workload, arguments: &Arguments) -> Result<Outcome, Refusa
     let (mut y, mut workspace) = (Array5::zeros(y_shape), Workspace::new());
     let is_planned = matches!(arguments.formulation, Formulation::Auto | Formulation::Planned);
     let (seconds, how, workspace_bytes) = if is_planned {
-        let options = PlanOptions { isa: Some(arguments.isa), ..PlanOptions::default() };
+        let options = PlanOptions::new().isa(arguments.isa);
         let plan = workload.planned(weights.clone(), Some(bias.clone()), &options)?;
         plan.run_into(&x, &mut y, &mut workspace)?;
         let call = || plan.run_into(&x, &mut y, &mut workspace).expect("it went well just before");

@@ -51,7 +51,7 @@ fn a_convolution_that_loses() -> Result<()> {
     println!("  ‖CᵀCx − x‖ / ‖x‖ = {:.3}: Cᵀ spreads y over the kernel, it solves nothing", distance(&back, &x));
     assert!(distance(&back, &x) > 1.0);
 
-    let exact = LsqrOptions { tolerance: 1e-13, ..LsqrOptions::default() };
+    let exact = LsqrOptions::new().tolerance(1e-13);
     let shortest = lsqr(&c, y.view(), 0.0, &exact)?.x;
     let image = c.apply(shortest.view())?;
     println!("  least squares finds the shortest x' with Cx' = y: ‖Cx' − y‖ / ‖y‖ = {:.0e},", distance(&image, &y));
@@ -85,7 +85,7 @@ fn a_convolution_that_keeps_everything() -> Result<()> {
     );
     assert!(distance(&back, &x) > 1.0);
 
-    let exact = LsqrOptions { tolerance: 1e-13, ..LsqrOptions::default() };
+    let exact = LsqrOptions::new().tolerance(1e-13);
     let inverse = lsqr(&c, y.view(), 0.0, &exact)?;
     println!(
         "  least squares: ‖x' − x‖ / ‖x‖ = {:.0e} after {} iterations",

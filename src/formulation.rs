@@ -103,7 +103,15 @@ impl FromStr for Formulation {
 }
 
 /// What a formulation may use.
+///
+/// ```
+/// use convmat::{FormulationOptions, GemmBackend};
+/// let options = FormulationOptions::new().memory_limit(1 << 20).gemm(GemmBackend::MatrixMultiply);
+/// assert_eq!(options.gemm, GemmBackend::MatrixMultiply);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+#[must_use]
 pub struct FormulationOptions {
     /// Limit on the bytes of an explicit matrix; 1 GiB by default.
     pub memory_limit: u128,
@@ -113,7 +121,26 @@ pub struct FormulationOptions {
 
 impl Default for FormulationOptions {
     fn default() -> Self {
-        Self { memory_limit: DEFAULT_MEMORY_LIMIT, gemm: GemmBackend::default() }
+        Self::new()
+    }
+}
+
+impl FormulationOptions {
+    /// 1 GiB, and the default GEMM.
+    pub const fn new() -> Self {
+        Self { memory_limit: DEFAULT_MEMORY_LIMIT, gemm: GemmBackend::Gemm }
+    }
+
+    /// Sets the limit on the bytes of an explicit matrix.
+    pub const fn memory_limit(mut self, memory_limit: u128) -> Self {
+        self.memory_limit = memory_limit;
+        self
+    }
+
+    /// Sets the crate that multiplies matrices.
+    pub const fn gemm(mut self, gemm: GemmBackend) -> Self {
+        self.gemm = gemm;
+        self
     }
 }
 

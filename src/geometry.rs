@@ -6,6 +6,7 @@
 mod axis;
 mod gather;
 mod options;
+mod per_axis;
 mod polyphase;
 
 use std::ops::Range;
@@ -13,6 +14,7 @@ use std::ops::Range;
 pub use axis::{Axis, Link, Links, Side, TapRange};
 pub(crate) use gather::Gather;
 pub use options::{Options, OutputSize, Padding};
+pub use per_axis::PerAxis;
 pub use polyphase::Polyphase;
 
 use crate::error::{Error, Result};
@@ -93,7 +95,13 @@ impl<const N: usize> Geometry<N> {
     /// # Errors
     /// Every option out of its range, an empty output, channels that do not divide into groups, and sizes whose product
     /// overflows.
-    pub fn convolution(large: [usize; N], kernel: [usize; N], channels: Channels, o: &Options<N>) -> Result<Self> {
+    pub fn convolution(
+        large: [usize; N],
+        kernel: impl PerAxis<N>,
+        channels: Channels,
+        o: &Options<N>,
+    ) -> Result<Self> {
+        let kernel = kernel.per_axis();
         let axes = try_axes(|i| o.convolution_axis(i, large[i], kernel[i]))?;
         Self::new(axes, channels, o.groups)
     }
@@ -102,7 +110,13 @@ impl<const N: usize> Geometry<N> {
     ///
     /// # Errors
     /// As [`convolution`](Self::convolution), and an output padding or output size out of its range.
-    pub fn transposed(small: [usize; N], kernel: [usize; N], channels: Channels, o: &Options<N>) -> Result<Self> {
+    pub fn transposed(
+        small: [usize; N],
+        kernel: impl PerAxis<N>,
+        channels: Channels,
+        o: &Options<N>,
+    ) -> Result<Self> {
+        let kernel = kernel.per_axis();
         let axes = try_axes(|i| o.transposed_axis(i, small[i], kernel[i]))?;
         Self::new(axes, channels, o.groups)
     }

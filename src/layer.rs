@@ -16,7 +16,7 @@ use ndarray::{ArcArray, Array, Array1, Array5, ArrayRef, ArrayView5, Axis, Dimen
 use crate::convolution::Convolution;
 use crate::error::{Error, Result};
 use crate::formulation::{Formulation, FormulationOptions};
-use crate::geometry::{Channels, Geometry, Options, OutputSize, Padding, Side};
+use crate::geometry::{Channels, Geometry, Options, OutputSize, Padding, PerAxis, Side};
 use crate::in_weights::InWeights;
 use crate::operator::{Adjoint, Compose, LinearOperator, Pad, PadMode, Weights, allocatable, expect_shape, with_batch};
 use crate::scalar::Scalar;
@@ -94,6 +94,7 @@ pub type ConvTranspose3d<T> = Layer<Transposed, T, 3>;
 
 /// Gradients of a scalar loss with respect to a layer's input, weights and bias.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Gradients<T, I: Dimension> {
     /// With respect to the input, of its shape.
     pub input: Array<T, I>,
@@ -144,7 +145,12 @@ impl<D: Direction, T: Scalar, const N: usize> Layer<D, T, N> {
     ///
     /// # Errors
     /// As [`new`](Self::new).
-    pub fn zeros(in_channels: usize, out_channels: usize, kernel: [usize; N], options: Options<N>) -> Result<Self> {
+    pub fn zeros(
+        in_channels: usize,
+        out_channels: usize,
+        kernel: impl PerAxis<N>,
+        options: Options<N>,
+    ) -> Result<Self> {
         let (small, large) = match D::INPUT {
             Side::Small => (in_channels, out_channels),
             Side::Large => (out_channels, in_channels),
@@ -229,7 +235,7 @@ impl<D: Direction, T: Scalar, const N: usize> Layer<D, T, N> {
         expect_shape("the absent axes of the weights", &vec![1; 3 - N], absent)?;
         // The smallest input that no padding can make empty; what depends on the size is found when it is known.
         let unpadded =
-            Options { padding: Padding::Valid, output_padding: [0; N], output: OutputSize::Natural, ..self.options };
+            Options { padding: Padding::Valid, output_padding: [0; N], output_size: OutputSize::Natural, ..self.options };
         Geometry::transposed([1; N], self.kernel(), self.channels(), &unpadded)?;
         for axis in 0..N {
             if self.options.padding == Padding::Same && self.options.stride[axis] != 1 {
@@ -244,7 +250,7 @@ impl<D: Direction, T: Scalar, const N: usize> Layer<D, T, N> {
                 return Err(Error::Unsupported { option: "output_padding", on: "a convolution" });
             }
         }
-        if D::INPUT == Side::Large && self.options.output != OutputSize::Natural {
+        if D::INPUT == Side::Large && self.options.output_size != OutputSize::Natural {
             return Err(Error::Unsupported { option: "an output size", on: "a convolution" });
         }
         if let Some(bias) = &self.bias {
@@ -367,7 +373,7 @@ impl<D: Direction, T: Scalar, const N: usize> Layer<D, T, N> {
         if D::INPUT == Side::Large || self.geometry(input).is_ok_and(is_own) {
             return Ok(self.options);
         }
-        Ok(self.options.output(OutputSize::Size(output)))
+        Ok(self.options.output_size(output))
     }
 }
 

@@ -117,7 +117,7 @@ pub use convolution::Convolution;
 pub use engine::Activation;
 pub use error::{Error, Result, bytes_in_words};
 pub use formulation::{Formulation, FormulationOptions};
-pub use geometry::{Channels, Geometry, Options, OutputSize, Padding, Shape};
+pub use geometry::{Channels, Geometry, Options, OutputSize, Padding, PerAxis, Shape};
 pub use in_weights::InWeights;
 pub use kernel::{GemmBackend, Isa};
 pub use layer::{

@@ -24,7 +24,16 @@ use crate::tensor::TensorDim;
 use pass::Pass;
 
 /// What a plan may use, and what it does to finished sums.
+///
+/// ```
+/// use convmat::{Activation, Isa, PlanOptions};
+/// let options = PlanOptions::new().isa(Isa::Portable).expected_batch(8).activation(Activation::Relu);
+/// assert_eq!(options.isa, Some(Isa::Portable));
+/// assert_eq!(options.isa(None).expected_batch(None).activation(Activation::Identity), PlanOptions::new());
+/// ```
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+#[must_use]
 pub struct PlanOptions {
     /// The instruction set; the processor's widest one by default.
     pub isa: Option<Isa>,
@@ -39,7 +48,38 @@ pub struct PlanOptions {
 
 impl Default for PlanOptions {
     fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl PlanOptions {
+    /// The processor's widest instruction set, any batch, 1 GiB, no activation.
+    pub const fn new() -> Self {
         Self { isa: None, expected_batch: None, memory_limit: DEFAULT_MEMORY_LIMIT, activation: Activation::Identity }
+    }
+
+    /// Sets the instruction set; `None` is the processor's widest.
+    pub fn isa(mut self, isa: impl Into<Option<Isa>>) -> Self {
+        self.isa = isa.into();
+        self
+    }
+
+    /// Sets the samples that a call will usually have; `None` is single samples and batches.
+    pub fn expected_batch(mut self, expected_batch: impl Into<Option<usize>>) -> Self {
+        self.expected_batch = expected_batch.into();
+        self
+    }
+
+    /// Sets the limit on the bytes of packed weights and of one thread's scratch memory together.
+    pub const fn memory_limit(mut self, memory_limit: u128) -> Self {
+        self.memory_limit = memory_limit;
+        self
+    }
+
+    /// Sets the function of every output.
+    pub const fn activation(mut self, activation: Activation) -> Self {
+        self.activation = activation;
+        self
     }
 }
 

@@ -6,7 +6,7 @@
 use ndarray::{Array, Array5, ArrayRef, ArrayView5, ArrayViewMut5};
 
 use crate::error::{Error, Result};
-use crate::geometry::{Channels, Geometry, Options, Padding};
+use crate::geometry::{Channels, Geometry, Options, Padding, PerAxis};
 use crate::kernel::{for_each_task, split, workers};
 use crate::operator::{expect_shape, new_batch};
 use crate::scalar::Scalar;
@@ -14,6 +14,7 @@ use crate::tensor::{TensorDim, spatial_size};
 
 /// What an index counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum IndexBase {
     /// Elements of one plane, row-major: PyTorch.
     #[default]
@@ -26,6 +27,7 @@ pub enum IndexBase {
 
 /// Window, stride, dilation and padding of a pooling.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
 pub struct MaxPool<const N: usize> {
     kernel: [usize; N],
     options: Options<N>,
@@ -46,25 +48,26 @@ impl<const N: usize> MaxPool<N> {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn new(kernel: [usize; N]) -> Self {
+    pub fn new(kernel: impl PerAxis<N>) -> Self {
+        let kernel = kernel.per_axis();
         Self { kernel, options: Options::new().stride(kernel), base: IndexBase::Plane }
     }
 
     /// Sets the stride.
-    pub const fn stride(mut self, stride: [usize; N]) -> Self {
+    pub fn stride(mut self, stride: impl PerAxis<N>) -> Self {
         self.options = self.options.stride(stride);
         self
     }
 
     /// Sets the dilation.
-    pub const fn dilation(mut self, dilation: [usize; N]) -> Self {
+    pub fn dilation(mut self, dilation: impl PerAxis<N>) -> Self {
         self.options = self.options.dilation(dilation);
         self
     }
 
-    /// Sets the padding, `(begin, end)` per axis. Padding never is a maximum.
-    pub const fn pad(mut self, padding: [(usize, usize); N]) -> Self {
-        self.options = self.options.pad(Padding::Explicit(padding));
+    /// Sets the padding: a number, numbers per axis, `(begin, end)` per axis, or a [`Padding`]. Padding never is a maximum.
+    pub fn padding(mut self, padding: impl Into<Padding<N>>) -> Self {
+        self.options = self.options.padding(padding);
         self
     }
 
@@ -311,7 +314,7 @@ mod tests {
 
     #[test]
     fn maxima_are_the_first_of_the_window_and_padding_is_none() {
-        let pool = MaxPool::new([2, 2]).stride([1, 2]).pad([(1, 0), (0, 1)]);
+        let pool = MaxPool::new([2, 2]).stride([1, 2]).padding([(1, 0), (0, 1)]);
         let x = array![[[-5., -5., -3.], [-7., f64::NEG_INFINITY, -4.]]];
         let (y, indices) = pool.forward(&x).unwrap();
         assert_eq!(y, array![[[-5., -3.], [-5., -3.]]]);
@@ -357,7 +360,7 @@ mod tests {
     fn planes_are_pooled_alike_on_any_number_of_threads() {
         let x = Array4::from_shape_fn([3, 7, 60, 50], |(n, c, i, j)| (n * 31 + c * 17 + i * 13 + j * j * 7) % 101);
         let x = x.mapv(|value| value as f32);
-        let pool = MaxPool::new([5, 4]).stride([2, 1]).pad([(2, 1), (0, 3)]).index_base(IndexBase::Tensor);
+        let pool = MaxPool::new([5, 4]).stride([2, 1]).padding([(2, 1), (0, 3)]).index_base(IndexBase::Tensor);
         let on = |threads: usize| {
             let threads = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             threads.install(|| pool.forward(&x).unwrap())
@@ -397,6 +400,6 @@ mod tests {
         assert!(pool.backward(&x, &array![[2usize]], &array![[1.0]]).is_err());
         assert!(MaxPool::new([3]).forward(&x).is_err());
         // A window that lies in the padding altogether has no maximum.
-        assert!(MaxPool::new([1]).stride([1]).pad([(1, 0)]).forward(&x).is_err());
+        assert!(MaxPool::new([1]).stride([1]).padding([(1, 0)]).forward(&x).is_err());
     }
 }

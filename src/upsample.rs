@@ -13,7 +13,7 @@ use sprs::CsMat;
 use crate::convolution::Convolution;
 use crate::error::{Error, Result};
 use crate::formulation::{Formulation, FormulationOptions};
-use crate::geometry::{Options, Shape, Side};
+use crate::geometry::{Options, PerAxis, Shape, Side};
 use crate::layer::taps::Interpolation;
 use crate::layer::{Layer, Transposed};
 use crate::operator::{Adjoint, Compose, LinearOperator, Pad, PadMode, Weights, Workspace, allocatable};
@@ -57,7 +57,7 @@ impl<T: Scalar, const N: usize> Upscaler<T, N> {
     ///
     /// # Errors
     /// A size, scale or channel count of 0, or sizes that overflow.
-    pub fn new(channels: usize, size: [usize; N], scale: [usize; N], kind: Interpolation) -> Result<Self> {
+    pub fn new(channels: usize, size: [usize; N], scale: impl PerAxis<N>, kind: Interpolation) -> Result<Self> {
         Self::with_formulation(channels, size, scale, kind, Formulation::Auto, &FormulationOptions::default())
     }
 
@@ -68,7 +68,7 @@ impl<T: Scalar, const N: usize> Upscaler<T, N> {
     pub fn with_formulation(
         channels: usize,
         size: [usize; N],
-        scale: [usize; N],
+        scale: impl PerAxis<N>,
         kind: Interpolation,
         formulation: Formulation,
         options: &FormulationOptions,
@@ -122,7 +122,7 @@ impl<T: Scalar> Upscaler<T, 2> {
         let (kernel, width) = taps.dim();
         let excess = excess([kernel, width], scale)?;
         let weights = T::repeated_taps(channels, taps)?;
-        let o = Options::new().stride([scale; 2]).padding([excess / 2; 2]).groups(channels);
+        let o = Options::new().stride(scale).padding(excess / 2).groups(channels);
         let layer = Layer::from_shared(weights, None, o)?;
         Self::framed(&layer, size, learned::margin(kernel, scale), formulation, options)
     }

@@ -73,7 +73,7 @@ fn the_engine_allocates_nothing_after_its_first_call(threads: usize) {
         let weights = Array5::<f32>::ones(g.weight_shape()).into_shared();
         let operator = Convolution::new(g, weights.clone()).unwrap().formulate(Formulation::Planned).unwrap();
         let layer = ConvTranspose3d::from_shared(weights, Some(Array1::ones(24)), options).unwrap();
-        let plan_options = PlanOptions { activation: Activation::Relu, ..PlanOptions::default() };
+        let plan_options = PlanOptions::new().activation(Activation::Relu);
         let plan = layer.plan(size, &plan_options).unwrap();
         let [c, d, h, w] = g.large_shape();
         let (mut x, residual) = (Array5::ones([batch, c, d, h, w]), Array5::ones([batch, c, d, h, w]));

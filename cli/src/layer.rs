@@ -75,7 +75,7 @@ impl<const N: usize> Layer<N> {
 
 fn options<const N: usize>(args: &LayerArgs) -> Result<Options<N>> {
     let per_axis = |lengths: &Lengths, option| lengths.per_axis(option);
-    let output = match (&args.output_size, &args.output_shape) {
+    let output_size = match (&args.output_size, &args.output_shape) {
         (Some(size), _) => OutputSize::Size(per_axis(size, "--output-size")?),
         (_, Some(shape)) => OutputSize::Shape(per_axis(shape, "--output-shape")?),
         _ => OutputSize::Natural,
@@ -84,9 +84,9 @@ fn options<const N: usize>(args: &LayerArgs) -> Result<Options<N>> {
         .stride(per_axis(&args.stride, "--stride")?)
         .dilation(per_axis(&args.dilation, "--dilation")?)
         .groups(args.groups)
-        .pad(args.padding.per_axis("--padding")?)
+        .padding(args.padding.per_axis("--padding")?)
         .output_padding(per_axis(&args.output_padding, "--output-padding")?)
-        .output(output))
+        .output_size(output_size))
 }
 
 /// A layer to be studied: with three spatial axes, absent ones neutral, and its weights if it has numbers.
@@ -191,24 +191,25 @@ pub fn lift<const N: usize>(options: &Options<N>) -> Options<3> {
     fn spread<V: Copy, const N: usize>(values: [V; N], neutral: V) -> [V; 3] {
         std::array::from_fn(|i| i.checked_sub(3 - N).map_or(neutral, |i| values[i]))
     }
-    Options {
-        stride: spread(options.stride, 1),
-        dilation: spread(options.dilation, 1),
-        groups: options.groups,
-        padding: match options.padding {
-            Padding::Explicit(pads) => Padding::Explicit(spread(pads, (0, 0))),
-            Padding::Valid => Padding::Valid,
-            Padding::Same => Padding::Same,
-            Padding::SameUpper => Padding::SameUpper,
-            Padding::SameLower => Padding::SameLower,
-        },
-        output_padding: spread(options.output_padding, 0),
-        output: match options.output {
-            OutputSize::Natural => OutputSize::Natural,
-            OutputSize::Size(size) => OutputSize::Size(spread(size, 1)),
-            OutputSize::Shape(shape) => OutputSize::Shape(spread(shape, 1)),
-        },
-    }
+    let padding = match options.padding {
+        Padding::Explicit(pads) => Padding::Explicit(spread(pads, (0, 0))),
+        Padding::Valid => Padding::Valid,
+        Padding::Same => Padding::Same,
+        Padding::SameUpper => Padding::SameUpper,
+        Padding::SameLower => Padding::SameLower,
+    };
+    let output_size = match options.output_size {
+        OutputSize::Natural => OutputSize::Natural,
+        OutputSize::Size(size) => OutputSize::Size(spread(size, 1)),
+        OutputSize::Shape(shape) => OutputSize::Shape(spread(shape, 1)),
+    };
+    Options::new()
+        .stride(spread(options.stride, 1))
+        .dilation(spread(options.dilation, 1))
+        .groups(options.groups)
+        .padding(padding)
+        .output_padding(spread(options.output_padding, 0))
+        .output_size(output_size)
 }
 
 fn listed(values: &[f64], count: u128) -> Result<Vec<f64>> {

@@ -145,7 +145,7 @@ impl Case {
         let mut options = Options::new()
             .stride(self.axes("stride")?)
             .dilation(self.axes("dilation")?)
-            .pad(Padding::Explicit(std::array::from_fn(|i| (begin[i], end[i]))));
+            .padding(std::array::from_fn(|i| (begin[i], end[i])));
         if let Some(groups) = self.attrs.get("groups") {
             options = options.groups(size("groups", groups)?);
         }
@@ -183,10 +183,10 @@ impl Case {
         }
         let mut said = explicit;
         if let Some(padding) = auto {
-            said = said.pad(padding);
+            said = said.padding(padding);
         }
         if let Some(shape) = shape {
-            said = said.output(OutputSize::Shape(shape));
+            said = said.output_size(OutputSize::Shape(shape));
         }
         found.push((format!("auto_pad {auto:?}, output_shape {shape:?}"), said));
         if let Some(written) = &self.written_output_padding {
@@ -196,7 +196,7 @@ impl Case {
         }
         // PyTorch's "same" is SAME_UPPER where it exists, that is for stride 1.
         if auto == Some(Padding::SameUpper) && shape.is_none() && explicit.stride == [1; N] {
-            found.push(("padding \"same\"".into(), explicit.pad(Padding::Same)));
+            found.push(("padding \"same\"".into(), explicit.padding(Padding::Same)));
         }
         Ok(found)
     }
@@ -206,11 +206,11 @@ impl Case {
     pub fn rejected_options<const N: usize>(&self) -> Result<Options<N>, Obstacle> {
         let mut options = self.explicit::<N>()?;
         options = match self.auto_pad::<N>()? {
-            Some(Padding::SameUpper) => options.pad(Padding::Same),
-            Some(padding) => options.pad(padding),
+            Some(Padding::SameUpper) => options.padding(Padding::Same),
+            Some(padding) => options.padding(padding),
             None => options,
         };
-        Ok(self.output_shape()?.map_or(options, |size| options.output(OutputSize::Size(size))))
+        Ok(self.output_shape()?.map_or(options, |size| options.output_size(size)))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use convmat::{
     Channels, Convolution, Direction, Formulation, FormulationOptions, GemmBackend, Geometry, LinearOperator, Options,
-    OutputSize, Scalar, Workspace, geometry::Side, weight_gradient,
+    Scalar, Workspace, geometry::Side, weight_gradient,
 };
 use ndarray::{Array5, ArrayView5, Axis};
 
@@ -38,7 +38,7 @@ pub fn ways() -> Vec<(String, Formulation, FormulationOptions)> {
     for formulation in [Formulation::Auto].into_iter().chain(Formulation::ALL) {
         let multiplies = [Formulation::Dense, Formulation::Im2col, Formulation::ZeroInsertion].contains(&formulation);
         for &gemm in &GemmBackend::ALL[..if multiplies { 2 } else { 1 }] {
-            let options = FormulationOptions { gemm, ..Default::default() };
+            let options = FormulationOptions::new().gemm(gemm);
             let name = if multiplies { format!("{formulation} with {gemm:?}") } else { formulation.to_string() };
             found.push((name, formulation, options));
         }
@@ -55,7 +55,7 @@ pub fn check_geometry<D: Direction, const N: usize>(case: &Case, report: &mut Re
     let restore = match D::INPUT {
         // PyTorch's output_size reaches less than its output_padding, which may exceed the stride below the dilation.
         Side::Small if (0..N).all(|i| options.output_padding[i] < options.stride[i]) => {
-            words.push(("output_size".into(), bare.output(OutputSize::Size(expected.large_size()))));
+            words.push(("output_size".into(), bare.output_size(expected.large_size())));
             None
         }
         Side::Small => None,

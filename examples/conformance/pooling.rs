@@ -58,7 +58,7 @@ fn pool<const N: usize>(case: &Case) -> Result<MaxPool<N>, Obstacle> {
         _ => IndexBase::Plane,
     };
     let pads = std::array::from_fn(|i| (begin[i], end[i]));
-    Ok(MaxPool::new(case.axes("kernel")?).stride(case.axes("stride")?).pad(pads).index_base(base))
+    Ok(MaxPool::new(case.axes("kernel")?).stride(case.axes("stride")?).padding(pads).index_base(base))
 }
 
 fn indices<const N: usize, I: TensorDim<N>>(tensor: &Tensor) -> Result<Array<usize, I>, Obstacle> {

@@ -105,7 +105,8 @@ fn operator<const N: usize>(case: &Case, input: &Tensor) -> Result<convmat::Resu
         Some(other) => return Err(Obstacle::Broken(format!("unknown coordinates \"{other}\""))),
     };
     let flag = |name| case.flag(name);
-    let options =
-        ResizeOptions { mode, coordinates, antialias: flag("antialias"), exclude_outside: flag("exclude_outside") };
+    let options = ResizeOptions::new(mode, coordinates)
+        .antialias(flag("antialias"))
+        .exclude_outside(flag("exclude_outside"));
     Ok(Resize::new(input.shape[1], size, to, options))
 }

@@ -145,7 +145,7 @@ fn lowered(workload: &Workload) -> convmat::Result<Rates> {
     let (from, to) = workload.sides();
     let (x, weights) = (workload.tensor(from, 3)?, workload.weights(4)?);
     let lowered = |gemm| {
-        let options = FormulationOptions { gemm, ..FormulationOptions::default() };
+        let options = FormulationOptions::new().gemm(gemm);
         Ok(workload.operator(weights.clone(), Formulation::Im2col, &options)?.1)
     };
     let [ours, other] = [lowered(GemmBackend::Gemm)?, lowered(GemmBackend::MatrixMultiply)?];

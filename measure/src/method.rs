@@ -147,7 +147,7 @@ impl Method {
     /// [compute](Self::computes).
     pub fn build(self, problem: &Problem, memory_limit: u128) -> Result<Built> {
         let c = problem.convolution()?;
-        let formulated = |formulation, gemm| c.formulate_with(formulation, &FormulationOptions { memory_limit, gemm });
+        let formulated = |formulation, gemm| c.formulate_with(formulation, &FormulationOptions::new().memory_limit(memory_limit).gemm(gemm));
         let [large, small] = [Side::Large, Side::Small].map(|side| problem.geometry.shape(side));
         let Some(side) = problem.output.side() else {
             let operand_bytes = (problem.weights.len() * size_of::<f32>()) as u128;
@@ -174,7 +174,7 @@ impl Method {
                 let layer = Some(problem.workload.clone()).filter(of_side).or_else(|| problem.workload.counterpart());
                 match layer {
                     Some(layer) => {
-                        let options = PlanOptions { memory_limit, ..PlanOptions::default() };
+                        let options = PlanOptions::new().memory_limit(memory_limit);
                         let plan = layer.planned(problem.weights.clone(), None, &options)?;
                         let operand_bytes = plan.packed_bytes() as u128;
                         return Ok(Built { how: How::Planned(Box::new(plan)), operand_bytes });

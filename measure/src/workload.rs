@@ -159,7 +159,7 @@ impl Workload {
         bias: Option<Array1<f32>>,
         options: &PlanOptions,
     ) -> Result<Planned> {
-        let options = PlanOptions { expected_batch: Some(self.batch), ..options.clone() };
+        let options = options.clone().expected_batch(self.batch);
         Ok(match self.transposed {
             true => Planned::Transposed(Layer::from_shared(weights, bias, self.options)?.plan(self.input, &options)?),
             false => Planned::Forward(Layer::from_shared(weights, bias, self.options)?.plan(self.input, &options)?),
@@ -171,14 +171,14 @@ impl Workload {
     pub fn counterpart(&self) -> Option<Self> {
         let geometry = self.geometry().ok()?;
         let (input, options) = if self.transposed {
-            let options = self.options.output_padding([0; 3]).output(OutputSize::Natural);
+            let options = self.options.output_padding(0).output_size(OutputSize::Natural);
             (geometry.large_size(), options)
         } else {
             let large = geometry.large_size();
             let options = match self.options.padding {
                 // The rules "same" speak of the output; this output is given.
-                Padding::SameUpper | Padding::SameLower => self.options.output(OutputSize::Shape(large)),
-                _ => self.options.output(OutputSize::Size(large)),
+                Padding::SameUpper | Padding::SameLower => self.options.output_size(OutputSize::Shape(large)),
+                _ => self.options.output_size(large),
             };
             (geometry.small_size(), options)
         };

@@ -12,6 +12,7 @@ use crate::operator::allocatable;
 
 /// All singular values of a circular convolution.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct CircularSpectrum {
     /// Descending; min(rows, columns) of each group.
     pub values: Vec<f64>,

@@ -22,6 +22,7 @@ pub type Blur = Compose<f64, Convolution<f64, 2>, Pad>;
 
 /// What a camera sees of a scene.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Observation {
     /// Blurred and noisy, `[1, channels, 1, height − kernel height + 1, width − kernel width + 1]`.
     pub frame: Array5<f64>,
@@ -88,6 +89,7 @@ pub fn blur(frame: Shape, kernel: ArrayView2<f64>, boundary: PadMode) -> Result<
 
 /// Two attempts to undo an operator.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Restoration {
     /// The multiple of Aᵀ·y that comes nearest to the original.
     pub adjoint: Array5<f64>,

@@ -14,6 +14,7 @@ const MAX_POINTS: u128 = 1 << 24;
 
 /// A bound on the largest singular value of C from above, with what it was made from.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct NormBound {
     /// The largest singular value of the symbol on the grid. It lies below `upper` and need not bound anything.
     pub sampled: f64,

@@ -31,6 +31,7 @@ use crate::operator::{allocatable, expect_bytes};
 /// # }
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Orthogonality {
     /// Every large position is read exactly once and every window is complete.
     pub tiles: bool,

@@ -179,6 +179,7 @@ pub enum Remedy {
 /// `G[small channel, large channel, class] = Σ w` over the taps of each residue class: what a transposed convolution makes of
 /// a constant input far from the borders, one channel pair at a time.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct PhaseGains {
     /// `[small channels, large channels / groups, stride D, H, W]`; classes are `(large + begin) mod stride`.
     pub gains: Array5<f64>,

@@ -7,6 +7,7 @@ use crate::geometry::{Geometry, Side};
 
 /// The positions along one axis that one index is connected with.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Reach {
     /// Ascending; with dilation or stride they need not be consecutive, and beyond a border there are none.
     pub positions: Vec<usize>,

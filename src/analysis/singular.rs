@@ -18,7 +18,14 @@ const BLOCK: usize = 4;
 const CLOSE: f64 = 100.0;
 
 /// What to compute, and when to stop.
+///
+/// ```
+/// let options = convmat::analysis::SingularOptions::new().count(3).tolerance(1e-10);
+/// assert_eq!((options.count, options.seed), (3, 0));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+#[must_use]
 pub struct SingularOptions {
     /// How many singular values; no more than the matrix has.
     pub count: usize,
@@ -33,14 +40,51 @@ pub struct SingularOptions {
 }
 
 impl Default for SingularOptions {
-    /// One value to 1e-8, at most 1000 restarts, seed 0, 1 GiB.
     fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl SingularOptions {
+    /// One value to 1e-8, at most 1000 restarts, seed 0, 1 GiB.
+    pub const fn new() -> Self {
         Self { count: 1, tolerance: 1e-8, max_restarts: 1000, seed: 0, memory_limit: DEFAULT_MEMORY_LIMIT }
+    }
+
+    /// Sets how many singular values to find.
+    pub const fn count(mut self, count: usize) -> Self {
+        self.count = count;
+        self
+    }
+
+    /// Sets the residuals at which to stop, relative to σ₁.
+    pub const fn tolerance(mut self, tolerance: f64) -> Self {
+        self.tolerance = tolerance;
+        self
+    }
+
+    /// Sets the restarts after which to stop in any case.
+    pub const fn max_restarts(mut self, max_restarts: usize) -> Self {
+        self.max_restarts = max_restarts;
+        self
+    }
+
+    /// Sets the seed of the starting vectors.
+    pub const fn seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// Sets the limit on the bytes of all vectors held.
+    pub const fn memory_limit(mut self, memory_limit: u128) -> Self {
+        self.memory_limit = memory_limit;
+        self
     }
 }
 
 /// The largest singular values with their vectors, `A·v = σ·u` and `Aᵀ·u = σ·v`.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct SingularValues {
     /// Descending, with multiplicities.
     pub values: Vec<f64>,
@@ -109,7 +153,7 @@ impl SingularValues {
 /// // The mean of two neighbours: eigenvalues of CᵀC are those of a path, σ₁ = cos(π/8).
 /// let g = Geometry::convolution([4], [2], Channels { small: 1, large: 1 }, &Options::new())?;
 /// let c = Convolution::new(g, Array5::from_elem([1, 1, 1, 1, 2], 0.5))?;
-/// let found = singular_values(&c, &SingularOptions { count: 2, ..SingularOptions::default() })?;
+/// let found = singular_values(&c, &SingularOptions::new().count(2))?;
 /// assert!((found.values[0] - (std::f64::consts::PI / 8.0).cos()).abs() < 1e-14);
 /// assert!(found.residual() < 1e-8);
 /// # Ok(())

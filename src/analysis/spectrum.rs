@@ -25,6 +25,7 @@ use crate::operator::{LinearOperator, expect_bytes};
 /// # }
 /// ```
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Spectrum {
     /// Descending; min(rows, columns) of them.
     pub values: Vec<f64>,

@@ -63,7 +63,7 @@ fn all_formulations_are_the_literal_sums_on_random_geometries() {
         let channels = Channels { small: groups * numbers.between(1, 3), large: groups * numbers.between(1, 3) };
         let mut lengths = |low, high| [(); 3].map(|()| numbers.between(low, high));
         let pads = Padding::Explicit([lengths(0, 3), lengths(0, 3), lengths(0, 3)].map(|pads| (pads[0], pads[1])));
-        let options = Options::new().stride(lengths(1, 3)).dilation(lengths(1, 3)).groups(groups).pad(pads);
+        let options = Options::new().stride(lengths(1, 3)).dilation(lengths(1, 3)).groups(groups).padding(pads);
         let (small, kernel) = (lengths(1, 4), lengths(1, 3));
         let Ok(g) = Geometry::transposed(small, kernel, channels, &options) else { continue };
         check(&g, [0, 1, 2, 5, 17][checked % 5], &mut numbers);

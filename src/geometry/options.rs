@@ -4,9 +4,22 @@
 //! `begin` of an axis, here and nowhere else. This file knows no channels and no arrays.
 
 use super::axis::Axis;
+use super::per_axis::PerAxis;
 use crate::error::{Error, Result};
 
 /// Padding of the large side, per axis.
+///
+/// Numbers convert: a `usize` pads every end alike, `[usize; N]` both ends of each axis alike, `[(usize, usize); N]` says
+/// `(begin, end)` per axis. These are all the ways of PyTorch and ONNX: a `match` may name every one.
+///
+/// ```
+/// use convmat::{Options, Padding};
+/// let o = Options::<2>::new();
+/// assert_eq!(o.padding(1).padding, Padding::Explicit([(1, 1), (1, 1)]));
+/// assert_eq!(o.padding([1, 2]).padding, Padding::Explicit([(1, 1), (2, 2)]));
+/// assert_eq!(o.padding([(0, 1), (2, 0)]).padding, Padding::Explicit([(0, 1), (2, 0)]));
+/// assert_eq!(o.padding(Padding::Same).padding, Padding::Same);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Padding<const N: usize> {
     /// `(begin, end)` zeros per axis, as PyTorch's `padding` (both equal) and ONNX's `pads`.
@@ -22,7 +35,26 @@ pub enum Padding<const N: usize> {
     SameLower,
 }
 
-/// The output length of a transposed convolution, where the input length alone does not decide it.
+impl<const N: usize> From<usize> for Padding<N> {
+    fn from(padding: usize) -> Self {
+        Self::Explicit([(padding, padding); N])
+    }
+}
+
+impl<const N: usize> From<[usize; N]> for Padding<N> {
+    fn from(padding: [usize; N]) -> Self {
+        Self::Explicit(padding.map(|padding| (padding, padding)))
+    }
+}
+
+impl<const N: usize> From<[(usize, usize); N]> for Padding<N> {
+    fn from(padding: [(usize, usize); N]) -> Self {
+        Self::Explicit(padding)
+    }
+}
+
+/// The output length of a transposed convolution, where the input length alone does not decide it. `[usize; N]` converts to
+/// [`Size`](Self::Size). These are all the ways of PyTorch and ONNX: a `match` may name every one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OutputSize<const N: usize> {
     /// `(small − 1)·stride + extent − pads + output_padding`.
@@ -36,18 +68,28 @@ pub enum OutputSize<const N: usize> {
     Shape([usize; N]),
 }
 
+impl<const N: usize> From<[usize; N]> for OutputSize<N> {
+    fn from(size: [usize; N]) -> Self {
+        Self::Size(size)
+    }
+}
+
 /// Stride, dilation, groups, padding and output size: everything about a layer but its channels and kernel.
 ///
-/// The defaults are PyTorch's: stride 1, dilation 1, one group, no padding, no output padding.
+/// The defaults are PyTorch's: stride 1, dilation 1, one group, no padding, no output padding. One number stands for all
+/// axes ([`PerAxis`]).
 ///
 /// ```
 /// use convmat::Options;
-/// let options = Options::<2>::new().stride([2, 2]).padding([1, 1]).output_padding([1, 1]);
+/// let options = Options::<2>::new().stride(2).padding([1, 0]).output_padding(1);
+/// assert_eq!((options.stride, options.output_padding), ([2, 2], [1, 1]));
 /// // The mirror image: the size a strided convolution loses, and the output padding that brings it back.
-/// let down = Options::<2>::new().stride([3, 3]).padding([2, 2]);
-/// assert_eq!(down.output_padding_to_restore([16, 17], [5, 5]).unwrap(), [0, 1]);
+/// let down = Options::<2>::new().stride(3).padding(2);
+/// assert_eq!(down.output_padding_to_restore([16, 17], 5).unwrap(), [0, 1]);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+#[must_use]
 pub struct Options<const N: usize> {
     /// Step on the large side per element of the small side, ≥ 1.
     pub stride: [usize; N],
@@ -61,7 +103,7 @@ pub struct Options<const N: usize> {
     pub output_padding: [usize; N],
     /// The output length of a transposed convolution. It stands apart from `output_padding` because ONNX's
     /// `output_shape` and `auto_pad` take the output padding into account too.
-    pub output: OutputSize<N>,
+    pub output_size: OutputSize<N>,
 }
 
 impl<const N: usize> Default for Options<N> {
@@ -79,19 +121,19 @@ impl<const N: usize> Options<N> {
             groups: 1,
             padding: Padding::Explicit([(0, 0); N]),
             output_padding: [0; N],
-            output: OutputSize::Natural,
+            output_size: OutputSize::Natural,
         }
     }
 
     /// Sets the stride.
-    pub const fn stride(mut self, stride: [usize; N]) -> Self {
-        self.stride = stride;
+    pub fn stride(mut self, stride: impl PerAxis<N>) -> Self {
+        self.stride = stride.per_axis();
         self
     }
 
     /// Sets the dilation.
-    pub const fn dilation(mut self, dilation: [usize; N]) -> Self {
-        self.dilation = dilation;
+    pub fn dilation(mut self, dilation: impl PerAxis<N>) -> Self {
+        self.dilation = dilation.per_axis();
         self
     }
 
@@ -101,27 +143,21 @@ impl<const N: usize> Options<N> {
         self
     }
 
-    /// Sets symmetric padding, PyTorch's `padding`.
-    pub fn padding(mut self, padding: [usize; N]) -> Self {
-        self.padding = Padding::Explicit(padding.map(|p| (p, p)));
-        self
-    }
-
-    /// Sets any padding.
-    pub const fn pad(mut self, padding: Padding<N>) -> Self {
-        self.padding = padding;
+    /// Sets the padding: one number for all ends, `[usize; N]` or `[(usize, usize); N]` of zeros per axis, or a [`Padding`].
+    pub fn padding(mut self, padding: impl Into<Padding<N>>) -> Self {
+        self.padding = padding.into();
         self
     }
 
     /// Sets the output padding of a transposed convolution.
-    pub const fn output_padding(mut self, output_padding: [usize; N]) -> Self {
-        self.output_padding = output_padding;
+    pub fn output_padding(mut self, output_padding: impl PerAxis<N>) -> Self {
+        self.output_padding = output_padding.per_axis();
         self
     }
 
-    /// Sets the output size of a transposed convolution.
-    pub const fn output(mut self, output: OutputSize<N>) -> Self {
-        self.output = output;
+    /// Sets the output size of a transposed convolution: PyTorch's `output_size` as `[usize; N]`, or an [`OutputSize`].
+    pub fn output_size(mut self, output_size: impl Into<OutputSize<N>>) -> Self {
+        self.output_size = output_size.into();
         self
     }
 
@@ -134,7 +170,8 @@ impl<const N: usize> Options<N> {
     /// # Errors
     /// As for a convolution of that size; [`Error::Unsupported`] for `SAME_UPPER` and `SAME_LOWER`, whose transposed
     /// direction has the size `small·stride` by definition.
-    pub fn output_padding_to_restore(&self, large: [usize; N], kernel: [usize; N]) -> Result<[usize; N]> {
+    pub fn output_padding_to_restore(&self, large: [usize; N], kernel: impl PerAxis<N>) -> Result<[usize; N]> {
+        let kernel = kernel.per_axis();
         if matches!(self.padding, Padding::SameUpper | Padding::SameLower) {
             return Err(Error::Unsupported { option: "output padding to restore a size", on: "auto_pad SAME" });
         }
@@ -154,7 +191,7 @@ impl<const N: usize> Options<N> {
         if self.output_padding[i] != 0 {
             return Err(Error::Unsupported { option: "output_padding", on: "a convolution" });
         }
-        if self.output != OutputSize::Natural {
+        if self.output_size != OutputSize::Natural {
             return Err(Error::Unsupported { option: "an output size", on: "a convolution" });
         }
         let extent = self.extent(i, large, kernel)?;
@@ -188,7 +225,7 @@ impl<const N: usize> Options<N> {
         }
         // Length of everything the kernel reaches, before any padding is cut off.
         let full = add(multiply(small - 1, stride)?, extent)?;
-        let (large, begin) = match (self.output, self.padding) {
+        let (large, begin) = match (self.output_size, self.padding) {
             (OutputSize::Shape(wanted), _) => {
                 (wanted[i], self.share_at_start(add(full, output_padding)?.saturating_sub(wanted[i])))
             }

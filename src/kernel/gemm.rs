@@ -16,6 +16,7 @@ use crate::scalar::{Precision, Scalar};
 /// `matrixmultiply`, narrow ones 1.16 times, depthwise ones 2.4 times (geometric means of `examples/gemm_rate.rs` on a processor
 /// with AVX-512); single wide layers are up to 8 % faster with it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum GemmBackend {
     /// The `gemm` crate with AVX-512 enabled (`x86-v4`).
     #[default]

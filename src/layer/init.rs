@@ -8,7 +8,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
 
 use super::{Direction, Layer};
-use crate::geometry::Side;
+use crate::geometry::{PerAxis, Side};
 use crate::operator::Weights;
 use crate::scalar::Scalar;
 
@@ -47,7 +47,8 @@ impl<D: Direction, T: Scalar, const N: usize> Layer<D, T, N> {
     /// of tap ⌊t/stride⌋·stride. In a convolution before a pixel shuffle they are groups of ∏scale consecutive output channels,
     /// where `scale` is the factor of the shuffle.
     #[must_use]
-    pub fn init_icnr(mut self, scale: [usize; N]) -> Self {
+    pub fn init_icnr(mut self, scale: impl PerAxis<N>) -> Self {
+        let scale = scale.per_axis();
         let step = std::array::from_fn(|axis| if axis < 3 - N { 1 } else { scale[axis + N - 3].max(1) });
         self.weights = T::init_icnr(&self.weights, step, D::INPUT);
         self

@@ -4,7 +4,7 @@ use ndarray::{Array, ArrayRef};
 
 use super::{Direction, Layer};
 use crate::error::Result;
-use crate::geometry::{Options, OutputSize};
+use crate::geometry::Options;
 use crate::plan::{Plan, PlanOptions};
 use crate::scalar::Scalar;
 use crate::tensor::{TensorDim, spatial_size};
@@ -38,13 +38,12 @@ impl<D: Direction, T: Scalar, const N: usize> Layer<D, T, N> {
     /// As [`forward`](Self::forward); [`Error::OutputSize`](crate::Error::OutputSize) if the size is out of reach,
     /// [`Error::Unsupported`](crate::Error::Unsupported) for a convolution.
     pub fn forward_to<I: TensorDim<N>>(&self, x: &ArrayRef<T, I>, output_size: [usize; N]) -> Result<Array<T, I>> {
-        self.forward_under(&self.options().output(OutputSize::Size(output_size)), x)
+        self.forward_under(&self.options().output_size(output_size), x)
     }
 
     fn forward_under<I: TensorDim<N>>(&self, options: &Options<N>, x: &ArrayRef<T, I>) -> Result<Array<T, I>> {
         let view = I::to5(x.view());
-        let expected_batch = Some(view.dim().0);
-        let plan_options = PlanOptions { expected_batch, ..PlanOptions::default() };
+        let plan_options = PlanOptions::new().expected_batch(view.dim().0);
         Plan::new(self, options, spatial_size(view.shape()), &plan_options)?.run(x)
     }
 }

@@ -4,11 +4,13 @@
 //! (o + ½)/s − ½ on the input's grid, so the weight of input i is φ((o + ½)/s − ½ − i), and with o = i·s + t − p that is a
 //! function of the tap t alone.
 
+use std::fmt;
+
 use ndarray::Array5;
 
 use super::{Layer, Transposed};
 use crate::error::{Error, Result};
-use crate::geometry::Options;
+use crate::geometry::{Options, PerAxis};
 use crate::operator::{Weights, allocatable};
 use crate::scalar::Scalar;
 
@@ -17,6 +19,7 @@ pub const PYTORCH_BICUBIC: f64 = -0.75;
 
 /// An interpolation kernel φ.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum Interpolation {
     /// The nearest input: φ = 1 on [−½, ½).
     Nearest,
@@ -27,6 +30,16 @@ pub enum Interpolation {
         /// φ′(1) = a. −0.5 is Keys' choice, −0.75 PyTorch's.
         a: f64,
     },
+}
+
+impl fmt::Display for Interpolation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Nearest => f.write_str("nearest"),
+            Self::Bilinear => f.write_str("bilinear"),
+            Self::Bicubic { a } => write!(f, "bicubic (a = {a})"),
+        }
+    }
 }
 
 /// The kernel of linear interpolation, 1 − |u| on [−1, 1].
@@ -117,17 +130,17 @@ impl<T: Scalar, const N: usize> Layer<Transposed, T, N> {
     ///
     /// # Errors
     /// Those of [`Interpolation::taps`], and 0 channels.
-    pub fn interpolating(channels: usize, scale: [usize; N], kind: Interpolation) -> Result<Self> {
-        let (mut stride, mut padding) = ([1; 3], [0; N]);
+    pub fn interpolating(channels: usize, scale: impl PerAxis<N>, kind: Interpolation) -> Result<Self> {
+        let (scale, mut padding) = (scale.per_axis(), [0; N]);
         let mut taps = [vec![1.0], vec![1.0], vec![1.0]];
         for (i, &scale) in scale.iter().enumerate() {
             let axis = i + 3 - N;
             let (values, pad) = kind.taps(scale)?;
-            (stride[axis], padding[i], taps[axis]) = (scale, pad, values);
+            (padding[i], taps[axis]) = (pad, values);
         }
         let weights = T::separable_weights(channels, &taps)?;
         let options =
-            Options::new().stride(std::array::from_fn(|i| stride[i + 3 - N])).padding(padding).groups(channels);
+            Options::new().stride(scale).padding(padding).groups(channels);
         Self::from_shared(weights, None, options)
     }
 }

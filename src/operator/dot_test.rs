@@ -9,6 +9,8 @@ use crate::scalar::Scalar;
 
 /// Outcome of [`dot_test`]: both sides of ⟨A·x, y⟩ = ⟨x, Aᵀ·y⟩ and how far apart rounding may bring them.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+#[must_use = "a failed test is no error: ask whether it `passed`"]
 pub struct DotTest {
     /// ⟨A·x, y⟩, summed in f64.
     pub forward: f64,
@@ -20,6 +22,7 @@ pub struct DotTest {
 
 impl DotTest {
     /// Whether both sides agree within the tolerance.
+    #[must_use]
     pub fn passed(&self) -> bool {
         (self.forward - self.adjoint).abs() <= self.tolerance
     }

@@ -17,7 +17,14 @@ const FACTOR: f64 = 4.0;
 const REACH: f64 = 1e8;
 
 /// When [`lsqr`] stops.
+///
+/// ```
+/// let options = convmat::LsqrOptions::new().tolerance(1e-12).max_iterations(50);
+/// assert_eq!((options.tolerance, options.max_iterations), (1e-12, 50));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+#[must_use]
 pub struct LsqrOptions {
     /// Norm of the gradient, relative to that at 0, at which to stop.
     pub tolerance: f64,
@@ -26,14 +33,33 @@ pub struct LsqrOptions {
 }
 
 impl Default for LsqrOptions {
-    /// 1e-6, at most 1000 iterations.
     fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl LsqrOptions {
+    /// 1e-6, at most 1000 iterations.
+    pub const fn new() -> Self {
         Self { tolerance: 1e-6, max_iterations: 1000 }
+    }
+
+    /// Sets the norm of the gradient, relative to that at 0, at which to stop.
+    pub const fn tolerance(mut self, tolerance: f64) -> Self {
+        self.tolerance = tolerance;
+        self
+    }
+
+    /// Sets the iterations after which to stop in any case.
+    pub const fn max_iterations(mut self, max_iterations: usize) -> Self {
+        self.max_iterations = max_iterations;
+        self
     }
 }
 
 /// What [`lsqr`] found.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Lsqr<T> {
     /// The minimiser, `[1, …domain]`.
     pub x: Array5<T>,
@@ -146,6 +172,7 @@ pub(super) fn combine<T: Scalar>(v: &mut Array5<T>, w: &Array5<T>, factor: f64) 
 
 /// What [`discrepancy`] found.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Discrepancy<T> {
     /// The solution with its damping.
     pub solution: Lsqr<T>,
@@ -252,7 +279,7 @@ mod tests {
     #[test]
     fn damped_solutions_of_a_diagonal_system() {
         for damping in [0.0, 0.1, 1.0, 30.0] {
-            let options = LsqrOptions { tolerance: 1e-14, max_iterations: 50 };
+            let options = LsqrOptions::new().tolerance(1e-14).max_iterations(50);
             let found = lsqr(&pad(), right().view(), damping, &options).unwrap();
             assert!(found.x.iter().zip(known(damping)).all(|(x, want)| (x - want).abs() < 1e-12), "{damping}");
             let residual = right() - pad().apply(found.x.view()).unwrap();
@@ -264,7 +291,7 @@ mod tests {
     #[test]
     fn the_recursion_knows_the_gradient() {
         for (damping, steps) in [(0.0, 1), (0.0, 2), (0.7, 1), (0.7, 2)] {
-            let options = LsqrOptions { tolerance: 0.0, max_iterations: steps };
+            let options = LsqrOptions::new().tolerance(0.0).max_iterations(steps);
             let found = lsqr(&pad(), right().view(), damping, &options).unwrap();
             let residual = right() - pad().apply(found.x.view()).unwrap();
             let gradient = pad().apply_adjoint(residual.view()).unwrap() - &found.x * (damping * damping);
@@ -276,7 +303,7 @@ mod tests {
 
     #[test]
     fn the_damping_leaves_the_residual_that_was_asked_for() {
-        let options = LsqrOptions { tolerance: 1e-13, max_iterations: 100 };
+        let options = LsqrOptions::new().tolerance(1e-13).max_iterations(100);
         let least = lsqr(&pad(), right().view(), 0.0, &options).unwrap().residual;
         let norm = dot(&right(), &right()).sqrt();
         for part in [0.01, 0.3, 0.9, 0.99] {

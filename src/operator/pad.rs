@@ -13,6 +13,7 @@ use crate::scalar::Scalar;
 
 /// What a padded element reads. The names are PyTorch's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum PadMode {
     /// Zero: `0 0 | a b c | 0 0`.
     #[default]

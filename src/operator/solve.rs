@@ -18,6 +18,7 @@ pub struct Equations<'a, T> {
 
 /// What [`least_squares`] found.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Solution<T> {
     /// The minimiser, `[1, …]` of the operators' domain.
     pub x: Array5<T>,

@@ -26,6 +26,7 @@ use crate::scalar::Scalar;
 
 /// Taps that were learned, and how well they do.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Learned<T> {
     /// The taps, `[kernel, kernel]`, symmetric along both axes.
     pub taps: Array2<T>,
@@ -51,8 +52,8 @@ struct Problem<T> {
 /// The untrained layer for a kernel that is centred on its stride.
 fn layer<T: Scalar>(kernel: usize, scale: usize) -> Result<ConvTranspose2d<T>> {
     let padding = excess([kernel; 2], scale)? / 2;
-    let options = Options::new().stride([scale; 2]).padding([padding; 2]);
-    Ok(ConvTranspose2d::zeros(1, 1, [kernel; 2], options)?.without_bias())
+    let options = Options::new().stride(scale).padding(padding);
+    Ok(ConvTranspose2d::zeros(1, 1, kernel, options)?.without_bias())
 }
 
 /// Elements to repeat beyond every border, so that no tap sees anything else.

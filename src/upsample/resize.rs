@@ -15,6 +15,7 @@ use crate::scalar::Scalar;
 
 /// How an output element lies on the input's grid. With s the scale (output length / input length unless given):
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Coordinates {
     /// `(o + ½)/s − ½`: PyTorch's `align_corners=False` and `nearest-exact`, ONNX's default.
     #[default]
@@ -32,6 +33,7 @@ pub enum Coordinates {
 
 /// How the nearest element is chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Rounding {
     /// Down: PyTorch's `nearest`.
     Floor,
@@ -45,6 +47,7 @@ pub enum Rounding {
 
 /// The rule of a resizing.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum ResizeMode {
     /// One element.
     Nearest(Rounding),
@@ -59,6 +62,7 @@ pub enum ResizeMode {
 
 /// What to resize to.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum ResizeTo<const N: usize> {
     /// A spatial size; the scale is output length / input length.
     Size([usize; N]),
@@ -69,7 +73,18 @@ pub enum ResizeTo<const N: usize> {
 }
 
 /// A rule, its coordinates and its treatment of the borders.
+///
+/// ```
+/// use convmat::{Coordinates, ResizeMode, ResizeOptions};
+/// // ONNX's attributes, one after the other.
+/// let onnx = ResizeOptions::new(ResizeMode::Cubic { a: -0.75 }, Coordinates::AlignCorners).exclude_outside(true);
+/// assert_eq!(onnx, ResizeOptions::cubic().coordinates(Coordinates::AlignCorners).exclude_outside(true));
+/// // PyTorch's arguments.
+/// assert_eq!(ResizeOptions::linear().antialias(true).exclude_outside(true), ResizeOptions::antialiased_linear());
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+#[must_use]
 pub struct ResizeOptions {
     /// The rule.
     pub mode: ResizeMode,
@@ -84,24 +99,29 @@ pub struct ResizeOptions {
 }
 
 impl ResizeOptions {
+    /// A rule and its coordinates, the edge repeated beyond the borders.
+    pub const fn new(mode: ResizeMode, coordinates: Coordinates) -> Self {
+        Self { mode, coordinates, antialias: false, exclude_outside: false }
+    }
+
     /// PyTorch's `interpolate(mode="nearest")`.
     pub const fn nearest() -> Self {
-        Self::of(ResizeMode::Nearest(Rounding::Floor), Coordinates::Asymmetric)
+        Self::new(ResizeMode::Nearest(Rounding::Floor), Coordinates::Asymmetric)
     }
 
     /// PyTorch's `interpolate(mode="nearest-exact")`.
     pub const fn nearest_exact() -> Self {
-        Self::of(ResizeMode::Nearest(Rounding::PreferCeil), Coordinates::HalfPixel)
+        Self::new(ResizeMode::Nearest(Rounding::PreferCeil), Coordinates::HalfPixel)
     }
 
     /// PyTorch's `interpolate(mode="linear" | "bilinear" | "trilinear")`.
     pub const fn linear() -> Self {
-        Self::of(ResizeMode::Linear, Coordinates::HalfPixel)
+        Self::new(ResizeMode::Linear, Coordinates::HalfPixel)
     }
 
     /// PyTorch's `interpolate(mode="bicubic")`, a = −0.75.
     pub const fn cubic() -> Self {
-        Self::of(ResizeMode::Cubic { a: crate::layer::taps::PYTORCH_BICUBIC }, Coordinates::HalfPixel)
+        Self::new(ResizeMode::Cubic { a: crate::layer::taps::PYTORCH_BICUBIC }, Coordinates::HalfPixel)
     }
 
     /// PyTorch's `interpolate(mode="bilinear", antialias=True)`.
@@ -111,7 +131,13 @@ impl ResizeOptions {
 
     /// PyTorch's `interpolate(mode="bicubic", antialias=True)`, a = −0.5.
     pub const fn antialiased_cubic() -> Self {
-        Self::of(ResizeMode::Cubic { a: -0.5 }, Coordinates::HalfPixel).antialiased()
+        Self::new(ResizeMode::Cubic { a: -0.5 }, Coordinates::HalfPixel).antialiased()
+    }
+
+    /// The same with another rule.
+    pub const fn mode(mut self, mode: ResizeMode) -> Self {
+        self.mode = mode;
+        self
     }
 
     /// The same with other coordinates.
@@ -120,15 +146,23 @@ impl ResizeOptions {
         self
     }
 
+    /// Whether to stretch the kernel by the factor of a reduction.
+    pub const fn antialias(mut self, antialias: bool) -> Self {
+        self.antialias = antialias;
+        self
+    }
+
+    /// Whether to give elements outside of the input no weight.
+    pub const fn exclude_outside(mut self, exclude_outside: bool) -> Self {
+        self.exclude_outside = exclude_outside;
+        self
+    }
+
     /// The same with PyTorch's `antialias=True`: the kernel stretched and nothing outside of the input.
     pub const fn antialiased(mut self) -> Self {
         self.antialias = true;
         self.exclude_outside = true;
         self
-    }
-
-    const fn of(mode: ResizeMode, coordinates: Coordinates) -> Self {
-        Self { mode, coordinates, antialias: false, exclude_outside: false }
     }
 }
 

@@ -50,7 +50,7 @@ fn messages_name_the_mistake_and_its_numbers() {
         ("6 large channels do not divide into 4 groups", text(transposed(&o.groups(4)))),
         (
             "the output is empty along axis 1: input length 4, total padding 2, kernel extent 7",
-            text(conv(&o.dilation([1, 3]).pad(Padding::Explicit([(0, 0), (1, 1)])))),
+            text(conv(&o.dilation([1, 3]).padding([(0, 0), (1, 1)]))),
         ),
         (
             "the output is empty along axis 0: input length 5, total padding 8, kernel extent 3",
@@ -60,14 +60,14 @@ fn messages_name_the_mistake_and_its_numbers() {
             "output_padding[0] is 3; it must be below max(stride, dilation) = 3",
             text(transposed(&o.stride([2, 2]).dilation([3, 1]).output_padding([3, 0]))),
         ),
-        ("padding \"same\" needs stride 1, but stride[1] is 2", text(conv(&o.stride([1, 2]).pad(Padding::Same)))),
-        ("padding \"same\" needs stride 1, but stride[0] is 2", text(transposed(&o.stride([2, 1]).pad(Padding::Same)))),
+        ("padding \"same\" needs stride 1, but stride[1] is 2", text(conv(&o.stride([1, 2]).padding(Padding::Same)))),
+        ("padding \"same\" needs stride 1, but stride[0] is 2", text(transposed(&o.stride([2, 1]).padding(Padding::Same)))),
         (
             "output_size[1] is 15; possible are 12 to 14",
-            text(transposed(&o.stride([2, 3]).output(OutputSize::Size([11, 15])))),
+            text(transposed(&o.stride([2, 3]).output_size([11, 15]))),
         ),
         ("output_padding has no meaning for a convolution", text(conv(&o.output_padding([0, 1]).stride([2, 2])))),
-        ("an output size has no meaning for a convolution", text(conv(&o.output(OutputSize::Size([5, 4]))))),
+        ("an output size has no meaning for a convolution", text(conv(&o.output_size([5, 4])))),
         (
             "an index of the convolution is too large for this machine's integers",
             text(Geometry::convolution([usize::MAX / 2, 4], [1, 1], ONE, &o)),
@@ -86,11 +86,11 @@ fn messages_name_the_mistake_and_its_numbers() {
         ),
         (
             "output padding to restore a size has no meaning for auto_pad SAME",
-            text(o.pad(Padding::SameLower).output_padding_to_restore([5, 5], [3, 3])),
+            text(o.padding(Padding::SameLower).output_padding_to_restore([5, 5], [3, 3])),
         ),
         (
             "output size[1] is 0; every output size must be at least 1",
-            text(transposed(&o.output(OutputSize::Shape([3, 0])))),
+            text(transposed(&o.output_size(OutputSize::Shape([3, 0])))),
         ),
         ("the bicubic parameter a must be a finite number", text(Interpolation::Bicubic { a: f64::INFINITY }.taps(2))),
         ("scale[0] is 0; every scale must be at least 1", text(Interpolation::Nearest.taps(0))),
@@ -132,13 +132,13 @@ fn sizes_of_any_magnitude_are_no_reason_to_panic<const N: usize>() {
         let padding =
             [Padding::Explicit(pads), Padding::Valid, Padding::Same, Padding::SameUpper, Padding::SameLower][padding];
         let output = [OutputSize::Natural, OutputSize::Size(size), OutputSize::Shape(size)][output];
-        let mut options = Options::new().stride(stride).dilation(dilation).groups(groups).pad(padding);
+        let mut options = Options::new().stride(stride).dilation(dilation).groups(groups).padding(padding);
         let channels = Channels { small, large };
         let _ = options.output_padding_to_restore(input, kernel);
         if let Ok(g) = Geometry::convolution(input, kernel, channels, &options) {
             assert_usable(&g);
         }
-        options = options.output_padding(output_padding).output(output);
+        options = options.output_padding(output_padding).output_size(output);
         if let Ok(g) = Geometry::transposed(input, kernel, channels, &options) {
             assert_usable(&g);
         }
@@ -347,7 +347,7 @@ fn columns_that_no_memory_holds_are_refused() {
     // No memory holds these columns, and none may be asked for before that is known.
     let line = Array2::<f32>::ones([1, 4]);
     for huge in [usize::MAX, isize::MAX as usize / 4, 1 << 60, 1 << 59] {
-        let o = Options::<1>::new().pad(Padding::Explicit([(huge, 0)]));
+        let o = Options::<1>::new().padding([(huge, 0)]);
         assert!(im2col(&line, [huge], &o).is_err(), "{huge} taps");
         assert!(im2col(&line, [huge], &Options::new()).is_err(), "{huge} taps");
         assert!(col2im(&line, [4], [huge], &o).is_err(), "{huge} taps");

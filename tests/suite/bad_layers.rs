@@ -2,7 +2,7 @@
 
 use convmat::layer::taps::Interpolation;
 use convmat::{
-    Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d, Options, OutputSize, PadMode, Padding,
+    Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d, Options, PadMode, Padding,
     Upscaler,
 };
 use ndarray::{Array1, Array4, Array5, ArrayD, Axis, Ix2, Ix3, Ix4, Ix5};
@@ -27,11 +27,11 @@ fn layers_refuse_what_no_input_makes_right() {
         text(conv(None, o.output_padding([0, 1]).stride([2, 2]))),
         "output_padding has no meaning for a convolution"
     );
-    assert_eq!(text(conv(None, o.output(OutputSize::Size([3, 3])))), "an output size has no meaning for a convolution");
+    assert_eq!(text(conv(None, o.output_size([3, 3]))), "an output size has no meaning for a convolution");
     let message = "output_padding[1] is 2; it must be below max(stride, dilation) = 2";
     assert_eq!(text(transposed(None, o.stride([1, 2]).output_padding([0, 2]))), message);
     let message = "padding \"same\" needs stride 1, but stride[0] is 2";
-    assert_eq!(text(conv(None, o.stride([2, 1]).pad(Padding::Same))), message);
+    assert_eq!(text(conv(None, o.stride([2, 1]).padding(Padding::Same))), message);
     assert!(conv(None, o.groups(usize::MAX)).is_err() && transposed(None, o.groups(usize::MAX)).is_err());
     assert!(conv(None, o.stride([usize::MAX; 2])).is_err());
     assert!(Conv2d::<f32>::new(Array4::ones([4, 3, 0, 2]), None, o).is_err());

@@ -4,7 +4,7 @@
 //! where it is used.
 
 use convmat::{
-    Channels, Convolution, Formulation, FormulationOptions, GemmBackend, Geometry, LinearOperator, Options, Padding,
+    Channels, Convolution, Formulation, FormulationOptions, GemmBackend, Geometry, LinearOperator, Options,
     Scalar,
 };
 use ndarray::{Array2, Array5};
@@ -133,7 +133,7 @@ impl<const N: usize> Case<N> {
         Options::new()
             .stride(self.stride)
             .dilation(self.dilation)
-            .pad(Padding::Explicit(self.pads))
+            .padding(self.pads)
             .output_padding(self.output_padding)
             .groups(self.groups)
     }
@@ -198,7 +198,7 @@ pub fn every_operator<T: Scalar, const N: usize>(c: &Convolution<T, N>) -> Vec<(
     let mut operators = Vec::new();
     for formulation in Formulation::ALL {
         for gemm in GemmBackend::ALL {
-            let options = FormulationOptions { gemm, ..FormulationOptions::default() };
+            let options = FormulationOptions::new().gemm(gemm);
             operators.push((format!("{formulation} with {gemm:?}"), c.formulate_with(formulation, &options).unwrap()));
         }
     }

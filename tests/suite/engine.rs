@@ -81,7 +81,7 @@ impl<T: Scalar> Engine<T> for Towards<T> {
 /// A layer's plan on an instruction set.
 pub fn plan<T: Scalar>(case: &Case<3>, weights: &Array5<T>, isa: Isa) -> Box<dyn Engine<T>> {
     let (weights, options) = (weights.to_shared(), case.options());
-    let plan_options = PlanOptions { isa: Some(isa), ..PlanOptions::default() };
+    let plan_options = PlanOptions::new().isa(isa);
     match case.transposed {
         true => {
             let layer = ConvTranspose3d::from_shared(weights, None, options).unwrap();

@@ -54,7 +54,7 @@ impl Golden<'_> {
     fn options<const N: usize>(&self) -> Options<N> {
         let options = Options::new().stride(self.axes("stride")).dilation(self.axes("dilation"));
         match self.case["padding"].as_str() {
-            Some("same") => options.pad(Padding::Same),
+            Some("same") => options.padding(Padding::Same),
             Some(other) => panic!("{}: padding {other}", self.name),
             None => options.padding(self.axes("padding")),
         }
@@ -112,7 +112,7 @@ fn layer<D: Direction, T: Scalar, const N: usize, I: TensorDim<N>, W: WeightDim<
             let size: [usize; N] = sizes(size).try_into().unwrap();
             let output = layer.forward_to(&x, size).unwrap();
             // From here on as an option of the layer, which must be the same.
-            let options = options.output(convmat::OutputSize::Size(size));
+            let options = options.output_size(size);
             layer = Layer::from_shared(layer.weights().clone(), layer.bias().cloned(), options).unwrap();
             assert_eq!(layer.forward(&x).unwrap(), output, "{}", golden.name);
             output

@@ -20,7 +20,7 @@ fn a_matrix_fits_exactly_its_bytes<const N: usize>() {
         assert_eq!(c.dense(dense - 1).err(), over("the dense matrix", dense, "the sparse matrix or im2col"));
         assert_eq!(c.csr(csr - 1).err(), over("the sparse matrix", csr, "im2col, which needs no matrix"));
         let with = |formulation, memory_limit| {
-            c.formulate_with(formulation, &FormulationOptions { memory_limit, ..FormulationOptions::default() }).err()
+            c.formulate_with(formulation, &FormulationOptions::new().memory_limit(memory_limit)).err()
         };
         assert_eq!(with(Formulation::Dense, dense), None);
         assert_eq!(with(Formulation::Dense, dense - 1), over("the dense matrix", dense, "the sparse matrix or im2col"));

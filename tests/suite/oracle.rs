@@ -26,7 +26,7 @@ fn every_formulation_is_the_matrix_of_the_definition<const N: usize>() {
         let c = case.convolution(&weights);
         for formulation in Formulation::ALL.into_iter().chain([Formulation::Auto]) {
             for gemm in GemmBackend::ALL {
-                let options = FormulationOptions { gemm, ..FormulationOptions::default() };
+                let options = FormulationOptions::new().gemm(gemm);
                 let operator = c.formulate_with(formulation, &options).unwrap();
                 assert_eq!((operator.domain(), operator.range()), (literal.large_shape(), literal.small_shape()));
                 let images = operator.apply(identity(literal.large_shape()).view()).unwrap();
@@ -148,49 +148,49 @@ fn lengths_follow_the_formulas_of_pytorch_and_onnx() {
 
         // PyTorch's documentation of Conv1d; ONNX's Conv agrees for explicit pads.
         let length = (input + pads.0 + pads.1 - extent).div_euclid(stride) + 1;
-        let result = convolution(&o.pad(explicit)).ok();
+        let result = convolution(&o.padding(explicit)).ok();
         assert_eq!(result, (length >= 1).then_some((length, input, pads.0)), "Conv");
         let length = (input - extent).div_euclid(stride) + 1;
-        assert_eq!(convolution(&o.pad(Padding::Valid)).ok(), (length >= 1).then_some((length, input, 0)));
+        assert_eq!(convolution(&o.padding(Padding::Valid)).ok(), (length >= 1).then_some((length, input, 0)));
         // PyTorch's "same": dilation·(kernel − 1) zeros in all, the smaller half first.
-        let result = convolution(&o.pad(Padding::Same)).ok();
+        let result = convolution(&o.padding(Padding::Same)).ok();
         assert_eq!(result, (stride == 1).then_some((input, input, (extent - 1) / 2)), "Conv, same");
         // ONNX's auto_pad of Conv: ceil(input/stride) outputs, pads = (out − 1)·stride + extent − in, at least none.
         let length = (input + stride - 1) / stride;
         let total = ((length - 1) * stride + extent - input).max(0);
-        assert_eq!(convolution(&o.pad(Padding::SameUpper)), Ok((length, input, total / 2)));
-        assert_eq!(convolution(&o.pad(Padding::SameLower)), Ok((length, input, (total + 1) / 2)));
+        assert_eq!(convolution(&o.padding(Padding::SameUpper)), Ok((length, input, total / 2)));
+        assert_eq!(convolution(&o.padding(Padding::SameLower)), Ok((length, input, (total + 1) / 2)));
 
         // PyTorch's documentation of ConvTranspose1d.
         let extra = extra % stride.max(dilation);
         let op = o.output_padding([extra as usize]);
         let full = (input - 1) * stride + extent;
         let length = full - pads.0 - pads.1 + extra;
-        let result = transposed(&op.pad(explicit)).ok();
+        let result = transposed(&op.padding(explicit)).ok();
         assert_eq!(result, (length >= 1).then_some((input, length, pads.0)), "ConvTranspose");
         // output_size: what output paddings below the stride reach.
         let (min, max) = (full - pads.0 - pads.1, full - pads.0 - pads.1 + stride - 1);
         let size = min.max(0) + wanted % (stride + 2) - 1;
         if size >= 0 {
-            let result = transposed(&op.pad(explicit).output(OutputSize::Size([size as usize])));
+            let result = transposed(&op.padding(explicit).output_size([size as usize]));
             let possible = size >= 1 && size >= min && size <= max;
             assert_eq!(result.ok(), possible.then_some((input, size, pads.0)), "output_size {size}");
         }
         // ONNX's ConvTranspose: total = stride·(in − 1) + output_padding + extent − out, split in halves, of which the
         // larger one comes first unless the mode is SAME_UPPER.
         let total = (full + extra - input * stride).max(0);
-        assert_eq!(transposed(&op.pad(Padding::SameUpper)), Ok((input, input * stride, total / 2)));
-        assert_eq!(transposed(&op.pad(Padding::SameLower)), Ok((input, input * stride, (total + 1) / 2)));
+        assert_eq!(transposed(&op.padding(Padding::SameUpper)), Ok((input, input * stride, total / 2)));
+        assert_eq!(transposed(&op.padding(Padding::SameLower)), Ok((input, input * stride, (total + 1) / 2)));
         let size = (full + extra - wanted + 3).max(1);
         let total = (full + extra - size).max(0);
-        let shape = op.output(OutputSize::Shape([size as usize]));
-        assert_eq!(transposed(&shape.pad(explicit)), Ok((input, size, (total + 1) / 2)), "output_shape");
+        let shape = op.output_size(OutputSize::Shape([size as usize]));
+        assert_eq!(transposed(&shape.padding(explicit)), Ok((input, size, (total + 1) / 2)), "output_shape");
         assert_eq!(
-            transposed(&shape.pad(Padding::SameUpper)),
+            transposed(&shape.padding(Padding::SameUpper)),
             Ok((input, size, total / 2)),
             "output_shape, SAME_UPPER"
         );
-        assert_eq!(transposed(&shape.pad(Padding::SameLower)), Ok((input, size, (total + 1) / 2)));
+        assert_eq!(transposed(&shape.padding(Padding::SameLower)), Ok((input, size, (total + 1) / 2)));
     });
 }
 

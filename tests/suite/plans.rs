@@ -23,7 +23,7 @@ fn input(batch: usize, size: [usize; 2]) -> Array4<f32> {
 fn a_plan_serves_any_batch_with_the_bits_of_single_samples() {
     let (layer, x) = (up(1), input(50, [5, 7]));
     for expected_batch in [None, Some(1), Some(7), Some(64)] {
-        let plan = layer.plan([5, 7], &PlanOptions { expected_batch, ..PlanOptions::default() }).unwrap();
+        let plan = layer.plan([5, 7], &PlanOptions::new().expected_batch(expected_batch)).unwrap();
         let together = plan.run(&x).unwrap();
         for i in [0, 1, 15, 16, 31, 49] {
             let alone = plan.run(&x.slice(s![i..i + 1, .., .., ..])).unwrap();
@@ -59,14 +59,14 @@ fn every_instruction_set_gives_the_same_to_rounding() {
     let (layer, x) = (up(2), input(3, [9, 6]));
     let want = layer.forward(&x).unwrap();
     for isa in Isa::available() {
-        let plan = layer.plan([9, 6], &PlanOptions { isa: Some(isa), ..PlanOptions::default() }).unwrap();
+        let plan = layer.plan([9, 6], &PlanOptions::new().isa(isa)).unwrap();
         assert!(plan.recipe().to_string().contains(isa.name()));
         let y = plan.run(&x).unwrap();
         // 24 products of magnitudes up to 2 · 0.25, summed in f32.
         assert!(y.iter().zip(&want).all(|(a, b)| (a - b).abs() <= 24.0 * 12.0 * f32::EPSILON), "{isa}");
     }
     for isa in Isa::ALL.into_iter().filter(|isa| !isa.is_available()) {
-        let refused = layer.plan([9, 6], &PlanOptions { isa: Some(isa), ..PlanOptions::default() }).err();
+        let refused = layer.plan([9, 6], &PlanOptions::new().isa(isa)).err();
         assert_eq!(refused, Some(Error::Unsupported { option: isa.name(), on: "this processor" }));
     }
 }
@@ -114,7 +114,7 @@ fn the_epilogue_adds_and_bends_in_that_order() {
         (Activation::LeakyRelu { slope: 0.25 }, |y| if y < 0.0 { 0.25 * y } else { y }),
         (Activation::Clamp { low: -0.25, high: 0.5 }, |y| y.clamp(-0.25, 0.5)),
     ] {
-        let plan = layer.plan([4, 5], &PlanOptions { activation, ..PlanOptions::default() }).unwrap();
+        let plan = layer.plan([4, 5], &PlanOptions::new().activation(activation)).unwrap();
         assert_eq!(plan.run(&x).unwrap(), plain.mapv(bend), "{activation:?}");
         let mut y = Array4::from_elem(plain.dim(), f32::NAN);
         plan.run_with_residual_into(&x, &residual, &mut y, &mut Workspace::new()).unwrap();
@@ -126,7 +126,7 @@ fn the_epilogue_adds_and_bends_in_that_order() {
         assert_eq!(last, y, "{activation:?}, channels last");
     }
     let activation = Activation::Clamp { low: f64::NAN, high: 1.0 };
-    let refused = layer.plan([4, 5], &PlanOptions { activation, ..PlanOptions::default() }).err();
+    let refused = layer.plan([4, 5], &PlanOptions::new().activation(activation)).err();
     assert!(matches!(refused, Some(Error::NotFinite { .. })));
 }
 
@@ -135,7 +135,7 @@ fn nan_survives_every_activation() {
     let layer = ConvTranspose1d::new(Array3::from_elem([1, 1, 1], 1f32), None, Options::new()).unwrap();
     let x = Array3::from_shape_vec([1, 1, 3], vec![f32::NAN, -1.0, f32::INFINITY]).unwrap();
     for activation in [Activation::Relu, Activation::Clamp { low: -2.0, high: 2.0 }] {
-        let y = layer.plan([3], &PlanOptions { activation, ..PlanOptions::default() }).unwrap().run(&x).unwrap();
+        let y = layer.plan([3], &PlanOptions::new().activation(activation)).unwrap().run(&x).unwrap();
         assert!(y[[0, 0, 0]].is_nan() && y[[0, 0, 1]].is_finite() && y[[0, 0, 2]] >= 2.0, "{activation:?}");
     }
 }
@@ -177,7 +177,7 @@ fn memory_has_a_limit() {
     let layer = up(9);
     let plan = layer.plan([16, 16], &PlanOptions::default()).unwrap();
     let bytes = plan.packed_bytes() as u128 + 4 * plan.workspace_per_thread(1) as u128;
-    let limited = |memory_limit| layer.plan([16, 16], &PlanOptions { memory_limit, ..PlanOptions::default() }).err();
+    let limited = |memory_limit| layer.plan([16, 16], &PlanOptions::new().memory_limit(memory_limit)).err();
     assert_eq!(limited(bytes), None);
     assert!(matches!(limited(bytes - 1), Some(Error::MemoryLimit { limit, .. }) if limit == bytes - 1));
 }

@@ -7,7 +7,7 @@ const BASES: [IndexBase; 3] = [IndexBase::Plane, IndexBase::Tensor, IndexBase::T
 
 #[test]
 fn what_is_no_number_is_the_maximum_of_its_windows_and_of_no_others() {
-    let pool = MaxPool::new([2, 3]).stride([1, 2]).pad([(1, 0), (0, 2)]);
+    let pool = MaxPool::new([2, 3]).stride([1, 2]).padding([(1, 0), (0, 2)]);
     let x = Array3::from_shape_fn([2, 5, 6], |(c, i, j)| ((c * 7 + i * 5 + j * 3) % 11) as f64);
     let (plain, places) = pool.forward(&x).unwrap();
     for (channel, row, column) in [(0, 0, 0), (0, 4, 5), (1, 2, 3), (1, 3, 4)] {
@@ -89,8 +89,8 @@ fn sizes_beyond_reach_are_refused() {
                 MaxPool::new([huge]).index_base(base),
                 pool.stride([huge]),
                 pool.dilation([huge]),
-                pool.pad([(huge, 0)]),
-                pool.pad([(huge, huge)]),
+                pool.padding([(huge, 0)]),
+                pool.padding([(huge, huge)]),
             ] {
                 // Whatever is not refused has to be small.
                 for size in [None, Some([1]), Some([huge])] {

@@ -124,7 +124,7 @@ fn sizes_and_scales_without_an_output_are_refused() {
     }
     for huge in [usize::MAX, isize::MAX as usize, 1 << 61, 1 << 48] {
         for rule in [ResizeMode::Nearest(Rounding::Floor), ResizeMode::Linear] {
-            let options = ResizeOptions { mode: rule, ..ResizeOptions::linear() };
+            let options = ResizeOptions::linear().mode(rule);
             assert!(Resize::new(1, [2, 2], ResizeTo::Size([huge, 1]), options).is_err(), "{huge}");
             assert!(Resize::new(1, [2], ResizeTo::Scale([huge as f64]), options).is_err(), "{huge}");
         }

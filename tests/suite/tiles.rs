@@ -40,7 +40,7 @@ fn check<T: Scalar, const N: usize>(case: &Case<N>, batch: usize) {
     let mut workspace = Workspace::new();
     for formulation in [Formulation::Im2col, Formulation::ZeroInsertion] {
         for gemm in GemmBackend::ALL {
-            let options = FormulationOptions { gemm, ..FormulationOptions::default() };
+            let options = FormulationOptions::new().gemm(gemm);
             let operator = c.formulate_with(formulation, &options).unwrap();
             let (mut to, mut back) = (dirty(image.dim().into()), dirty(preimage.dim().into()));
             operator.apply_into(x.view(), to.view_mut(), &mut workspace).unwrap();

@@ -42,6 +42,7 @@ fn matrix(kind: Interpolation, length: usize, scale: usize) -> Array2<f64> {
                 add(first + 1.0, near(1.0 - distance));
                 add(first + 2.0, far(2.0 - distance));
             }
+            _ => panic!("{kind:?} needs a description here"),
         }
     }
     matrix
@@ -164,7 +165,7 @@ fn every_formulation_and_the_matrix_agree<const N: usize>() {
             assert_eq!(y, expected, "{formulation} into used memory");
             assert!(other.workspace_len(3) >= 3 * other.convolution().geometry().columns());
         }
-        let tiny = FormulationOptions { memory_limit: 10, ..FormulationOptions::default() };
+        let tiny = FormulationOptions::new().memory_limit(10);
         assert!(Upscaler::<f64, N>::with_formulation(channels, size, scale, kind, Formulation::Dense, &tiny).is_err());
     });
 }

@@ -58,7 +58,7 @@ fn rules_read_what_their_formulas_say() {
     assert_eq!(line(&ramp, to([7]), corners), [0., 5., 10., 15., 20., 25., 30.]);
     assert_eq!(line(&ramp, to([1]), corners), [0.]);
     // Sources ½ and 2½ are ties; 0, 4/3 and 8/3 are none.
-    let nearest = |rounding| ResizeOptions { mode: ResizeMode::Nearest(rounding), ..ResizeOptions::linear() };
+    let nearest = |rounding| ResizeOptions::linear().mode(ResizeMode::Nearest(rounding));
     assert_eq!(line(&ramp, to([2]), nearest(Rounding::PreferFloor)), [0., 20.]);
     assert_eq!(line(&ramp, to([2]), nearest(Rounding::PreferCeil)), [10., 30.]);
     let up = nearest(Rounding::Ceil).coordinates(Coordinates::Asymmetric);
@@ -153,6 +153,6 @@ fn impossible_sizes_and_scales_are_refused() {
     assert!(new([4, 4], ResizeTo::Size([usize::MAX, 2])).is_err());
     assert!(new([4, 4], ResizeTo::Size([1 << 50, 1])).is_err());
     assert!(Resize::new(0, [4], ResizeTo::Size([4]), ResizeOptions::linear()).is_err());
-    let cubic = ResizeOptions { mode: ResizeMode::Cubic { a: f64::NAN }, ..ResizeOptions::cubic() };
+    let cubic = ResizeOptions::cubic().mode(ResizeMode::Cubic { a: f64::NAN });
     assert!(Resize::new(1, [4], ResizeTo::Size([4]), cubic).is_err());
 }

@@ -67,7 +67,7 @@ fn least_squares_restores_what_the_adjoint_does_not() {
     assert!(restored < 0.8 * adjoint && restored < 0.8 * blurred, "{adjoint} {blurred} {restored}");
     // Without damping, noise wins.
     let undamped =
-        convmat::lsqr(&model, seen.frame.view(), 0.0, &LsqrOptions { tolerance: 1e-10, max_iterations: 2000 });
+        convmat::lsqr(&model, seen.frame.view(), 0.0, &LsqrOptions::new().tolerance(1e-10).max_iterations(2000));
     assert!(error(&undamped.unwrap().x) > 3.0 * blurred);
 }
 

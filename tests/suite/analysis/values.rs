@@ -10,7 +10,7 @@ use super::{assert_near, jacobi, layers, operators, weights};
 use crate::common::{for_cases, in_every_rank};
 
 fn largest(count: usize) -> SingularOptions {
-    SingularOptions { count, ..SingularOptions::default() }
+    SingularOptions::new().count(count)
 }
 
 /// A diagonal matrix with rows of zeros below.
@@ -198,7 +198,7 @@ proptest::proptest! {
         }
         values.extend((0..bulk).map(|i| 0.9 * value * (1.0 - i as f64 / bulk as f64)));
         let operator = Reflected(Diagonal(values.clone(), zeros));
-        let found = singular_values(&operator, &SingularOptions { seed, ..largest(count) }).unwrap();
+        let found = singular_values(&operator, &largest(count).seed(seed)).unwrap();
         assert_near(&found.values, &values[..count], 1e-10);
         check(&operator, &found);
     }
@@ -250,17 +250,17 @@ fn no_rank_no_rows_and_no_values() {
 #[test]
 fn what_is_refused() {
     let ones = Diagonal(vec![1.0; 300], 0);
-    let limited = SingularOptions { memory_limit: 1000, ..largest(2) };
+    let limited = largest(2).memory_limit(1000);
     assert!(matches!(singular_values(&ones, &limited), Err(Error::MemoryLimit { limit: 1000, .. })));
     for tolerance in [0.0, -1.0, f64::NAN] {
-        let options = SingularOptions { tolerance, ..largest(2) };
+        let options = largest(2).tolerance(tolerance);
         assert!(matches!(singular_values(&ones, &options), Err(Error::NotFinite { .. })));
     }
     for bad in [f64::NAN, f64::INFINITY] {
         let broken = Diagonal(vec![1.0, bad, 2.0], 0);
         assert!(matches!(singular_values(&broken, &largest(1)), Err(Error::NotFinite { .. })));
     }
-    let stopped = SingularOptions { max_restarts: 0, ..largest(3) };
+    let stopped = largest(3).max_restarts(0);
     let close = Diagonal((0..600).map(|i| 1.0 - 1e-4 * i as f64).collect(), 0);
     assert!(singular_values(&close, &stopped).unwrap().residual() > 1e-8, "it says that it did not get there");
 }
@@ -270,7 +270,7 @@ fn bits_do_not_depend_on_threads_and_follow_the_seed() {
     let close = Diagonal((0..9000).map(|i| 1.0 / (1.0 + i as f64)).collect(), 0);
     let run = |threads: usize, seed: u64| {
         let pool = rayon_pool(threads);
-        pool.install(|| singular_values(&close, &SingularOptions { seed, ..largest(3) }).unwrap().right)
+        pool.install(|| singular_values(&close, &largest(3).seed(seed)).unwrap().right)
     };
     assert_eq!(run(1, 5), run(2, 5));
     assert_ne!(run(1, 5), run(1, 6));

@@ -44,7 +44,7 @@ pub fn run(args: &AnalyseArgs, photo: &Path, out: &mut dyn Write) -> Result<Numb
     let seen = observe(scene.view(), kernel.view(), deviation, seed)?;
     let (_, channels, _, height, width) = seen.frame.dim();
     let model = blur([channels, 1, height, width], kernel.view(), args.boundary.mode())?;
-    let options = LsqrOptions { tolerance: TOLERANCE, max_iterations: MAX_ITERATIONS };
+    let options = LsqrOptions::new().tolerance(TOLERANCE).max_iterations(MAX_ITERATIONS);
     let found = restore(&model, &seen, args.excess, &options)?;
     let (least, noise_norm) = (&found.least_squares, norm(&seen.noise));
     let solution = &least.solution;

@@ -29,7 +29,7 @@ pub fn report(args: &AnalyseArgs, c: &Convolution<f64, 3>, numbers: &mut Numbers
 fn largest(args: &AnalyseArgs, c: &Convolution<f64, 3>, numbers: &mut Numbers, out: &mut dyn Write) -> Result<()> {
     writeln!(out, "\nSingular values of C (and of Cᵀ):")?;
     // The lower bound needs one.
-    let options = SingularOptions { count: args.singular_values.max(1), ..SingularOptions::default() };
+    let options = SingularOptions::new().count(args.singular_values.max(1));
     let start = Instant::now();
     let found = match singular_values(c, &options) {
         Err(error @ Error::MemoryLimit { .. }) => {

@@ -225,7 +225,7 @@ fn layer_of<const N: usize>(
 fn stored<const N: usize>(problem: &Problem) -> Result<Point> {
     let options = Options::<N>::new()
         .stride(problem.stride.per_axis("stride")?)
-        .pad(problem.padding.per_axis("padding")?)
+        .padding(problem.padding.per_axis("padding")?)
         .output_padding(problem.output_padding.per_axis("output_padding")?)
         .dilation(problem.dilation.per_axis("dilation")?)
         .groups(problem.groups);

@@ -182,7 +182,7 @@ fn paddings(right: &Reading, add: &mut Add) {
         Padding::SameLower => Padding::SameUpper,
     };
     // With an output shape the pads are recomputed, and only which end gets the odd one can be mistaken.
-    let recomputed = matches!(right.options.output, OutputSize::Shape(_));
+    let recomputed = matches!(right.options.output_size, OutputSize::Shape(_));
     let exchanged = match right.options.padding {
         Padding::Explicit(_) | Padding::Valid if recomputed => Padding::SameUpper,
         _ => exchanged,
@@ -225,7 +225,7 @@ fn axes(right: &Reading, with_weights: bool, add: &mut Add) {
             if let Padding::Explicit(pads) = &mut options.padding {
                 pads.swap(1, 2);
             }
-            if let OutputSize::Size(size) | OutputSize::Shape(size) = &mut options.output {
+            if let OutputSize::Size(size) | OutputSize::Shape(size) = &mut options.output_size {
                 size.swap(1, 2);
             }
         }),

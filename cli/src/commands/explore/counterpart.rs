@@ -25,7 +25,7 @@ pub fn of<const N: usize>(question: &Question, layer: &Layer<N>) -> Option<Quest
         Side::Small => geometry.large_size(),
     };
     let one = |lengths: [usize; N]| Lengths::from(collapsed(lengths));
-    let (output_size, output_shape) = match options.output {
+    let (output_size, output_shape) = match options.output_size {
         OutputSize::Natural => (None, None),
         OutputSize::Size(size) => (Some(one(size)), None),
         OutputSize::Shape(shape) => (None, Some(one(shape))),
@@ -52,7 +52,7 @@ pub fn of<const N: usize>(question: &Question, layer: &Layer<N>) -> Option<Quest
 fn transposed<const N: usize>(geometry: &Geometry<N>, options: &Options<N>) -> Option<Options<N>> {
     let candidate = match options.padding {
         // The rules "same" speak of the output; this output is given.
-        Padding::SameUpper | Padding::SameLower => options.output(OutputSize::Shape(geometry.large_size())),
+        Padding::SameUpper | Padding::SameLower => options.output_size(OutputSize::Shape(geometry.large_size())),
         _ => options.output_padding(options.output_padding_to_restore(geometry.large_size(), geometry.kernel()).ok()?),
     };
     let built = Geometry::transposed(geometry.small_size(), geometry.kernel(), geometry.channels(), &candidate).ok()?;
@@ -61,13 +61,13 @@ fn transposed<const N: usize>(geometry: &Geometry<N>, options: &Options<N>) -> O
 
 /// Options of the convolution with the geometry of a transposed convolution.
 fn convolution<const N: usize>(geometry: &Geometry<N>, options: &Options<N>) -> Option<Options<N>> {
-    let plain = options.output_padding([0; N]).output(OutputSize::Natural);
+    let plain = options.output_padding(0).output_size(OutputSize::Natural);
     let begin = geometry.axes().map(|axis| axis.begin().unsigned_abs());
     // ONNX's output shapes recompute the pads: equal ones, or one more on either side.
     let around =
         [0, 1, -1].map(|more| Padding::Explicit(begin.map(|begin| (begin, begin.saturating_add_signed(more)))));
     let paddings = [options.padding, Padding::SameUpper, Padding::SameLower].into_iter().chain(around);
-    let mut candidates = paddings.map(|padding| plain.pad(padding));
+    let mut candidates = paddings.map(|padding| plain.padding(padding));
     candidates.find(|candidate| {
         Geometry::convolution(geometry.large_size(), geometry.kernel(), geometry.channels(), candidate)
             .is_ok_and(|built| built == *geometry)

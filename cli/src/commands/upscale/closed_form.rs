@@ -136,7 +136,7 @@ fn reach(rule: &Rule, scale: usize) -> f64 {
     match rule {
         Rule::Interpolation(Interpolation::Nearest) => 0.5,
         Rule::Interpolation(Interpolation::Bilinear) => 1.0,
-        Rule::Interpolation(Interpolation::Bicubic { .. }) => 2.0,
+        Rule::Interpolation(_) => 2.0,
         Rule::Taps(taps) => taps.nrows() as f64 / (2 * scale) as f64,
     }
 }
@@ -160,6 +160,8 @@ fn along_axis(kind: Interpolation, distance: f64) -> f64 {
         Interpolation::Nearest => f64::from((-0.5..0.5).contains(&distance)),
         Interpolation::Bilinear => (1.0 - distance.abs()).max(0.0),
         Interpolation::Bicubic { a } => keys(distance.abs(), a),
+        // A kernel that is not known here agrees with nothing.
+        _ => f64::NAN,
     }
 }
 

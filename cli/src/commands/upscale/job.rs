@@ -31,9 +31,7 @@ impl Rule {
 impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Interpolation(Interpolation::Nearest) => f.write_str("nearest"),
-            Self::Interpolation(Interpolation::Bilinear) => f.write_str("bilinear"),
-            Self::Interpolation(Interpolation::Bicubic { a }) => write!(f, "bicubic (a = {a})"),
+            Self::Interpolation(kind) => kind.fmt(f),
             Self::Taps(_) => f.write_str("learned"),
         }
     }
@@ -58,7 +56,7 @@ impl Job {
         if args.bicubic_a.is_some() && !matches!(kind, Some(Interpolation::Bicubic { .. })) {
             return Err(Failure::Usage("--bicubic-a needs --kernel bicubic".to_owned()));
         }
-        let options = FormulationOptions { memory_limit: args.memory_limit.0, ..FormulationOptions::default() };
+        let options = FormulationOptions::new().memory_limit(args.memory_limit.0);
         if let Some(kind) = kind {
             return Ok(Self { rule: Rule::Interpolation(kind), scale: args.scale.map_or(2, usize::from), options });
         }

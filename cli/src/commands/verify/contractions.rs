@@ -24,7 +24,7 @@ pub fn check<T: Scalar, const N: usize>(
     let c = Convolution::new(problem.geometry, weights)?;
     let products = ["C·x", "Cᵀ·y"].map(|product| format!("{product} = definition, {}", precision::<T>()));
     for (name, formulation, gemm) in variants() {
-        match c.formulate_with(formulation, &FormulationOptions { memory_limit, gemm }) {
+        match c.formulate_with(formulation, &FormulationOptions::new().memory_limit(memory_limit).gemm(gemm)) {
             Ok(operator) => {
                 let results = [operator.apply(x.view())?, operator.apply_adjoint(y.view())?];
                 let exact = [&oracle.forward, &oracle.adjoint];

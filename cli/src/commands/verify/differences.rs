@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use convmat::geometry::Side;
-use convmat::{Direction, Forward, Geometry, Gradients, Layer, Options, Padding, Scalar, TensorDim, Transposed};
+use convmat::{Direction, Forward, Geometry, Gradients, Layer, Options, Scalar, TensorDim, Transposed};
 use ndarray::{Array, Array1, Array5, Axis};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -70,7 +70,7 @@ fn partner<const N: usize>(geometry: &Geometry<N>, side: Side) -> Option<Options
         .stride(axes.map(|axis| axis.stride()))
         .dilation(axes.map(|axis| axis.dilation()))
         .groups(geometry.groups())
-        .pad(Padding::Explicit(pads));
+        .padding(pads);
     let (channels, kernel) = (geometry.channels(), geometry.kernel());
     let (options, found) = match side {
         Side::Large => (options, Geometry::convolution(geometry.large_size(), kernel, channels, &options)),
@@ -95,7 +95,7 @@ fn differentiate<D: Direction, const N: usize, I: TensorDim<N>, E: Direction>(
     let (forward, backward) = (oracle.of(D::OUTPUT), oracle.of(D::INPUT));
     let bias = layer.bias().cloned().unwrap_or_default();
     let gradients = layer.backward(&of_rank::<I, N>(x), &of_rank::<I, N>(g))?;
-    let Gradients { weights: weight_gradient, bias: bias_gradient, input: input_gradient } = gradients;
+    let Gradients { weights: weight_gradient, bias: bias_gradient, input: input_gradient, .. } = gradients;
 
     let loss = |layer: &Layer<D, f64, N>, x: &Array5<f64>| -> convmat::Result<f64> {
         let y = layer.forward(&of_rank::<I, N>(x))?;
