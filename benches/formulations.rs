@@ -31,7 +31,7 @@ fn formulations(criterion: &mut Criterion) {
         // Useful operations, the same for all, so that their rates compare.
         group.sampling_mode(SamplingMode::Flat);
         group.throughput(Throughput::Elements(2 * geometry.entries() as u64 * layer.batch as u64));
-        for formulation in Formulation::ALL {
+        for &formulation in Formulation::ALL {
             let options = FormulationOptions::default();
             let (c, _) = layer.operator(weights.clone(), formulation, &options).expect("the layers are possible");
             let operator = c.formulate_with(formulation, &options).expect("the matrices are below the limit");

@@ -31,7 +31,7 @@ fn gemm(criterion: &mut Criterion) {
             let x = layer.tensor(from, 1).expect("the layers are possible");
             let mut y = layer.tensor(to, 2).expect("the layers are possible");
             let mut workspace = Workspace::new();
-            for gemm in GemmBackend::ALL {
+            for &gemm in GemmBackend::ALL {
                 let options = FormulationOptions::new().gemm(gemm);
                 let weights = layer.weights(3).expect("the layers are possible");
                 let (_, operator) =

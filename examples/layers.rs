@@ -26,6 +26,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::str::FromStr;
 use std::time::Duration;
 
 use convmat_measure::check::{self, Compared};
@@ -33,7 +34,7 @@ use convmat_measure::{
     Effort, Workload, available_memory, copy_bandwidth, geometric_mean, in_turns, layer_file, median, peak, pool,
     processor, random,
 };
-use convmat::{Error, Formulation, FormulationOptions, Isa, PlanOptions, Workspace, bytes_in_words};
+use convmat::{Error, Formulation, FormulationOptions, Isa, ParseNameError, PlanOptions, Workspace, bytes_in_words};
 use ndarray::{Array1, Array5};
 use rayon::prelude::*;
 use serde_json::{Map, Value, json};
@@ -67,8 +68,8 @@ impl Arguments {
             match word.as_str() {
                 "--threads" => threads = number(&word, &value()?)?,
                 "--batch" => batch = Some(number(&word, &value()?)?),
-                "--isa" => isa = value()?.parse()?,
-                "--formulation" => formulation = value()?.parse()?,
+                "--isa" => isa = named(&value()?)?,
+                "--formulation" => formulation = named(&value()?)?,
                 "--json" => json = Some(value()?),
                 "--only" => only = value()?.split(',').map(str::to_string).collect(),
                 "--data" => data = Some(value()?.into()),
@@ -85,6 +86,11 @@ impl Arguments {
 fn number(option: &str, text: &str) -> Result<usize, String> {
     let number = text.parse().ok().filter(|n| (1..=1024).contains(n));
     number.ok_or_else(|| format!("{option} takes a number from 1 to 1024, not \"{text}\""))
+}
+
+/// What has the name.
+fn named<T: FromStr<Err = ParseNameError>>(name: &str) -> Result<T, String> {
+    name.parse().map_err(|error: ParseNameError| error.to_string())
 }
 
 /// What one layer gave.

@@ -60,7 +60,7 @@ macro_rules! compiled {
 compiled! {
     // Operators.
     fn new_batch(batch: usize, shape: Shape) -> Result<Array5<Self>> = operator::new_batch;
-    fn probe(operator: &dyn LinearOperator<Self>, memory_limit: u128) -> Result<CsMat<Self>> = operator::probe;
+    fn probe(operator: &dyn LinearOperator<Self>, memory_limit: u128) -> Result<CsMat<Self>> = operator::structure::probe;
     fn transposed(matrix: CsMat<Self>) -> CsMat<Self> = operator::adjoint::transposed;
     fn product(left: &CsMat<Self>, right: &CsMat<Self>, memory_limit: u128) -> Result<CsMat<Self>>
         = operator::compose::product;

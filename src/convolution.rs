@@ -1,5 +1,6 @@
 //! The convolution with fixed weights and sizes: the operator C.
 
+use std::fmt;
 use std::ops::Range;
 
 use ndarray::{ArcArray, Array2, ArrayView5, ArrayViewMut5, Ix5};
@@ -10,7 +11,7 @@ use crate::error::Result;
 use crate::formulation::{Formulation, FormulationOptions};
 use crate::geometry::{Geometry, Shape, Side};
 use crate::matrix::{Entries, Pattern, Sparse, dense_bytes};
-use crate::operator::{LinearOperator, Weights, Workspace, csr_bytes, expect_batch, expect_shape};
+use crate::operator::{LinearOperator, Request, Structure, Weights, Workspace, csr_bytes, expect_batch, expect_shape};
 use crate::plan::pass::Pass;
 use crate::scalar::Scalar;
 
@@ -39,10 +40,17 @@ use crate::scalar::Scalar;
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Convolution<T, const N: usize> {
     geometry: Geometry<N>,
     weights: Weights<T>,
+}
+
+impl<T, const N: usize> fmt::Debug for Convolution<T, N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut convolution = f.debug_struct("Convolution");
+        convolution.field("geometry", &self.geometry).field("weights", &self.weights.shape()).finish()
+    }
 }
 
 impl<T: Scalar, const N: usize> Convolution<T, N> {
@@ -208,7 +216,7 @@ impl<T: Scalar, const N: usize> LinearOperator<T> for Convolution<T, N> {
         T::convolution_scratch(&self.lift(), batch)
     }
 
-    fn matrix(&self, memory_limit: u128) -> Result<CsMat<T>> {
-        self.csr(memory_limit)
+    fn structural_matrix(&self, request: Request) -> Option<Result<Structure<T>>> {
+        Some(self.csr(request.memory_limit).map(Structure))
     }
 }

@@ -11,7 +11,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 /// What was wrong with a request, with the numbers that explain it.
 ///
 /// Axes are counted from 0 in the order the caller gave them, so axis 1 of a 2-D layer is its width.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Error {
     /// A stride, dilation, kernel length or input length of one axis is 0.
@@ -141,6 +141,13 @@ pub enum Error {
         /// What to use instead.
         instead: &'static str,
     },
+    /// A clamp whose least value is above its largest, so that no output could lie between them.
+    Clamp {
+        /// The least value.
+        low: f64,
+        /// The largest value.
+        high: f64,
+    },
     /// An iteration that did not come to its end.
     NotConverged {
         /// Which iteration.
@@ -197,6 +204,9 @@ impl fmt::Display for Error {
                 bytes_in_words(*bytes),
                 bytes_in_words(*limit)
             ),
+            Error::Clamp { low, high } => {
+                write!(f, "a clamp from {low} to {high} leaves nothing; its low must not be above its high")
+            }
             Error::NotConverged { what } => write!(f, "{what} did not converge"),
             Error::NotFinite { what } => write!(f, "{what} must be a finite number"),
         }
@@ -204,6 +214,49 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
+
+/// A name that nothing has: what [`FromStr`](std::str::FromStr) of the enums with names returns.
+///
+/// ```
+/// use convmat::Isa;
+/// let error = "sse".parse::<Isa>().unwrap_err();
+/// assert_eq!((error.what, error.name.as_str()), ("instruction set", "sse"));
+/// assert_eq!(error.to_string(), "unknown instruction set \"sse\"; there are portable, avx2, avx512");
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ParseNameError {
+    /// What should have been named: `"formulation"`, `"instruction set"`, …
+    pub what: &'static str,
+    /// The name given.
+    pub name: String,
+    /// The names there are.
+    pub allowed: Vec<&'static str>,
+}
+
+impl ParseNameError {
+    /// The one of `all` that is called `name`.
+    pub(crate) fn find<T: Copy>(
+        what: &'static str,
+        all: &[T],
+        name_of: impl Fn(T) -> &'static str,
+        name: &str,
+    ) -> std::result::Result<T, Self> {
+        all.iter().copied().find(|&candidate| name_of(candidate) == name).ok_or_else(|| Self {
+            what,
+            name: name.to_owned(),
+            allowed: all.iter().copied().map(name_of).collect(),
+        })
+    }
+}
+
+impl fmt::Display for ParseNameError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "unknown {} \"{}\"; there are {}", self.what, self.name, self.allowed.join(", "))
+    }
+}
+
+impl std::error::Error for ParseNameError {}
 
 /// A byte count in binary units: `1 GiB`, `2.6 TiB`, `512 B`; at most one decimal.
 ///

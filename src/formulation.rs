@@ -4,15 +4,15 @@ use std::fmt;
 use std::str::FromStr;
 
 use ndarray::{ArrayView5, ArrayViewMut5};
-use sprs::CsMat;
 
 use crate::direct::{Gather, Scatter};
-use crate::error::Result;
+use crate::error::{ParseNameError, Result};
 use crate::geometry::{Geometry, Shape, Side};
 use crate::kernel::GemmBackend;
 use crate::matrix::{Dense, Im2col, Sparse, ZeroInsertion, csr};
 use crate::operator::{
-    DEFAULT_MEMORY_LIMIT, LinearOperator, Method, Weights, Workspace, allocatable, expect_batch, on_slices,
+    DEFAULT_MEMORY_LIMIT, LinearOperator, Method, Request, Structure, Weights, Workspace, allocatable, expect_batch,
+    on_slices,
 };
 use crate::plan::planned::Planned;
 use crate::scalar::Scalar;
@@ -58,9 +58,20 @@ pub enum Formulation {
 }
 
 impl Formulation {
+    /// Everything that has a name.
+    const NAMED: [Self; 8] = [
+        Self::Auto,
+        Self::Gather,
+        Self::Scatter,
+        Self::Dense,
+        Self::Sparse,
+        Self::Im2col,
+        Self::ZeroInsertion,
+        Self::Planned,
+    ];
+
     /// Every formulation but [`Auto`](Self::Auto), which is one of them.
-    pub const ALL: [Self; 7] =
-        [Self::Gather, Self::Scatter, Self::Dense, Self::Sparse, Self::Im2col, Self::ZeroInsertion, Self::Planned];
+    pub const ALL: &'static [Self] = Self::NAMED.split_at(1).1;
 
     /// The name, as [`FromStr`] reads it.
     pub const fn name(self) -> &'static str {
@@ -92,13 +103,10 @@ impl fmt::Display for Formulation {
 }
 
 impl FromStr for Formulation {
-    type Err = String;
+    type Err = ParseNameError;
 
-    fn from_str(name: &str) -> std::result::Result<Self, String> {
-        [Self::Auto].into_iter().chain(Self::ALL).find(|formulation| formulation.name() == name).ok_or_else(|| {
-            let names = Self::ALL.map(Self::name).join(", ");
-            format!("unknown formulation \"{name}\"; there are auto, {names}")
-        })
+    fn from_str(name: &str) -> std::result::Result<Self, ParseNameError> {
+        ParseNameError::find("formulation", &Self::NAMED, Self::name, name)
     }
 }
 
@@ -242,8 +250,8 @@ impl<T: Scalar> LinearOperator<T> for Formulated<T> {
         }
     }
 
-    fn matrix(&self, memory_limit: u128) -> Result<CsMat<T>> {
-        csr(&self.geometry, &self.weights, Side::Small, memory_limit)
+    fn structural_matrix(&self, request: Request) -> Option<Result<Structure<T>>> {
+        Some(csr(&self.geometry, &self.weights, Side::Small, request.memory_limit).map(Structure))
     }
 }
 

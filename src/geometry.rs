@@ -95,12 +95,7 @@ impl<const N: usize> Geometry<N> {
     /// # Errors
     /// Every option out of its range, an empty output, channels that do not divide into groups, and sizes whose product
     /// overflows.
-    pub fn convolution(
-        large: [usize; N],
-        kernel: impl PerAxis<N>,
-        channels: Channels,
-        o: &Options<N>,
-    ) -> Result<Self> {
+    pub fn convolution(large: [usize; N], kernel: impl PerAxis<N>, channels: Channels, o: &Options<N>) -> Result<Self> {
         let kernel = kernel.per_axis();
         let axes = try_axes(|i| o.convolution_axis(i, large[i], kernel[i]))?;
         Self::new(axes, channels, o.groups)
@@ -110,12 +105,7 @@ impl<const N: usize> Geometry<N> {
     ///
     /// # Errors
     /// As [`convolution`](Self::convolution), and an output padding or output size out of its range.
-    pub fn transposed(
-        small: [usize; N],
-        kernel: impl PerAxis<N>,
-        channels: Channels,
-        o: &Options<N>,
-    ) -> Result<Self> {
+    pub fn transposed(small: [usize; N], kernel: impl PerAxis<N>, channels: Channels, o: &Options<N>) -> Result<Self> {
         let kernel = kernel.per_axis();
         let axes = try_axes(|i| o.transposed_axis(i, small[i], kernel[i]))?;
         Self::new(axes, channels, o.groups)

@@ -4,6 +4,8 @@
 //! w ↦ C(w)ᵀ·y with y fixed; the adjoint of both is the weight gradient. Learning weights by least squares is solving with
 //! this operator.
 
+use std::fmt;
+
 use ndarray::{Array, Array5, ArrayView5, ArrayViewMut5, Dimension};
 
 use crate::convolution::Convolution;
@@ -20,24 +22,32 @@ use crate::weight_gradient::weight_gradient;
 /// every [`LinearOperator`] has counts sets of weights.
 ///
 /// ```
-/// use convmat::{Channels, Geometry, InWeights, LinearOperator, Options, geometry::Side};
+/// use convmat::{Channels, Geometry, InWeights, LinearOperator, Options, csr_of, geometry::Side};
 /// use ndarray::Array5;
 /// # fn main() -> convmat::Result<()> {
 /// let g = Geometry::convolution([3], [2], Channels { small: 1, large: 1 }, &Options::new())?;
 /// let x = Array5::from_shape_vec([1, 1, 1, 1, 3], vec![1., 2., 3.]).unwrap();
 /// let a = InWeights::new(g, Side::Large, x)?;
 /// // Its matrix has the patches of x as rows: the transpose of im2col(x).
-/// assert_eq!(a.matrix(1 << 20)?.to_dense(), ndarray::array![[1., 2.], [2., 3.]]);
+/// assert_eq!(csr_of(&a, 1 << 20)?.to_dense(), ndarray::array![[1., 2.], [2., 3.]]);
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct InWeights<T> {
     geometry: Geometry<3>,
     side: Side,
     input: Array5<T>,
     /// C of zero weights, asked for its needs.
     template: Convolution<T, 3>,
+}
+
+impl<T> fmt::Debug for InWeights<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut operator = f.debug_struct("InWeights");
+        operator.field("geometry", &self.geometry).field("side", &self.side).field("input", &self.input.shape());
+        operator.finish()
+    }
 }
 
 impl<T: Scalar> InWeights<T> {

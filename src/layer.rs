@@ -8,6 +8,7 @@ pub(crate) mod init;
 mod planned;
 pub mod taps;
 
+use std::fmt;
 use std::marker::PhantomData;
 
 pub use direction::{Direction, Forward, Transposed};
@@ -46,12 +47,28 @@ use crate::weight_gradient::weight_gradient;
 /// # }
 /// ```
 #[derive(Clone)]
+#[must_use]
 pub struct Layer<D, T, const N: usize> {
     weights: Weights<T>,
     bias: Option<Array1<T>>,
     options: Options<N>,
     padding_mode: PadMode,
     direction: PhantomData<D>,
+}
+
+/// Its constructor's arguments, not its weights.
+impl<D: Direction, T: Scalar, const N: usize> fmt::Debug for Layer<D, T, N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = if D::INPUT == Side::Large { "Conv" } else { "ConvTranspose" };
+        f.debug_struct(&format!("{name}{N}d"))
+            .field("in_channels", &self.in_channels())
+            .field("out_channels", &self.out_channels())
+            .field("kernel", &self.kernel())
+            .field("bias", &self.bias.is_some())
+            .field("options", &self.options)
+            .field("padding_mode", &self.padding_mode)
+            .finish()
+    }
 }
 
 /// 1-D convolution, PyTorch's `Conv1d`: `[batch, channels, length]` in and out, the batch may be left out.
@@ -234,8 +251,12 @@ impl<D: Direction, T: Scalar, const N: usize> Layer<D, T, N> {
         let absent = &self.weights.shape()[2..5 - N];
         expect_shape("the absent axes of the weights", &vec![1; 3 - N], absent)?;
         // The smallest input that no padding can make empty; what depends on the size is found when it is known.
-        let unpadded =
-            Options { padding: Padding::Valid, output_padding: [0; N], output_size: OutputSize::Natural, ..self.options };
+        let unpadded = Options {
+            padding: Padding::Valid,
+            output_padding: [0; N],
+            output_size: OutputSize::Natural,
+            ..self.options
+        };
         Geometry::transposed([1; N], self.kernel(), self.channels(), &unpadded)?;
         for axis in 0..N {
             if self.options.padding == Padding::Same && self.options.stride[axis] != 1 {

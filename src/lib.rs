@@ -80,15 +80,25 @@
 //! * **Errors.** Everything a caller can get wrong is an [`Error`] with the numbers that explain it; nothing public panics.
 //!   An impossible request fails before it allocates.
 //! * **Memory.** Scratch memory is the caller's [`Workspace`]; operators are immutable and hide none.
+//! * **Targets** have 64-bit pointers: kernels count offsets in `isize`, and tensors of more than 2 GiB are usual. On others the
+//!   crate does not compile.
+//! * **Versions.** [`ndarray`] and [`sprs`] are re-exported: the versions whose arrays and matrices this interface takes and gives.
 //!
 //! # Sources
 //!
 //! V. Dumoulin and F. Visin, *A guide to convolution arithmetic for deep learning*, 2016 (arXiv 1603.07285); A. Zhang et al.,
 //! *Dive into Deep Learning*, section 14.10; K. Chellapilla et al., *High performance convolutional neural networks for document
 //! processing*, 2006 (im2col); R. Keys, *Cubic convolution interpolation for digital image processing*, 1981.
+#![deny(missing_debug_implementations)]
 #![deny(missing_docs)]
 #![deny(unsafe_code)]
 #![warn(clippy::undocumented_unsafe_blocks)]
+
+// Kernels compute offsets and lengths in 64 bits, and images of more than 2 GiB are addressed through them.
+#[cfg(not(target_pointer_width = "64"))]
+compile_error!(
+    "convmat needs a 64-bit target: its kernels count offsets and lengths in isize, and images exceed 2 GiB"
+);
 
 #[cfg(feature = "analysis")]
 pub mod analysis;
@@ -115,7 +125,7 @@ mod weight_gradient;
 
 pub use convolution::Convolution;
 pub use engine::Activation;
-pub use error::{Error, Result, bytes_in_words};
+pub use error::{Error, ParseNameError, Result, bytes_in_words};
 pub use formulation::{Formulation, FormulationOptions};
 pub use geometry::{Channels, Geometry, Options, OutputSize, Padding, PerAxis, Shape};
 pub use in_weights::InWeights;
@@ -124,14 +134,18 @@ pub use layer::{
     Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d, Direction, Forward, Gradients, Layer,
     Transposed,
 };
+/// The version of `ndarray` whose arrays this crate's functions take and return.
+pub use ndarray;
 pub use operator::{
-    Adjoint, Compose, DEFAULT_MEMORY_LIMIT, Discrepancy, DotTest, Equations, LinearOperator, Lsqr, LsqrOptions, Pad,
-    PadMode, Solution, Workspace, discrepancy, dot_test, least_squares, lsqr,
+    Adjoint, Compose, DEFAULT_MEMORY_LIMIT, Discrepancy, DotTest, Equations, Lent, LinearOperator, Lsqr, LsqrOptions,
+    Pad, PadMode, Solution, Workspace, csr_of, discrepancy, dot_test, least_squares, lsqr,
 };
 pub use plan::{ImplicitGemmRecipe, Plan, PlanOptions, Recipe};
 pub use pooling::{IndexBase, MaxPool};
 pub use reference::trans_conv;
 pub use scalar::{Precision, Scalar};
+/// The version of `sprs` whose matrices this crate's functions take and return.
+pub use sprs;
 pub use tensor::{ColumnsDim, TensorDim, WeightDim};
 pub use upsample::{Coordinates, Resize, ResizeMode, ResizeOptions, ResizeTo, Rounding, Upscaler};
 pub use weight_gradient::weight_gradient;

@@ -11,7 +11,10 @@ pub(crate) mod lsqr;
 mod method;
 mod pad;
 pub(crate) mod solve;
+pub(crate) mod structure;
 mod workspace;
+
+use std::fmt;
 
 pub use adjoint::Adjoint;
 pub use compose::Compose;
@@ -22,8 +25,9 @@ pub(crate) use method::Method;
 use ndarray::{ArcArray, Array5, ArrayView5, ArrayViewMut5, Ix5};
 pub use pad::{Pad, PadMode};
 pub use solve::{Equations, Solution, least_squares};
-use sprs::CsMat;
-pub use workspace::Workspace;
+pub use structure::csr_of;
+pub(crate) use structure::{Request, Structure};
+pub use workspace::{Lent, Workspace};
 
 use crate::error::{Error, Result};
 use crate::geometry::{Shape, checked_len};
@@ -39,6 +43,10 @@ pub const DEFAULT_MEMORY_LIMIT: u128 = 1 << 30;
 /// strides work, reversed ones included; a batch of 0 is allowed. What the output held before does not matter.
 ///
 /// **Errors.** [`Error::Shape`] wherever a tensor does not fit.
+///
+/// **Operators of one's own** implement the five required methods, take scratch memory from the workspace and give it back,
+/// and are then what any other operator is: [`Compose`] and [`Adjoint`] hold them, [`dot_test`] checks them, [`lsqr`] and
+/// [`least_squares`] solve with them, [`csr_of`] finds their matrix. `examples/own_operator.rs` is one.
 ///
 /// ```
 /// use convmat::{Adjoint, LinearOperator, Pad, PadMode, Workspace};
@@ -85,15 +93,11 @@ pub trait LinearOperator<T: Scalar>: Send + Sync {
         Ok(x)
     }
 
-    /// The matrix of A in CSR form, `∏ range` × `∏ domain`.
-    ///
-    /// The provided method probes A with every unit vector, ∏ domain applications, and keeps the numerical nonzeros.
-    /// Operators that know their structure build the matrix from it and keep structural entries.
-    ///
-    /// # Errors
-    /// [`Error::MemoryLimit`] if the matrix, or the dense block of columns that probing needs, exceeds `memory_limit` bytes.
-    fn matrix(&self, memory_limit: u128) -> Result<CsMat<T>> {
-        T::probe(&self, memory_limit)
+    /// The matrix as [`csr_of`] asks for it. Its types cannot be named outside of this crate, so neither can the method be
+    /// implemented there: operators from elsewhere are probed.
+    #[doc(hidden)]
+    fn structural_matrix(&self, _request: Request) -> Option<Result<Structure<T>>> {
+        None
     }
 }
 
@@ -122,11 +126,19 @@ macro_rules! forward {
             fn workspace_len(&self, batch: usize) -> usize {
                 (**self).workspace_len(batch)
             }
-            fn matrix(&self, memory_limit: u128) -> Result<CsMat<T>> {
-                (**self).matrix(memory_limit)
+            fn structural_matrix(&self, request: Request) -> Option<Result<Structure<T>>> {
+                (**self).structural_matrix(request)
             }
         }
     )*};
+}
+
+/// Shapes, whatever the operator: an operator behind a pointer need not say more.
+impl<T: Scalar> fmt::Debug for dyn LinearOperator<T> + '_ {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut operator = f.debug_struct("LinearOperator");
+        operator.field("domain", &self.domain()).field("range", &self.range()).finish_non_exhaustive()
+    }
 }
 
 forward!(
@@ -232,40 +244,6 @@ pub(crate) fn expect_bytes(what: &'static str, bytes: u128, limit: u128, instead
 pub(crate) fn csr_bytes<T>(rows: usize, entries: u128) -> u128 {
     let word = size_of::<usize>() as u128;
     entries.saturating_mul(size_of::<T>() as u128 + word).saturating_add((rows as u128 + 1) * word)
-}
-
-/// The matrix of an operator from its action on unit vectors, a block of them at a time.
-pub(crate) fn probe<T: Scalar>(operator: &dyn LinearOperator<T>, memory_limit: u128) -> Result<CsMat<T>> {
-    const INSTEAD: &str = "apply and apply_adjoint";
-    let (domain, range) = (operator.domain(), operator.range());
-    let columns = checked_len(&domain, "the number of columns")?;
-    let rows = checked_len(&range, "the number of rows")?;
-    let column_bytes = (rows as u128 + columns as u128).max(1) * size_of::<T>() as u128;
-    expect_bytes("one probed column", column_bytes, memory_limit, INSTEAD)?;
-    let block = ((memory_limit / column_bytes).min(64) as usize).min(columns.max(1));
-    // Columns of A are rows of its transpose: CSC.
-    let (mut offsets, mut indices, mut values) = (vec![0], Vec::new(), Vec::new());
-    let mut workspace = Workspace::new();
-    for start in (0..columns).step_by(block) {
-        let count = block.min(columns - start);
-        let mut units = Array5::zeros(with_batch(count, domain));
-        units
-            .iter_mut()
-            .enumerate()
-            .filter(|(i, _)| i % columns == start + i / columns)
-            .for_each(|(_, unit)| *unit = T::one());
-        let mut images = Array5::zeros(with_batch(count, range));
-        operator.apply_into(units.view(), images.view_mut(), &mut workspace)?;
-        for column in images.outer_iter() {
-            for (row, &value) in column.iter().enumerate().filter(|(_, value)| **value != T::zero()) {
-                indices.push(row);
-                values.push(value);
-            }
-            offsets.push(indices.len());
-            expect_bytes("the probed matrix", csr_bytes::<T>(rows, indices.len() as u128), memory_limit, INSTEAD)?;
-        }
-    }
-    Ok(CsMat::new_csc((rows, columns), offsets, indices, values).to_csr())
 }
 
 #[cfg(test)]

@@ -9,6 +9,8 @@ pub(crate) mod pass;
 pub(crate) mod planned;
 mod recipe;
 
+use std::fmt;
+
 use ndarray::{Array, ArrayRef, ArrayView5};
 pub use recipe::{ImplicitGemmRecipe, Recipe};
 
@@ -126,6 +128,20 @@ pub struct Plan<D, T, const N: usize> {
     geometry: Geometry<N>,
     bias: Option<Vec<T>>,
     pass: Pass<T>,
+}
+
+/// Layer, sizes, recipe and bytes, not the weights.
+impl<D: Direction, T: Scalar, const N: usize> fmt::Debug for Plan<D, T, N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Plan")
+            .field("layer", &self.layer)
+            .field("input_size", &self.input_size)
+            .field("output_size", &self.output_size())
+            .field("options", &self.options)
+            .field("recipe", &format_args!("{}", self.recipe()))
+            .field("packed_bytes", &self.packed_bytes())
+            .finish()
+    }
 }
 
 impl<D: Direction, T: Scalar, const N: usize> Plan<D, T, N> {

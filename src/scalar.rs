@@ -16,7 +16,7 @@ pub enum Precision {
 }
 
 mod sealed {
-    pub trait Sealed: crate::compiled::Compiled + crate::kernel::vector::Vectors {}
+    pub trait Sealed: crate::compiled::Compiled + crate::kernel::vector::Vectors + sprs::MulAcc {}
     impl Sealed for f32 {}
     impl Sealed for f64 {}
 }
@@ -32,7 +32,6 @@ pub trait Scalar:
     sealed::Sealed
     + ndarray::LinalgScalar
     + ndarray::ScalarOperand
-    + sprs::MulAcc
     + AddAssign
     + MulAssign
     + Neg<Output = Self>

@@ -6,9 +6,10 @@ mod resample;
 mod resize;
 mod separable;
 
+use std::fmt;
+
 use ndarray::{ArcArray, ArrayRef2, ArrayView5, ArrayViewMut5};
 pub use resize::{Coordinates, Resize, ResizeMode, ResizeOptions, ResizeTo, Rounding};
-use sprs::CsMat;
 
 use crate::convolution::Convolution;
 use crate::error::{Error, Result};
@@ -16,7 +17,9 @@ use crate::formulation::{Formulation, FormulationOptions};
 use crate::geometry::{Options, PerAxis, Shape, Side};
 use crate::layer::taps::Interpolation;
 use crate::layer::{Layer, Transposed};
-use crate::operator::{Adjoint, Compose, LinearOperator, Pad, PadMode, Weights, Workspace, allocatable};
+use crate::operator::{
+    Adjoint, Compose, LinearOperator, Pad, PadMode, Request, Structure, Weights, Workspace, allocatable,
+};
 use crate::scalar::Scalar;
 
 /// Input elements repeated beyond every border before upsampling: enough for the bicubic kernel's reach of two.
@@ -36,19 +39,25 @@ type CropTransposedPad<T> = Compose<T, Pad, Compose<T, Adjoint<Box<dyn LinearOpe
 /// align_corners=False)` everywhere, borders included. Being a product of operators it has an adjoint and a sparse matrix.
 ///
 /// ```
-/// use convmat::{LinearOperator, Upscaler, layer::taps::Interpolation};
+/// use convmat::{LinearOperator, Upscaler, csr_of, layer::taps::Interpolation};
 /// use ndarray::Array5;
 /// # fn main() -> convmat::Result<()> {
 /// let up = Upscaler::new(1, [2], [2], Interpolation::Bilinear)?;
 /// let x = Array5::from_shape_vec([1, 1, 1, 1, 2], vec![4.0f32, 8.0]).unwrap();
 /// assert_eq!(up.apply(x.view())?.into_raw_vec_and_offset().0, [4., 5., 7., 8.]);
-/// assert_eq!(up.matrix(1 << 20)?.shape(), (4, 2));
+/// assert_eq!(csr_of(&up, 1 << 20)?.shape(), (4, 2));
 /// # Ok(())
 /// # }
 /// ```
 pub struct Upscaler<T, const N: usize> {
     operator: CropTransposedPad<T>,
     convolution: Convolution<T, N>,
+}
+
+impl<T: Scalar, const N: usize> fmt::Debug for Upscaler<T, N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Upscaler").field("operator", &self.operator).field("convolution", &self.convolution).finish()
+    }
 }
 
 impl<T: Scalar, const N: usize> Upscaler<T, N> {
@@ -165,7 +174,7 @@ impl<T: Scalar, const N: usize> LinearOperator<T> for Upscaler<T, N> {
         self.operator.workspace_len(batch)
     }
 
-    fn matrix(&self, memory_limit: u128) -> Result<CsMat<T>> {
-        self.operator.matrix(memory_limit)
+    fn structural_matrix(&self, request: Request) -> Option<Result<Structure<T>>> {
+        self.operator.structural_matrix(request)
     }
 }

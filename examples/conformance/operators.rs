@@ -35,7 +35,7 @@ pub fn geometry_of<D: Direction, const N: usize>(
 /// Every way to run C: the formulations, Auto among them, and both backends where there is a GEMM.
 pub fn ways() -> Vec<(String, Formulation, FormulationOptions)> {
     let mut found = Vec::new();
-    for formulation in [Formulation::Auto].into_iter().chain(Formulation::ALL) {
+    for formulation in [Formulation::Auto].into_iter().chain(Formulation::ALL.iter().copied()) {
         let multiplies = [Formulation::Dense, Formulation::Im2col, Formulation::ZeroInsertion].contains(&formulation);
         for &gemm in &GemmBackend::ALL[..if multiplies { 2 } else { 1 }] {
             let options = FormulationOptions::new().gemm(gemm);

@@ -1,7 +1,8 @@
 //! resize: interpolation by rule, and its gradient, which is the adjoint.
 
 use convmat::{
-    Coordinates, LinearOperator, Resize, ResizeMode, ResizeOptions, ResizeTo, Rounding, Scalar, Workspace, dot_test,
+    Coordinates, LinearOperator, Resize, ResizeMode, ResizeOptions, ResizeTo, Rounding, Scalar, Workspace, csr_of,
+    dot_test,
 };
 use ndarray::Array5;
 
@@ -23,7 +24,7 @@ pub fn check<T: Scalar, const N: usize>(case: &Case, report: &mut Report) -> Res
     }
     let tested = dot_test(operator, x.dim().0, 1);
     report.require(tested.is_ok_and(|test| test.passed()), "resize", "fails the dot test");
-    if let Some(matrix) = report.value("resize's matrix", operator.matrix(1 << 30)) {
+    if let Some(matrix) = report.value("resize's matrix", csr_of(operator, 1 << 30)) {
         let columns = matrix.cols();
         let images = x.outer_iter().flat_map(|sample| {
             let flat: Vec<T> = sample.iter().copied().collect();
@@ -105,8 +106,7 @@ fn operator<const N: usize>(case: &Case, input: &Tensor) -> Result<convmat::Resu
         Some(other) => return Err(Obstacle::Broken(format!("unknown coordinates \"{other}\""))),
     };
     let flag = |name| case.flag(name);
-    let options = ResizeOptions::new(mode, coordinates)
-        .antialias(flag("antialias"))
-        .exclude_outside(flag("exclude_outside"));
+    let options =
+        ResizeOptions::new(mode, coordinates).antialias(flag("antialias")).exclude_outside(flag("exclude_outside"));
     Ok(Resize::new(input.shape[1], size, to, options))
 }

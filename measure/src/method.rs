@@ -147,7 +147,9 @@ impl Method {
     /// [compute](Self::computes).
     pub fn build(self, problem: &Problem, memory_limit: u128) -> Result<Built> {
         let c = problem.convolution()?;
-        let formulated = |formulation, gemm| c.formulate_with(formulation, &FormulationOptions::new().memory_limit(memory_limit).gemm(gemm));
+        let formulated = |formulation, gemm| {
+            c.formulate_with(formulation, &FormulationOptions::new().memory_limit(memory_limit).gemm(gemm))
+        };
         let [large, small] = [Side::Large, Side::Small].map(|side| problem.geometry.shape(side));
         let Some(side) = problem.output.side() else {
             let operand_bytes = (problem.weights.len() * size_of::<f32>()) as u128;

@@ -5,7 +5,7 @@ use ndarray::{Array2, s};
 use super::dense::{full_svd, thin_svd, values};
 use crate::error::Result;
 use crate::geometry::checked_len;
-use crate::operator::{LinearOperator, expect_bytes};
+use crate::operator::{LinearOperator, csr_of, expect_bytes};
 
 /// All singular values of an operator, with what follows from them.
 ///
@@ -47,7 +47,7 @@ impl Spectrum {
 
     fn of(operator: &dyn LinearOperator<f64>, memory_limit: u128) -> Result<Self> {
         let (rows, columns) = expect_size(operator, 3, memory_limit)?;
-        let matrix = operator.matrix(memory_limit)?.to_dense();
+        let matrix = csr_of(operator, memory_limit)?.to_dense();
         Ok(Self { values: values(matrix.view())?, rows, columns })
     }
 
@@ -93,7 +93,7 @@ fn null_space_of(operator: &dyn LinearOperator<f64>, memory_limit: u128) -> Resu
     let square = (rows as u128).pow(2).saturating_add((columns as u128).pow(2));
     let needed = bytes(rows, columns, 3).saturating_add(square.saturating_mul(2 * 8));
     expect_bytes("the null space", needed, memory_limit, "Spectrum, which needs no vectors")?;
-    let matrix = operator.matrix(memory_limit)?.to_dense();
+    let matrix = csr_of(operator, memory_limit)?.to_dense();
     // V is square either way.
     let svd = if rows < columns { full_svd(matrix.view())? } else { thin_svd(matrix.view())? };
     let rank = Spectrum { values: svd.values, rows, columns }.rank();

@@ -19,9 +19,9 @@ pub enum Activation {
     },
     /// `min(max(y, low), high)`; NaN stays NaN.
     Clamp {
-        /// Least value.
+        /// Least value, −∞ for none.
         low: f64,
-        /// Largest value.
+        /// Largest value, not below `low`; ∞ for none.
         high: f64,
     },
 }
@@ -53,12 +53,16 @@ impl Activation {
     }
 }
 
-/// Refuses parameters that are NaN.
+/// Refuses parameters that are NaN, and a clamp to nothing. Infinite ones are fine: a bound at ∞ is none.
 pub(crate) fn validate(activation: Activation) -> Result<()> {
     let is_nan = match activation {
         Activation::Identity | Activation::Relu => false,
         Activation::LeakyRelu { slope } => slope.is_nan(),
         Activation::Clamp { low, high } => low.is_nan() || high.is_nan(),
     };
-    if is_nan { Err(Error::NotFinite { what: "a parameter of the activation" }) } else { Ok(()) }
+    match activation {
+        _ if is_nan => Err(Error::NotFinite { what: "a parameter of the activation" }),
+        Activation::Clamp { low, high } if low > high => Err(Error::Clamp { low, high }),
+        _ => Ok(()),
+    }
 }

@@ -34,7 +34,7 @@ fn check<const N: usize>(g: &Geometry<N>, batch: usize, numbers: &mut Numbers) {
     let forward = single(reference::convolution(g, weights.view(), x.view()).unwrap());
     let adjoint = single(reference::transposed_convolution(g, weights.view(), y.view()).unwrap());
     let mut workspace = Workspace::new();
-    for formulation in Formulation::ALL {
+    for &formulation in Formulation::ALL {
         let options = FormulationOptions::default();
         let operator = Formulated::new(g.lift(), weights.clone().into_shared(), formulation, &options).unwrap();
         let mut to = Array5::from_elem(forward.dim(), f32::NAN);
@@ -103,11 +103,15 @@ fn windows_that_are_empty_on_either_side_work() {
 
 #[test]
 fn names_are_read_back_and_auto_resolves() {
-    for formulation in Formulation::ALL.into_iter().chain([Formulation::Auto]) {
+    for formulation in Formulation::ALL.iter().copied().chain([Formulation::Auto]) {
         assert_eq!(formulation.name().parse(), Ok(formulation));
         assert_eq!(formulation.to_string(), formulation.name());
     }
-    assert!("im2row".parse::<Formulation>().unwrap_err().contains("zero-insertion"));
+    let error = "im2row".parse::<Formulation>().unwrap_err();
+    assert_eq!((error.what, error.name.as_str(), error.allowed.len()), ("formulation", "im2row", 8));
+    let names = "auto, gather, scatter, dense, sparse, im2col, zero-insertion, planned";
+    assert_eq!(error.to_string(), format!("unknown formulation \"im2row\"; there are {names}"));
+    assert_eq!((Formulation::ALL.len(), Formulation::ALL.contains(&Formulation::Auto)), (7, false));
     assert_eq!(Formulation::Auto.resolve(), Formulation::Planned);
     assert_eq!(Formulation::Im2col.resolve(), Formulation::Im2col);
 }

@@ -10,6 +10,7 @@
 
 mod derived;
 
+use std::fmt;
 use std::ops::Range;
 
 use crate::error::{Error, Result};
@@ -76,10 +77,16 @@ pub struct Link {
 }
 
 /// For every index of one side its [`Link`]s, ascending in `other`.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Links {
     offsets: Vec<usize>,
     links: Vec<Link>,
+}
+
+impl fmt::Debug for Links {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Links").field("indices", &self.len()).field("links", &self.links.len()).finish()
+    }
 }
 
 impl Links {

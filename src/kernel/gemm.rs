@@ -4,10 +4,12 @@
 //! sizes that do not depend on how many threads there are, so the bits do not either.
 
 use std::fmt;
+use std::str::FromStr;
 
 use ndarray::{ArrayView2, ArrayViewMut2, Axis};
 use rayon::prelude::*;
 
+use crate::error::ParseNameError;
 use crate::scalar::{Precision, Scalar};
 
 /// Which crate multiplies matrices. Both detect the instruction set at run time.
@@ -27,9 +29,9 @@ pub enum GemmBackend {
 
 impl GemmBackend {
     /// Every backend.
-    pub const ALL: [Self; 2] = [Self::Gemm, Self::MatrixMultiply];
+    pub const ALL: &'static [Self] = &[Self::Gemm, Self::MatrixMultiply];
 
-    /// The crate's name.
+    /// The crate's name, as [`FromStr`] reads it.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Gemm => "gemm",
@@ -41,6 +43,14 @@ impl GemmBackend {
 impl fmt::Display for GemmBackend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.name())
+    }
+}
+
+impl FromStr for GemmBackend {
+    type Err = ParseNameError;
+
+    fn from_str(name: &str) -> Result<Self, ParseNameError> {
+        ParseNameError::find("GEMM crate", Self::ALL, Self::name, name)
     }
 }
 
@@ -144,7 +154,7 @@ mod tests {
     }
 
     fn check<T: Scalar>() {
-        for backend in GemmBackend::ALL {
+        for &backend in GemmBackend::ALL {
             for (m, k, n) in [(0, 3, 2), (3, 0, 2), (1, 1, 1), (5, 7, 1), (1, 9, 6), (17, 33, 15), (65, 64, 49)] {
                 let (a, b) = (matrix::<T>(m, k, 1), matrix::<T>(k, n, 2));
                 let want = literal(a.view(), b.view());

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::error::ParseNameError;
+
 /// An instruction set that kernels are compiled for. All kernels are one piece of code over vectors of different width.
 ///
 /// ```
@@ -10,7 +12,7 @@ use std::str::FromStr;
 /// assert!(Isa::available().any(|isa| isa == Isa::Portable));
 /// assert!(Isa::best().is_available());
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Isa {
     /// What the target guarantees: fixed-width arrays, left to the compiler. No fused multiplication.
@@ -23,7 +25,7 @@ pub enum Isa {
 
 impl Isa {
     /// Every instruction set, narrow ones first.
-    pub const ALL: [Self; 3] = [Self::Portable, Self::Avx2, Self::Avx512];
+    pub const ALL: &'static [Self] = &[Self::Portable, Self::Avx2, Self::Avx512];
 
     /// Whether this processor (and operating system) has it. Asked once, remembered by the standard library.
     pub fn is_available(self) -> bool {
@@ -40,7 +42,7 @@ impl Isa {
 
     /// The instruction sets of this processor, narrow ones first.
     pub fn available() -> impl Iterator<Item = Self> {
-        Self::ALL.into_iter().filter(|isa| isa.is_available())
+        Self::ALL.iter().copied().filter(|isa| isa.is_available())
     }
 
     /// The widest one of this processor.
@@ -65,11 +67,9 @@ impl fmt::Display for Isa {
 }
 
 impl FromStr for Isa {
-    type Err = String;
+    type Err = ParseNameError;
 
-    fn from_str(name: &str) -> Result<Self, String> {
-        Self::ALL.into_iter().find(|isa| isa.name() == name).ok_or_else(|| {
-            format!("unknown instruction set \"{name}\"; there are {}", Self::ALL.map(Self::name).join(", "))
-        })
+    fn from_str(name: &str) -> Result<Self, ParseNameError> {
+        ParseNameError::find("instruction set", Self::ALL, Self::name, name)
     }
 }

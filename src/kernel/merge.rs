@@ -206,7 +206,7 @@ mod tests {
     }
 
     fn check<T: Scalar, const Q: usize>() {
-        for level in Isa::ALL.into_iter().filter_map(Level::new) {
+        for level in Isa::ALL.iter().copied().filter_map(Level::new) {
             let lanes = lanes::<T>(level.isa());
             let pattern = Pattern::new(Q, lanes);
             let buffer: Vec<T> = (0..Q * 100).map(|i| T::from_f64(i as f64)).collect();
@@ -259,7 +259,7 @@ mod tests {
     }
 
     fn check_many<T: Scalar>() {
-        for level in Isa::ALL.into_iter().filter_map(Level::new) {
+        for level in Isa::ALL.iter().copied().filter_map(Level::new) {
             for phases in [1, 3, 9, 15, 16, 17, 32, 50] {
                 let starts: Vec<_> = (0..phases).map(|q| (q % 7 != 3).then_some(q * 40 + q % 5)).collect();
                 let buffer: Vec<T> = (0..phases * 40 + 48).map(|i| T::from_f64(i as f64)).collect();

@@ -16,7 +16,7 @@ impl<D: Direction, T: Scalar, const N: usize> Layer<D, T, N> {
     /// As [`geometry`](Self::geometry); [`Error::PadLength`](crate::Error::PadLength) if the padding mode cannot pad that much;
     /// [`Error::Unsupported`](crate::Error::Unsupported) for an instruction set that this processor lacks;
     /// [`Error::MemoryLimit`](crate::Error::MemoryLimit) over the memory limit; [`Error::NotFinite`](crate::Error::NotFinite) for an
-    /// activation's parameter that is NaN.
+    /// activation's parameter that is NaN, [`Error::Clamp`](crate::Error::Clamp) for a clamp whose `low` is above its `high`.
     pub fn plan(&self, input: [usize; N], options: &PlanOptions) -> Result<Plan<D, T, N>> {
         Plan::new(self, self.options(), input, options)
     }

@@ -139,8 +139,7 @@ impl<T: Scalar, const N: usize> Layer<Transposed, T, N> {
             (padding[i], taps[axis]) = (pad, values);
         }
         let weights = T::separable_weights(channels, &taps)?;
-        let options =
-            Options::new().stride(scale).padding(padding).groups(channels);
+        let options = Options::new().stride(scale).padding(padding).groups(channels);
         Self::from_shared(weights, None, options)
     }
 }

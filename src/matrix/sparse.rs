@@ -1,6 +1,8 @@
 //! Products of a sparse matrix with a batch: by rows, and by columns. It knows no convolution but as the two matrices of the
 //! formulation that stores them.
 
+use std::fmt;
+
 use ndarray::{ArrayView5, ArrayViewMut2, ArrayViewMut5, Axis};
 use rayon::prelude::*;
 use sprs::CsMat;
@@ -10,7 +12,9 @@ use crate::error::{Error, Result};
 use crate::geometry::{Geometry, Shape, Side};
 use crate::kernel::lanes::{Lanes, Rows};
 use crate::kernel::{WORTH_A_TASK, for_each_task};
-use crate::operator::{LinearOperator, Method, Weights, Workspace, csr_bytes, expect_bytes, expect_shape, on_slices};
+use crate::operator::{
+    LinearOperator, Method, Request, Structure, Weights, Workspace, csr_bytes, expect_bytes, expect_shape, on_slices,
+};
 use crate::scalar::Scalar;
 
 /// A sparse matrix as an operator, stored once and multiplied from both sides.
@@ -45,11 +49,18 @@ use crate::scalar::Scalar;
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct SparseMatrix<T> {
     matrix: CsMat<T>,
     domain: Shape,
     range: Shape,
+}
+
+impl<T> fmt::Debug for SparseMatrix<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut matrix = f.debug_struct("SparseMatrix");
+        matrix.field("domain", &self.domain).field("range", &self.range).field("nonzeros", &self.matrix.nnz()).finish()
+    }
 }
 
 impl<T: Scalar> SparseMatrix<T> {
@@ -122,7 +133,13 @@ impl<T: Scalar> LinearOperator<T> for SparseMatrix<T> {
         T::sparse_scratch(self, batch)
     }
 
-    fn matrix(&self, memory_limit: u128) -> Result<CsMat<T>> {
+    fn structural_matrix(&self, request: Request) -> Option<Result<Structure<T>>> {
+        Some(self.copied(request.memory_limit).map(Structure))
+    }
+}
+
+impl<T: Scalar> SparseMatrix<T> {
+    fn copied(&self, memory_limit: u128) -> Result<CsMat<T>> {
         let bytes = csr_bytes::<T>(self.matrix.rows(), self.matrix.nnz() as u128);
         expect_bytes("a copy of the matrix", bytes, memory_limit, "csr")?;
         Ok(self.matrix.clone())

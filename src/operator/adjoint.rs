@@ -3,7 +3,7 @@
 use ndarray::{ArrayView5, ArrayViewMut5};
 use sprs::CsMat;
 
-use super::{LinearOperator, Workspace};
+use super::{LinearOperator, Request, Structure, Workspace, csr_of};
 use crate::error::Result;
 use crate::geometry::Shape;
 use crate::scalar::Scalar;
@@ -46,7 +46,7 @@ impl<T: Scalar, A: LinearOperator<T>> LinearOperator<T> for Adjoint<A> {
     fn workspace_len(&self, batch: usize) -> usize {
         self.0.workspace_len(batch)
     }
-    fn matrix(&self, memory_limit: u128) -> Result<CsMat<T>> {
-        Ok(T::transposed(self.0.matrix(memory_limit)?))
+    fn structural_matrix(&self, request: Request) -> Option<Result<Structure<T>>> {
+        Some(csr_of(&self.0, request.memory_limit).map(|matrix| Structure(T::transposed(matrix))))
     }
 }

@@ -1,9 +1,11 @@
 //! Products of operators.
 
+use std::fmt;
+
 use ndarray::{ArrayView5, ArrayViewMut5};
 use sprs::{CsMat, smmp::mul_csr_csr};
 
-use super::{LinearOperator, Workspace, csr_bytes, expect_bytes, expect_shape, with_batch};
+use super::{LinearOperator, Request, Structure, Workspace, csr_bytes, csr_of, expect_bytes, expect_shape, with_batch};
 use crate::error::{Error, Result};
 use crate::geometry::{Shape, checked_len};
 use crate::scalar::Scalar;
@@ -23,11 +25,17 @@ use crate::scalar::Scalar;
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Compose<T, A, B> {
     left: A,
     right: B,
     element: std::marker::PhantomData<T>,
+}
+
+impl<T, A: fmt::Debug, B: fmt::Debug> fmt::Debug for Compose<T, A, B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Compose").field("left", &self.left).field("right", &self.right).finish()
+    }
 }
 
 impl<T: Scalar, A: LinearOperator<T>, B: LinearOperator<T>> Compose<T, A, B> {
@@ -86,11 +94,13 @@ impl<T: Scalar, A: LinearOperator<T>, B: LinearOperator<T>> LinearOperator<T> fo
         )
     }
     fn workspace_len(&self, batch: usize) -> usize {
-        let between = self.right.range().iter().product::<usize>().saturating_mul(batch);
+        let between = self.right.range().iter().fold(batch, |len, &n| len.saturating_mul(n));
         between.saturating_add(self.left.workspace_len(batch).max(self.right.workspace_len(batch)))
     }
-    fn matrix(&self, memory_limit: u128) -> Result<CsMat<T>> {
-        T::product(&self.left.matrix(memory_limit)?, &self.right.matrix(memory_limit)?, memory_limit)
+    fn structural_matrix(&self, request: Request) -> Option<Result<Structure<T>>> {
+        let limit = request.memory_limit;
+        let factors = csr_of(&self.left, limit).and_then(|left| Ok((left, csr_of(&self.right, limit)?)));
+        Some(factors.and_then(|(left, right)| T::product(&left, &right, limit)).map(Structure))
     }
 }
 

@@ -2,12 +2,15 @@
 //!
 //! The index maps are the whole semantics; forward reads through them, the adjoint adds back through them.
 
+use std::fmt;
+use std::str::FromStr;
+
 use ndarray::{ArrayView5, ArrayViewMut5};
 use rayon::prelude::*;
 use sprs::CsMat;
 
-use super::{LinearOperator, Workspace, allocatable, csr_bytes, expect_bytes, on_slices};
-use crate::error::{Error, Result};
+use super::{LinearOperator, Request, Structure, Workspace, allocatable, csr_bytes, expect_bytes, on_slices};
+use crate::error::{Error, ParseNameError, Result};
 use crate::geometry::{Shape, checked_len};
 use crate::scalar::Scalar;
 
@@ -27,7 +30,10 @@ pub enum PadMode {
 }
 
 impl PadMode {
-    /// PyTorch's name of the mode.
+    /// Every mode.
+    pub const ALL: &'static [Self] = &[Self::Zeros, Self::Replicate, Self::Reflect, Self::Circular];
+
+    /// PyTorch's name of the mode, as [`FromStr`] reads it.
     pub const fn name(self) -> &'static str {
         match self {
             PadMode::Zeros => "zeros",
@@ -61,16 +67,36 @@ impl PadMode {
     }
 }
 
+impl fmt::Display for PadMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for PadMode {
+    type Err = ParseNameError;
+
+    fn from_str(name: &str) -> std::result::Result<Self, ParseNameError> {
+        ParseNameError::find("padding mode", Self::ALL, Self::name, name)
+    }
+}
+
 /// Pads (or crops) the three spatial axes of `[channels, D, H, W]` tensors.
 ///
 /// As a matrix: one row per output element, holding a single 1 in the column it reads, or nothing. The adjoint adds every
 /// output element to the element it was read from. O(output) time in both directions, no scratch memory.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Pad {
     domain: Shape,
     range: Shape,
     /// For each spatial axis and output index the input index, if any.
     sources: [Vec<Option<usize>>; 3],
+}
+
+impl fmt::Debug for Pad {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pad").field("domain", &self.domain).field("range", &self.range).finish_non_exhaustive()
+    }
 }
 
 impl Pad {
@@ -185,6 +211,7 @@ impl Pad {
         })
     }
 
+    /// A row per padded element, with the 1 that it reads, or nothing.
     pub(crate) fn csr<T: Scalar>(&self, memory_limit: u128) -> Result<CsMat<T>> {
         let (columns, rows) = (self.domain.iter().product(), self.range.iter().product());
         expect_bytes("the padding's matrix", csr_bytes::<T>(rows, rows as u128), memory_limit, "apply")?;
@@ -224,8 +251,8 @@ impl<T: Scalar> LinearOperator<T> for Pad {
         0
     }
 
-    fn matrix(&self, memory_limit: u128) -> Result<CsMat<T>> {
-        T::pad_matrix(self, memory_limit)
+    fn structural_matrix(&self, request: Request) -> Option<Result<Structure<T>>> {
+        Some(T::pad_matrix(self, request.memory_limit).map(Structure))
     }
 }
 
@@ -239,7 +266,7 @@ mod tests {
     use ndarray::Array5;
 
     use super::*;
-    use crate::operator::dot_test;
+    use crate::operator::{csr_of, dot_test};
 
     fn padded(mode: PadMode, begin: usize, end: usize) -> Vec<f32> {
         let pad = Pad::new([1, 1, 1, 3], [(0, 0), (0, 0), (begin, end)], mode).unwrap();
@@ -300,9 +327,9 @@ mod tests {
 
     fn check(pad: &Pad) {
         assert!(dot_test::<f64, _>(pad, 3, 7).unwrap().passed());
-        let structural = LinearOperator::<f64>::matrix(pad, u128::MAX).unwrap();
-        let probed = super::super::probe::<f64>(pad, u128::MAX).unwrap();
+        let structural = csr_of::<f64, _>(pad, u128::MAX).unwrap();
+        let probed = super::super::structure::probe::<f64>(pad, u128::MAX).unwrap();
         assert_eq!(structural.to_dense(), probed.to_dense());
-        assert!(LinearOperator::<f64>::matrix(pad, 7).is_err());
+        assert!(csr_of::<f64, _>(pad, 7).is_err());
     }
 }

@@ -1,5 +1,7 @@
 //! Least squares through any operator: only `apply` and `apply_adjoint` are asked for.
 
+use std::fmt;
+
 use ndarray::{Array5, ArrayView5};
 
 use super::dot_test::dot;
@@ -14,6 +16,12 @@ pub struct Equations<'a, T> {
     pub operator: &'a dyn LinearOperator<T>,
     /// b, `[1, ∏…]` of A's range.
     pub target: ArrayView5<'a, T>,
+}
+
+impl<T: Scalar> fmt::Debug for Equations<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Equations").field("operator", &self.operator).field("target", &self.target.shape()).finish()
+    }
 }
 
 /// What [`least_squares`] found.

@@ -1,5 +1,6 @@
 use ndarray::Array5;
 
+use super::structure::probe;
 use super::*;
 
 /// Replicated padding of 70 elements, so that probing takes more than one block of 64.
@@ -22,7 +23,7 @@ fn a_box_is_the_operator_in_it() {
     assert_eq!(y, composed.apply(x.view()).unwrap());
     assert_eq!(y, back, "padding and adding back is symmetric");
     assert!(y.iter().any(|&value| value != 0.0));
-    let matrix = through.matrix(u128::MAX).unwrap();
+    let matrix = csr_of(through, u128::MAX).unwrap();
     assert_eq!(matrix.to_dense(), probe(&composed, u128::MAX).unwrap().to_dense());
 }
 
@@ -38,7 +39,7 @@ fn the_adjoint_exchanges_the_directions() {
     assert_eq!(adjoint.apply_adjoint(x.view()).unwrap(), composed.apply(x.view()).unwrap());
     assert_ne!(composed.apply(x.view()).unwrap(), composed.apply_adjoint(x.view()).unwrap());
     assert_eq!(adjoint.workspace_len(2), 2 * 4 * 7);
-    assert_eq!(adjoint.matrix(u128::MAX).unwrap().to_dense(), probe(&adjoint, u128::MAX).unwrap().to_dense());
+    assert_eq!(csr_of(&adjoint, u128::MAX).unwrap().to_dense(), probe(&adjoint, u128::MAX).unwrap().to_dense());
 }
 
 #[test]
@@ -71,7 +72,7 @@ fn memory_that_is_not_there_is_an_error_with_its_size() {
 
 #[test]
 fn probing_works_in_blocks_of_any_size_and_keeps_to_its_limit() {
-    let want = LinearOperator::<f64>::matrix(&pad(), u128::MAX).unwrap().to_dense();
+    let want = csr_of::<f64, _>(&pad(), u128::MAX).unwrap().to_dense();
     // One probed column is 70 + 140 values; the matrix holds 140 entries and 141 offsets.
     let (column, matrix) = ((70 + 140) * 8, csr_bytes::<f64>(140, 140));
     assert!(matrix > column);

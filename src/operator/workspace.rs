@@ -1,5 +1,7 @@
 //! Scratch memory that callers own, so that operators hide none.
 
+use std::fmt;
+
 use crate::scalar::Scalar;
 
 /// Scratch memory for [`LinearOperator`](crate::LinearOperator)s: it grows on first use and is reused afterwards.
@@ -8,12 +10,19 @@ use crate::scalar::Scalar;
 /// After the first call of a kind the same call takes no new memory from the allocator here. Contents carry over from
 /// one call to the next and mean nothing.
 ///
+/// Whoever only applies operators passes a workspace on. Whoever implements one [takes](Self::take) scratch memory from it and
+/// [gives](Self::give) it back, the last taken first, so that calls within calls find buffers of their lengths again.
+///
 /// ```
 /// use convmat::Workspace;
-/// let workspace = Workspace::<f32>::new();
-/// assert_eq!(workspace.len(), 0);
+/// let mut workspace = Workspace::<f32>::new();
+/// let mut scratch = workspace.take(3);
+/// scratch.copy_from_slice(&[1.0, 2.0, 3.0]); // what was in it meant nothing
+/// assert_eq!((scratch.iter().sum::<f32>(), workspace.len()), (6.0, 0));
+/// workspace.give(scratch);
+/// assert_eq!(workspace.len(), 3); // kept for the next call
 /// ```
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Workspace<T> {
     /// Buffers not lent out, most recently returned last: calls nest, so lengths meet again in reverse order.
     buffers: Vec<Vec<T>>,
@@ -21,6 +30,7 @@ pub struct Workspace<T> {
 
 impl<T: Scalar> Workspace<T> {
     /// An empty workspace.
+    #[must_use]
     pub const fn new() -> Self {
         Self { buffers: Vec::new() }
     }
@@ -40,8 +50,11 @@ impl<T: Scalar> Workspace<T> {
         self.buffers.iter_mut().for_each(|buffer| buffer.fill(value));
     }
 
-    /// Lends a buffer of exactly `len` elements of arbitrary contents.
-    pub(crate) fn take(&mut self, len: usize) -> Lent<T> {
+    /// Lends a buffer of exactly `len` elements. Their contents are arbitrary: results of earlier calls, NaN among them.
+    ///
+    /// A buffer that is not [given](Self::give) back is freed like any other, and the next call asks the allocator again.
+    #[must_use = "a buffer that is dropped at once is freed"]
+    pub fn take(&mut self, len: usize) -> Lent<T> {
         if len == 0 {
             return Lent { buffer: Vec::new(), len };
         }
@@ -52,16 +65,23 @@ impl<T: Scalar> Workspace<T> {
         Lent { buffer, len }
     }
 
-    /// Takes a lent buffer back.
-    pub(crate) fn give(&mut self, lent: Lent<T>) {
+    /// Takes a lent buffer back, to lend it again. A buffer of another workspace moves here.
+    pub fn give(&mut self, lent: Lent<T>) {
         if lent.len > 0 {
             self.buffers.push(lent.buffer);
         }
     }
 }
 
-/// A buffer lent by a [`Workspace`].
-pub(crate) struct Lent<T> {
+impl<T> fmt::Debug for Workspace<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let lengths: Vec<_> = self.buffers.iter().map(Vec::len).collect();
+        f.debug_struct("Workspace").field("lengths", &lengths).finish()
+    }
+}
+
+/// A buffer lent by a [`Workspace`]: a slice of the length asked for.
+pub struct Lent<T> {
     buffer: Vec<T>,
     len: usize,
 }
@@ -76,6 +96,12 @@ impl<T> std::ops::Deref for Lent<T> {
 impl<T> std::ops::DerefMut for Lent<T> {
     fn deref_mut(&mut self) -> &mut [T] {
         &mut self.buffer[..self.len]
+    }
+}
+
+impl<T> fmt::Debug for Lent<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lent").field("len", &self.len).finish()
     }
 }
 

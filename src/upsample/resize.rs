@@ -3,6 +3,8 @@
 //! Resizing is separable: one banded matrix per axis ([`resample`](super::resample)), applied by
 //! [`separable`](super::separable).
 
+use std::fmt;
+
 use ndarray::{ArrayView5, ArrayViewMut5};
 use sprs::CsMat;
 
@@ -10,7 +12,7 @@ use super::resample::{Band, Lengths, band};
 use super::separable::Separable;
 use crate::error::{Error, Result};
 use crate::geometry::{Shape, checked_len};
-use crate::operator::{LinearOperator, Workspace, allocatable, csr_bytes, expect_bytes};
+use crate::operator::{LinearOperator, Request, Structure, Workspace, allocatable, csr_bytes, expect_bytes};
 use crate::scalar::Scalar;
 
 /// How an output element lies on the input's grid. With s the scale (output length / input length unless given):
@@ -184,12 +186,18 @@ impl ResizeOptions {
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Resize {
     domain: Shape,
     range: Shape,
     forward: Separable,
     adjoint: Separable,
+}
+
+impl fmt::Debug for Resize {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Resize").field("domain", &self.domain).field("range", &self.range).finish_non_exhaustive()
+    }
 }
 
 impl Resize {
@@ -271,8 +279,8 @@ impl<T: Scalar> LinearOperator<T> for Resize {
         self.forward.scratch_len(planes).max(self.adjoint.scratch_len(planes))
     }
 
-    fn matrix(&self, memory_limit: u128) -> Result<CsMat<T>> {
-        T::resize_matrix(self, memory_limit)
+    fn structural_matrix(&self, request: Request) -> Option<Result<Structure<T>>> {
+        Some(T::resize_matrix(self, request.memory_limit).map(Structure))
     }
 }
 
@@ -295,6 +303,7 @@ impl Resize {
         self.adjoint.apply((self.range, self.domain), y, x, workspace)
     }
 
+    /// The Kronecker product of the three bands, for every channel.
     pub(crate) fn csr<T: Scalar>(&self, memory_limit: u128) -> Result<CsMat<T>> {
         let bands @ [depth, height, width] = self.forward.bands();
         let entries = bands.iter().fold(self.domain[0] as u128, |n, band| n.saturating_mul(band.entries()));

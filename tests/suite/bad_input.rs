@@ -61,11 +61,11 @@ fn messages_name_the_mistake_and_its_numbers() {
             text(transposed(&o.stride([2, 2]).dilation([3, 1]).output_padding([3, 0]))),
         ),
         ("padding \"same\" needs stride 1, but stride[1] is 2", text(conv(&o.stride([1, 2]).padding(Padding::Same)))),
-        ("padding \"same\" needs stride 1, but stride[0] is 2", text(transposed(&o.stride([2, 1]).padding(Padding::Same)))),
         (
-            "output_size[1] is 15; possible are 12 to 14",
-            text(transposed(&o.stride([2, 3]).output_size([11, 15]))),
+            "padding \"same\" needs stride 1, but stride[0] is 2",
+            text(transposed(&o.stride([2, 1]).padding(Padding::Same))),
         ),
+        ("output_size[1] is 15; possible are 12 to 14", text(transposed(&o.stride([2, 3]).output_size([11, 15])))),
         ("output_padding has no meaning for a convolution", text(conv(&o.output_padding([0, 1]).stride([2, 2])))),
         ("an output size has no meaning for a convolution", text(conv(&o.output_size([5, 4])))),
         (

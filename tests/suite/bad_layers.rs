@@ -2,8 +2,7 @@
 
 use convmat::layer::taps::Interpolation;
 use convmat::{
-    Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d, Options, PadMode, Padding,
-    Upscaler,
+    Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d, Options, PadMode, Padding, Upscaler,
 };
 use ndarray::{Array1, Array4, Array5, ArrayD, Axis, Ix2, Ix3, Ix4, Ix5};
 

@@ -4,8 +4,7 @@
 //! where it is used.
 
 use convmat::{
-    Channels, Convolution, Formulation, FormulationOptions, GemmBackend, Geometry, LinearOperator, Options,
-    Scalar,
+    Channels, Convolution, Formulation, FormulationOptions, GemmBackend, Geometry, LinearOperator, Options, Scalar,
 };
 use ndarray::{Array2, Array5};
 use proptest::array::uniform;
@@ -196,8 +195,8 @@ impl<const N: usize> Case<N> {
 /// C in every formulation with every GEMM, each with its name.
 pub fn every_operator<T: Scalar, const N: usize>(c: &Convolution<T, N>) -> Vec<(String, Box<dyn LinearOperator<T>>)> {
     let mut operators = Vec::new();
-    for formulation in Formulation::ALL {
-        for gemm in GemmBackend::ALL {
+    for &formulation in Formulation::ALL {
+        for &gemm in GemmBackend::ALL {
             let options = FormulationOptions::new().gemm(gemm);
             operators.push((format!("{formulation} with {gemm:?}"), c.formulate_with(formulation, &options).unwrap()));
         }

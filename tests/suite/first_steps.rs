@@ -15,7 +15,7 @@ fn of_the_book(options: Options<2>) -> Array4<f64> {
     let x = array![[[[0., 1.], [2., 3.]]]];
     let layer = ConvTranspose2d::new(k, None, options).unwrap();
     let y = layer.forward(&x).unwrap();
-    for formulation in Formulation::ALL {
+    for &formulation in Formulation::ALL {
         let operator = layer.operator_with([2, 2], formulation, &Default::default()).unwrap();
         let by_operator = operator.apply(x.view().insert_axis(ndarray::Axis(2))).unwrap();
         assert_eq!(by_operator.index_axis_move(ndarray::Axis(2), 0), y, "{formulation}");

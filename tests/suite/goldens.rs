@@ -8,7 +8,7 @@ use convmat::layer::taps::{Interpolation, PYTORCH_BICUBIC};
 use convmat::matrix::{col2im, im2col};
 use convmat::{
     Coordinates, Direction, Formulation, FormulationOptions, Forward, Layer, LinearOperator, Options, PadMode, Padding,
-    Precision, Resize, ResizeOptions, ResizeTo, Scalar, TensorDim, Transposed, Upscaler, WeightDim,
+    Precision, Resize, ResizeOptions, ResizeTo, Scalar, TensorDim, Transposed, Upscaler, WeightDim, csr_of,
 };
 use ndarray::{Array, Array1, Array5, ArrayD, Dimension, Ix2, Ix3, Ix4, Ix5, IxDyn};
 use serde_json::Value;
@@ -88,7 +88,7 @@ fn for_each(wanted: impl Fn(&Golden) -> bool, count: usize, check: impl Fn(&Gold
 }
 
 fn formulations() -> impl Iterator<Item = Formulation> {
-    [Formulation::Auto].into_iter().chain(Formulation::ALL)
+    [Formulation::Auto].into_iter().chain(Formulation::ALL.iter().copied())
 }
 
 /// A layer in one direction and precision: forward, backward, and its operator in every formulation.
@@ -98,13 +98,7 @@ fn layer<D: Direction, T: Scalar, const N: usize, I: TensorDim<N>, W: WeightDim<
     let (x, grad): (Array<T, I>, Array<T, I>) = (golden.tensor("input"), golden.tensor("grad_output"));
     let options = golden.options::<N>().groups(golden.case["groups"].as_u64().unwrap() as usize);
     let options = options.output_padding(golden.axes("output_padding"));
-    let mode = match golden.case["padding_mode"].as_str().unwrap() {
-        "zeros" => PadMode::Zeros,
-        "replicate" => PadMode::Replicate,
-        "reflect" => PadMode::Reflect,
-        "circular" => PadMode::Circular,
-        other => panic!("{}: padding_mode {other}", golden.name),
-    };
+    let mode: PadMode = golden.case["padding_mode"].as_str().unwrap().parse().unwrap();
     let mut layer = Layer::<D, T, N>::new(weights, bias, options).unwrap().padding_mode(mode).unwrap();
     let output = match &golden.case["output_size"] {
         Value::Null => layer.forward(&x).unwrap(),
@@ -278,7 +272,7 @@ fn resize<T: Scalar, const N: usize, I: TensorDim<N>>(golden: &Golden) {
     golden.close("output", &output, "output", 1e-12);
     let input = resize.apply_adjoint(I::to5(grad.view())).unwrap();
     golden.close("gradient", &input, "grad_input", 1e-12);
-    let matrix = LinearOperator::<T>::matrix(&resize, 1 << 20).unwrap();
+    let matrix = csr_of::<T, _>(&resize, 1 << 20).unwrap();
     let rows = |sample: ndarray::ArrayView4<T>| {
         let sample: Vec<T> = sample.iter().copied().collect();
         matrix.outer_iterator().map(|row| row.iter().map(|(i, &weight)| weight * sample[i]).sum()).collect::<Vec<T>>()

@@ -106,7 +106,7 @@ fn defined<D: Direction, T: Scalar, const N: usize, I: TensorDim<N>>(case: &Case
     let bare = layer.clone().without_bias();
     let output = bare.forward(&input).unwrap();
     assert_eq!(bare.backward(&input, &grad).unwrap().bias, None);
-    for formulation in Formulation::ALL {
+    for &formulation in Formulation::ALL {
         let operator = layer.operator_with(case.input, formulation, &FormulationOptions::default()).unwrap();
         assert_eq!(I::from5(operator.apply(example.input.view()).unwrap()), output, "{formulation}");
     }

@@ -2,7 +2,7 @@
 
 use convmat::{
     Channels, Compose, Convolution, Error, Formulation, FormulationOptions, Geometry, LinearOperator, Options, Pad,
-    PadMode, Scalar, weight_gradient,
+    PadMode, Scalar, csr_of, weight_gradient,
 };
 use ndarray::Array5;
 use rayon::ThreadPoolBuilder;
@@ -33,7 +33,7 @@ fn a_matrix_fits_exactly_its_bytes<const N: usize>() {
             assert_eq!(with(formulation, 0), None, "{formulation} needs no matrix");
         }
         assert_eq!(with(Formulation::ZeroInsertion, 0), None);
-        assert!(c.matrix(csr).is_ok() && c.matrix(csr - 1).is_err());
+        assert!(csr_of(&c, csr).is_ok() && csr_of(&c, csr - 1).is_err());
     });
 }
 
@@ -81,7 +81,7 @@ fn a_sparse_matrix_over_the_limit_allocates_nothing() {
     };
     let c = of_length(1 << 50);
     assert!(matches!(c.csr(1 << 30), Err(Error::MemoryLimit { .. })));
-    assert!(matches!(c.matrix(1 << 30), Err(Error::MemoryLimit { .. })));
+    assert!(matches!(csr_of(&c, 1 << 30), Err(Error::MemoryLimit { .. })));
     // The others would list the links of every index: no tensor of that size can ever be given to them.
     for formulation in [Formulation::Gather, Formulation::Scatter, Formulation::Im2col, Formulation::ZeroInsertion] {
         assert!(matches!(c.formulate(formulation).err(), Some(Error::Memory { .. })), "{formulation}");
@@ -95,13 +95,13 @@ fn matrices_of_products_and_pads_keep_the_limit() {
     let pad = Pad::new([2, 1, 1, 3], [(0, 0), (0, 0), (1, 2)], PadMode::Replicate).unwrap();
     let csr = |rows: u128, entries: u128| entries * (4 + 8) + (rows + 1) * 8;
     // 12 rows with one entry each.
-    assert!(LinearOperator::<f32>::matrix(&pad, csr(12, 12)).is_ok());
-    assert!(matches!(LinearOperator::<f32>::matrix(&pad, csr(12, 12) - 1), Err(Error::MemoryLimit { .. })));
+    assert!(csr_of::<f32, _>(&pad, csr(12, 12)).is_ok());
+    assert!(matches!(csr_of::<f32, _>(&pad, csr(12, 12) - 1), Err(Error::MemoryLimit { .. })));
     let g = Geometry::convolution([6], [2], Channels { small: 2, large: 2 }, &Options::new()).unwrap();
     let product = Compose::new(Convolution::new(g, Array5::<f32>::ones([2, 2, 1, 1, 2])).unwrap(), pad).unwrap();
     // 10 rows; four entries of C in each, and every one meets one of the pad.
-    assert!(product.matrix(csr(10, 40)).is_ok());
-    assert!(matches!(product.matrix(csr(10, 40) - 1), Err(Error::MemoryLimit { .. })));
+    assert!(csr_of(&product, csr(10, 40)).is_ok());
+    assert!(matches!(csr_of(&product, csr(10, 40) - 1), Err(Error::MemoryLimit { .. })));
 }
 
 /// Bytes of workspace on one thread.
@@ -162,7 +162,7 @@ fn announcing_the_workspace_of_an_absurd_batch_is_no_reason_to_panic() {
     let g =
         Geometry::convolution([50, 60], [3, 3], Channels { small: 4, large: 4 }, &Options::new().groups(2)).unwrap();
     let c = Convolution::new(g, Array5::<f32>::zeros(g.weight_shape())).unwrap();
-    for formulation in Formulation::ALL.into_iter().filter(|&formulation| formulation != Formulation::Dense) {
+    for formulation in Formulation::ALL.iter().copied().filter(|&formulation| formulation != Formulation::Dense) {
         let operator = c.formulate(formulation).unwrap();
         for batch in [usize::MAX, usize::MAX / 2, isize::MAX as usize, 1 << 60] {
             operator.workspace_len(batch);

@@ -9,8 +9,6 @@ use proptest::sample::select;
 use crate::common::{Case, Literal, at, case, flat, for_cases, with_batch};
 use crate::values::integers;
 
-const MODES: [PadMode; 4] = [PadMode::Zeros, PadMode::Replicate, PadMode::Reflect, PadMode::Circular];
-
 /// The element that padding reads at position `i` of an axis of length `n`, by PyTorch's description of the modes.
 fn source(mode: PadMode, i: i64, n: i64) -> Option<i64> {
     match mode {
@@ -44,7 +42,7 @@ fn for_each_source(
 
 fn modes_are_those_of_pytorch<const N: usize, I: TensorDim<N>>() {
     let paddings = select(vec![Padding::Valid, Padding::Same, Padding::SameUpper, Padding::SameLower]);
-    let strategy = (case::<N>(20_000), any::<bool>(), paddings, select(MODES.to_vec()), any::<u64>());
+    let strategy = (case::<N>(20_000), any::<bool>(), paddings, select(PadMode::ALL.to_vec()), any::<u64>());
     for_cases(150, strategy, |(mut case, explicit, padding, mode, seed)| {
         case.transposed = false;
         case.output_padding = [0; N];
@@ -140,7 +138,8 @@ fn modes_by_example() {
     assert_eq!(moving(PadMode::Replicate), array![[4.0, 7.0, 10.0]]);
     assert_eq!(moving(PadMode::Reflect), array![[5.0, 7.0, 8.0]]);
     assert_eq!(moving(PadMode::Circular), array![[7.0, 7.0, 7.0]]);
-    assert_eq!(MODES.map(PadMode::name), ["zeros", "replicate", "reflect", "circular"]);
+    let names: Vec<_> = PadMode::ALL.iter().map(|mode| mode.name()).collect();
+    assert_eq!(names, ["zeros", "replicate", "reflect", "circular"]);
 }
 
 /// The columns of the definition: row (channel, tap), column (pixel), zero where the padding is read.

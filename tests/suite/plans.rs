@@ -65,7 +65,7 @@ fn every_instruction_set_gives_the_same_to_rounding() {
         // 24 products of magnitudes up to 2 · 0.25, summed in f32.
         assert!(y.iter().zip(&want).all(|(a, b)| (a - b).abs() <= 24.0 * 12.0 * f32::EPSILON), "{isa}");
     }
-    for isa in Isa::ALL.into_iter().filter(|isa| !isa.is_available()) {
+    for isa in Isa::ALL.iter().copied().filter(|isa| !isa.is_available()) {
         let refused = layer.plan([9, 6], &PlanOptions::new().isa(isa)).err();
         assert_eq!(refused, Some(Error::Unsupported { option: isa.name(), on: "this processor" }));
     }
@@ -125,9 +125,20 @@ fn the_epilogue_adds_and_bends_in_that_order() {
         plan.run_with_residual_into(&x, &residual, &mut last, &mut Workspace::new()).unwrap();
         assert_eq!(last, y, "{activation:?}, channels last");
     }
-    let activation = Activation::Clamp { low: f64::NAN, high: 1.0 };
-    let refused = layer.plan([4, 5], &PlanOptions::new().activation(activation)).err();
-    assert!(matches!(refused, Some(Error::NotFinite { .. })));
+    let clamped = |low, high| layer.plan([4, 5], &PlanOptions::new().activation(Activation::Clamp { low, high }));
+    for (low, high) in [(f64::NAN, 1.0), (0.0, f64::NAN)] {
+        assert!(matches!(clamped(low, high), Err(Error::NotFinite { .. })));
+    }
+    // Nothing lies between 1 and 0.
+    let error = clamped(1.0, 0.0).unwrap_err();
+    assert_eq!(error, Error::Clamp { low: 1.0, high: 0.0 });
+    assert_eq!(error.to_string(), "a clamp from 1 to 0 leaves nothing; its low must not be above its high");
+    assert!(matches!(clamped(f64::INFINITY, f64::NEG_INFINITY), Err(Error::Clamp { .. })));
+    // A bound at infinity is none, and equal bounds leave one value.
+    let infinite = clamped(f64::NEG_INFINITY, f64::INFINITY).unwrap().run(&x).unwrap();
+    assert_eq!(infinite, plain);
+    assert_eq!(clamped(0.0, f64::INFINITY).unwrap().run(&x).unwrap(), plain.mapv(|y| y.max(0.0)));
+    assert!(clamped(0.5, 0.5).unwrap().run(&x).unwrap().iter().all(|&y| y == 0.5));
 }
 
 #[test]

@@ -115,7 +115,7 @@ fn are_right() {
     let [batches, threads] = [batches, threads].map(|words| words.collect::<Vec<_>>().join(" "));
     for (what, is_available) in [("here", true), ("missing", false)] {
         let sets: Vec<_> =
-            Isa::ALL.into_iter().filter(|isa| isa.is_available() == is_available).map(Isa::name).collect();
+            Isa::ALL.iter().copied().filter(|isa| isa.is_available() == is_available).map(Isa::name).collect();
         println!("instruction sets {what}: {}", if sets.is_empty() { "none".to_owned() } else { sets.join(" ") });
     }
     println!("{count} layers, batch {batches}, threads {threads}: {wrong} wrong");

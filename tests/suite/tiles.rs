@@ -39,7 +39,7 @@ fn check<T: Scalar, const N: usize>(case: &Case<N>, batch: usize) {
     let c = case.convolution(&weights);
     let mut workspace = Workspace::new();
     for formulation in [Formulation::Im2col, Formulation::ZeroInsertion] {
-        for gemm in GemmBackend::ALL {
+        for &gemm in GemmBackend::ALL {
             let options = FormulationOptions::new().gemm(gemm);
             let operator = c.formulate_with(formulation, &options).unwrap();
             let (mut to, mut back) = (dirty(image.dim().into()), dirty(preimage.dim().into()));

@@ -1,7 +1,7 @@
 //! Upsampling against interpolation written out: half-pixel centres, indices clamped to the image.
 
 use convmat::layer::taps::{Interpolation, PYTORCH_BICUBIC};
-use convmat::{Formulation, FormulationOptions, LinearOperator, Scalar, Upscaler, dot_test};
+use convmat::{Formulation, FormulationOptions, LinearOperator, Scalar, Upscaler, csr_of, dot_test};
 use ndarray::{Array2, Array5};
 use proptest::array::uniform;
 use proptest::prelude::*;
@@ -143,15 +143,15 @@ fn every_formulation_and_the_matrix_agree<const N: usize>() {
         let images = images.into_shape_with_order((columns, rows)).unwrap().reversed_axes();
         let preimages = up.apply_adjoint(identity(up.range()).view()).unwrap();
         assert_eq!(preimages.into_shape_with_order((rows, columns)).unwrap(), images);
-        let sparse = up.matrix(u128::MAX).unwrap();
+        let sparse = csr_of(&up, u128::MAX).unwrap();
         assert_eq!(sparse.to_dense(), images);
         assert!(images.rows().into_iter().all(|row| row.sum() == 1.0), "constants stay constant");
-        assert!(up.matrix(100).is_err());
+        assert!(csr_of(&up, 100).is_err());
 
         let [_, d, h, w] = up.domain();
         let x = integers::<f64>([3, channels, d, h, w], seed);
         let expected = up.apply(x.view()).unwrap();
-        for formulation in Formulation::ALL {
+        for &formulation in Formulation::ALL {
             let options = FormulationOptions::default();
             let other =
                 Upscaler::<f64, N>::with_formulation(channels, size, scale, kind, formulation, &options).unwrap();

@@ -165,7 +165,7 @@ fn least_cost(vectors: usize, rows: usize, counts: &[usize]) -> usize {
 
 #[test]
 fn the_cheapest_cover_is_found() {
-    for isa in Isa::ALL {
+    for &isa in Isa::ALL {
         for rows in 1..=crate::kernel::micro::max_rows(isa) {
             let counts = vector_counts(isa, rows);
             for vectors in 0..=12 {

@@ -1,4 +1,5 @@
 use super::*;
+use crate::geometry::{Channels, Geometry};
 
 fn transposed(o: Options<1>, small: usize, kernel: usize) -> (usize, isize) {
     let axis = o.transposed_axis(0, small, kernel).unwrap();

@@ -70,7 +70,7 @@ fn check<T: Scalar>(level: Level, samples: usize, width: usize, doubled: bool) {
 
 #[test]
 fn elements_go_to_their_places_in_every_channel() {
-    for level in Isa::ALL.into_iter().filter_map(Level::new) {
+    for level in Isa::ALL.iter().copied().filter_map(Level::new) {
         for samples in [1, 2, 3, 4, 12, 16, 24, 32] {
             for width in [1, 2, 3, 4, 7, 8, 13, 16, 17, 33] {
                 for doubled in [false, true] {

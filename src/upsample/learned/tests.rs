@@ -3,6 +3,7 @@ use ndarray::{Array1, array, s};
 use super::*;
 use crate::formulation::{Formulation, FormulationOptions};
 use crate::layer::taps::Interpolation;
+use crate::operator::csr_of;
 use crate::upsample::Upscaler;
 
 /// Something like a photograph: slopes, edges and a texture, in grey levels.
@@ -30,7 +31,7 @@ fn dense_least_squares(pair: &Pair<f64>, kernel: usize) -> Array1<f64> {
     for pair in mirrored(pair) {
         let (padded, crop) = framed(&pair, kernel).unwrap();
         let upsampling = layer::<f64>(kernel, pair.scale).unwrap().in_weights(&padded).unwrap();
-        let a = Compose::new(crop, upsampling).unwrap().matrix(u128::MAX).unwrap().to_dense();
+        let a = csr_of(&Compose::new(crop, upsampling).unwrap(), u128::MAX).unwrap().to_dense();
         m += &a.t().dot(&a);
         b += &a.t().dot(&pair.large.flatten());
     }

@@ -2,7 +2,7 @@ use ndarray::Array5;
 
 use super::*;
 use crate::layer::taps::Interpolation;
-use crate::operator::{dot_test, with_batch};
+use crate::operator::{csr_of, dot_test, with_batch};
 use crate::upsample::Upscaler;
 
 fn picture(shape: Shape, batch: usize) -> Array5<f64> {
@@ -91,14 +91,14 @@ fn every_rule_has_its_adjoint_and_its_matrix() {
             for (size, large) in [([2, 3, 4], [5, 3, 9]), ([4, 9, 7], [2, 5, 1]), ([1, 1, 1], [3, 1, 2])] {
                 let resize = Resize::new(2, size, ResizeTo::Size(large), options).unwrap();
                 assert!(dot_test::<f64, _>(&resize, 2, 5).unwrap().passed(), "{options:?} {size:?} → {large:?}");
-                let structural = LinearOperator::<f64>::matrix(&resize, u128::MAX).unwrap();
+                let structural = csr_of::<f64, _>(&resize, u128::MAX).unwrap();
                 let x = picture([2, size[0], size[1], size[2]], 1);
                 let flat: Vec<f64> = x.iter().copied().collect();
                 let product: Vec<f64> =
                     structural.outer_iterator().map(|row| row.iter().map(|(i, w)| w * flat[i]).sum()).collect();
                 let y = resize.apply(x.view()).unwrap();
                 assert!(y.iter().zip(&product).all(|(a, b)| (a - b).abs() < 1e-10), "{options:?} {size:?} → {large:?}");
-                assert!(LinearOperator::<f64>::matrix(&resize, 9).is_err());
+                assert!(csr_of::<f64, _>(&resize, 9).is_err());
             }
         }
     }
@@ -130,7 +130,7 @@ fn bits_depend_on_nothing_but_the_sample() {
 fn non_finite_inputs_reach_what_reads_them() {
     for options in [ResizeOptions::linear(), ResizeOptions::cubic(), ResizeOptions::antialiased_cubic()] {
         let resize = Resize::new(1, [6, 5], ResizeTo::Size([9, 11]), options).unwrap();
-        let matrix = LinearOperator::<f64>::matrix(&resize, u128::MAX).unwrap();
+        let matrix = csr_of::<f64, _>(&resize, u128::MAX).unwrap();
         let mut x = picture([1, 1, 6, 5], 1);
         x[[0, 0, 0, 3, 2]] = f64::NAN;
         let y = resize.apply(x.view()).unwrap();

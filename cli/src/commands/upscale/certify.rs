@@ -41,7 +41,7 @@ pub fn run(job: &Job, format: Format, image: ArrayView5<f32>, out: &mut dyn Writ
     let mut failed = 0;
     let mut checked = 0;
     let progress = progress::bar(Formulation::ALL.len(), "verifying formulations");
-    for formulation in Formulation::ALL {
+    for &formulation in Formulation::ALL {
         let trial = match attempt(job, format, image, formulation) {
             Ok(trial) => Some(trial),
             Err(Failure::Library(Error::MemoryLimit { bytes, limit, .. })) => {

@@ -54,7 +54,7 @@ fn variants() -> Vec<(String, Formulation, GemmBackend)> {
         }
         _ => vec![(formulation.to_string(), formulation, GemmBackend::default())],
     };
-    Formulation::ALL.into_iter().flat_map(of).collect()
+    Formulation::ALL.iter().copied().flat_map(of).collect()
 }
 
 /// Compares element by element.
