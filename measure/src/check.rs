@@ -12,15 +12,16 @@ pub struct Compared {
     pub expected: f64,
     /// The sum of their absolute values.
     pub magnitude: f64,
-    /// How many terms.
+    /// The number of its terms.
     pub terms: f64,
 }
 
-/// Products that the comparison of a weight gradient may form, unless a single pair of channels takes more.
+/// Most products that the comparison of a weight gradient forms, unless a single pair of channels takes more.
 const PRODUCTS: u128 = 1 << 24;
 
-/// Some outputs of a layer that reads the side `from`, with its bias if it has one. Each one is a convolution of its own: the window
-/// of the geometry that reaches it, with one output channel.
+/// Compares some outputs of a layer that reads the side `from`, with its bias if it has one. The definition of one
+/// output is a convolution with one output channel and one pixel: on the window of the geometry that this pixel depends
+/// on.
 pub fn outputs(
     geometry: &Geometry<3>,
     from: Side,
@@ -78,7 +79,7 @@ pub fn outputs(
     spread(y.len(), count).map(of_output).collect()
 }
 
-/// Some weights' gradients: those of all taps of a few pairs of channels, over the whole batch.
+/// Compares the gradients of some weights: those of all taps of a few pairs of channels, over the whole batch.
 pub fn gradients(
     geometry: &Geometry<3>,
     large: ArrayView5<f32>,
@@ -114,7 +115,7 @@ pub fn gradients(
     Ok(compared)
 }
 
-/// Numbers below `len`, evenly spread: steps of the golden ratio.
+/// `count` indices below `len`, spread evenly, because they follow each other by steps of the golden ratio.
 fn spread(len: usize, count: usize) -> impl Iterator<Item = usize> {
     let count = if len == 0 { 0 } else { count as u64 };
     (0..count).map(move |i| ((i.wrapping_mul(0x9E37_79B9_7F4A_7C15) as u128 * len as u128) >> 64) as usize)

@@ -50,13 +50,14 @@ pub fn available_memory() -> Option<u128> {
     line.trim().strip_suffix("kB")?.trim().parse::<u128>().ok().map(|kib| kib << 10)
 }
 
-/// Processor time spent since the machine was started, in ticks of the operating system (Linux): by all programs, stolen by a
-/// hypervisor among it, and by this one.
+/// Processor time since the machine was started, in ticks of the operating system (Linux).
 #[derive(Clone, Copy, Debug)]
 pub struct CpuTime {
+    /// Time that all programs took, and that a hypervisor stole.
     all: u64,
+    /// Time that this program took.
     own: u64,
-    /// Busy and idle.
+    /// Time of all cores, busy or idle.
     total: u64,
 }
 
@@ -64,18 +65,19 @@ impl CpuTime {
     pub fn now() -> Option<Self> {
         let stat = fs::read_to_string("/proc/stat").ok()?;
         let line = stat.lines().next()?.strip_prefix("cpu ")?;
-        // user, nice, system, idle, iowait, irq, softirq, steal; guests are counted as users already.
+        // The two numbers that may follow, of guests, are contained in `user` and `nice`.
         let ticks: Vec<u64> = line.split_whitespace().take(8).map_while(|word| word.parse().ok()).collect();
         let &[user, nice, system, idle, iowait, irq, softirq, steal] = ticks.as_slice() else { return None };
         let all = user + nice + system + irq + softirq + steal;
         let own = fs::read_to_string("/proc/self/stat").ok()?;
-        // The name, in parentheses, may hold anything; utime and stime are the 12th and 13th words behind it.
+        // The program's name, in parentheses, may hold spaces and parentheses; utime and stime are the 12th and 13th
+        // words after it.
         let mut words = own.rsplit_once(')')?.1.split_whitespace().skip(11).map_while(|word| word.parse::<u64>().ok());
         Some(Self { all, own: words.next()? + words.next()?, total: all + idle + iowait })
     }
 
-    /// Cores that others kept busy since then, on average; nothing after less than a tenth of a second, which ticks are too coarse
-    /// for.
+    /// How many cores other programs kept busy since `self`, on average. `None` after less than ten ticks, a tenth of a
+    /// second, because the count is too coarse then.
     pub fn others_since(self, cores: usize) -> Option<f64> {
         let now = Self::now()?;
         let total = now.total.saturating_sub(self.total) as f64 / cores as f64;

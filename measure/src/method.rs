@@ -1,4 +1,4 @@
-//! The formulations as things to be built, run and weighed: one contraction of one layer, in any of them.
+//! One contraction of one layer in any formulation, as an object that can be built, run and weighed.
 //!
 //! Criterion's benchmarks and `convmat bench` measure the objects that are built here, so that their figures compare. It knows
 //! no clock.
@@ -13,7 +13,7 @@ use ndarray::{ArcArray, Array5, Ix5};
 
 use super::workload::{Planned, Workload};
 
-/// What is computed from the other two of y, w and x.
+/// Which of y, w and x a contraction computes from the other two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Output {
     /// y = C·x.
@@ -34,15 +34,15 @@ impl Output {
     }
 }
 
-/// A way to compute it.
+/// A way to compute an output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
     Gather,
     Scatter,
     Dense(GemmBackend),
-    /// The matrix that multiplies, C or Cᵀ, by its own rows.
+    /// The sparse matrix that multiplies, C or Cᵀ, stored by its rows.
     Rows,
-    /// Cᵀ by its columns, the rows of C.
+    /// The sparse Cᵀ, stored by its columns, which are the rows of C.
     Columns,
     /// im2col or col2im.
     Lowered(GemmBackend),
@@ -58,7 +58,7 @@ pub struct Problem {
     pub weights: ArcArray<f32, Ix5>,
     pub large: Array5<f32>,
     pub small: Array5<f32>,
-    /// Empty unless it is the output.
+    /// The weights' gradient; empty unless it is the output.
     pub gradient: Array5<f32>,
 }
 
@@ -79,7 +79,7 @@ impl Problem {
         })
     }
 
-    /// Bytes of the tensors of a layer, before there are any.
+    /// Bytes that the tensors of a layer will take, before they are allocated.
     pub fn tensor_bytes(workload: &Workload, geometry: &Geometry<3>, output: Output) -> u128 {
         let len = |shape: &[usize]| shape.iter().fold(1u128, |product, &n| product.saturating_mul(n as u128));
         let [small, large] = [Side::Small, Side::Large].map(|side| len(&geometry.shape(side)));
@@ -92,7 +92,7 @@ impl Problem {
         Convolution::new(self.geometry, self.weights.clone())
     }
 
-    /// What the result held before is of no concern to a formulation: NaN shows that it wrote all of it.
+    /// Fills the result with NaN, so that elements which a formulation does not write are noticed.
     pub fn forget(&mut self) {
         match self.output {
             Output::Small => self.small.fill(f32::NAN),
@@ -117,7 +117,8 @@ enum How {
 }
 
 impl Method {
-    /// Whether it computes such an output: Cᵀ has columns, and weight gradients are lowered.
+    /// Whether the method computes such an output. Only Cᵀ is stored by columns, and weight gradients have one method,
+    /// lowering.
     pub fn computes(self, output: Output) -> bool {
         match output {
             Output::Small => self != Self::Columns,
@@ -181,7 +182,8 @@ impl Method {
                         let operand_bytes = plan.packed_bytes() as u128;
                         return Ok(Built { how: How::Planned(Box::new(plan)), operand_bytes });
                     }
-                    // It packs both directions.
+                    // No layer computes this output, so the formulation does, which packs the weights of both
+                    // directions.
                     None => formulated(Formulation::Planned, default)?,
                 }
             }
@@ -194,7 +196,8 @@ impl Method {
         Ok(Built { how, operand_bytes })
     }
 
-    /// Multiplications and additions of one call, zeros included, where they are known: a plan skips some of the padding.
+    /// Multiplications and additions of one call, those with zeros included. `None` for a plan, which skips some of the
+    /// padding.
     pub fn executed_flops(self, problem: &Problem) -> Option<u128> {
         let g = &problem.geometry;
         let product = |lengths: &[usize]| lengths.iter().fold(1u128, |product, &n| product.saturating_mul(n as u128));

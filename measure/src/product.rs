@@ -7,8 +7,8 @@ use rayon::prelude::*;
 
 use crate::{Workload, random};
 
-/// The bare matrix product of a layer by the `gemm` crate: what lowering it costs without lowering, with all operands ready
-/// in memory.
+/// The bare matrix product of a layer by the `gemm` crate: the product that its lowering ends in, without the lowering.
+/// All operands are ready in memory.
 ///
 /// With `taps` the kernel's size, a convolution has m = out, k = in·taps and n = batch·output pixels; a transposed
 /// convolution m = out·taps, k = in and n = batch·input pixels. Channels are those of one group, and there is one product
@@ -33,9 +33,10 @@ impl BareProduct {
         Ok(Self::of_sizes([m, n, k], g.groups(), workload.transposed))
     }
 
-    /// The product by residue classes: a transposed layer as ∏stride stride-1 convolutions of ⌈kernel / stride⌉ taps that
-    /// read alike, their outputs stacked as rows; m = out·∏stride, k = in·∏taps, n = batch·∏(input + taps − 1). It is the
-    /// layer's own where the stride divides the kernel and nothing is padded. Convolutions are as in [`new`](Self::new).
+    /// The product by residue classes: a transposed layer as ∏stride stride-1 convolutions of ⌈kernel / stride⌉ taps
+    /// that read alike, their outputs stacked as rows; m = out·∏stride, k = in·∏taps, n = batch·∏(input + taps − 1).
+    /// This is exactly the layer's work where the stride divides the kernel and nothing is padded. Convolutions are as
+    /// in [`new`](Self::new).
     pub fn by_phases(workload: &Workload) -> Result<Self> {
         if !workload.transposed {
             return Self::new(workload);
@@ -57,13 +58,13 @@ impl BareProduct {
         Self { m, n, k, weights, transposed, b, c: Array2::zeros((m, n)) }
     }
 
-    /// 2·m·n·k for all groups: the taps in the padding count.
+    /// 2·m·n·k for all groups. Taps that meet padding are counted.
     pub fn flops(&self) -> u64 {
         (2 * self.m * self.n * self.k * self.weights.dim().0) as u64
     }
 
-    /// Multiplies, on the threads of the current rayon pool. Each has an equal part of the result, cut along its longer
-    /// side: the crate's own threads are switched off in this project.
+    /// Multiplies, on the threads of the current rayon pool. Each thread computes an equal part of the result, cut
+    /// along its longer side, because this project builds the crate without threads of its own.
     pub fn run(&mut self) {
         let part = |length: usize| length.div_ceil(rayon::current_num_threads()).next_multiple_of(16);
         let (rows, columns) = (part(self.m), part(self.n));

@@ -6,17 +6,18 @@ use std::time::{Duration, Instant};
 /// How long [`in_turns`] measures.
 #[derive(Clone, Copy, Debug)]
 pub struct Effort {
-    /// Time of every candidate, the untimed calls among it.
+    /// Time of each candidate, untimed calls included.
     pub time: Duration,
-    /// Turns that it is spread over.
+    /// Number of turns that the time is spread over.
     pub turns: usize,
-    /// Fewest samples of a candidate that takes longer than that …
+    /// Samples that a slow candidate gets even if they take longer than `time`, as far as they fit into `most`. Each
+    /// candidate gets one sample in any case.
     pub fewest: usize,
-    /// … as long as they fit into this time; one is taken in any case.
+    /// Time that the `fewest` samples of a slow candidate may take.
     pub most: Duration,
 }
 
-/// A sample lasts so many times as long as reading the clock: reading it takes less than 1 % of what is measured.
+/// A sample lasts at least so many times as long as reading the clock, so that reading takes less than 1 % of it.
 const CLOCK_SHARE: f64 = 100.0;
 
 /// Seconds per call of every candidate, a list of samples for each.
@@ -26,8 +27,9 @@ const CLOCK_SHARE: f64 = 100.0;
 /// data back into the caches. One whose calls are longer than its part of a turn makes one call, in as many turns, evenly spread, as
 /// its time allows. A sample is one call, or as many as last a hundred times as long as reading the clock, of which the mean counts.
 ///
-/// `call` runs a candidate once; what it returns is dropped outside of the time, unless calls are so short that a sample has
-/// several. `stop` is asked between turns, and ends the measurement when it says so.
+/// `call` runs a candidate once; what it returns is dropped outside of the time, unless calls are so short that a
+/// sample has several. `stop` is called after each candidate's part of a turn, and the measurement ends when it returns
+/// true.
 pub fn in_turns<R>(
     effort: &Effort,
     candidates: usize,
@@ -39,7 +41,8 @@ pub fn in_turns<R>(
     if stop() {
         return samples;
     }
-    // Two calls, as the first may find cold caches and have memory to take.
+    // The second of two calls sets the pace, because the first one may find cold caches and has to allocate. If one
+    // call alone takes longer than all the time, it has to do.
     let paces: Vec<Pace> = (0..candidates)
         .map(|i| {
             let first = timed(1, || call(i));
@@ -50,7 +53,8 @@ pub fn in_turns<R>(
     let mut spent = vec![0.0; candidates];
     for turn in 1..=effort.turns {
         for (i, pace) in paces.iter().enumerate() {
-            // Candidates end a turn with their part of the time used up; slow ones have used up that of later turns as well.
+            // At the end of a turn a candidate has used the part of its time that falls to the turns so far. A slow one
+            // has used more, and sits out until the turns have caught up or a sample that it is owed is due.
             let part = turn as f64 / effort.turns as f64;
             let has_time = spent[i] < part * effort.time.as_secs_f64();
             if !has_time && samples[i].len() as f64 >= (part * pace.fewest as f64).ceil() {
@@ -99,8 +103,9 @@ impl Pace {
     }
 }
 
-/// So many times the median of that many calls, each timed alone: for criterion, whose samples are sums of calls. Divided by their
-/// number they are means, which calls that the system interrupts prolong by a per cent or two; the median of [`in_turns`] they do not.
+/// Times calls one by one and returns their median times their number. It is for criterion, which asks for the sum of
+/// many calls and divides it by their number: a few calls that the system interrupts make that mean a per cent or two
+/// longer than the median that [`in_turns`] leads to.
 pub fn medians(calls: u64, mut call: impl FnMut()) -> Duration {
     let seconds: Vec<f64> = (0..calls).map(|_| timed(1, &mut call)).collect();
     Duration::from_secs_f64(median(&seconds) * calls as f64)
@@ -118,7 +123,7 @@ fn timed<R>(calls: usize, mut call: impl FnMut() -> R) -> f64 {
     seconds
 }
 
-/// Seconds that reading the clock takes, before and after.
+/// Seconds that the two readings of the clock around a sample take.
 pub fn clock_seconds() -> f64 {
     const READINGS: u32 = 1000;
     let start = Instant::now();
@@ -128,8 +133,8 @@ pub fn clock_seconds() -> f64 {
     2.0 * start.elapsed().as_secs_f64() / f64::from(READINGS)
 }
 
-/// The value below which a part of the values lies, between the two nearest ones where none is there (NumPy's default; R. Hyndman and
-/// Y. Fan, *Sample quantiles in statistical packages*, 1996, definition 7).
+/// The quantile of some values: `part`, from 0 to 1, of them are less. It is interpolated between the two nearest
+/// values (NumPy's default; R. Hyndman and Y. Fan, *Sample quantiles in statistical packages*, 1996, definition 7).
 pub fn quantile(values: &[f64], part: f64) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_unstable_by(f64::total_cmp);
@@ -140,7 +145,7 @@ pub fn quantile(values: &[f64], part: f64) -> f64 {
     below + (above - below) * at.fract()
 }
 
-/// The middle of the values, between the two middle ones if their number is even.
+/// The middle value, or the mean of the two middle ones if the number of values is even.
 pub fn median(values: &[f64]) -> f64 {
     quantile(values, 0.5)
 }

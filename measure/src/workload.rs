@@ -253,7 +253,7 @@ pub fn random(len: usize, seed: u64) -> Vec<f32> {
     (0..len).map(|_| rng.random_range(-1.0..1.0)).collect()
 }
 
-/// A tensor of such numbers.
+/// A tensor of numbers in [−1, 1), the same for the same seed.
 pub fn random_tensor(shape: [usize; 5], seed: u64) -> Array5<f32> {
     Array5::from_shape_vec(shape, random(shape.iter().product(), seed)).expect("as long as its shape says")
 }

@@ -29,7 +29,7 @@ use crate::kernel::rows::{Block, Placement, Source, Sweep, run};
 use crate::kernel::vector::Vector;
 use crate::scalar::Scalar;
 
-/// Elements of the output, or of the input, that a cell has about: some microseconds of work.
+/// About how many elements a cell has of the output, or of the input if that has more: some microseconds of work.
 const CELL: usize = 1 << 14;
 /// Most phases along the width: to deal out more takes longer than to sum them.
 const MOST_PHASES: usize = 4;
@@ -37,8 +37,9 @@ const MOST_PHASES: usize = 4;
 const SHARE_OF_VECTOR: usize = 3;
 /// Channels that keep a few threads busy where rows are longer than a cell: only whole rows are shared among threads.
 const FEWEST_CHANNELS: usize = 16;
-/// Most taps, and most pairs of an output row and a tap, that are looked at while preparing.
+/// Most taps of a kernel: preparing looks at each.
 const MOST_TAPS: usize = 1 << 20;
+/// Most pairs of an output row and a tap along one axis: preparing looks at each.
 const MOST_READS: usize = 1 << 24;
 /// Most elements of one worker's scratch memory.
 const MOST_SCRATCH: usize = 1 << 20;
@@ -54,11 +55,13 @@ pub(crate) struct Depthwise {
     input_step: usize,
     /// Elements of an input row that is split by residue, and from one residue to the next.
     split: (usize, usize),
-    /// Phases of a row that are summed apart and dealt out afterwards, and elements of such a row.
+    /// Phases of a row that are summed apart and dealt out to their columns afterwards.
     phases_apart: usize,
+    /// Elements of a row as it is summed.
     summed: usize,
-    /// Depth, height and width.
+    /// Depth, height and width of the input.
     input: [usize; 3],
+    /// Depth, height and width of the output.
     output: [usize; 3],
     channels: usize,
     /// Output channels of a group.
@@ -66,8 +69,9 @@ pub(crate) struct Depthwise {
     channels_per_cell: usize,
     /// Weights of one channel.
     taps: usize,
-    /// Most elements of the split rows of a cell, and of its outputs where they cannot be summed in place.
+    /// Most elements of the rows of a cell that are copied, margins included.
     split_len: usize,
+    /// Most elements of the outputs of a cell that cannot be summed in place.
     output_len: usize,
 }
 
@@ -110,7 +114,7 @@ impl Depthwise {
             (columns.collect(), width.gathers.len(), width.gathers.len() * width.positions)
         };
         let [_, kernel_h, kernel_w] = phases.kernel;
-        // A cell is whole volumes, or part of one: whole planes, or part of one.
+        // A cell holds whole volumes if they are small, else whole planes of one volume, else some rows of one plane.
         let (lines, height_cut) = cut(height, !is_interleaved, CELL / elements(width), kernel_w);
         let plane = elements(width).saturating_mul(elements(height));
         let planes_per_cell = if height_cut.blocks.len() > 1 { 1 } else { CELL / plane };
@@ -177,7 +181,7 @@ impl Depthwise {
             Cuts::At(&self.height.starts),
             Cuts::Every(self.output[2].max(1)),
         ];
-        // Samples and channels change places, so that cells come in the order of memory.
+        // A grid's axis 1 is its slowest: with samples there, cells are handed out in the order of memory.
         let grid = Grid::new(y.permuted_axes([1, 0, 2, 3, 4]), cuts);
         let all = if self.input_step == 1 { x.to_slice() } else { None };
         let call = Call { weights, x, all, finish };
@@ -208,7 +212,8 @@ impl Depthwise {
         let len = depth * height * width;
         let start = (s * x.dim().1 + number / self.outputs) * len;
         let [before, after] = self.sweep.margins;
-        // Rows are read a little beyond their ends: the first and the last planes of a tensor have to be copied.
+        // Vectors reach beyond the rows by the sweep's margins. Before its first planes and after its last ones a
+        // tensor may have too few elements for that: these planes are copied to scratch memory, which has margins.
         let in_place = all.filter(|all| before <= start && start + len + after <= all.len());
         let (elements, start, reads) = match in_place {
             Some(all) => (all, start, [0..depth, 0..height]),

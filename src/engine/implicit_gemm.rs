@@ -11,11 +11,12 @@
 //!         after the last block of inputs: bias, activation, store
 //! ```
 //!
-//! Where samples lie side by side and outputs are written in rows, the last two loops change places in the last block, so that a
-//! chunk's whole block of outputs is sorted on a stage first.
+//! Where samples lie side by side and outputs are written in rows, the loops over tiles and over chunks change places
+//! in the last block of inputs, so that all of a chunk's outputs are sorted into samples on a stage before they are
+//! stored.
 //!
-//! Every sum runs over blocks of inputs, taps and inputs in that order, whatever the cell, the tile or the thread: bits depend on
-//! none of them, nor on the other samples.
+//! Every sum runs over blocks of inputs, taps and inputs in that order, whatever the cell, the tile or the thread: its
+//! bits depend on none of them, nor on the other samples.
 
 use ndarray::{ArrayView5, ArrayViewMut5};
 
@@ -42,7 +43,7 @@ pub(crate) struct ImplicitGemm {
     pub(crate) map: RowMap,
 }
 
-/// The output channels of cells, by where they start: whole chunks of one channel group.
+/// Where the output channels of cells start. A cell has whole chunks of one channel group.
 pub(crate) fn channel_starts(phases: &Phases, weights: &WeightLayout, chunks_per_cell: usize) -> Vec<usize> {
     let step = chunks_per_cell * weights.chunk;
     (0..phases.channel_groups)
@@ -50,7 +51,7 @@ pub(crate) fn channel_starts(phases: &Phases, weights: &WeightLayout, chunks_per
         .collect()
 }
 
-/// Bytes of an output of which a third-level cache holds little when it is written again.
+/// Bytes from which an output is large: when it is written again, a third-level cache holds little of it.
 const LARGE: usize = 8 << 20;
 
 /// Scratch memory of one worker, in elements.
@@ -68,27 +69,28 @@ impl Scratch {
     }
 }
 
-/// Cells of some chunks, and where the channels of each start.
+/// One way to cut output channels into cells, and where the channels of each cell start.
 #[derive(Clone, Debug)]
 struct ChannelCut {
     starts: Vec<usize>,
-    /// What a cell takes in the mean, packing included, in chunks.
+    /// Mean time of a cell, packing included, in units of the time of one chunk.
     cost: f64,
 }
 
-/// Part of a cell that a thread waits for the last one, on average.
+/// Part of a cell's time that a thread waits at the end until the last cell is done, on average.
 const WAITING: f64 = 0.25;
 
-/// A schedule, where its cells are cut, and what a worker needs for them: all of a run that does not depend on the batch.
+/// All of a run that does not depend on the batch: a schedule, where its cells are cut, and what a worker needs for a
+/// cell.
 #[derive(Clone, Debug)]
 pub(crate) struct Prepared {
     pub(crate) schedule: Schedule,
-    /// Per plan and tile, where elements go; empty where they are written in rows.
+    /// Per plan and tile, where the outputs go; empty where they are written in rows.
     places: Vec<Vec<Places>>,
     /// Where output channels are cut, for cells of fewer and fewer chunks.
     channel_cuts: Vec<ChannelCut>,
     position_starts: [Vec<usize>; 3],
-    /// Where the elements of the input go, if that is better known beforehand.
+    /// Where the elements of the input go in a panel, if to pack by a list pays.
     listed: Option<Listed>,
     scratch: Scratch,
 }
@@ -109,8 +111,8 @@ impl Prepared {
         batch.div_ceil(self.samples()).saturating_mul(cut.starts.len() * positions)
     }
 
-    /// The cut with which so many workers are soonest through a batch: a panel serves the more chunks the larger cells are, but few
-    /// cells leave workers idle.
+    /// The cut with which so many workers finish a batch soonest. In large cells a packed panel serves many chunks;
+    /// with small cells, of which there are more, no worker is idle for long.
     fn channel_cut(&self, batch: usize, workers: usize) -> &ChannelCut {
         let waiting = if workers > 1 { WAITING } else { 0.0 };
         let cost = |cut: &ChannelCut| (self.cells_of(cut, batch).div_ceil(workers.max(1)) as f64 + waiting) * cut.cost;
@@ -138,7 +140,7 @@ impl ImplicitGemm {
         Self { level, phases, panels, weights, tile, map }
     }
 
-    /// Whether packed weights of the one serve the other.
+    /// Whether weights that are packed for `self` serve `other`.
     pub(crate) fn packs_like(&self, other: &Self) -> bool {
         self.level == other.level && self.weights == other.weights && self.phases.read_like(&other.phases)
     }
@@ -148,7 +150,8 @@ impl ImplicitGemm {
         self.tile.columns * lanes::<T>(self.level.isa())
     }
 
-    /// Elements of the sums of one tile and chunk, and of a vector that starts at the last of them.
+    /// Elements of the sums of one tile and chunk, and a vector more: sums are read by whole vectors, which may start
+    /// at the last.
     fn buffer_len<T: Scalar>(&self) -> usize {
         self.weights.buffer_rows() * self.pitch::<T>() + lanes::<T>(self.level.isa())
     }
@@ -169,8 +172,9 @@ impl ImplicitGemm {
         }
     }
 
-    /// Prepares a cut for cells of at most `most` chunks, for which panels are packed in the time of `packing` chunks, and that are
-    /// written in rows or scattered; `None` if the cut makes no sense.
+    /// Prepares a cut for cells of at most `most` chunks, whose panels are packed in the time of `packing` chunks.
+    /// Outputs are stored by lists of places if `is_scattered`, in rows otherwise. `None` if [`Schedule::new`] refuses
+    /// the cut or offsets of places do not fit in 32 bits.
     pub(crate) fn prepare<T: Scalar>(
         &self,
         cut: Cut,
@@ -227,6 +231,7 @@ impl ImplicitGemm {
         });
     }
 
+    /// Computes one cell: all blocks of inputs, tiles and chunks of the loops above.
     fn cell<T: Scalar>(
         &self,
         Prepared { schedule, places, listed, scratch: layout, .. }: &Prepared,
@@ -239,7 +244,7 @@ impl ImplicitGemm {
         let [piece_batch, _, d, h, w] = cell.index;
         let block = [&schedule.blocks[0][d], &schedule.blocks[1][h], &schedule.blocks[2][w]];
         let (plan, number_of_plan) = schedule.plan([d, h, w]);
-        // An output of other strides and one with a residual are written in rows.
+        // Lists of places are made for contiguous outputs and know no residual: other outputs are written in rows.
         let places = &places[number_of_plan];
         let listed = listed.as_ref().filter(|listed| listed.suits(source));
         let is_scattered = finish.residual.is_none() && places.first().is_some_and(|places| cell.suits(places));
@@ -261,7 +266,7 @@ impl ImplicitGemm {
         let buffer_len = self.buffer_len::<T>();
         let blocks = self.weights.blocks();
         let place = |tile: usize, chunk: usize| if blocks > 1 { (tile * chunks + chunk) * buffer_len } else { 0 };
-        // What is written soon is worth asking for unless it is in the cache anyway.
+        // A large output is no longer in the cache: its rows are prefetched before the sums that are written there.
         let is_large = source.samples() * self.phases.bytes_per_sample::<T>() > LARGE;
         for number in 0..blocks {
             let inputs = self.weights.block(number);

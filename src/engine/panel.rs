@@ -4,13 +4,14 @@
 //! panel[channel][stacked sample][ρ_d][ρ_h][ρ_w][row d][row h][column][interleaved sample]
 //! ```
 //!
-//! Along each axis position j and tap offset o read input `α·j + o = α·(j + u) + ρ` with u = ⌊o/α⌋: the panel splits the input by
-//! residue ρ, so that u is a shift by whole rows or columns for every j at once. Zeros stand for what lies outside.
-//! A panel may hold several samples: *stacked*, one plane after the other, so that vectors run on from one to the next, or
-//! *interleaved*, innermost, so that planes of a few pixels become rows long enough for vectors.
+//! Along each axis position j and tap offset o read input `α·j + o = α·(j + u) + ρ` with u = ⌊o/α⌋: the panel splits
+//! the input by residue ρ, so that u is a shift by whole rows or columns for every j at once. Zeros stand for inputs
+//! that do not exist. A panel may hold several samples: *stacked*, one plane after the other, so that vectors run on
+//! from one to the next, or *interleaved*, innermost, so that planes of a few pixels become rows long enough for
+//! vectors.
 //!
-//! Rows touch: the zeros after one row are those before the next, so a vector may run across the end of a row and meet few
-//! columns that no output needs. It knows no weights.
+//! Rows share their zeros: those after one row are those before the next, so that a vector that runs across the end of
+//! a row meets few columns that no output needs. It knows no weights.
 
 mod listed;
 mod pack;
@@ -26,7 +27,7 @@ use crate::kernel::prefetch::line;
 /// How one axis of the input is split and how far taps reach.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct PanelAxis {
-    /// α.
+    /// α: the step of the input from one position to the next.
     step: usize,
     /// The residues that some tap reads, ascending; one even if there are no taps.
     residues: Vec<usize>,
@@ -58,7 +59,7 @@ impl PanelAxis {
         self.residues.len()
     }
 
-    /// Number of the residue and rows (or columns) of shift of a tap offset.
+    /// For a tap offset: the index of its residue, and its u less the least, in rows or columns.
     fn place(&self, offset: isize) -> (usize, usize) {
         let step = self.step as isize;
         let residue = offset.rem_euclid(step) as usize;
@@ -82,7 +83,8 @@ impl PanelAxis {
         begin as usize..end as usize
     }
 
-    /// Places from one row to the next for a block along the innermost axis: as few as keep all zeros in their places.
+    /// Places from one row to the next, for a block along the innermost axis: as few as leave every tap a zero where
+    /// the input does not exist, although neighbouring rows share their zeros.
     pub(crate) fn pitch(&self, start: usize, len: usize) -> usize {
         let places = len + self.reach;
         let needed = |number| {
@@ -130,13 +132,14 @@ impl PanelShape {
     pub(crate) fn new<T>(axes: &[PanelAxis; 3], lens: [usize; 3], pitch: usize, samples: Samples) -> Option<Self> {
         let rows = [lens[0].checked_add(axes[0].reach)?, lens[1].checked_add(axes[1].reach)?];
         let pitch = pitch.checked_mul(samples.interleaved)?;
-        // The last row borrows the zeros of the row after it.
+        // No row follows the last one whose zeros it could share.
         let tail = axes[2].reach.checked_mul(samples.interleaved)?;
         let split = rows[0].checked_mul(rows[1])?.checked_mul(pitch)?.checked_add(tail)?;
         let sample = axes.iter().try_fold(split, |elements, axis| elements.checked_mul(axis.residues()))?;
         let line = line::<T>();
         let mut channel = samples.stacked.checked_mul(sample)?.checked_next_multiple_of(line)?;
-        // Channels a multiple of a page apart would meet in few sets of the first-level cache.
+        // Channels a high power of two apart would share few sets of the first-level cache: a multiple of 8 lines is
+        // avoided.
         if channel.is_multiple_of(8 * line) {
             channel = channel.checked_add(line)?;
         }
@@ -144,12 +147,12 @@ impl PanelShape {
         fits.then_some(Self { rows, pitch, split, sample, channel, samples })
     }
 
-    /// Elements for some channels, and what vectors may read beyond them.
+    /// Elements of a panel of some channels, and those that vectors may read beyond them.
     pub(crate) fn len(&self, channels: usize, lanes: usize) -> usize {
         channels.saturating_mul(self.channel).saturating_add(lanes)
     }
 
-    /// Distance in the panel of a tap's offsets from a position.
+    /// Elements of the panel from a position to what a tap of these offsets reads there.
     pub(crate) fn shift(&self, axes: &[PanelAxis; 3], offsets: [isize; 3]) -> usize {
         let places: [(usize, usize); 3] = std::array::from_fn(|i| axes[i].place(offsets[i]));
         let split = (places[0].0 * axes[1].residues() + places[1].0) * axes[2].residues() + places[2].0;

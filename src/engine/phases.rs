@@ -1,9 +1,9 @@
 //! Rows of the implicit GEMM: which phases of the output share what they read.
 //!
-//! A *phase* is one gather per axis. Phases whose taps read the same places (all of them where kernel = stride, none where
-//! kernel = 2·stride with padding) are stacked into one *group*: the rows of its GEMM are channels × phases, its inner
-//! dimension taps × input channels. So few channels with a large stride make as tall a matrix as many channels. It knows no
-//! tensors and no sizes of blocks.
+//! A *phase* is one gather per axis. Phases whose taps read the same places (all of them where kernel = stride, none
+//! where kernel = 2·stride with padding) are stacked into one *group*: the rows of its GEMM are channels × phases, its
+//! inner dimension taps × input channels. Thus a few channels with a large stride make as tall a matrix as many
+//! channels do. It knows no tensors and no sizes of blocks.
 
 use std::ops::Range;
 
@@ -12,7 +12,7 @@ use crate::geometry::{Gather, Geometry, Side};
 /// Gathers of one axis that read the same places.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct AxisGroup {
-    /// Their numbers among the axis's gathers, ascending.
+    /// Their indices among the axis's gathers, ascending.
     pub(crate) members: Vec<usize>,
     /// `β·τ + γ` of every τ, ascending.
     pub(crate) offsets: Vec<isize>,
@@ -23,8 +23,9 @@ pub(crate) struct AxisGroup {
 pub(crate) struct AxisPhases {
     pub(crate) gathers: Vec<Gather>,
     pub(crate) groups: Vec<AxisGroup>,
-    /// Lengths of the input and of the output.
+    /// Length of the input.
     pub(crate) input: usize,
+    /// Length of the output.
     pub(crate) output: usize,
     /// Step of the input per step of the output within a phase.
     pub(crate) input_step: usize,
@@ -66,7 +67,7 @@ impl AxisPhases {
 /// One group of phases: an [`AxisGroup`] of every axis.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Group {
-    /// Numbers of the axes' groups.
+    /// The index of its group along each axis.
     pub(crate) axes: [usize; 3],
     /// Phases in the group.
     pub(crate) phases: usize,
@@ -81,8 +82,9 @@ pub(crate) struct Phases {
     pub(crate) groups: Vec<Group>,
     /// Number of convolution groups.
     pub(crate) channel_groups: usize,
-    /// Input and output channels of one of them.
+    /// Input channels of one convolution group.
     pub(crate) inputs: usize,
+    /// Output channels of one convolution group.
     pub(crate) outputs: usize,
     pub(crate) output_side: Side,
     pub(crate) kernel: [usize; 3],

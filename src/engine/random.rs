@@ -9,7 +9,8 @@ use crate::geometry::{self, Channels, Geometry, Side};
 use crate::kernel::Isa;
 use crate::kernel::dispatch::Level;
 
-/// An axis of at most `longest` elements on its small side, near the lengths that its padding makes and cut anywhere, as windows are.
+/// An axis of at most `longest` elements on its small side. Its large side is a few elements longer or shorter than
+/// kernel and padding ask for, and begins inside of the padding or the input, as the axes of windows do.
 fn axis(longest: usize) -> impl Strategy<Value = geometry::Axis> {
     let lengths = prop_oneof![15 => 1..=longest, 1 => Just(0)];
     (lengths, 1..=4usize, 1..=5usize, 1..=3usize, -2..=5isize, -4..=3isize).prop_filter_map(
@@ -112,7 +113,7 @@ impl Layout {
     }
 }
 
-/// 1, 2, 3, …
+/// A tensor of the numbers 1, 2, 3, …, the last axis fastest.
 pub(crate) fn numbered(shape: [usize; 5]) -> Array5<f32> {
     let mut next = 0.0;
     Array5::from_shape_simple_fn(shape, || {

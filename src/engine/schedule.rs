@@ -20,7 +20,7 @@ struct AxisRun {
     /// Relative to the block.
     start: usize,
     len: usize,
-    /// Per group of the axis.
+    /// Their taps, per group of the axis.
     taps: Vec<Range<usize>>,
 }
 
@@ -70,7 +70,7 @@ pub(crate) struct Run {
     /// First lane, counted from the start of the tile.
     pub(crate) lane: usize,
     pub(crate) len: usize,
-    /// Stacked sample.
+    /// Index of the stacked sample.
     pub(crate) s: usize,
     /// Depth and height, relative to the block.
     pub(crate) d: usize,
@@ -133,7 +133,7 @@ pub(crate) struct Schedule {
     plan_of: Vec<usize>,
 }
 
-/// Vectors per tile, at most, and how tiles are cut for each group of phases.
+/// How wide tiles are, and how they are cut into register tiles for each group of phases.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct TileShape {
     /// Most vectors of a tile.
@@ -164,9 +164,10 @@ impl TileShape {
     }
 }
 
-/// Estimated eighths of a cycle of one step of a register tile. Two multiplications or two loads and broadcasts per cycle, where a
-/// vector that is not aligned counts as two loads; no less than it takes to hide a latency of four cycles; a little for the
-/// loop, and for every stream of vectors.
+/// Estimated time of one step of a register tile, in eighths of a cycle: `max(R·N, R + 2·N, 8)/2 + (4 + N)/8` cycles
+/// for R rows and N vectors. A cycle has two multiplications, or two loads: R broadcasts and N vectors, each counted
+/// twice, because few are aligned. A step takes no less than the four cycles after which the next one can add to the
+/// same sum. The last term stands for the loop and for each stream of vectors.
 pub(crate) fn tile_cost(rows: usize, vectors: usize) -> usize {
     4 * (rows * vectors).max(rows + 2 * vectors).max(8) + 4 + vectors
 }
@@ -181,18 +182,19 @@ fn cheapest_parts(vectors: usize, rows: usize, counts: &[usize]) -> Vec<usize> {
             let parts = parts.iter().copied().chain([count]).collect::<Vec<_>>();
             (rest + cost(count), parts)
         });
-        // Only the last register tile may be wider than what is left: it comes last in memory, too.
+        // Register tiles run in this order. Only the last one may be wider than what is left, where nothing follows in
+        // memory.
         best.push(candidates.min_by_key(|candidate| candidate.0).unwrap_or_default());
     }
     best.swap_remove(vectors).1
 }
 
-/// Most lists of taps of a schedule: beyond, preparing would take longer than running.
+/// Most lists of taps of a schedule: to prepare more would take longer than to run it.
 const MOST_TAP_LISTS: usize = 1 << 16;
 
 impl Schedule {
-    /// The blocks of a cut, or `None` if it makes no sense: panels beyond 32-bit offsets, more regions than outputs to share
-    /// them.
+    /// The blocks of a cut; `None` if offsets in a panel do not fit in 32 bits, or if regions and groups need more than
+    /// [`MOST_TAP_LISTS`] lists of taps.
     pub(crate) fn new<T>(
         phases: &Phases,
         panels: &[PanelAxis; 3],
@@ -256,6 +258,7 @@ fn is_alike(a: &AxisBlock, b: &AxisBlock) -> bool {
     (a.len, a.outputs, a.pitch, &a.runs) == (b.len, b.outputs, b.pitch, &b.runs)
 }
 
+/// The regions of a block, their taps and their tiles; `None` if offsets in its panel do not fit in 32 bits.
 fn plan_block<T>(
     phases: &Phases,
     panels: &[PanelAxis; 3],
@@ -325,7 +328,7 @@ fn push_taps(
 fn cover(plan: &mut BlockPlan, [d, h, w]: [&AxisRun; 3], vectors_per_tile: usize, lanes: usize, region: usize) {
     let Samples { stacked, interleaved } = plan.panel.samples;
     let first_base = plan.bases.len();
-    // (vector of this region, run with its lane in the vector)
+    // Pairs of a vector's index in this region and a run whose lane counts from the start of that vector.
     let mut pieces: Vec<(usize, Run)> = Vec::new();
     let mut covered = 0;
     let rows = (0..stacked)
@@ -349,13 +352,13 @@ fn cover(plan: &mut BlockPlan, [d, h, w]: [&AxisRun; 3], vectors_per_tile: usize
     let tiles = vectors.div_ceil(vectors_per_tile);
     let mut pieces = pieces.into_iter().peekable();
     for number in 0..tiles {
-        // Even sizes: a last tile of one vector would be a slow one.
+        // Tiles are of even sizes, because a last tile of one vector has too few sums to hide the latency.
         let (start, end) = (vectors * number / tiles, vectors * (number + 1) / tiles);
         let first_run = plan.runs.len();
         while let Some((vector, run)) = pieces.next_if(|(vector, _)| *vector < end) {
             let run = Run { lane: (vector - start) * lanes + run.lane, ..run };
             match plan.runs[first_run..].last_mut() {
-                // Vectors of a tile lie side by side in the buffer.
+                // Vectors of a tile lie side by side in the buffer, so that a run continues from one to the next.
                 Some(last)
                     if (last.d, last.h, last.lane + last.len, last.x + last.len) == (run.d, run.h, run.lane, run.x) =>
                 {

@@ -111,7 +111,7 @@ impl WeightLayout {
 pub(crate) fn pack<T: Scalar>(phases: &Phases, layout: &WeightLayout, weights: &[T], to: &mut [T]) {
     let [_, kernel_h, kernel_w] = phases.kernel;
     let kernel: usize = phases.kernel.iter().product();
-    // The kernel's tap behind every (group, phase, tap).
+    // For every (group, phase, tap) the index of the tap in the kernel.
     let taps: Vec<Vec<usize>> = (0..phases.groups.len())
         .map(|number| {
             let axes = phases.axis_groups(number);
@@ -140,7 +140,7 @@ pub(crate) fn pack<T: Scalar>(phases: &Phases, layout: &WeightLayout, weights: &
         Side::Large => (kernel, phases.outputs * kernel),
     };
     let mut to = to.iter_mut();
-    // The small channel comes first on both sides, and with it the channel group.
+    // In both directions weights begin with the small channel, so that those of a channel group lie side by side.
     for weights in weights.chunks_exact(phases.outputs * phases.inputs * kernel) {
         for block in 0..layout.blocks() {
             for chunk in 0..layout.chunks() {

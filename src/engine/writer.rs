@@ -1,7 +1,7 @@
 //! The writer: from a tile's buffer of sums to the output, for any stride and any layout.
 //!
-//! Phases of one output row meet here and are stored as whole lines. Panels with samples side by side are sorted back into
-//! samples on a small stage first. It knows no taps.
+//! The phases of one output row are merged here and stored as whole lines. Sums of several samples side by side are
+//! first sorted into samples in scratch memory, the *stage*. It knows no taps.
 
 mod row_map;
 
@@ -29,17 +29,18 @@ pub(crate) struct Finish<'a, T> {
 }
 
 impl<T: Scalar> Finish<'_, T> {
-    /// Nothing.
+    /// Leaves sums as they are.
     pub(crate) const fn none() -> Self {
         Self { bias: None, activation: Activation::Identity, residual: None }
     }
 
-    /// The bias of a channel. Never −0: sums that start at 0 and sums that skipped zeros then agree to the bit.
+    /// The bias of a channel, with −0 turned into 0. Some outputs without terms are the bias alone, others the sum 0
+    /// plus the bias: these differ for a bias of −0, and for no other.
     pub(super) fn bias(&self, channel: usize) -> T {
         self.bias.map_or(T::zero(), |bias| bias[channel] + T::zero())
     }
 
-    /// All of it, to outputs that hold their sums.
+    /// Applies bias, residual and activation to outputs that hold bare sums.
     pub(crate) fn apply(&self, mut y: ArrayViewMut5<T>) {
         for (s, mut sample) in y.outer_iter_mut().enumerate() {
             for (c, mut channel) in sample.outer_iter_mut().enumerate() {
@@ -53,11 +54,12 @@ impl<T: Scalar> Finish<'_, T> {
         }
     }
 
+    /// Whether there is nothing to do after the bias.
     pub(super) fn is_plain(&self) -> bool {
         self.residual.is_none() && self.activation == Activation::Identity
     }
 
-    /// Residual and activation for outputs from `at`.
+    /// Applies residual and activation to a row of outputs, of which the first is that at `[s, c, d, h, w]`.
     #[inline(never)]
     pub(super) fn after(&self, [s, c, d, h, w]: [usize; 5], out: &mut [T]) {
         if let Some(residual) = &self.residual {
@@ -73,7 +75,7 @@ impl<T: Scalar> Finish<'_, T> {
 pub(crate) struct Chunk {
     /// First channel within the cell.
     pub(crate) first: usize,
-    /// Channels that exist.
+    /// Number of its channels that exist: the last chunk of a cell may have fewer than the others.
     pub(crate) channels: usize,
 }
 
@@ -98,7 +100,7 @@ impl<T: Scalar> Writer<'_, '_, T> {
         self.level.run(Scatter { writer: self, buffer, places, chunk, cell });
     }
 
-    /// Asks for the memory that [`write`](Self::write) will write.
+    /// Prefetches the memory that [`write`](Self::write) will write.
     pub(crate) fn announce(&self, runs: &[Run], chunk: Chunk, cell: &Cell<T>) {
         let [phases_d, phases_h, _] = self.map.phases;
         for phase_d in 0..phases_d {
@@ -152,8 +154,8 @@ impl<T: Scalar> Writer<'_, '_, T> {
     }
 }
 
-/// Column `w + i` of sample s, from a row in which the samples of a column lie side by side and which starts at (w, s), goes
-/// to `column · (w + i) + sample · s`.
+/// Sorts a row in which the samples of a column lie side by side, and which starts at sample s of column w: the element
+/// of column i and sample j goes to `to[column · i + sample · j]`.
 fn sort<T: Copy>(
     mut values: &[T],
     (mut w, s): (usize, usize),
@@ -174,7 +176,7 @@ fn sort<T: Copy>(
     let columns = values.chunks_exact(samples);
     let count = columns.len();
     one_column(columns.remainder(), w + count, 0);
-    // Whichever is the longer loop stays inside.
+    // The longer loop is the inner one.
     if count <= samples {
         columns.enumerate().for_each(|(i, values)| one_column(values, w + i, 0));
         return;
@@ -215,7 +217,8 @@ impl<T: Scalar> Job<T> for Unstage<'_, '_, '_, '_, T> {
                     let lines = Lines { buffer: stage, phases: [Some((start, 0))] };
                     merge(vectors, &map.alone, lines, |_| bias, &mut ChannelRows::one(out));
                 };
-                // Planes of a few pixels are written as one row.
+                // Where planes lie alike on the stage and in the output, each is written as one row: many have few
+                // pixels.
                 if is_whole && let Some(out) = cell.plane(s, chunk.first + channel) {
                     alone(start, out);
                     continue;
@@ -347,7 +350,7 @@ struct Line<'a, T> {
 }
 
 impl<T: Scalar> Line<'_, T> {
-    /// The rows of channels from `first` on.
+    /// Merges the phases of channels from `first` on, for as many channels as `out` has.
     #[inline(always)]
     fn merge<V: Vector<T>, const Q: usize>(
         &self,

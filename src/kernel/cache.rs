@@ -8,8 +8,8 @@ pub(crate) struct Caches {
 }
 
 impl Caches {
-    /// What the processor reports, within the bounds that processors of the last decade lie in: virtual machines report
-    /// anything.
+    /// What the processor reports, clamped to the sizes of processors of the last decade, because virtual machines
+    /// report sizes that no processor has.
     pub(crate) fn detect() -> Self {
         let reported = report();
         let level = |number: usize, low: usize, high: usize| reported[number].unwrap_or(low).clamp(low, high);
@@ -17,8 +17,8 @@ impl Caches {
     }
 }
 
-/// Levels 1 and 2 by the processor's deterministic cache parameters: leaf 4, on AMD 0x8000_001D (Intel SDM volume 2A, CPUID; AMD
-/// APM volume 3, appendix E.4.15).
+/// Bytes of the data caches of levels 1 and 2, from the processor's deterministic cache parameters: leaf 4, on AMD
+/// 0x8000_001D (Intel SDM volume 2A, CPUID; AMD APM volume 3, appendix E.4.15).
 #[cfg(target_arch = "x86_64")]
 fn report() -> [Option<usize>; 2] {
     use std::arch::x86_64::{__cpuid, __cpuid_count};
@@ -33,9 +33,10 @@ fn report() -> [Option<usize>; 2] {
             if kind == 0 {
                 break;
             }
+            // Line size, partitions, ways and sets are stored less one; their product is the size.
             let field = |low: u32, bits: u32| (cache.ebx >> low & ((1 << bits) - 1)) as usize + 1;
             let bytes = field(0, 12) * field(12, 10) * field(22, 10) * (cache.ecx as usize + 1);
-            // Kind 2 holds instructions.
+            // Kind 2 is an instruction cache.
             if kind != 2 && (1..=2).contains(&level) {
                 found[level - 1] = Some(bytes);
             }

@@ -1,21 +1,22 @@
 //! Weighted sums of rows, `to = Σ_k weights[k] · row(k)`, in one pass over memory.
 //!
-//! A result far larger than the caches would evict everything only to be evicted itself; it can be written past them,
-//! which also spares reading each line before it is overwritten.
+//! A result far larger than the caches evicts all that they hold and is itself evicted before it is read. Such a result
+//! can be written past the caches, which also saves reading each cache line before it is overwritten.
 
 use crate::scalar::Scalar;
 
-/// How results are written. Values do not depend on it.
+/// How results are written. Their values do not depend on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stores {
-    /// As usual: what is read again soon.
+    /// Through the caches: for results that are read again soon.
     Cached,
     /// Past the caches, where the processor can (x86-64).
     Streamed,
 }
 
 impl Stores {
-    /// Bytes of a result from which it is streamed: beyond usual second-level caches and a good part of a third.
+    /// Bytes from which a result is streamed: more than a second-level cache holds, and a good part of a third-level
+    /// cache.
     const STREAMED_BYTES: usize = 16 << 20;
 
     /// What suits a result of `len` elements.
@@ -27,13 +28,14 @@ impl Stores {
 /// Elements summed at a time: a whole number of cache lines, few enough for registers.
 const LANES: usize = 16;
 
-/// Bytes of a cache line: a streamed one has to be written whole.
+/// Bytes of a cache line. Streamed stores begin at a multiple of it, so that every line is written whole: a line that
+/// is streamed in part has to be merged with memory.
 const LINE: usize = 64;
 
 /// `to[i] = Σ_k weights[k] · row(k)[i]`, summed in the order of k; 0 without weights. Rows are at least as long as
-/// `to`. A row of weight 0 is not read, so that what is no number in it goes nowhere.
+/// `to`. A row of weight 0 is not read, so that NaN and infinity in it do not reach `to`.
 pub(crate) fn combine<'a, T: Scalar>(weights: &[T], row: impl Fn(usize) -> &'a [T], to: &mut [T], stores: Stores) {
-    // The kernels of interpolation have loops of their own, with everything in registers.
+    // Interpolation has one, two or four weights: for so few, weights and sums stay in registers.
     match *weights {
         _ if weights.contains(&T::zero()) => parts(weights, row, to),
         [a] => lines([a], [row(0)], to, stores),
@@ -43,7 +45,7 @@ pub(crate) fn combine<'a, T: Scalar>(weights: &[T], row: impl Fn(usize) -> &'a [
     }
 }
 
-/// [`combine`] for any weights: row after row, a part at a time that stays in the first-level cache.
+/// [`combine`] for any weights. `to` is cut into parts that stay in the first-level cache while row after row is added.
 fn parts<'a, T: Scalar>(weights: &[T], row: impl Fn(usize) -> &'a [T], to: &mut [T]) {
     const PART: usize = 1024;
     for (part, to) in to.chunks_mut(PART).enumerate() {
@@ -75,7 +77,7 @@ fn lines<T: Scalar, const K: usize>(weights: [T; K], rows: [&[T]; K], to: &mut [
     for (i, line) in lines.iter_mut().enumerate() {
         let mut sum = rows[0][i].map(|value| weights[0] * value);
         for k in 1..K {
-            // Lane by lane inside: a vector is what the compiler makes of it.
+            // The loop over lanes is the inner one, because the compiler turns it into vector instructions.
             for (sum, &value) in sum.iter_mut().zip(&rows[k][i]) {
                 *sum += weights[k] * value;
             }
@@ -90,10 +92,10 @@ fn lines<T: Scalar, const K: usize>(weights: [T; K], rows: [&[T]; K], to: &mut [
     }
 }
 
-/// What does not fill a line.
+/// The same sums one element at a time, for what comes before the first and after the last whole line.
 fn singles<T: Scalar, const K: usize>(weights: [T; K], rows: [&[T]; K], to: &mut [T]) {
     for (i, to) in to.iter_mut().enumerate() {
-        // Nothing is added to zero: −0 stays −0.
+        // The sum begins with the first product, not with 0: 0 + (−0) is 0 and would lose the sign of −0.
         *to = weights[0] * rows[0][i];
         for k in 1..K {
             *to += weights[k] * rows[k][i];
@@ -101,8 +103,8 @@ fn singles<T: Scalar, const K: usize>(weights: [T; K], rows: [&[T]; K], to: &mut
     }
 }
 
-/// Writes a line past the caches if it lies as the instruction wants it, and as usual otherwise. [`fence`] has to
-/// follow.
+/// Writes a line past the caches if it is aligned to vectors, as the instruction demands, and through them otherwise.
+/// The caller has to call [`fence`] after the last line.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
 fn stream<T: Scalar>(line: &mut [T; LANES], values: [T; LANES]) {
@@ -113,8 +115,9 @@ fn stream<T: Scalar>(line: &mut [T; LANES], values: [T; LANES]) {
         return;
     }
     for i in 0..size_of::<[T; LANES]>() / size_of::<__m128i>() {
-        // SAFETY: both arrays are that many vectors long, `to` is aligned to vectors, and SSE2 belongs to x86-64. The
-        // elements are f32 or f64 (`Scalar` is sealed), so any bits are values.
+        // SAFETY: `i` is less than the number of vectors that either array holds, `to` was just found to be aligned to
+        // vectors, and SSE2 belongs to x86-64. The elements are f32 or f64 (`Scalar` is sealed), so any bits are
+        // values.
         unsafe { _mm_stream_si128(to.add(i), _mm_loadu_si128(from.add(i))) };
     }
 }
@@ -124,10 +127,11 @@ fn stream<T: Scalar>(line: &mut [T; LANES], values: [T; LANES]) {
     *line = values;
 }
 
-/// Makes streamed lines visible before everything that this thread writes later, and so to whoever waits for it.
+/// Orders streamed stores before all later stores of this thread. A thread that sees a later store, such as that which
+/// ends a task, then sees the streamed values, too.
 fn fence() {
     #[cfg(target_arch = "x86_64")]
-    // SAFETY: SSE belongs to x86-64, and the instruction touches no memory of its own.
+    // SAFETY: SSE belongs to x86-64, and the instruction orders stores without reading or writing memory itself.
     unsafe {
         std::arch::x86_64::_mm_sfence()
     };

@@ -1,4 +1,4 @@
-//! The door from ordinary code to code compiled for an instruction set.
+//! Calls from ordinary code into code that is compiled for an instruction set.
 
 use std::marker::PhantomData;
 
@@ -7,7 +7,7 @@ use super::portable::Array4;
 use super::vector::Vector;
 use crate::scalar::Scalar;
 
-/// An instruction set that this processor has: holding one is the proof.
+/// An instruction set that this processor has. Both constructors check that it does, so that holding a level proves it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Level(Isa);
 
@@ -16,7 +16,7 @@ impl Level {
         isa.is_available().then_some(Self(isa))
     }
 
-    /// The widest one.
+    /// The widest instruction set of this processor.
     pub(crate) fn best() -> Self {
         Self(Isa::best())
     }
@@ -30,10 +30,10 @@ impl Level {
         match self.0 {
             Isa::Portable => job.run(Available::<Array4<T>>(PhantomData)),
             #[cfg(target_arch = "x86_64")]
-            // SAFETY: the processor has the instruction set, or there would be no `Level` of it.
+            // SAFETY: AVX2 and FMA are available: `new` and `best` make a `Level` of an available instruction set only.
             Isa::Avx2 => unsafe { avx2(job) },
             #[cfg(target_arch = "x86_64")]
-            // SAFETY: as above.
+            // SAFETY: AVX-512F is available: `new` and `best` make a `Level` of an available instruction set only.
             Isa::Avx512 => unsafe { avx512(job) },
             #[cfg(not(target_arch = "x86_64"))]
             _ => job.run(Available::<Array4<T>>(PhantomData)),
@@ -41,7 +41,8 @@ impl Level {
     }
 }
 
-/// Proof that the instruction set of a vector is available, and that code inlined into its holder is compiled for it.
+/// Proof that the instruction set of the vectors `V` is available: only [`Level::run`] makes one. It hands it to a
+/// [`Job`], and what is inlined into the job is compiled for that instruction set.
 #[derive(Debug)]
 pub(crate) struct Available<V>(PhantomData<V>);
 
@@ -53,8 +54,9 @@ impl<V> Clone for Available<V> {
 
 impl<V> Copy for Available<V> {}
 
-/// Work that gains from wide vectors, in safe code. Implementations are `#[inline(always)]`, and so is what they call often;
-/// closures are not, and so are best avoided.
+/// Work that gains from wide vectors. Implementations are `#[inline(always)]`, and so are the functions that they call
+/// in loops, because a function that is not inlined is compiled for the target's least instruction set. No attribute
+/// inlines a closure, so loops should not call one.
 pub(crate) trait Job<T> {
     fn run<V: Vector<T>>(self, vectors: Available<V>);
 }

@@ -1,7 +1,7 @@
-//! The one door to the GEMM crates.
+//! Dense matrix products. No other file of the library calls the GEMM crates.
 //!
-//! `C ← A·B` or `C ← C + A·B` on views of any strides, one thread per call. Several threads come from partitioning C by
-//! sizes that do not depend on how many threads there are, so the bits do not either.
+//! `C ← A·B` or `C ← C + A·B` on views of any strides, one thread per call. Several threads share a product by blocks
+//! of C, whose sizes do not depend on the number of threads, so that the bits of C do not depend on it either.
 
 use std::fmt;
 use std::str::FromStr;
@@ -56,8 +56,8 @@ impl FromStr for GemmBackend {
 
 /// `C ← A·B` (`accumulate` false; what C held before does not matter) or `C ← C + A·B`, on the calling thread.
 ///
-/// Shapes: A is m×k, B k×n, C m×n. What does not fit is a broken internal contract and stops the program before any
-/// memory is touched.
+/// Shapes: A is m×k, B k×n, C m×n. Shapes that do not fit are a broken internal contract and stop the program before
+/// any memory is touched.
 pub(crate) fn gemm<T: Scalar>(
     backend: GemmBackend,
     a: ArrayView2<T>,
@@ -108,13 +108,15 @@ pub(crate) fn gemm<T: Scalar>(
                 gemm::Parallelism::None,
             );
         },
-        // SAFETY: as above; PRECISION of the sealed trait says that T is f32. With beta = 0 C is not read.
+        // SAFETY: pointers and strides are those of the views checked above, C is a unique borrow, and the casts keep
+        // the type: PRECISION of the sealed `Scalar` is `Single` for f32 alone. With beta = 0 C is not read.
         (GemmBackend::MatrixMultiply, Precision::Single) => unsafe {
             let (a, b, c) = (a.cast::<f32>(), b.cast::<f32>(), c.cast::<f32>());
             let keep = if accumulate { 1.0 } else { 0.0 };
             matrixmultiply::sgemm(m, k, n, 1.0, a, rows_a, columns_a, b, rows_b, columns_b, keep, c, rows_c, columns_c);
         },
-        // SAFETY: as above; PRECISION of the sealed trait says that T is f64.
+        // SAFETY: pointers and strides are those of the views checked above, C is a unique borrow, and the casts keep
+        // the type: PRECISION of the sealed `Scalar` is `Double` for f64 alone. With beta = 0 C is not read.
         (GemmBackend::MatrixMultiply, Precision::Double) => unsafe {
             let (a, b, c) = (a.cast::<f64>(), b.cast::<f64>(), c.cast::<f64>());
             let keep = if accumulate { 1.0 } else { 0.0 };
@@ -130,8 +132,8 @@ pub(crate) fn parallel_gemm<T: Scalar>(
     b: ArrayView2<T>,
     mut c: ArrayViewMut2<T>,
 ) {
-    // Rows per block: enough work to be worth a task, few enough to share among the threads. A transposed A is read in
-    // pieces as long as a block, so blocks are not cut too short.
+    // Rows per block: enough work to be worth a task, few enough to share among the threads. At least 64, because a
+    // transposed A holds one column of a block side by side, and that is the length of a contiguous read.
     let row_flops = 2 * a.ncols().max(1) * b.ncols().max(1);
     let rows = (super::WORTH_A_TASK / row_flops).clamp(64, 512);
     let blocks: Vec<_> = c.axis_chunks_iter_mut(Axis(0), rows).zip(a.axis_chunks_iter(Axis(0), rows)).collect();

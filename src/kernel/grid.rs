@@ -33,8 +33,9 @@ impl Cuts<'_> {
     }
 }
 
-/// A tensor `[batch, channels, D, H, W]` cut along every axis. Each cell is handed out once, so no two threads ever hold the same
-/// element. The channels' pieces come slowest, then batch, depth, height, width.
+/// A tensor `[batch, channels, D, H, W]` cut along every axis. Each cell is handed out once, so no two threads ever
+/// hold the same element. Cells are handed out channel by channel (outermost), then by batch, depth, height and width
+/// (innermost).
 pub(crate) struct Grid<'a, T> {
     start: *mut T,
     shape: [usize; 5],
@@ -45,8 +46,9 @@ pub(crate) struct Grid<'a, T> {
     tensor: PhantomData<&'a mut [T]>,
 }
 
-// SAFETY: threads that share a grid only take cells from it; a cell is handed out once and shares no element with another, so
-// elements move to one thread at a time, which T: Send allows.
+// SAFETY: a shared grid gives access to elements by `take` alone. `take` counts up an atomic, so that it returns every
+// cell once, and cells share no element, because `new` asserts that cuts ascend within their axis and a mutable view
+// has no two indices of one element. So every element is in the hands of one thread at a time, which T: Send allows.
 unsafe impl<T: Send> Sync for Grid<'_, T> {}
 
 impl<'a, T> Grid<'a, T> {
@@ -90,13 +92,14 @@ impl<'a, T> Grid<'a, T> {
         let first: [usize; 5] = std::array::from_fn(|i| self.cuts[i].start(index[i], self.shape[i]));
         let shape = std::array::from_fn(|i| self.cuts[i].start(index[i] + 1, self.shape[i]) - first[i]);
         let offset = first.iter().zip(self.strides).map(|(&first, stride)| first as isize * stride).sum();
-        // SAFETY: the cell's first element is an element of the view: pieces are not empty, since cuts ascend within the axis.
+        // SAFETY: `number < self.len()` makes every `index[i]` less than `pieces[i]`, and `new` asserted that cuts
+        // ascend within the axis, so that `first[i] < shape[i]`: `offset` leads to an element of the view.
         let start = unsafe { self.start.offset(offset) };
         Some(Cell { index, first, shape, start, strides: self.strides, tensor: PhantomData })
     }
 }
 
-/// A box of the output that belongs to its holder alone.
+/// A box of the output. It shares no element with any other cell, so that its holder alone writes it.
 pub(crate) struct Cell<'a, T> {
     /// Number of the piece along every axis.
     pub(crate) index: [usize; 5],
@@ -109,7 +112,8 @@ pub(crate) struct Cell<'a, T> {
 }
 
 impl<T: Copy> Cell<'_, T> {
-    /// Distance from the cell's first element of the first of `count` elements along the width; all must be the cell's.
+    /// Distance in memory from the cell's first element to that at `[s, c, d, h, w]`. Asserts that `count` elements
+    /// along the width from there on lie inside of the cell.
     #[inline(always)]
     fn offset(&self, [s, c, d, h, w]: [usize; 5], count: usize) -> isize {
         let [samples, channels, depth, height, width] = self.shape;
@@ -132,8 +136,9 @@ impl<T: Copy> Cell<'_, T> {
             return None;
         }
         let offset = self.offset(at, count);
-        // SAFETY: all of the elements were just found to be the cell's, contiguous because the stride is 1, and the cell is the
-        // only one that holds them; the borrow of the cell keeps the slice the only way to them.
+        // SAFETY: `offset` asserted that `count` elements along the width lie inside of the cell, and they are
+        // contiguous, because the stride is 1. No other cell holds them, and the slice borrows this one mutably, so it
+        // is the only way to them.
         Some(unsafe { std::slice::from_raw_parts_mut(self.start.offset(offset), count) })
     }
 
@@ -153,7 +158,8 @@ impl<T: Copy> Cell<'_, T> {
         Some(ChannelRows { start, step: self.strides[1], channels, count, cell: PhantomData })
     }
 
-    /// As [`offset`](Self::offset), for so many channels.
+    /// As [`offset`](Self::offset), and asserts that the same elements of `channels` channels from there on lie inside
+    /// of the cell.
     #[inline(always)]
     fn offset_of_channels(&self, at: [usize; 5], channels: usize, count: usize) -> isize {
         let offset = self.offset(at, count);
@@ -172,11 +178,13 @@ impl<T: Copy> Cell<'_, T> {
             return None;
         }
         let offset = self.offset([s, c, 0, 0, 0], width);
-        // SAFETY: as in `row`; strides that equal the lengths inside them leave no gap between the cell's own elements.
+        // SAFETY: `offset` asserted that `s` and `c` are a sample and a channel of the cell. `is_joined` says that each
+        // of its rows begins where the row before ends, and each plane where the plane before ends, so that its depth ·
+        // height · width elements are contiguous. No other cell holds them, and the slice borrows this one mutably.
         Some(unsafe { std::slice::from_raw_parts_mut(self.start.offset(offset), depth * height * width) })
     }
 
-    /// Asks for the memory of rows of channels that will be written soon.
+    /// Prefetches `count` elements along the width of `channels` channels from `at`, which will be written soon.
     #[inline(always)]
     pub(crate) fn prefetch(&self, at: [usize; 5], channels: usize, count: usize) {
         let start = self.start.wrapping_offset(self.offset_of_channels(at, channels, count));
@@ -188,7 +196,8 @@ impl<T: Copy> Cell<'_, T> {
         }
     }
 
-    /// Whether places were found for cells of this shape, or of more samples, in an output of these strides.
+    /// Whether `places` were made for an output of these strides and for cells of this shape; the cell may have fewer
+    /// samples.
     pub(crate) fn suits(&self, places: &Places) -> bool {
         let [samples, _, rest @ ..] = self.shape;
         samples <= places.shape[0] && (&places.shape[1..], places.strides) == (&rest[..], self.strides)
@@ -203,7 +212,9 @@ impl<T: Copy> Cell<'_, T> {
     pub(crate) fn write(&mut self, at: [usize; 5], values: &[T]) {
         let offset = self.offset(at, values.len());
         for (i, &value) in values.iter().enumerate() {
-            // SAFETY: as in `row`, with the stride between elements.
+            // SAFETY: `offset` asserted that as many elements along the width as there are values lie inside of the
+            // cell, and element `i` of them is `i` strides along. No other cell holds it, and this one is borrowed
+            // mutably.
             unsafe { *self.start.offset(offset + i as isize * self.strides[4]) = value }
         }
     }
@@ -240,8 +251,10 @@ impl<'a, T> ChannelRows<'a, T> {
     #[inline(always)]
     pub(crate) fn row(&mut self, channel: usize) -> &mut [T] {
         assert!(channel < self.channels, "channel {channel} of {}", self.channels);
-        // SAFETY: the rows were found to be the cell's and contiguous when this was made; it holds the cell's borrow, and its
-        // own keeps the slice the only way to them.
+        // SAFETY: `rows_of_channels` asserted that `count` contiguous elements of `channels` channels, `step` apart,
+        // lie inside of the cell (`one` has a single row, its slice), and `channel` is one of them. `self` holds the
+        // mutable borrow of the cell or slice for 'a, and the row borrows `self` mutably, so that it is the only way to
+        // these elements.
         unsafe { std::slice::from_raw_parts_mut(self.start.offset(channel as isize * self.step), self.count) }
     }
 }

@@ -20,16 +20,17 @@ pub(crate) enum End {
 
 impl<T: Copy> Guarded<T> {
     pub(crate) fn new(values: &[T], end: End) -> Self {
-        // SAFETY: asks for a number.
+        // SAFETY: `sysconf` returns a number and takes no pointer.
         let page = usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap();
         let inner = size_of_val(values).next_multiple_of(page);
         let bytes = inner + 2 * page;
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
-        // SAFETY: a new map of its own, anywhere; nothing else can lie in it.
+        // SAFETY: without `MAP_FIXED` the system chooses an address range that nothing uses.
         let map = unsafe { libc::mmap(std::ptr::null_mut(), bytes, libc::PROT_NONE, flags, -1, 0) };
         assert_ne!(map, libc::MAP_FAILED);
         let first = map.cast::<u8>().wrapping_add(page);
-        // SAFETY: whole pages of the map just made.
+        // SAFETY: `first..first + inner` are whole pages of the map just made, which has one more page on either side
+        // of them.
         let opened = unsafe { libc::mprotect(first.cast(), inner, libc::PROT_READ | libc::PROT_WRITE) };
         assert!(inner == 0 || opened == 0);
         let start = match end {
@@ -38,7 +39,8 @@ impl<T: Copy> Guarded<T> {
         }
         .cast::<T>();
         assert!(start.is_aligned());
-        // SAFETY: as many bytes as the values take lie between the forbidden pages, which belong to this map alone.
+        // SAFETY: `start` was asserted to be aligned, and the bytes of `values` from there on lie in the `inner` bytes
+        // that were opened; the map is new, so that it does not overlap `values`.
         unsafe { start.copy_from_nonoverlapping(values.as_ptr(), values.len()) };
         Self { map, bytes, start, len: values.len() }
     }
@@ -47,43 +49,50 @@ impl<T: Copy> Guarded<T> {
 impl<T> Deref for Guarded<T> {
     type Target = [T];
     fn deref(&self) -> &[T] {
-        // SAFETY: `len` elements were copied there when the map was made.
+        // SAFETY: `new` copied `len` elements to the aligned `start`, and the map exists until `drop`; `self` is
+        // borrowed meanwhile.
         unsafe { std::slice::from_raw_parts(self.start, self.len) }
     }
 }
 
 impl<T> DerefMut for Guarded<T> {
     fn deref_mut(&mut self) -> &mut [T] {
-        // SAFETY: as above, and this is the only way to them.
+        // SAFETY: `new` copied `len` elements to the aligned `start`, and the map exists until `drop`. The elements are
+        // reached through `self` alone, which is borrowed mutably meanwhile.
         unsafe { std::slice::from_raw_parts_mut(self.start, self.len) }
     }
 }
 
 impl<T> Drop for Guarded<T> {
     fn drop(&mut self) {
-        // SAFETY: the map is this one's own, and no borrow of its elements is left.
+        // SAFETY: `map` and `bytes` are those of the one map that `new` made, and a value that is dropped is not
+        // borrowed.
         let closed = unsafe { libc::munmap(self.map, self.bytes) };
         debug_assert_eq!(closed, 0);
     }
 }
 
-/// What a child process that touches a forbidden page ends with.
+/// A child process that reads a forbidden page dies of it.
 #[test]
 fn forbidden_pages_are_forbidden() {
     for (end, distance) in [(End::First, -1), (End::Last, 3)] {
         let elements = Guarded::new(&[1f32, 2., 3.], end);
         assert_eq!(elements[..], [1., 2., 3.]);
-        // SAFETY: the child reads one address and leaves, calling nothing that other threads may hold a lock of.
+        // SAFETY: the child reads one address and calls `_exit`, which is safe to call after a fork: it takes no lock
+        // that another thread of this process may have held.
         let child = unsafe { libc::fork() };
         if child == 0 {
-            // SAFETY: not at all, and that is the point: the address belongs to a page without access, and the child dies of it.
+            // SAFETY: the condition of `read_volatile`, an address that may be read, is broken on purpose, which is
+            // what this test is about. The address lies in a page of this map that was never opened, so that the
+            // processor refuses the access and the system ends the child, which shares no memory with its parent.
+            // `_exit` has no condition.
             unsafe {
                 std::ptr::read_volatile(elements.as_ptr().wrapping_offset(distance));
                 libc::_exit(0);
             }
         }
         let mut status = 0;
-        // SAFETY: waits for the child just made.
+        // SAFETY: `status` is an integer of this function, and `waitpid` writes nothing else.
         assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);
         assert!(!libc::WIFEXITED(status) || libc::WEXITSTATUS(status) != 0, "{end:?}: the access went through");
     }

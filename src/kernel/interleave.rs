@@ -1,9 +1,10 @@
-//! Rows dealt out to one row and gathered from it: element j of row r is element `rows · j + r`. Inlined, so that a job
-//! compiles it for its instruction set.
+//! Interleaving: several rows become one, in which element j of row r is element `rows · j + r`; the way back; and
+//! transposing. All functions are `#[inline(always)]`, so that they are compiled for the instruction set of the job
+//! that calls them.
 
 use crate::scalar::{Precision, Scalar};
 
-/// `to[count · j + r] = rows[r · stride + j]`, with `count` rows; `to` holds whole groups.
+/// `to[count · j + r] = rows[r · stride + j]`, with `count` rows; the length of `to` is a multiple of `count`.
 #[inline(always)]
 pub(crate) fn interleave<T: Copy>(rows: &[T], stride: usize, count: usize, to: &mut [T]) {
     match count {
@@ -18,7 +19,7 @@ pub(crate) fn interleave<T: Copy>(rows: &[T], stride: usize, count: usize, to: &
     }
 }
 
-/// With a number of rows that the compiler knows, groups are written by vector instructions.
+/// [`interleave`] of N rows: the compiler knows N and writes groups of N elements by vector instructions.
 #[inline(always)]
 fn interleave_by<T: Copy, const N: usize>(rows: &[T], stride: usize, to: &mut [T]) {
     let groups = to.as_chunks_mut::<N>().0;
@@ -28,7 +29,8 @@ fn interleave_by<T: Copy, const N: usize>(rows: &[T], stride: usize, to: &mut [T
     }
 }
 
-/// `rows[r · stride + j] = from[count · j + r]`, with `count` rows; the last group of `from` may be cut short.
+/// `rows[r · stride + j] = from[count · j + r]`, with `count` rows; the last group of `from` may have fewer than
+/// `count` elements.
 #[inline(always)]
 pub(crate) fn deinterleave<T: Copy>(from: &[T], rows: &mut [T], stride: usize, count: usize) {
     let done = match count {
@@ -43,7 +45,7 @@ pub(crate) fn deinterleave<T: Copy>(from: &[T], rows: &mut [T], stride: usize, c
     }
 }
 
-/// Whole groups, in one pass; how many there are.
+/// [`deinterleave`] of the whole groups of N elements, in one pass; returns their number.
 #[inline(always)]
 fn deinterleave_by<T: Copy, const N: usize>(from: &[T], rows: &mut [T], stride: usize) -> usize {
     let groups = from.as_chunks::<N>().0;
@@ -58,7 +60,8 @@ fn deinterleave_by<T: Copy, const N: usize>(from: &[T], rows: &mut [T], stride: 
     groups.len()
 }
 
-/// Blocks of B groups; the last one overlaps those before.
+/// Copies blocks of B groups, of which there is at least one. The last block overlaps the one before it, so that no
+/// group is left over.
 #[inline(always)]
 fn deinterleave_blocks<T: Copy, const N: usize, const B: usize>(groups: &[[T; N]], rows: &mut [&mut [T]; N]) {
     for j in (0..groups.len()).step_by(B) {
@@ -87,7 +90,7 @@ pub(crate) fn transpose<T: Scalar>(from: &[T], strides: [usize; 2], to: &mut [T]
         }
         return;
     }
-    // The last blocks overlap those before.
+    // The last block of either direction overlaps the one before it, so that no element is left over.
     for j in (0..lens[1]).step_by(SIDE) {
         let j = j.min(lens[1] - SIDE);
         let rows: [&[T]; SIDE] = std::array::from_fn(|r| &from[(j + r) * strides[1]..][..lens[0]]);
@@ -136,7 +139,9 @@ pub(crate) fn interleave_planes<T: Scalar>(
         }
         return;
     }
-    // Planes may lie so that a cache holds few of them at a time: each is read to its end. Last blocks overlap those before.
+    // Planes that lie a multiple of a page apart share few sets of a cache, so that it holds few of them at a time: a
+    // group of SIDE planes is read to its end before the next one. The last group, and the last block, overlap the one
+    // before.
     for p in (0..planes).step_by(SIDE) {
         let p = p.min(planes - SIDE);
         let group: [&[T]; SIDE] = std::array::from_fn(|i| &from[(p + i) * stride..][..len]);
@@ -160,7 +165,7 @@ pub(crate) fn interleave_planes<T: Scalar>(
     }
 }
 
-/// An element of a plane, and where it goes.
+/// Where an element of a group of planes goes in `to`, and its column.
 struct Place {
     at: usize,
     column: usize,
@@ -174,7 +179,8 @@ pub(super) fn transpose_block<T: Scalar>(block: [[T; SIDE]; SIDE]) -> [[T; SIDE]
     #[cfg(target_arch = "x86_64")]
     if T::PRECISION == Precision::Single {
         use std::arch::x86_64::*;
-        // SAFETY: T is f32, of which both types hold 16; SSE is part of x86-64.
+        // SAFETY: PRECISION of the sealed `Scalar` is `Single` for f32 alone, so that block and registers both are 16
+        // f32; any bits are values of either. SSE belongs to x86-64.
         unsafe {
             let [mut a, mut b, mut c, mut d]: [__m128; SIDE] = std::mem::transmute_copy(&block);
             _MM_TRANSPOSE4_PS(&mut a, &mut b, &mut c, &mut d);

@@ -1,8 +1,9 @@
-//! Sparse rows times samples that lie side by side: one matrix element meets whole vectors of samples. It knows no
-//! convolution.
+//! Products of a sparse matrix with several samples that lie side by side: one matrix element multiplies whole vectors
+//! of samples. It knows no convolution.
 //!
-//! Lane j of column c is element `c · lanes + j`. Sums are fused wherever the instruction set can, single samples included, so
-//! that bits do not depend on how many samples there are.
+//! Lane j of column c is element `c · lanes + j`. Multiplication and addition are fused wherever the instruction set
+//! can, for a single sample as for many, so that the bits of a sample's result do not depend on how many samples there
+//! are.
 
 use ndarray::{ArrayViewMut1, ArrayViewMut2, Axis};
 
@@ -15,14 +16,15 @@ use crate::scalar::Scalar;
 /// Rows of a matrix in CSR form.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rows<'a, T> {
-    /// Where each row begins, and the last one ends. They count from the first of all rows, wherever `columns` begins.
+    /// Where each row begins, and where the last one ends, counted in elements of the whole matrix. `columns` and
+    /// `values` begin at the first of these offsets.
     pub(crate) offsets: &'a [usize],
     pub(crate) columns: &'a [usize],
     pub(crate) values: &'a [T],
 }
 
 impl<'a, T> Rows<'a, T> {
-    /// How many rows.
+    /// Number of rows.
     fn len(&self) -> usize {
         self.offsets.len().saturating_sub(1)
     }
@@ -30,7 +32,7 @@ impl<'a, T> Rows<'a, T> {
     /// Columns and values of a row.
     #[inline(always)]
     fn row(&self, row: usize) -> (&'a [usize], &'a [T]) {
-        // The offsets of a part of a matrix may begin anywhere.
+        // Offsets count from the start of the whole matrix, of which this may be a part.
         let first = self.offsets[0];
         let (start, end) = (self.offsets[row] - first, self.offsets[row + 1] - first);
         (&self.columns[start..end], &self.values[start..end])
@@ -54,11 +56,11 @@ pub(crate) struct Lanes {
     count: usize,
 }
 
-/// Most vectors of samples: their sums hide the latency of a multiplication and leave registers for the operands.
+/// Most vectors of samples. Four sums hide the latency of a multiplication and leave registers for the operands.
 const MOST_VECTORS: usize = 4;
 
 impl Lanes {
-    /// The fewest lanes that hold a batch; the most there are, if none do.
+    /// The fewest lanes that hold a batch, or the most that there are if the batch is larger.
     pub(crate) fn of<T: Scalar>(batch: usize) -> Self {
         let level = Level::best();
         if batch <= 1 {
@@ -124,7 +126,7 @@ impl<T: Scalar> Job<T> for Gather<'_, '_, T> {
     }
 }
 
-/// Rows whose sums wait to be stored sample by sample.
+/// Rows whose sums are collected before they are stored, because an output holds the rows of one sample side by side.
 const TILE: usize = 16;
 /// Most lanes: four vectors of sixteen elements.
 const MOST_LANES: usize = MOST_VECTORS * super::vector::MAX_LANES;
@@ -145,7 +147,8 @@ fn gather<T: Scalar, V: Vector<T>, const N: usize>(_: Available<V>, job: Gather<
         let in_tile = TILE.min(rows.len() - first);
         for (i, sums) in tile.chunks_exact_mut(count).take(in_tile).enumerate() {
             let (columns, values) = rows.row(first + i);
-            // SAFETY: `Available` is proof of the instruction set; the slices that are read and written hold N vectors.
+            // SAFETY: `Available` proves that the instruction set is available. Loads lie in `lanes` and stores in
+            // `sums`, both slices of exactly `count = N · V::LANES` elements.
             unsafe {
                 let mut sum = [V::zero(); N];
                 for (&column, &value) in columns.iter().zip(values) {
@@ -163,7 +166,8 @@ fn gather<T: Scalar, V: Vector<T>, const N: usize>(_: Available<V>, job: Gather<
     }
 }
 
-/// `outputs[sample][first + row] = tile[row · lanes + sample]`, in squares that are transposed in registers.
+/// `outputs[sample][first + row] = tile[row · lanes + sample]`, by squares of SIDE samples and rows that are transposed
+/// in registers.
 #[inline(always)]
 fn store<T: Scalar>(tile: &[T], lanes: usize, outputs: &mut [&mut [T]], first: usize) {
     let rows = tile.len() / lanes;
@@ -186,13 +190,15 @@ fn store<T: Scalar>(tile: &[T], lanes: usize, outputs: &mut [&mut [T]], first: u
     }
 }
 
-/// One sample: a lane of a vector, so that sums round as they do in company.
+/// [`gather`] for a single sample. Its sum is a lane of a vector, so that it is fused and rounded as it is among
+/// others.
 #[inline(always)]
 fn gather_one<T: Scalar, V: Vector<T>>(_: Available<V>, job: Gather<T>) {
     let Gather { rows, input, mut output, .. } = job;
     for (row, to) in output.iter_mut().enumerate() {
         let (columns, values) = rows.row(row);
-        // SAFETY: `Available` is proof of the instruction set; one element is written.
+        // SAFETY: `Available` proves that the instruction set is available. One element is written, which `to` borrows
+        // mutably.
         unsafe {
             let mut sum = V::zero();
             for (&column, &value) in columns.iter().zip(values) {
@@ -230,7 +236,8 @@ fn scatter<T: Scalar, V: Vector<T>, const N: usize>(_: Available<V>, job: Scatte
     for row in 0..rows.len() {
         let (columns, values) = rows.row(row);
         let from = &input[row * count..][..count];
-        // SAFETY: `Available` is proof of the instruction set; the slices that are read and written hold N vectors.
+        // SAFETY: `Available` proves that the instruction set is available. Loads and stores lie in `from` and `to`,
+        // both slices of exactly `count = N · V::LANES` elements.
         unsafe {
             let mut of_row = [V::zero(); N];
             for (n, of_row) in of_row.iter_mut().enumerate() {
@@ -247,7 +254,7 @@ fn scatter<T: Scalar, V: Vector<T>, const N: usize>(_: Available<V>, job: Scatte
     }
 }
 
-/// One sample, rounded as in company.
+/// [`scatter`] for a single sample, whose sums are fused and rounded as they are among others.
 #[inline(always)]
 fn scatter_one<T: Scalar, V: Vector<T>>(_: Available<V>, job: Scatter<T>) {
     let Scatter { rows, input, output, .. } = job;
@@ -255,7 +262,8 @@ fn scatter_one<T: Scalar, V: Vector<T>>(_: Available<V>, job: Scatter<T>) {
         let (columns, values) = rows.row(row);
         for (&column, &value) in columns.iter().zip(values) {
             let to = &mut output[column];
-            // SAFETY: `Available` is proof of the instruction set; one element is written.
+            // SAFETY: `Available` proves that the instruction set is available. One element is written, which `to`
+            // borrows mutably.
             unsafe { V::splat(from).mul_add(V::splat(value), V::splat(*to)).store_first(to, 1) };
         }
     }
@@ -280,7 +288,7 @@ mod tests {
         levels.flat_map(of).collect()
     }
 
-    /// Integers, so that every order and rounding gives the same: rows of 0 to 9 elements, an empty one among them.
+    /// Both products against a dense one. The values are small integers, so that sums are exact in any order.
     #[test]
     fn both_ways_are_the_matrix() {
         let mut random = ChaCha8Rng::seed_from_u64(5);

@@ -1,29 +1,32 @@
 //! Phases of an output row merged into a line: `out[phases · i + q] = rows[q][i] + bias`.
 //!
-//! Vectors of all phases are shuffled into the vectors of the line, so that a line costs little more than its stores; the
-//! last, partial one is stored under a mask. Lines of neighbouring channels are checked once and written in one loop: many have
-//! a few outputs only. Many phases are transposed by squares of as many phases and elements as a vector has lanes. It knows no
-//! convolution.
+//! A few phases: vectors of all phases are shuffled into the vectors of the line, so that a line costs little more than
+//! its stores; a partial last vector is stored under a mask. Lines of neighbouring channels are checked together and
+//! written in one loop, because many lines have few outputs. Many phases: squares of as many phases and elements as a
+//! vector has lanes are transposed. It knows no convolution.
 
 use super::dispatch::Available;
 use super::grid::ChannelRows;
 use super::vector::{MAX_LANES, Vector, interleave_all};
 use crate::scalar::Scalar;
 
-/// Most phases that meet in one loop: the permutations of numbers that are no power of two grow with the square.
+/// Most phases that [`merge`] merges. Q phases take Q² permutations if Q is no power of two, so that more phases are
+/// better left to [`merge_many`].
 pub(crate) const MOST_PHASES: usize = 8;
 
-/// Which element of which phase goes where, for a number of phases.
+/// Which element of which phase goes to which lane of a line, for a number of phases.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Pattern {
     phases: usize,
     lanes: usize,
-    /// Per vector of a group of lines: the element of any phase that goes to a lane, and the lanes of each phase.
+    /// For each of the `phases` vectors of the line that one vector of every phase makes: per lane the number of the
+    /// element that goes there, counted within its phase, and per phase the lanes that take an element of it, as bits.
     vectors: Vec<([u32; MAX_LANES], [u16; MOST_PHASES])>,
 }
 
 impl Pattern {
-    /// The pattern of at most [`MOST_PHASES`] phases; of one if there are more, which [`merge`] does not permute.
+    /// The pattern of at most [`MOST_PHASES`] phases. More phases never meet a pattern: that of one phase stands for
+    /// them.
     pub(crate) fn new(phases: usize, lanes: usize) -> Self {
         let phases = if phases <= MOST_PHASES { phases } else { 1 };
         let vector = |number: usize| {
@@ -40,13 +43,16 @@ impl Pattern {
 #[derive(Clone, Copy)]
 pub(crate) struct Lines<'a, T, const Q: usize> {
     pub(crate) buffer: &'a [T],
-    /// Where each phase of the first line starts, and elements from there to that of the next line; none where it is zero.
+    /// For each phase where it starts in the first line, and the elements from there to its start in the next line;
+    /// `None` for a phase that is zero.
     pub(crate) phases: [Option<(usize, usize)>; Q],
 }
 
-/// Merges Q phases into every line; a last group may be cut short. Vectors of the buffer are read whole.
+/// Merges Q phases into every line, which may end within a group of Q outputs. The buffer is read by whole vectors, so
+/// that it reaches up to a vector beyond the last element in use.
 ///
-/// What does not fit is a broken internal contract and stops the program before any memory outside is touched.
+/// A phase that leaves the buffer is a broken internal contract and stops the program before any memory outside is
+/// touched.
 #[inline(always)]
 #[expect(clippy::needless_range_loop, reason = "other loops are not always unrolled")]
 pub(crate) fn merge<T: Scalar, V: Vector<T>, const Q: usize>(
@@ -59,7 +65,7 @@ pub(crate) fn merge<T: Scalar, V: Vector<T>, const Q: usize>(
     assert!(Q <= MOST_PHASES && (pattern.phases, pattern.lanes) == (Q, V::LANES), "a pattern for other vectors");
     let (len, count) = (out.len(), out.channels());
     let read = len.div_ceil(Q).next_multiple_of(V::LANES);
-    // Sums of numbers below this bound do not wrap.
+    // The product of two numbers below this bound, and the sums below, do not wrap in 64 bits.
     const MOST: usize = 1 << 30;
     let mut is_inside = read < MOST && count < MOST;
     for (start, step) in lines.phases.iter().flatten() {
@@ -71,8 +77,10 @@ pub(crate) fn merge<T: Scalar, V: Vector<T>, const Q: usize>(
     for channel in 0..count {
         let to = out.row(channel).as_mut_ptr();
         let bias = bias(channel);
-        // SAFETY: the instruction set is available by the proof; phases of all lines were just found to lie in the buffer; a
-        // pattern of Q phases has Q vectors; only lanes for which there is room are stored.
+        // SAFETY: `Available` proves that the instruction set is available. The vectors of a phase are read from `start
+        // + channel · step` on and end within `read` elements, which the assertion above found in the buffer for every
+        // channel. `to` is the start of `len` elements, and the store at `at` writes no more than `len − at`. The
+        // pattern is one of Q phases, which has Q vectors, and `m < Q`.
         unsafe {
             let (one, bias) = (V::splat(T::one()), V::splat(bias));
             let mut from = [None; Q];
@@ -118,10 +126,11 @@ pub(crate) fn merge<T: Scalar, V: Vector<T>, const Q: usize>(
     }
 }
 
-/// Merges any number of phases into one line, phase q of which starts at `starts(q)` in the buffer and is zero where that is
-/// nothing. Vectors of the buffer are read whole.
+/// Merges any number of phases into one line. Phase q starts at `starts(q)` in the buffer, or is zero if that is
+/// `None`. The buffer is read by whole vectors.
 ///
-/// What does not fit is a broken internal contract and stops the program before any memory outside is touched.
+/// A phase that leaves the buffer is a broken internal contract and stops the program before any memory outside is
+/// touched.
 #[inline(always)]
 pub(crate) fn merge_many<T: Scalar, V: Vector<T>>(
     vectors: Available<V>,
@@ -155,8 +164,8 @@ fn merge_squares<T: Scalar, V: Vector<T>, const L: usize>(
             *from = starts(first + q).map(|start| &buffer[start..]);
         }
         for (i, out) in out.chunks_mut(L * phases).enumerate() {
-            // SAFETY: the instruction set is available by the proof; vectors are read from slices that hold them, and only lanes
-            // for which there is room are stored.
+            // SAFETY: `Available` proves that the instruction set is available. Every load reads a slice of exactly L
+            // elements, as many as a vector has, and every store writes at most `out.len()` elements of `out`.
             unsafe {
                 let (one, bias) = (V::splat(T::one()), V::splat(bias));
                 let mut rows = [bias; L];
@@ -167,7 +176,7 @@ fn merge_squares<T: Scalar, V: Vector<T>, const L: usize>(
                 }
                 let columns = interleave_all(rows);
                 for (column, out) in columns.iter().zip(out.chunks_mut(phases)) {
-                    // A line may end before the last phases of its last position.
+                    // The last position of a line may lack its last phases.
                     let out = out.get_mut(first..).unwrap_or_default();
                     let room = count.min(out.len());
                     if room == L {
@@ -211,10 +220,10 @@ mod tests {
             let pattern = Pattern::new(Q, lanes);
             let buffer: Vec<T> = (0..Q * 100).map(|i| T::from_f64(i as f64)).collect();
             for len in 0..2 * Q * lanes + 3 {
-                // Every phase in turn is missing, and none.
+                // Each phase is missing in turn; in the last round none is.
                 for (missing, channels) in (0..=Q).flat_map(|missing| [(missing, 1), (missing, 3)]) {
                     let phases: [_; Q] = std::array::from_fn(|q| (q != missing).then_some((q * 50 + 3, q + 2)));
-                    // Between and beyond the lines nothing may be written.
+                    // The element after each line must keep its NaN.
                     let mut tensor = Array5::from_elem([1, channels, 1, 1, len + 1], T::from_f64(f64::NAN));
                     let grid = Grid::new(tensor.view_mut(), [Cuts::Every(2 * Q * lanes + 4); 5]);
                     let mut cell = grid.take().unwrap();

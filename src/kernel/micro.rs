@@ -126,7 +126,7 @@ pub(crate) const fn lanes<T: Scalar>(isa: Isa) -> usize {
 pub(crate) fn run<T: Scalar>(level: Level, tile: &Tile<T>, out: &mut [T]) {
     let lanes = lanes::<T>(level.isa());
     let (rows, vectors) = (tile.rows, tile.bases.len());
-    // No slice is as long as a sum that does not fit.
+    // A sum that saturates is greater than the length of any slice, so that it fails the assertions below.
     let end = |start: usize, count: usize, step: usize, length: usize| {
         start.saturating_add(count.saturating_sub(1).saturating_mul(step)).saturating_add(length)
     };
@@ -140,10 +140,13 @@ pub(crate) fn run<T: Scalar>(level: Level, tile: &Tile<T>, out: &mut [T]) {
     }
     let out = out.as_mut_ptr();
     match level.isa() {
-        // SAFETY: every address was checked above against the slices, and the portable set is always available.
+        // SAFETY: the assertions above found the last element that the tile reads of A and B and writes of `out` inside
+        // of its slice. The portable set is available on every processor.
         Isa::Portable => unsafe { portable!(Array4<T>, tile, out) },
         #[cfg(target_arch = "x86_64")]
-        // SAFETY: every address was checked above, and the level is proof of the instruction set; PRECISION of the sealed trait names the type.
+        // SAFETY: the assertions above found all that the tile reads and writes inside of its slices; a `Level` of AVX2
+        // exists only where AVX2 and FMA are available; PRECISION of the sealed `Scalar` names the type, so that the
+        // casts keep it.
         Isa::Avx2 => unsafe {
             match T::PRECISION {
                 Precision::Single => avx2_f32(tile.cast(), out.cast()),
@@ -151,7 +154,9 @@ pub(crate) fn run<T: Scalar>(level: Level, tile: &Tile<T>, out: &mut [T]) {
             }
         },
         #[cfg(target_arch = "x86_64")]
-        // SAFETY: as above.
+        // SAFETY: the assertions above found all that the tile reads and writes inside of its slices; a `Level` of
+        // AVX-512 exists only where AVX-512F is available; PRECISION of the sealed `Scalar` names the type, so that the
+        // casts keep it.
         Isa::Avx512 => unsafe {
             match T::PRECISION {
                 Precision::Single => avx512_f32(tile.cast(), out.cast()),
@@ -169,7 +174,7 @@ impl<T: Scalar> Tile<'_, T> {
     /// # Safety
     /// `U` is `T`.
     unsafe fn cast<U>(&self) -> &Tile<'_, U> {
-        // SAFETY: the same type by the caller's word.
+        // SAFETY: `U` is `T`, as `# Safety` demands, so that this is a reference to the same type.
         unsafe { &*std::ptr::from_ref(self).cast() }
     }
 }
@@ -177,11 +182,12 @@ impl<T: Scalar> Tile<'_, T> {
 macro_rules! entry {
     ($name:ident, $shapes:ident, $element:ty, $vector:ty, $features:literal) => {
         /// # Safety
-        /// The instruction set is available; the operands hold what the tile reads and writes.
+        /// The instruction set is available, and `tile` and `out` passed the assertions of [`run`].
         #[cfg(target_arch = "x86_64")]
         #[target_feature(enable = $features)]
         unsafe fn $name(tile: &Tile<$element>, out: *mut $element) {
-            // SAFETY: the caller's word.
+            // SAFETY: `micro` demands what `# Safety` demands, and the macro gives it the tile's numbers of rows and
+            // vectors.
             unsafe { $shapes!($vector, tile, out) }
         }
     };
@@ -193,10 +199,16 @@ entry!(avx512_f32, avx512, f32, std::arch::x86_64::__m512, "avx512f");
 entry!(avx512_f64, avx512, f64, std::arch::x86_64::__m512d, "avx512f");
 
 /// # Safety
-/// The instruction set of `V` is available; the operands hold what the tile reads and writes; it has R rows and N vectors.
+/// * The instruction set of `V` is available.
+/// * `tile.rows` is R and `tile.bases` has N elements.
+/// * With L = `V::LANES`, each of the following is at most the length of its slice: `(R − 1)·pitch + N·L` of the
+///   output; and, if there are taps and steps, `tap·a_tap + steps·R` of A for every tap, and `base + shift + (steps −
+///   1)·b_step + L` of B for every base and shift.
 #[inline(always)]
 unsafe fn micro<T: Scalar, V: Vector<T>, const R: usize, const N: usize>(tile: &Tile<T>, out: *mut T) {
-    // SAFETY: every load and store lies where `run` has checked; the instruction set is the caller's word.
+    // SAFETY: the instruction set is available. Step i of a tap reads R elements of A from `tap·a_tap + i·R` and a
+    // vector of B from `base + shift + i·b_step`, and the output is read and written by N vectors in each of R rows: `#
+    // Safety` bounds the last of each. `v < N` is an index of `tile.bases`.
     unsafe {
         let mut sums = [[V::zero(); N]; R];
         if tile.accumulate {
@@ -206,14 +218,15 @@ unsafe fn micro<T: Scalar, V: Vector<T>, const R: usize, const N: usize>(tile: &
                 }
             }
         }
-        // Without taps or steps nothing is read, and a base may lie anywhere.
+        // Without taps or steps B is not read, and bases may lie outside of it: `wrapping_add` allows that.
         let bases: [*const T; N] =
             std::array::from_fn(|v| tile.b.as_ptr().wrapping_add(*tile.bases.get_unchecked(v) as usize));
         for tap in tile.taps {
             let mut a = tile.a.as_ptr().wrapping_add(tap.tap as usize * tile.a_tap);
             let mut offset = tap.shift as usize;
             for _ in 0..tile.steps {
-                // The shorter side of the tile stays in registers, the longer one passes through.
+                // Operands of the shorter side of the tile are held in registers; those of the longer side are loaded
+                // one by one.
                 if R >= N {
                     let b: [V; N] = std::array::from_fn(|v| V::load(bases[v].add(offset)));
                     for (r, row) in sums.iter_mut().enumerate() {

@@ -5,15 +5,16 @@ use rayon::prelude::*;
 /// Floating-point operations below which a task is not worth handing to another thread (tens of microseconds).
 pub(crate) const WORTH_A_TASK: usize = 1 << 20;
 
-/// How many workers share `tasks` tasks of about `flops` operations in all: each has its own scratch memory.
+/// The number of workers that share `tasks` tasks of about `flops` operations in all. The caller provides scratch
+/// memory for each.
 pub(crate) fn workers(tasks: usize, flops: u128) -> usize {
     let worth = usize::try_from(flops / WORTH_A_TASK as u128).unwrap_or(usize::MAX);
     rayon::current_num_threads().min(tasks).min(worth).max(1)
 }
 
-/// Runs `body` on every task. The tasks are dealt out in runs to as many workers as `scratch` holds pieces of
-/// `scratch_per_worker` elements, each worker with its own piece; which worker runs a task changes no result, because a task
-/// owns its output.
+/// Runs `body` on every task. There are as many workers as `scratch` holds pieces of `scratch_per_worker` elements;
+/// each gets a run of neighbouring tasks and a piece of its own. Which worker runs a task changes no result, because a
+/// task owns its output.
 pub(crate) fn for_each_task<Task: Send, T: Send>(
     tasks: &mut [Task],
     scratch: &mut [T],
@@ -36,8 +37,8 @@ pub(crate) fn for_each_task<Task: Send, T: Send>(
         .for_each(|(tasks, scratch)| tasks.iter_mut().for_each(|task| body(task, scratch)));
 }
 
-/// Runs `body` on every whole piece of `scratch`, each in a worker of its own, and on `scratch` itself if it is one
-/// piece.
+/// Runs `body` on every whole piece of `scratch`, each in a worker of its own; or once, on all of `scratch`, if that
+/// holds fewer than two pieces.
 pub(crate) fn for_each_piece<T: Send>(scratch: &mut [T], piece: usize, body: impl Fn(&mut [T]) + Send + Sync) {
     if scratch.len() < 2 * piece.max(1) {
         return body(scratch);

@@ -1,4 +1,5 @@
-//! The rate of multiplications and additions that the processor reaches with registers alone: what other rates are a share of.
+//! The rate of multiplications and additions that the processor reaches with registers alone. Benchmarks state other
+//! rates as a share of it.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -39,13 +40,13 @@ fn once(level: Level) -> f64 {
     let (start, mut operations) = (Instant::now(), 0);
     while start.elapsed() < Duration::from_millis(10) {
         operations += match level.isa() {
-            // SAFETY: the portable set is always available.
+            // SAFETY: the portable set is available on every processor.
             Isa::Portable => unsafe { steps::<f32, Array4<f32>>() },
             #[cfg(target_arch = "x86_64")]
-            // SAFETY: the level is proof of the instruction set.
+            // SAFETY: a `Level` of AVX2 exists only where AVX2 and FMA are available.
             Isa::Avx2 => unsafe { avx2() },
             #[cfg(target_arch = "x86_64")]
-            // SAFETY: as above.
+            // SAFETY: a `Level` of AVX-512 exists only where AVX-512F is available.
             Isa::Avx512 => unsafe { avx512() },
             #[cfg(not(target_arch = "x86_64"))]
             _ => 0,
@@ -59,7 +60,7 @@ fn once(level: Level) -> f64 {
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
 unsafe fn avx2() -> usize {
-    // SAFETY: the caller's word.
+    // SAFETY: AVX2 and FMA are available, as `# Safety` demands.
     unsafe { steps::<f32, std::arch::x86_64::__m256>() }
 }
 
@@ -68,19 +69,20 @@ unsafe fn avx2() -> usize {
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f")]
 unsafe fn avx512() -> usize {
-    // SAFETY: the caller's word.
+    // SAFETY: AVX-512F is available, as `# Safety` demands.
     unsafe { steps::<f32, std::arch::x86_64::__m512>() }
 }
 
-/// The number of operations that were done.
+/// Multiplies and adds in registers, and returns the number of operations that this took.
 ///
 /// # Safety
 /// The instruction set of `V` is available.
 #[inline(always)]
 unsafe fn steps<T: Scalar, V: Vector<T>>() -> usize {
-    // SAFETY: the caller's word; the store is into an array of as many elements.
+    // SAFETY: the instruction set is available, as `# Safety` demands; the stores are into an array of 16 elements, and
+    // no vector has more (`MAX_LANES`).
     unsafe {
-        // The sums converge to 1 and stay ordinary numbers.
+        // The sums converge to 1: denormal or infinite numbers could change the speed.
         let (factor, term) = (V::splat(black_box(T::from_f64(0.5))), V::splat(black_box(T::from_f64(0.5))));
         let mut sums = [V::zero(); SUMS];
         for _ in 0..STEPS {

@@ -22,25 +22,25 @@ impl<T: Scalar> Vector<T> for Array4<T> {
 
     #[inline(always)]
     unsafe fn load(from: *const T) -> Self {
-        // SAFETY: the caller vouches for four readable elements; an array of T has no stricter alignment than asked for here.
+        // SAFETY: four elements from `from` on may be read, as `Vector::load` demands; the read needs no alignment.
         Self(unsafe { from.cast::<[T; 4]>().read_unaligned() })
     }
 
     #[inline(always)]
     unsafe fn store(self, to: *mut T) {
-        // SAFETY: the caller vouches for four writable elements.
+        // SAFETY: four elements from `to` on may be written, as `Vector::store` demands; the write needs no alignment.
         unsafe { to.cast::<[T; 4]>().write_unaligned(self.0) }
     }
 
     #[inline(always)]
     unsafe fn mul_add(self, factor: Self, term: Self) -> Self {
-        // Not `mul_add`: without the instruction it is a call into the C library.
+        // The fused `mul_add` of f32 and f64 would call the C library where the target has no instruction for it.
         Self(std::array::from_fn(|i| self.0[i] * factor.0[i] + term.0[i]))
     }
 
     #[inline(always)]
     unsafe fn mul_add_lanes(self, factor: Self, term: Self, lanes: u16) -> Self {
-        // SAFETY: nothing is asked of the caller.
+        // SAFETY: this type's `mul_add` is plain arithmetic, which needs no instruction set and touches no memory.
         let all = unsafe { self.mul_add(factor, term) };
         Self(std::array::from_fn(|i| if lanes >> i & 1 == 1 { all.0[i] } else { term.0[i] }))
     }
@@ -48,7 +48,7 @@ impl<T: Scalar> Vector<T> for Array4<T> {
     #[inline(always)]
     unsafe fn store_first(self, to: *mut T, count: usize) {
         for (i, &value) in self.0.iter().enumerate().take(count) {
-            // SAFETY: the caller vouches for `count` writable elements.
+            // SAFETY: `count` elements from `to` on may be written, as `Vector::store_first` demands, and `i < count`.
             unsafe { *to.add(i) = value }
         }
     }

@@ -5,12 +5,13 @@ pub(crate) const fn line<T>() -> usize {
     64 / size_of::<T>()
 }
 
-/// Asks for the cache line of an address, to be read or written soon. Any address may be asked for; where the instruction is
-/// missing nothing happens.
+/// Asks for the cache line of an address that will be read or written soon. The address may be any; on processors other
+/// than x86-64 nothing happens.
 #[inline(always)]
 pub(crate) fn prefetch<T>(address: *const T) {
     #[cfg(target_arch = "x86_64")]
-    // SAFETY: SSE belongs to x86-64, and a prefetch reads nothing that the program could see: it cannot fault.
+    // SAFETY: SSE belongs to x86-64. A prefetch is a hint: it faults at no address and changes nothing that the program
+    // can see.
     unsafe {
         std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(address.cast());
     }

@@ -5,10 +5,10 @@
 //! ```
 //!
 //! over the taps of a plane, a line and a row. Sums come in pairs whose taps are merged, so that a vector which both
-//! read is loaded once: two output rows, or two phases of one row that meet in registers. All sums of a tile stay in
-//! registers; nothing is stored but outputs. Where a row ends, lanes of inputs that do not exist keep their sums,
-//! whatever lies there in memory. Every sum runs over planes, lines and columns in the order given, whatever it is
-//! paired with. It knows no convolution.
+//! read is loaded once: two output rows, or two phases of one row that are interleaved in registers. All sums of a tile
+//! stay in registers; nothing is stored but outputs. Where a row ends, lanes whose input does not exist are masked:
+//! they keep their sums, whatever lies there in memory. Every sum runs over planes, lines and columns in the order
+//! given, whichever sum it is paired with, so that pairs change no bits. It knows no convolution.
 
 mod run;
 
@@ -20,25 +20,26 @@ use super::isa::Isa;
 use super::micro::lanes;
 use crate::scalar::Scalar;
 
-/// Most vectors of a tile: with two sums each, enough to hide the latency of a multiplication, and few enough for 16
-/// registers.
+/// Most vectors of a tile. With two sums each they have eight accumulators: enough to hide the latency of a
+/// multiplication, and few enough for 16 registers.
 const MAX_VECTORS: usize = 4;
-/// Most steps and masks of a sweep: beyond, preparing would take longer than running.
+/// Most steps, and most masks, of a sweep: to prepare more would take longer than to run it.
 const MOST_STEPS: usize = 1 << 20;
 
 /// A tap across lines or planes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct LineTap {
-    /// What it reads, relative to the line's `first`.
+    /// The source line or plane that the tap reads, relative to `first` of the output line.
     pub(crate) offset: isize,
-    /// For each sum of the pair that has the tap, its part of the weight's number.
+    /// For each sum of the pair this axis's part of the weight's index, or `None` if the sum lacks the tap. The index
+    /// is the sum of the parts of plane, line and column.
     pub(crate) weights: [Option<usize>; 2],
 }
 
 /// A tap along a row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ColumnTap {
-    /// What position 0 reads, counted from the start of the source row.
+    /// The element that position 0 reads, counted from the start of the source row; it may lie outside of the row.
     pub(crate) start: isize,
     /// The positions whose input exists.
     pub(crate) valid: Range<isize>,
@@ -46,7 +47,7 @@ pub(crate) struct ColumnTap {
     pub(crate) weights: [Option<usize>; 2],
 }
 
-/// Where sums go.
+/// Where the sums of a row go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Placement {
     /// The sums of a pair are columns 2·j and 2·j + 1 of one row.
@@ -55,7 +56,7 @@ pub(crate) enum Placement {
     Apart { first: usize },
 }
 
-/// The positions of a row that are summed in one way.
+/// The positions of a row that share a list of taps.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Columns {
     pub(crate) positions: usize,
@@ -66,11 +67,13 @@ pub(crate) struct Columns {
 /// Output rows (or planes) that are summed together.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Line {
+    /// The source line that a tap of offset 0 reads.
     first: usize,
-    /// The number of its list of taps.
+    /// Index of its list of taps in [`Lines::lists`].
     list: usize,
     /// The output row of either sum.
     rows: [Option<usize>; 2],
+    /// The source lines from the first to the last that its taps read.
     reads: Range<usize>,
 }
 
@@ -99,7 +102,7 @@ impl Lines {
         self.lines.len()
     }
 
-    /// What some lines read.
+    /// The source lines from the first to the last that some lines read.
     pub(crate) fn reads(&self, lines: Range<usize>) -> Range<usize> {
         let reads = self.lines[lines].iter().map(|line| line.reads.clone());
         reads.filter(|reads| !reads.is_empty()).reduce(hull).unwrap_or(0..0)
@@ -114,20 +117,21 @@ fn hull(a: Range<usize>, b: Range<usize>) -> Range<usize> {
     a.start.min(b.start)..a.end.max(b.end)
 }
 
-/// One multiplication of each sum of a tile.
+/// One tap of a tile: each sum that has it gains a product.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Step {
-    /// What it reads, relative to position 0 in the first row of its line.
+    /// Elements from the start of the source row `first` of its line to what position 0 reads.
     offset: isize,
-    /// The weight's number for either sum, if it has one.
+    /// Index of the weight for either sum; 0, and not used, for a sum that lacks the tap.
     weights: [u32; 2],
-    /// The number of the tap along the row.
+    /// Index of the tap along the row, and of its mask.
     column: u32,
 }
 
-/// Neighbouring steps of the same sums of a pair.
+/// Neighbouring steps that add to the same sums of a pair.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Run {
+    /// [`FIRST`], [`SECOND`] or [`BOTH`].
     sums: u8,
     steps: Range<usize>,
 }
@@ -142,13 +146,13 @@ const BOTH: u8 = FIRST | SECOND;
 struct Tile {
     first: usize,
     vectors: usize,
-    /// Which vectors have lanes whose input may not exist.
+    /// Which vectors have lanes whose input may not exist: [`NONE`], [`OUTER`] or [`ALL`].
     ends: u8,
-    /// The first of its masks, one per tap along the row, if there are such lanes.
+    /// Index of the first of its masks, one per tap along the row. It has masks unless `ends` is [`NONE`].
     first_mask: usize,
 }
 
-/// The pieces of a row that is summed in one way.
+/// The tiles of some [`Columns`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Row {
     tiles: Vec<Tile>,
@@ -156,14 +160,14 @@ struct Row {
     placement: Placement,
 }
 
-/// No vector of a tile.
+/// No vector of a tile is masked.
 const NONE: u8 = 0;
-/// The first and the last one.
+/// No vectors are masked but the first and the last one.
 const OUTER: u8 = 1;
-/// Any.
+/// Any vector may be masked.
 const ALL: u8 = 2;
 
-/// Everything about sums that does not depend on data.
+/// Everything about the sums of a layer that does not depend on its data.
 #[derive(Clone, Debug)]
 pub(crate) struct Sweep {
     lanes: usize,
@@ -175,13 +179,13 @@ pub(crate) struct Sweep {
     lines: Lines,
     rows: Vec<Row>,
     masks: Vec<[u16; MAX_VECTORS]>,
-    /// The runs of every list of planes, list of lines, and columns.
+    /// For every list of plane taps, list of line taps and [`Columns`], the last index fastest: its runs.
     patterns: Vec<Range<usize>>,
     runs: Vec<Run>,
     steps: Vec<Step>,
-    /// The largest number of a weight.
+    /// No index of a weight is greater.
     last_weight: usize,
-    /// Elements before the first and after the last row that are read, whatever they are.
+    /// Elements before the first and after the last source row that vectors read. Their values reach no output.
     pub(crate) margins: [usize; 2],
 }
 
@@ -196,12 +200,14 @@ impl Sweep {
         columns: Vec<Columns>,
     ) -> Option<Self> {
         let last_column = columns.iter().flat_map(|columns| &columns.taps).flat_map(|tap| tap.weights).flatten().max();
+        let last_weight =
+            planes.last_weight().checked_add(lines.last_weight())?.checked_add(last_column.unwrap_or(0))?;
         let mut this = Self {
             lanes: lanes::<T>(isa),
             height,
             input,
             output,
-            last_weight: planes.last_weight() + lines.last_weight() + last_column.unwrap_or(0),
+            last_weight,
             planes,
             lines,
             rows: Vec::new(),
@@ -247,7 +253,7 @@ impl Sweep {
         let count = vectors.div_ceil(MAX_VECTORS);
         let mut tiles = Vec::new();
         for number in 0..count {
-            // Even sizes: a last tile of one vector would be a slow one.
+            // Tiles are of even sizes, because a last tile of one vector has too few sums to hide the latency.
             let (start, end) = (vectors * number / count, vectors * (number + 1) / count);
             let positions = |v: usize| ((start + v) * lanes) as isize..((start + v + 1) * lanes) as isize;
             let has_end = |v: usize| {
@@ -323,7 +329,7 @@ impl Sweep {
         self.height * self.input
     }
 
-    /// Elements of a source that holds so many planes and lines of the last one, without margins.
+    /// Elements, without margins, of a source of `planes` planes, of which the last one has `lines` lines.
     pub(crate) fn source_len(&self, planes: usize, lines: usize) -> usize {
         match planes.checked_sub(1) {
             Some(whole) if lines > 0 => {
@@ -335,7 +341,7 @@ impl Sweep {
 }
 
 impl ColumnTap {
-    /// Whether any of so many positions reads something.
+    /// Whether the input exists at any of the first `positions` positions.
     fn reads(&self, positions: usize) -> bool {
         self.valid.start.max(0) < self.valid.end.min(positions as isize)
     }

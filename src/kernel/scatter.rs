@@ -1,9 +1,10 @@
-//! Elements of a buffer stored where they belong in a cell, from lists: where rows are short, that takes less than to begin each
-//! of them. Places are found and checked once, for all channels and cells alike. It knows no convolution.
+//! Stores the elements of a buffer into a cell by a list of places. Where rows are short, to follow a list takes less
+//! time than to set out for every row. A list is made and checked once, and serves all channels and all cells of one
+//! shape. It knows no convolution.
 //!
-//! Where samples lie side by side in the buffer, a vector holds one element of each. Neighbouring elements of the output are
-//! then a square that is transposed in registers: their vectors come from anywhere in the buffer, and become a short row of
-//! every sample.
+//! Where samples lie side by side in the buffer, a vector holds one element of each sample. The vectors of outputs that
+//! are neighbours in a row may come from anywhere in the buffer. They form a square, which is transposed in registers
+//! and becomes a short row of every sample.
 
 use std::mem::MaybeUninit;
 use std::ops::Range;
@@ -13,11 +14,11 @@ use super::grid::Cell;
 use super::vector::{MAX_LANES, Vector, interleave_all};
 use crate::scalar::Scalar;
 
-/// Elements that are finished together, and longest row of a square.
+/// Most elements that are finished in one call, and most elements of a square's row.
 const TOGETHER: usize = MAX_LANES;
-/// Fewest samples side by side that are worth a square.
+/// Fewest samples side by side for which squares pay.
 const FEWEST_SAMPLES: usize = 4;
-/// Fewest neighbours in a row that are worth a piece of their own.
+/// Fewest neighbours in a row that are stored by vectors; fewer are stored one by one.
 pub(crate) const SHORTEST_LINE: usize = 8;
 
 /// Where elements of a buffer go in every channel of cells of one shape.
@@ -26,16 +27,17 @@ pub(crate) struct Places {
     /// Samples, depth, height and width of the cells, and the strides of their output.
     pub(super) shape: [usize; 4],
     pub(super) strides: [isize; 5],
-    /// Samples that a place stands for: from its own on, side by side in the buffer.
+    /// Number of samples that a place stands for: its own and those after it, which lie side by side in the buffer.
     side: usize,
-    /// In the order of memory.
+    /// Group by group, and in each in the order of the output's memory.
     places: Vec<Place>,
     groups: Vec<Group>,
-    /// For every step from channel to channel, the end of the elements of the first channel.
+    /// For every step from channel to channel that occurs, the end of what places of that step read for the first
+    /// channel.
     ends: Vec<(usize, usize)>,
 }
 
-/// Places of `side` samples and, if that is 1, of one step from channel to channel.
+/// Places of the same samples and, if `side` is 1, of the same step from channel to channel.
 #[derive(Clone, Debug)]
 struct Group {
     /// First sample.
@@ -52,38 +54,40 @@ struct Piece {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
-    /// Neighbours in a row of every one of several samples.
+    /// Neighbours in a row, of several samples.
     Square,
     /// Neighbours in the buffer and in the output.
     Line,
-    /// Any.
+    /// Places that need not be neighbours.
     Single,
 }
 
-/// An element of the first channel.
+/// An element of the first channel, and where it goes.
 #[derive(Clone, Copy, Debug)]
 struct Place {
-    /// In the buffer.
+    /// Its index in the buffer.
     from: u32,
     /// Elements of the buffer from channel to channel, or [`NOTHING`].
     step: u32,
-    /// From the cell's first element.
+    /// Distance in the output from the channel's first element to its place.
     to: u32,
 }
 
-/// The step of places where nothing is read and the sum is zero.
+/// The step of places whose sum is zero: they read nothing.
 const NOTHING: u32 = u32::MAX;
 
-/// How many samples a place stands for, where so many lie side by side: a power of two that divides them and fits in a vector.
+/// How many samples a place stands for, where `interleaved` samples lie side by side: the largest power of two that
+/// divides `interleaved` and fits in a vector, or 1 if that is too few for squares to pay.
 pub(crate) fn samples_per_place(interleaved: usize, lanes: usize) -> usize {
     let side = (1 << interleaved.trailing_zeros().min(16)).min(lanes);
     if side < FEWEST_SAMPLES { 1 } else { side }
 }
 
 impl Places {
-    /// Places at `[sample, depth, height, width]` in cells of a shape, with the element of the first channel and the step from
-    /// channel to channel, or nothing where the sum is zero. Elements of `side` samples lie side by side: only places of the
-    /// first one of so many are listed. `None` if offsets do not fit in 32 bits.
+    /// The places of `elements`: each has its `[sample, depth, height, width]` in cells of a shape, and the index in
+    /// the buffer of its first channel with the step from channel to channel, or `None` where the sum is zero. Elements
+    /// of `side` samples lie side by side, and only the first sample's place is given. `None` if offsets do not fit in
+    /// 32 bits.
     ///
     /// A place outside of the shape is a broken internal contract and stops the program.
     pub(crate) fn new(
@@ -144,10 +148,11 @@ impl Places {
 }
 
 impl<T: Scalar> Cell<'_, T> {
-    /// Stores `channels` channels from `first` on: each element with the bias of its channel, by its number from there, and after
-    /// `finish`, if there is one. Vectors of the buffer are read whole.
+    /// Stores `channels` channels from `first` on. To each element the `bias` of its channel, counted from `first`, is
+    /// added; then `finish` is applied, if there is one. The buffer is read by whole vectors.
     ///
-    /// What does not fit is a broken internal contract and stops the program before any memory outside is touched.
+    /// Places for other cells, channels that leave the cell and elements that leave the buffer are a broken internal
+    /// contract and stop the program before any memory outside is touched.
     #[inline(always)]
     pub(crate) fn scatter<V: Vector<T>>(
         &mut self,
@@ -162,14 +167,15 @@ impl<T: Scalar> Cell<'_, T> {
         assert!(first <= self.shape[1] && channels <= self.shape[1] - first, "channels leave the cell");
         let side = places.side;
         assert!(side <= V::LANES, "{side} samples are not in one vector of {}", V::LANES);
-        // The last vector that is read for `side` samples, or for a line, may hold more.
+        // The last vector of a line, or of `side` samples, reaches up to so many elements beyond the last one in use.
         let more = V::LANES - side;
         for (step, end) in &places.ends {
             let end = channels.saturating_sub(1).checked_mul(*step).and_then(|offset| offset.checked_add(end + more));
             assert!(end.is_some_and(|end| end <= buffer.len()), "an element leaves the buffer");
         }
         let samples = self.shape[0];
-        // Channels follow each other in memory; samples may lie so that a cache holds few of them at a time.
+        // Samples are the outer loop and channels the inner one, because channels follow each other in memory, whereas
+        // samples may lie a multiple of a page apart, so that a cache holds few of them at a time.
         for group in places.groups.iter().filter(|group| group.sample < samples) {
             let present = (side.min(samples - group.sample), places.strides[0]);
             for channel in 0..channels {
@@ -178,11 +184,14 @@ impl<T: Scalar> Cell<'_, T> {
                     let kind = piece.kind;
                     let places = &places.places[piece.places.clone()];
                     let piece = Elements { buffer, places, channel, bias, finish: &finish, to };
-                    // SAFETY: the instruction set is available by the proof; the last channel's last element, with what its
-                    // vector holds beyond, was just found to lie in the buffer. Places were checked against a shape and strides,
-                    // which are this cell's, but that it may have fewer samples, of which only those that it has are written:
-                    // each is an element of every channel of the cell, which this borrow of it alone may write. Those of a line
-                    // and of a square touch, and those of a square are at most as many as its rows are long.
+                    // SAFETY: `Available` proves that the instruction set is available. Reads: `ends` bounds what
+                    // places read for the first channel, and the assertion on it above found the last channel's last
+                    // element, and the rest of its vector, in the buffer. Writes: `Places::new` asserted that places
+                    // lie inside of a shape, and `suits` says that this cell has that shape and these strides, but
+                    // maybe fewer samples. `group.sample` is one of them, and squares are written for `present` samples
+                    // only. So every place is an element of every channel of the cell, which is borrowed mutably.
+                    // `Places::new` makes lines and squares of neighbours in memory, and gives a square at most
+                    // TOGETHER of them; the match gives it a Q of at least and less than twice their number.
                     unsafe {
                         match (kind, piece.places.len()) {
                             (Kind::Single, _) => piece.one_by_one(),
@@ -212,18 +221,19 @@ struct Elements<'a, T, F> {
 }
 
 impl<T: Scalar, F: Fn(&mut [T])> Elements<'_, T, F> {
-    /// Places of one step.
+    /// Stores places of one step, one by one.
     ///
     /// # Safety
-    /// Places lie in the buffer, and they may be written.
+    /// With `step` that of the first place: unless it is [`NOTHING`], `channel · step + from` is an index of the buffer
+    /// for every place. `self.to + to` may be written for every place.
     #[inline(always)]
     unsafe fn one_by_one(&self) {
         let step = self.places[0].step;
-        // SAFETY: the caller vouches for both.
+        // SAFETY: the index is one of the buffer, as `# Safety` demands; `sum` is not called if the step is `NOTHING`.
         let sum = |place: &Place| unsafe {
             *self.buffer.get_unchecked(self.channel * step as usize + place.from as usize) + self.bias
         };
-        // SAFETY: as above.
+        // SAFETY: `self.to + to` may be written, as `# Safety` demands.
         let store = |place: &Place, value| unsafe { *self.to.add(place.to as usize) = value };
         match self.finish {
             _ if step == NOTHING => {
@@ -245,16 +255,20 @@ impl<T: Scalar, F: Fn(&mut [T])> Elements<'_, T, F> {
         }
     }
 
-    /// Neighbours of one step.
+    /// Stores neighbours of one step, by vectors.
     ///
     /// # Safety
-    /// The instruction set is available. Vectors from the first place on, as many as hold all places, lie in the buffer, and the
-    /// places may be written.
+    /// * The instruction set is available.
+    /// * With `from`, `step` and `to` those of the first place: unless `step` is [`NOTHING`], as many vectors as hold
+    ///   all places lie in the buffer from `channel · step + from` on.
+    /// * As many elements as there are places may be written from `self.to + to` on.
     #[inline(always)]
     unsafe fn line<V: Vector<T>>(&self) {
         let Place { from, step, to } = self.places[0];
         let count = self.places.len();
-        // SAFETY: the caller vouches for it.
+        // SAFETY: the instruction set is available, and `# Safety` demands the memory: vector after vector is read from
+        // `channel · step + from` on, and of the last one only the lanes of places are written. `block` holds MAX_LANES
+        // elements.
         unsafe {
             let (one, bias) = (V::splat(T::one()), V::splat(self.bias));
             let mut i = 0;
@@ -280,19 +294,24 @@ impl<T: Scalar, F: Fn(&mut [T])> Elements<'_, T, F> {
         }
     }
 
-    /// At most Q places as a row of every sample: so many of them, `of_sample` apart in the output.
+    /// Stores at most Q places as a row of each of `samples` samples, which lie `of_sample` apart in the output.
     ///
     /// # Safety
-    /// The instruction set is available. Vectors from all places lie in the buffer, places touch in the output, and they may be
-    /// written in so many samples.
+    /// * The instruction set is available.
+    /// * Q is a power of two, at most TOGETHER, and there are more than Q / 2 and at most Q places; `samples` is at
+    ///   most the number of lanes.
+    /// * For every place whose step is not [`NOTHING`], a vector lies in the buffer from `channel · step + from` on.
+    /// * Places are neighbours in the output: as many elements as there are places may be written from `self.to + to`
+    ///   on, `to` being that of the first place, and the same elements of every sample.
     #[inline(always)]
     #[expect(clippy::needless_range_loop, reason = "other loops are not always unrolled")]
     unsafe fn square<V: Vector<T>, const Q: usize>(&self, (samples, of_sample): (usize, isize)) {
-        // Vectors are stored beside each other, and read from the start of any row.
+        // Q vectors are stored here one after the other, and read back as rows of Q elements.
         let mut block = [const { MaybeUninit::<T>::uninit() }; TOGETHER * MAX_LANES + MAX_LANES];
         let block = block.as_mut_ptr().cast::<T>();
-        // SAFETY: the caller vouches for the instruction set, the buffer and the output; the block has room for Q vectors, and
-        // what is read of it has been written but for lanes that are not stored.
+        // SAFETY: the instruction set is available, and `# Safety` demands the vectors in the buffer and the elements
+        // of the output. The block has room for Q vectors, Q ≤ TOGETHER. All Q vectors are written before any element
+        // is read: `finish` gets these Q · LANES elements, and row `s` is Q of them from `s · Q` on, `s < LANES`.
         unsafe {
             let (one, bias) = (V::splat(T::one()), V::splat(self.bias));
             let mut rows = [bias; Q];
@@ -336,7 +355,8 @@ impl<T: Scalar, F: Fn(&mut [T])> Elements<'_, T, F> {
                 if count == Q {
                     to.copy_from_nonoverlapping(from, Q);
                 } else {
-                    // More than half of them: two copies of a length that the compiler knows.
+                    // Two copies of Q / 2 elements, a length that the compiler knows, overlap: there are more than Q /
+                    // 2.
                     let second = count - Q / 2;
                     to.copy_from_nonoverlapping(from, Q / 2);
                     to.add(second).copy_from_nonoverlapping(from.add(second), Q / 2);

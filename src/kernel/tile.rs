@@ -1,4 +1,4 @@
-//! Disjoint tiles of an output: what makes it safe for several threads to write one tensor.
+//! Disjoint tiles of an output, so that several threads can write one tensor.
 
 use ndarray::{ArrayViewMut, Axis, Dimension};
 

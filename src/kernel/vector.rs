@@ -27,7 +27,8 @@ impl Vectors for f64 {
 
 /// A vector of [`LANES`](Self::LANES) elements in one instruction set.
 ///
-/// Every method must be inlined into a function that enables the instruction set; only there may it be called.
+/// Methods are called only from functions that are inlined into one that enables the instruction set. Such a function
+/// is reached through a [`Level`](super::dispatch::Level), which exists only where the instruction set is available.
 pub trait Vector<T>: Copy {
     const LANES: usize;
 
@@ -78,7 +79,7 @@ pub trait Vector<T>: Copy {
     unsafe fn pick(self, from: Self, index: &[u32; MAX_LANES], lanes: u16) -> Self;
 }
 
-/// Q vectors dealt out to one row, for a power of two Q: element `Q · i + q` of the result, read as one row, is element i of
+/// Interleaves Q vectors, for a power of two Q: element `Q · i + q` of the result, read as one row, is element i of
 /// vector q. With as many vectors as lanes that is a transposition.
 ///
 /// Every stage is a perfect shuffle of all elements, which rotates the bits of their places by one (H. S. Stone, *Parallel
@@ -92,7 +93,7 @@ pub(crate) unsafe fn interleave_all<T, V: Vector<T>, const Q: usize>(mut vectors
     while stage < Q {
         let from = vectors;
         for i in 0..Q / 2 {
-            // SAFETY: the caller vouches for the instruction set.
+            // SAFETY: the instruction set is available, as `# Safety` demands; `interleave` demands nothing else.
             [vectors[2 * i], vectors[2 * i + 1]] = unsafe { from[i].interleave(from[i + Q / 2]) };
         }
         stage *= 2;
@@ -110,55 +111,58 @@ macro_rules! vector {
 
             #[inline(always)]
             unsafe fn zero() -> Self {
-                // SAFETY: the caller vouches for the instruction set.
+                // SAFETY: the instruction set is available, as the trait demands; no memory is touched.
                 unsafe { $zero() }
             }
 
             #[inline(always)]
             unsafe fn splat(value: $element) -> Self {
-                // SAFETY: the caller vouches for the instruction set.
+                // SAFETY: the instruction set is available, as the trait demands; no memory is touched.
                 unsafe { $splat(value) }
             }
 
             #[inline(always)]
             unsafe fn load(from: *const $element) -> Self {
-                // SAFETY: the caller vouches for the instruction set and the memory; the load is an unaligned one.
+                // SAFETY: the instruction set is available and LANES elements from `from` may be read, as the trait
+                // demands; the load is an unaligned one.
                 unsafe { $load(from) }
             }
 
             #[inline(always)]
             unsafe fn store(self, to: *mut $element) {
-                // SAFETY: the caller vouches for the instruction set and the memory; the store is an unaligned one.
+                // SAFETY: the instruction set is available and LANES elements from `to` may be written, as the trait
+                // demands; the store is an unaligned one.
                 unsafe { $store(to, self) }
             }
 
             #[inline(always)]
             unsafe fn mul_add(self, factor: Self, term: Self) -> Self {
-                // SAFETY: the caller vouches for the instruction set.
+                // SAFETY: the instruction set is available, as the trait demands; no memory is touched.
                 unsafe { $mul_add(self, factor, term) }
             }
 
             #[inline(always)]
             unsafe fn mul_add_lanes(self, factor: Self, term: Self, lanes: u16) -> Self {
-                // SAFETY: the caller vouches for the instruction set.
+                // SAFETY: the instruction set is available, as the trait demands; no memory is touched.
                 unsafe { $mul_add_lanes(self, factor, term, lanes) }
             }
 
             #[inline(always)]
             unsafe fn store_first(self, to: *mut $element, count: usize) {
-                // SAFETY: the caller vouches for the instruction set and the memory of the first lanes.
+                // SAFETY: the instruction set is available and `count < LANES` elements from `to` may be written, as
+                // the trait demands; the mask has just these lanes.
                 unsafe { $store_first(self, to, ((1u32 << count) - 1) as u16) }
             }
 
             #[inline(always)]
             unsafe fn interleave(self, other: Self) -> [Self; 2] {
-                // SAFETY: the caller vouches for the instruction set.
+                // SAFETY: the instruction set is available, as the trait demands; no memory is touched.
                 unsafe { $interleave(self, other) }
             }
 
             #[inline(always)]
             unsafe fn pick(self, from: Self, index: &[u32; $crate::kernel::vector::MAX_LANES], lanes: u16) -> Self {
-                // SAFETY: the caller vouches for the instruction set.
+                // SAFETY: the instruction set is available, as the trait demands; no memory is touched.
                 unsafe { $pick(self, from, index, lanes) }
             }
         }

@@ -30,9 +30,9 @@ impl DotTest {
 
 /// Checks ⟨A·x, y⟩ = ⟨x, Aᵀ·y⟩ on pseudo-random x and y in [−1, 1), the same for the same seed.
 ///
-/// The tolerance is `64·u·√(∏domain·batch)·‖A·x‖·‖y‖/√(∏range·batch) + …` in spirit: computed as
-/// `64·u·(‖A·x‖·‖y‖ + ‖x‖·‖Aᵀ·y‖)`, with u the unit roundoff. Rounding errors of a stable product are bounded by a small
-/// multiple of u relative to such norms, while a wrong adjoint misses by the norms themselves.
+/// The tolerance is `64·u·(‖A·x‖·‖y‖ + ‖x‖·‖Aᵀ·y‖)`, with Euclidean norms over the whole batch and u the unit roundoff
+/// of the element type. A stable product makes rounding errors of a small multiple of u relative to these norms. The
+/// two sides of a wrong adjoint differ by a part of the norms themselves, which is far more.
 ///
 /// ```
 /// use convmat::{Pad, PadMode, dot_test};

@@ -1,8 +1,17 @@
 //! From a geometry to a recipe: a small cost model over cache sizes. It touches no data and builds nothing that it keeps.
 //!
-//! Costs are cycles of one thread: those of the microkernel ([`tile_cost`]) for every register tile that the cut would run,
-//! padding and garbage columns included; a constant per call of the microkernel; and what it takes to pack panels and to store
-//! outputs. They need only be right enough to order the candidates.
+//! Costs are cycles of one thread: those of the microkernel ([`tile_cost`]) for every register tile that the cut would
+//! run, padding and columns that no output needs included; a constant per call of the microkernel; and what it takes to
+//! pack panels and to store outputs. They need only be right enough to order the candidates.
+//!
+//! The constants of the cost model are in cycles unless they say otherwise. They were fitted to measured times of
+//! layers in November 2026, on two AMD processors with AVX-512, *Zen 4* and *Zen 5*; on layers unlike these they are
+//! guesses. Each constant names its processor and its layers:
+//!
+//! * *table*: the layers of real networks that the README's table shows;
+//! * *depthwise*: 150 layers of one input channel per group, with several output channels, short rows or many phases;
+//! * *stores*: 1200 times of rows, lines and squares of outputs, on which the estimates' medians are within 6 % of the
+//!   times.
 
 use super::recipe::{ImplicitGemmRecipe, Recipe, Way};
 use crate::engine::depthwise::Depthwise;
@@ -21,56 +30,71 @@ use crate::scalar::Scalar;
 
 /// Most bytes of one worker's scratch memory.
 const MOST_SCRATCH: usize = 4 << 20;
-/// Bytes of scratch memory that a cut may take without being asked whether a smaller one would do.
+/// Bytes of scratch memory from which the cells of a cut are made smaller.
 const PLENTY_OF_SCRATCH: usize = 1 << 20;
-/// Samples that are prepared for where nothing is known about batches.
+/// Samples of a batch whose size is not known.
 const MANY: usize = 64;
-/// Most phases: each is a row of every tile's buffer.
+/// Most phases of an implicit GEMM: each has a row of its own in every tile's buffer.
 const MOST_PHASES: usize = 4096;
-/// Cells that keep two threads busy to the end.
+/// Fewest cells of a batch: with as many, two threads are busy nearly to the end.
 const CELLS: usize = 16;
-/// Fewest chunks that are worth packing a panel for.
+/// Fewest chunks of a cell: packing a panel does not pay for fewer.
 const FEWEST_CHUNKS: usize = 4;
 
-/// Cycles per call of the microkernel, and per element of its tile that a further block of inputs loads and stores.
+/// Cycles per call of the microkernel, without its steps. Table, Zen 4.
 const CALL: f64 = 60.0;
+/// Cycles per vector of sums of a register tile, which every block of inputs loads and stores. Table, Zen 4.
 const PARTIAL_SUM: f64 = 2.0;
-/// Cycles per packed plane of a channel and a stacked sample.
+/// Cycles per packed plane of a channel and a stacked sample, whatever its size. Table, Zen 5.
 const PLANE: f64 = 25.0;
-/// Cycles per packed element: rows copied, elements gathered, samples interleaved.
+/// Cycles per packed element, where rows are copied. Table, Zen 4.
 const COPIED: f64 = 0.2;
+/// Cycles per packed element, where rows are split by residue or samples are interleaved. Table, Zen 4.
 const GATHERED: f64 = 0.8;
-/// Cycles per element that goes to a listed place of a panel, alone or beside those of other samples.
+/// Cycles per packed element, where a list says its place and samples are stacked. Table, Zen 5.
 const LISTED: f64 = 0.7;
+/// Cycles per packed element, where a list says its place and samples are interleaved. Table, Zen 5.
 const LISTED_TOGETHER: f64 = 0.5;
-/// Cycles per output stored in runs, per run, and per run of all channels of a chunk.
+/// Cycles per output, where outputs are stored in runs. Table, Zen 4.
 const STORED: f64 = 0.3;
+/// Cycles per run of outputs of one channel, whatever its length. Stores, Zen 5.
 const RUN: f64 = 9.0;
+/// Cycles per run of outputs for all channels of a chunk together. Stores, Zen 5.
 const RUN_OF_CHUNK: f64 = 26.0;
-/// Cycles per output that is sorted on a stage, per column or sample of a run that is, whichever are fewer, and per run.
+/// Cycles per output that is sorted on a stage. Table, Zen 4.
 const SORTED: f64 = 1.2;
+/// Cycles per column, or per sample if these are fewer, of a run that is sorted on a stage. Table, Zen 4.
 const COLUMN: f64 = 8.0;
+/// Cycles per run that is sorted on a stage, whatever its length. Table, Zen 4.
 const SORTED_RUN: f64 = 12.0;
-/// Cycles per output that is stored by itself, and per line of neighbours.
+/// Cycles per output that is stored by itself at a listed place. Stores, Zen 5.
 const SCATTERED: f64 = 2.8;
+/// Cycles per line of neighbours at listed places, besides [`STORED`] per output. Stores, Zen 5.
 const LINE: f64 = 18.0;
-/// Cycles per square of outputs that are transposed to be stored, per vector of it, and per sample.
+/// Cycles per square of outputs that is transposed to be stored. Stores, Zen 5.
 const SQUARE: f64 = 12.0;
+/// Cycles per vector of such a square. Stores, Zen 5.
 const SQUARE_VECTOR: f64 = 5.0;
+/// Cycles per sample of such a square. Stores, Zen 5.
 const SQUARE_SAMPLE: f64 = 5.0;
-/// Cycles of a depthwise layer per row of a phase, per vector of it, per tap of depth and height of it, and per tap of a vector; per
-/// output of phases that are dealt out, and per input of rows that are split.
+/// Cycles of depthwise sums per row of a phase. Depthwise, Zen 5.
 const SUMMED_ROW: f64 = 12.0;
+/// Cycles of depthwise sums per vector of such a row. Depthwise, Zen 5.
 const SUMMED_VECTOR: f64 = 3.4;
+/// Cycles of depthwise sums per row of a phase and tap along depth and height. Depthwise, Zen 5.
 const ROW_TAP: f64 = 5.2;
+/// Cycles of depthwise sums per vector of a row and tap of the kernel. Depthwise, Zen 5.
 const VECTOR_TAP: f64 = 1.3;
+/// Cycles per output, where phases of a row are summed apart and dealt out to their columns. Depthwise, Zen 5.
 const DEALT_OUT: f64 = 0.55;
+/// Cycles per input, where rows are split by residue for depthwise sums. Depthwise, Zen 5.
 const SPLIT: f64 = 0.7;
-/// What an implicit GEMM takes over its estimate where groups have one input channel: they are small cells.
+/// Factor, without unit, on the estimate of an implicit GEMM that is compared with depthwise sums. Groups of one input
+/// channel make small cells, whose time the estimate states too low. Depthwise, Zen 5.
 const LEFT_OUT: f64 = 1.1;
-/// Cycles per cell.
+/// Cycles per cell, whatever its size. Depthwise, Zen 5.
 const CELL: f64 = 500.0;
-/// Cycles per chunk of a tile: what its rows share.
+/// Cycles per chunk and tile, whatever the number of rows. Table, Zen 4.
 const CHUNK: f64 = 150.0;
 
 /// The recipe for one direction of a geometry, for batches of about `batch` samples if that is known.
@@ -86,7 +110,8 @@ pub(crate) fn design<T: Scalar>(phases: &Phases, level: Level, caches: Caches, b
     let ways = |batch| ways::<T>(&engine, caches, batch);
     let mut of_many = None;
     if let Some(depthwise) = depthwise {
-        // Whatever the batch: the choice decides about bits.
+        // The two ways to sum differ in bits, and bits must not depend on the batch: the choice is made for MANY
+        // samples.
         let many = of_many.insert(ways(MANY));
         let of_ways = many.iter().map(Way::cycles_per_sample).min_by(f64::total_cmp);
         let cycles = depthwise_cycles(phases, lanes::<T>(level.isa()));
@@ -109,7 +134,8 @@ fn ways<T: Scalar>(engine: &ImplicitGemm, caches: Caches, batch: usize) -> Vec<W
     for samples in samples_to_try(engine, lanes, batch) {
         let candidates = cuts(engine, lanes, samples).filter_map(|cut| way::<T>(engine, caches, batch, cut));
         let Some(best) = candidates.min_by(|a, b| a.cycles.total_cmp(&b.cycles)) else { continue };
-        // More samples per panel have to pay: batches that they do not divide waste some.
+        // More samples per panel have to gain 3 %, because a batch that they do not divide leaves part of its last
+        // panel empty.
         match ways.iter().position(|way| way.cut.samples.count() == samples.count()) {
             Some(known) if best.cycles_per_sample() < ways[known].cycles_per_sample() => ways[known] = best,
             Some(_) => {}
@@ -131,7 +157,7 @@ fn depthwise_cycles(phases: &Phases, lanes: usize) -> f64 {
         (phases.channel_groups * phases.outputs) as f64
             * phases.axes.iter().map(|axis| of_axis(axis) as f64).product::<f64>()
     };
-    // Rows of a phase are summed one by one.
+    // Rows of one phase along the width, in all channels: each is summed by itself.
     let rows = elements(|axis| axis.positions) / width.positions.max(1) as f64;
     let row_taps = rows * taps(depth) * taps(height);
     let vectors = width.positions.div_ceil(lanes) as f64;
@@ -145,7 +171,7 @@ fn depthwise_cycles(phases: &Phases, lanes: usize) -> f64 {
 
 /// The channels whose rows fill register tiles best.
 fn channels_per_chunk(phases: &Phases, level: Level) -> usize {
-    /// Rows of a chunk's buffer that stay in the first-level cache with little else.
+    /// Most rows of a chunk's buffer: a few vectors long, so many fill about the first-level cache.
     const MOST_ROWS: usize = 256;
     let isa = level.isa();
     let most_vectors = vector_counts(isa, 1).last().copied().unwrap_or(1) as f64;
@@ -170,9 +196,11 @@ fn channels_per_chunk(phases: &Phases, level: Level) -> usize {
     best.0
 }
 
-/// Input channels whose part of a panel, as far as one tile reads it, stays within reach of the first-level cache while the
-/// chunks pass by; and enough of them that a call of the microkernel is worth its overhead.
+/// Input channels of a block: as many as have that part of a panel which one tile reads in half the first-level cache,
+/// where it stays while the tile meets chunk after chunk, but enough for a call of the microkernel to have some hundred
+/// steps.
 fn inputs_per_block<T: Scalar>(engine: &ImplicitGemm, caches: Caches) -> usize {
+    /// Steps that make a call of the microkernel worth its overhead.
     const STEPS: usize = 256;
     let lanes = lanes::<T>(engine.level.isa());
     let [d, h, w] = &engine.panels;
@@ -187,7 +215,7 @@ fn inputs_per_block<T: Scalar>(engine: &ImplicitGemm, caches: Caches) -> usize {
 /// Numbers of samples per panel that may serve a batch.
 fn samples_to_try(engine: &ImplicitGemm, lanes: usize, batch: usize) -> impl Iterator<Item = Samples> {
     let positions: usize = engine.phases.axes.iter().map(|axis| axis.positions).product();
-    // Beyond this many positions a sample's last tile weighs little.
+    // A panel of so many positions has some 64 tiles, beside which a last tile that is not full weighs little.
     let most = (64 * engine.tile.vectors * lanes).div_ceil(positions.max(1)).min(batch);
     [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48].into_iter().filter(move |&count| count == 1 || count <= most).flat_map(
         |count| {
@@ -204,7 +232,7 @@ fn cuts(engine: &ImplicitGemm, lanes: usize, samples: Samples) -> impl Iterator<
     let tile = engine.tile.vectors * lanes;
     let by_valid_taps = valid_taps_to_try(&engine.phases);
     [8, 16, 24].into_iter().flat_map(move |tiles| {
-        // Along the width first: whole rows need no halo at their ends.
+        // Blocks grow along the width first, because a block of whole rows reads no inputs of the blocks beside it.
         let mut left = (tiles * tile).div_ceil(samples.count());
         let mut take = |length: usize| {
             let taken = left.clamp(1, length);
@@ -217,8 +245,8 @@ fn cuts(engine: &ImplicitGemm, lanes: usize, samples: Samples) -> impl Iterator<
     })
 }
 
-/// Axes along which regions may be sets of valid taps: on small planes none, those of rows, that of columns, and all, as far
-/// as some taps are outside of the input there.
+/// Sets of axes to try for [`Cut::by_valid_taps`]: none, depth and height, the width, and all three; of these only axes
+/// along which some taps are outside of the input. On large planes none.
 fn valid_taps_to_try(phases: &Phases) -> Vec<[bool; 3]> {
     /// Positions of a plane whose borders weigh little.
     const LARGE: usize = 4096;
@@ -239,7 +267,7 @@ fn valid_taps_to_try(phases: &Phases) -> Vec<[bool; 3]> {
     all
 }
 
-/// What a cut takes, if it is within bounds.
+/// A cut with its estimated cost, or `None` if [`Schedule::new`] refuses it or it takes more than [`MOST_SCRATCH`].
 fn way<T: Scalar>(engine: &ImplicitGemm, caches: Caches, batch: usize, cut: Cut) -> Option<Way> {
     let lanes = lanes::<T>(engine.level.isa());
     let schedule = Schedule::new::<T>(&engine.phases, &engine.panels, &engine.tile, lanes, cut)?;
@@ -259,7 +287,7 @@ fn way<T: Scalar>(engine: &ImplicitGemm, caches: Caches, batch: usize, cut: Cut)
     while per_cell > FEWEST_CHUNKS && cells(per_cell) < CELLS {
         per_cell = per_cell.div_ceil(2);
     }
-    // Even cells.
+    // Cells of even sizes.
     let per_cell = chunks.div_ceil(chunks.div_ceil(per_cell));
     if scratch(per_cell) > MOST_SCRATCH {
         return None;
@@ -279,7 +307,7 @@ fn way<T: Scalar>(engine: &ImplicitGemm, caches: Caches, batch: usize, cut: Cut)
 struct Estimate {
     /// For sums and what is done with them.
     computing: f64,
-    /// For packing all panels once, and for what else every cell takes.
+    /// For packing all panels once, with what a cell takes whatever its size.
     packing: f64,
     /// Whether outputs are stored by lists of places.
     is_scattered: bool,
@@ -325,7 +353,7 @@ fn estimate(engine: &ImplicitGemm, schedule: &Schedule, lanes: usize) -> Estimat
                 };
                 let sorted = rows_per_run * phases.axes[2].gathers.len() as f64;
                 let [depth, height, width] = plan.outputs;
-                // Planes that come off the stage as they are stored are one run.
+                // Where planes lie alike on the stage and in the output, each is stored as one run.
                 let is_whole = plan.outputs == engine.map.outputs(plan.lens) && width == phases.axes[2].output;
                 let runs = if is_whole { 1 } else { depth * height };
                 sorted * plan.runs.iter().map(of_run).sum::<f64>() + (phases.outputs * samples * runs) as f64 * RUN
@@ -362,7 +390,7 @@ fn scattered_run(engine: &ImplicitGemm, plan: &BlockPlan, run: &Run, lanes: usiz
         let lines = (outputs / run.len) as f64;
         return if is_line { lines * LINE + outputs as f64 * STORED } else { outputs as f64 * SCATTERED };
     }
-    // Neighbours in a row; in all of a tile, where rows are whole.
+    // Outputs that are neighbours in memory: those of a run or, where rows are whole, those of all rows of a tile.
     let row = run.len.div_ceil(interleaved) * phases_w;
     let is_whole = row >= engine.phases.axes[2].output;
     let of_tile = (engine.tile.vectors * lanes / interleaved).max(1) * phases_h * phases_w;

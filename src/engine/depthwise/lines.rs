@@ -11,15 +11,17 @@ use crate::kernel::rows::{ColumnTap, Columns, LineTap, Lines, Placement};
 /// How cells share the lines of one axis, depth or height.
 #[derive(Clone, Debug)]
 pub(super) struct Cut {
-    /// Lines of every block, and their first output row.
+    /// The lines of every block.
     pub(super) blocks: Vec<Range<usize>>,
+    /// The first output row of every block.
     pub(super) starts: Vec<usize>,
     /// Most output rows of a block.
     pub(super) longest: usize,
 }
 
-/// Lines of two neighbouring positions of a phase if they come in pairs, of one position otherwise; blocks of about
-/// `per_block` outputs. A tap's part of the weight's number is its own number times `step`.
+/// Cuts an axis into lines, and these into blocks of about `per_block` outputs. A line sums two neighbouring positions
+/// of a phase if it is `in_pairs`, one position otherwise. A tap's part of the weight's index is its own index times
+/// `step`.
 pub(super) fn cut(axis: &AxisPhases, in_pairs: bool, per_block: usize, step: usize) -> (Lines, Cut) {
     let positions_per_line = if in_pairs { 2 } else { 1 };
     let lines_per_block = (per_block / (positions_per_line * axis.gathers.len().max(1))).max(1);
@@ -46,7 +48,7 @@ fn push_line(lines: &mut Lines, axis: &AxisPhases, gather: &Gather, j: usize, in
     let row = |j: usize| (j < gather.outputs).then(|| gather.output_step * j + gather.output_first);
     let rows = [row(j), if in_pairs { row(j + 1) } else { None }];
     let reads = [0, 1].map(|sum| {
-        // Without pairs the two sums are of one row.
+        // Without pairs the two sums belong to one row.
         let later = if in_pairs { sum } else { 0 };
         let valid = if j + later < gather.outputs { gather.valid_taps(j + later, axis.input) } else { 0..0 };
         let shift = (axis.input_step * later) as isize;
@@ -56,7 +58,7 @@ fn push_line(lines: &mut Lines, axis: &AxisPhases, gather: &Gather, j: usize, in
     lines.push(axis.input_step * j, rows, taps.collect());
 }
 
-/// What either sum reads, and the number of the weight, as one ascending list of reads.
+/// Merges the reads of two sums, each with the index of its weight, into one list that ascends in what is read.
 fn merge(sums: [impl Iterator<Item = (isize, usize)>; 2]) -> impl Iterator<Item = (isize, [Option<usize>; 2])> {
     let mut merged = BTreeMap::<isize, [Option<usize>; 2]>::new();
     for (sum, reads) in sums.into_iter().enumerate() {
@@ -73,7 +75,7 @@ pub(super) fn split_lens(axis: &AxisPhases) -> (usize, usize) {
     (split * axis.input_step, split)
 }
 
-/// How rows are summed for one phase, or for two that meet in registers.
+/// How rows are summed: for one phase, given twice, or for two phases that are interleaved in registers.
 pub(super) fn columns(axis: &AxisPhases, gathers: [&Gather; 2], placement: Placement) -> Columns {
     let step = axis.input_step as isize;
     let (_, split) = split_lens(axis);

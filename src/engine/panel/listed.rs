@@ -1,7 +1,7 @@
 //! Packing by a list: where every element of a plane goes, found once for all channels, samples and batches.
 //!
-//! A row that is read with a stride is split by residue into rows of a few elements, and to set out for each of them takes longer
-//! than to follow a list. It knows no taps.
+//! A row that is read with a stride is split by residue into rows of a few elements. To start a copy for each of these
+//! takes longer than to follow a list of all elements. It knows no taps.
 
 use super::pack::{Part, Source};
 use super::{PanelAxis, PanelShape};
@@ -10,10 +10,11 @@ use crate::kernel::interleave::SIDE;
 use crate::kernel::vector::Vector;
 use crate::scalar::Scalar;
 
-/// Most columns of one residue: longer rows are split by vectors.
+/// Most columns of one residue: rows with more are split faster by vectors.
 const MOST_COLUMNS: usize = 32;
-/// Most columns of rows of one sample that are read with a small stride, which vectors split well.
+/// The same for rows of one sample that are read with a small stride: vectors split these well.
 const MOST_OF_SMALL_STEP: usize = 15;
+/// The greatest small stride.
 const SMALL_STEP: usize = 3;
 /// Most elements of a list, which stays in the first-level cache.
 const MOST: usize = 1 << 12;
@@ -23,20 +24,22 @@ const MOST: usize = 1 << 12;
 pub(crate) struct Listed {
     /// Strides along depth, height and width of the inputs that the list is for: contiguous ones.
     strides: [usize; 3],
-    /// In the order of memory.
+    /// In the order of the input's memory.
     moves: Vec<Move>,
 }
 
-/// An element's distance from the start of the plane, and from that of a sample's part of a panel.
+/// Where one element is copied from and to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Move {
+    /// Its distance from the start of the input's plane.
     from: u32,
+    /// Its distance from the start of a sample's part of a panel.
     to: u32,
 }
 
 impl Listed {
-    /// Whether the elements of a block of `lens` positions from the first on are better listed than copied by rows, with so many
-    /// samples side by side. Lists nothing.
+    /// Whether the elements of a block of `lens` positions from the first on are better listed than copied by rows,
+    /// with so many samples side by side. It decides without making the list.
     pub(crate) fn pays(axes: &[PanelAxis; 3], lens: [usize; 3], interleaved: usize) -> bool {
         let elements = |i: usize| (0..axes[i].residues()).map(|number| axes[i].inside(number, 0, lens[i]).len()).sum();
         let all = (0..3).try_fold(1usize, |all, i| all.checked_mul(elements(i)));
@@ -111,7 +114,8 @@ impl<T: Scalar> Job<T> for Pack<'_, '_, T> {
                 let before = stacked * interleaved;
                 let from = &elements[(part.sample + before) * of_batch + channel * of_channel..];
                 let present = (present - before).min(interleaved);
-                // Several samples at a time are stored together.
+                // SIDE samples at a time: their elements lie side by side in the panel and are stored by one
+                // instruction.
                 let whole = present - present % SIDE;
                 for s in (0..whole).step_by(SIDE) {
                     let (planes, to): ([&[T]; SIDE], _) =

@@ -1,8 +1,8 @@
 //! Packing: what of the input is copied into a panel, and by which loops.
 //!
 //! Where rows are copied from and to is the same for all channels and samples, and found once. What is outside of the
-//! input is filled with zeros first; what is inside is copied by rows that lie alike in both, and transposed where a row
-//! is split by residue or samples lie side by side. It knows no taps.
+//! input is filled with zeros first. What is inside is copied row by row, or transposed where a row is split by residue
+//! or samples lie side by side. It knows no taps.
 
 use std::ops::Range;
 
@@ -37,7 +37,7 @@ impl<'a, T: Scalar> Source<'a, T> {
 
 /// What of the input goes into a panel.
 pub(crate) struct Part {
-    /// First sample; of samples beyond the batch the panel holds anything.
+    /// First sample. For samples beyond the end of the batch the panel holds unspecified values.
     pub(crate) sample: usize,
     pub(crate) channels: Range<usize>,
     /// First position of the block.
@@ -82,14 +82,15 @@ pub(crate) fn pack<T: Scalar>(
 /// The places at which the input exists, of neighbouring residues along the width.
 struct Inside {
     residues: usize,
-    /// First places.
+    /// The first place along each axis at which the input of the first residue exists.
     places: [usize; 3],
-    /// The input index of these, and the steps from there.
+    /// The index of the input there.
     first: [usize; 3],
+    /// The step of the input from one place to the next.
     steps: [usize; 3],
-    /// Rows, and columns of all residues.
+    /// Rows along depth and height, and columns that every residue has.
     lens: [usize; 3],
-    /// Residues that have one column more.
+    /// How many of the residues, the first ones, have one column more.
     longer: usize,
 }
 
@@ -124,7 +125,7 @@ impl Inside {
             let rows = rows_d * rows_h * shape.pitch;
             to.chunks_exact_mut(shape.split).for_each(|split| split[rows..].fill(T::zero()));
         } else {
-            // Rows are short as a rule: to fill what is between them takes longer.
+            // Most rows are short: to fill only the gaps between them would take longer.
             to.fill(T::zero());
         }
         if rows_d * rows_h * (columns + self.longer) == 0 {
@@ -167,15 +168,15 @@ impl Rows {
     }
 }
 
-/// The copying of what is inside.
+/// The copy of what is inside, for one channel.
 struct CopyInside<'a, T> {
     inside: &'a Inside,
     shape: &'a PanelShape,
     samples: usize,
-    /// From the first element.
+    /// The input from the first element inside on.
     from: &'a [T],
     strides: [usize; 5],
-    /// From its place.
+    /// The panel from the place of that element on.
     to: &'a mut [T],
 }
 
@@ -194,7 +195,7 @@ impl<T: Scalar> Job<T> for CopyInside<'_, T> {
             to: [shape.rows[1] * shape.pitch, shape.pitch],
         };
         if column == 1 {
-            // Rows that touch in the input as they do in the panel are one.
+            // Rows that follow each other without a gap in the input and in the panel are copied as one row.
             for axis in [1, 0] {
                 if rows.counts[axis] > 1 && (rows.from[axis], rows.to[axis]) != (columns, columns * interleaved) {
                     break;
@@ -212,7 +213,8 @@ impl<T: Scalar> Job<T> for CopyInside<'_, T> {
                 16..32 => copy_rows::<T, 16>(from, &rows, columns, to),
                 _ => {
                     for (at, place) in rows.each() {
-                        // Channels lie far apart: a copy would wait for the memory of each.
+                        // Channels lie far apart, so that a copy would wait for the memory of each: the rows of the
+                        // channel after the next one are prefetched.
                         announce(from, 2 * of_channel + at, columns);
                         to[place..][..columns].copy_from_slice(&from[at..][..columns]);
                     }
@@ -229,7 +231,7 @@ impl<T: Scalar> Job<T> for CopyInside<'_, T> {
                 }
             }
         } else if column == 1 && rows.from[1] == columns {
-            // Rows that touch in the input are read as one.
+            // Rows that follow each other without a gap in the input are read as one.
             for d in 0..rows.counts[0] {
                 let (from, to) = (&from[d * rows.from[0]..], &mut to[d * rows.to[0]..]);
                 let lens = [rows.counts[1], columns];
@@ -239,7 +241,8 @@ impl<T: Scalar> Job<T> for CopyInside<'_, T> {
             let residues = if columns > 0 { inside.residues } else { inside.longer };
             for residue in 0..residues {
                 let lens = columns + usize::from(residue < inside.longer);
-                // Samples may lie so that a cache holds few of them at a time; blocks take as many.
+                // Samples may lie a multiple of a page apart, so that a cache holds few of them at a time: rows of SIDE
+                // samples are copied before those of the next ones.
                 let group = if lens < SIDE { samples } else { SIDE };
                 for sample in (0..samples).step_by(group) {
                     let lens = [lens, group.min(samples - sample)];
@@ -254,6 +257,7 @@ impl<T: Scalar> Job<T> for CopyInside<'_, T> {
     }
 }
 
+/// Prefetches elements; `at` may lie beyond the end of `from`.
 #[inline(always)]
 fn announce<T>(from: &[T], at: usize, count: usize) {
     for i in (0..count).step_by(line::<T>()) {
@@ -261,7 +265,8 @@ fn announce<T>(from: &[T], at: usize, count: usize) {
     }
 }
 
-/// Copies rows of N to 2 N columns from both ends: short rows take no call and no loop.
+/// Copies rows of N to 2 N columns, each by two copies of N elements that may overlap. The compiler knows N, so that a
+/// short row takes neither a call nor a loop.
 #[inline(always)]
 fn copy_rows<T: Scalar, const N: usize>(from: &[T], rows: &Rows, columns: usize, to: &mut [T]) {
     for (at, place) in rows.each() {

@@ -1,4 +1,4 @@
-//! Where the phases of every output lie in a chunk's buffer, and where a tile's lanes land in the output.
+//! Where the phases of every output lie in a chunk's buffer, and where in the output a tile's lanes are stored.
 //!
 //! It knows no bias and writes nothing.
 
@@ -17,17 +17,18 @@ pub(super) struct PhaseRow {
     pub(super) step: usize,
 }
 
-/// Where everything lies in a chunk's buffer, per phase in the order of its gathers.
+/// Where the rows of all phases lie in a chunk's buffer, and which outputs they are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RowMap {
-    /// None for phases that no tap reaches.
+    /// Per phase, the gather along the width fastest; `None` for phases that no tap reaches.
     pub(super) rows: Vec<Option<PhaseRow>>,
-    /// Gathers per axis. Their outputs `step · j + first` have first = 0, 1, …
+    /// Number of gathers per axis. Gather number q computes the outputs `step · j + q`.
     pub(super) phases: [usize; 3],
     /// Step of the output per position.
     steps: [usize; 3],
-    /// How the phases of a row are merged, and how one row alone is.
+    /// How the phases of a row are merged.
     pub(super) pattern: Pattern,
+    /// How a row of a single phase is "merged": copied.
     pub(super) alone: Pattern,
 }
 
@@ -69,7 +70,8 @@ impl RowMap {
 
     /// Outputs of a block of `lens` positions along each axis.
     pub(crate) fn outputs(&self, lens: [usize; 3]) -> [usize; 3] {
-        // Steps beyond the number of phases occur where one position is all there is.
+        // An axis has `step` phases, one for each residue of an output index, unless its output is shorter than `step`.
+        // Then it has as many phases as outputs, and a single position.
         std::array::from_fn(|i| lens[i] * self.phases[i])
     }
 
@@ -105,7 +107,8 @@ impl RowMap {
         let shape = [plan.panel.samples.count(), plan.outputs[0], plan.outputs[1], plan.outputs[2]];
         let runs = &plan.runs[tile.runs.clone()];
         let side = samples_per_place(interleaved, lanes);
-        // Rows begin at multiples of the interleaved samples, and vectors hold whole sides.
+        // `side` divides the interleaved samples, at multiples of which rows begin, and the lanes of a vector, at
+        // multiples of which rows are cut into runs.
         assert!(runs.iter().all(|run| run.x.is_multiple_of(side) && run.len.is_multiple_of(side)), "a side is cut");
         let first_samples = runs.iter().flat_map(|run| (0..run.len).step_by(side).map(move |i| (run, i)));
         let elements = first_samples.flat_map(|(run, i)| {
@@ -131,7 +134,8 @@ impl RowMap {
     /// beyond it.
     pub(super) fn stage_strides(&self, lens: [usize; 3], channels: usize) -> [usize; 2] {
         let plane = self.outputs(lens).iter().product::<usize>() + MAX_LANES;
-        // Elements are sorted to all samples in turn: an odd number of cache lines apart, these lie in different sets of a cache.
+        // Sorting writes to all samples in turn. An odd number of cache lines apart, they lie in different sets of a
+        // cache.
         let sample = ((plane * channels).div_ceil(MAX_LANES) | 1) * MAX_LANES;
         [sample, plane]
     }

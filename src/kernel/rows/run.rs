@@ -8,34 +8,37 @@ use super::super::vector::Vector;
 use super::{ALL, BOTH, FIRST, Line, NONE, OUTER, Placement, Row, Run, Step, Sweep, Tile};
 use crate::scalar::Scalar;
 
-/// What is summed.
+/// What a sweep reads.
 #[derive(Clone, Copy)]
 pub(crate) struct Source<'a, T> {
     pub(crate) elements: &'a [T],
     /// Where the first line of the first plane starts.
     pub(crate) start: usize,
-    /// Numbers of the first plane and line, and how many there are.
+    /// The first plane and the first line that `elements` holds, in the sweep's count of planes and lines.
     pub(crate) origin: [usize; 2],
+    /// Number of planes and lines that it holds.
     pub(crate) lens: [usize; 2],
     pub(crate) weights: &'a [T],
     /// Added to every sum.
     pub(crate) bias: T,
 }
 
-/// Which rows are summed, and where they go.
+/// Which output rows are summed, and where they go.
 pub(crate) struct Block<'a, T> {
-    /// Numbers of the sweep's planes and lines.
+    /// Indices of the sweep's planes and lines.
     pub(crate) planes: Range<usize>,
     pub(crate) lines: Range<usize>,
-    /// Rows one after the other: the first of them and how many make a plane.
+    /// The output plane and the output row that `out` begins with.
     pub(crate) first: [usize; 2],
+    /// Output rows of a plane in `out`, where rows lie one after the other.
     pub(crate) height: usize,
     pub(crate) out: &'a mut [T],
 }
 
 /// Sums a block of rows.
 ///
-/// What does not fit is a broken internal contract and stops the program before any memory outside is touched.
+/// A source that lacks lines, margins or weights, and rows that leave `out`, are a broken internal contract and stop
+/// the program before any memory outside is touched.
 pub(crate) fn run<T: Scalar>(level: Level, sweep: &Sweep, source: &Source<T>, mut block: Block<T>) {
     assert_eq!(sweep.lanes, lanes::<T>(level.isa()), "the sweep is made for other vectors");
     assert!(sweep.last_weight < source.weights.len(), "the sweep has more weights");
@@ -48,7 +51,7 @@ pub(crate) fn run<T: Scalar>(level: Level, sweep: &Sweep, source: &Source<T>, mu
     level.run(AllLines { sweep, source, block: &mut block });
 }
 
-/// A sweep whose source holds its lines and the margins, and all weights: only [`run`] makes one.
+/// A sweep and a source that passed the assertions of [`run`], which alone makes one.
 struct AllLines<'a, 'b, T> {
     sweep: &'a Sweep,
     source: &'a Source<'a, T>,
@@ -58,16 +61,21 @@ struct AllLines<'a, 'b, T> {
 impl<T: Scalar> Job<T> for AllLines<'_, '_, T> {
     #[inline(always)]
     fn run<V: Vector<T>>(self, _: Available<V>) {
-        // SAFETY: the instruction set is available by the proof, and what the source holds was checked in `run`.
+        // SAFETY: `Available` proves that the instruction set is available, and `run` asserted the rest before it made
+        // `self`.
         unsafe { all_lines::<T, V>(self.sweep, self.source, self.block) }
     }
 }
 
 /// # Safety
-/// The instruction set of `V` is available; the source holds its lines and the margins, and all weights.
+/// * The instruction set of `V` is available, and its vectors have `sweep.lanes` lanes.
+/// * `source.weights` has more than `sweep.last_weight` elements.
+/// * `source.elements` holds `margins[0]` elements before `start`, and from there on as many as [`Sweep::source_len`]
+///   says for `source.lens`, and `margins[1]` more.
 #[inline(always)]
 unsafe fn all_lines<T: Scalar, V: Vector<T>>(sweep: &Sweep, source: &Source<T>, block: &mut Block<T>) {
-    // How far below the source's origin a line starts, and a check that the source has what it reads.
+    // The distance of a line's `first` from the source's origin. Asserts that the source holds all lines that its taps
+    // read.
     let below = |line: &Line, axis: usize| {
         let (start, end) = (source.origin[axis], source.origin[axis] + source.lens[axis]);
         let is_held = line.reads.is_empty() || (start <= line.reads.start && line.reads.end <= end);
@@ -89,8 +97,12 @@ unsafe fn all_lines<T: Scalar, V: Vector<T>>(sweep: &Sweep, source: &Source<T>, 
                 let runs = &sweep.runs[sweep.patterns[pattern + number].clone()];
                 let at = At { from, runs, rows, positions: *positions, placement: *placement };
                 for tile in tiles {
-                    // SAFETY: the tile has as many vectors as the name says; the steps read valid positions of lines
-                    // that the source holds, and beyond them no more than the margins; the rest is the caller's word.
+                    // SAFETY: `push_tiles` makes tiles of one to four vectors; a tile is run with masks unless `ends`,
+                    // which it found from all taps, says that there is nothing to mask. `below` asserted that the
+                    // source holds the plane and the line of every step. Within its row a step reads elements
+                    // `tap.start .. tap.start + vectors · lanes`, which leave the row by no more than the margins: they
+                    // are the largest of all taps that `push_pattern` makes steps of. The remaining conditions are
+                    // those of this function.
                     unsafe {
                         match (tile.vectors, tile.ends) {
                             (1, NONE) => one_tile::<T, V, 1, NONE>(sweep, source, &at, tile, block.out),
@@ -111,9 +123,9 @@ unsafe fn all_lines<T: Scalar, V: Vector<T>>(sweep: &Sweep, source: &Source<T>, 
     }
 }
 
-/// One line of one way to sum a row.
+/// What the tiles of one line and one [`Row`] have in common.
 struct At<'a, T> {
-    /// Position 0 of the line's first row.
+    /// Start of the source row `first` of the line; it may lie outside of the source.
     from: *const T,
     runs: &'a [Run],
     /// Where the rows of either sum start in the output.
@@ -123,7 +135,9 @@ struct At<'a, T> {
 }
 
 /// # Safety
-/// As for `all_lines`; the tile has N vectors with ENDS, and the steps of the line lie in the source.
+/// * The conditions of [`all_lines`] hold.
+/// * The tile has N vectors. ENDS names all vectors that `tile.ends` names; if it names any, the tile has masks.
+/// * For each step of `at.runs`, the N vectors that it reads from `tile.first` on lie in `source.elements`.
 #[inline(always)]
 #[expect(clippy::needless_range_loop, reason = "other loops are not always unrolled, and sums leave registers")]
 unsafe fn one_tile<T: Scalar, V: Vector<T>, const N: usize, const ENDS: u8>(
@@ -133,14 +147,14 @@ unsafe fn one_tile<T: Scalar, V: Vector<T>, const N: usize, const ENDS: u8>(
     tile: &Tile,
     out: &mut [T],
 ) {
-    // SAFETY: the caller's word.
+    // SAFETY: `sum_tile` demands what `# Safety` demands.
     let [first, second] = unsafe { sum_tile::<T, V, N, ENDS>(sweep, source, at, tile) };
     // Both sums are named: an index that is not a constant would keep them out of registers.
     match (at.placement, at.rows) {
         (Placement::Interleaved, [Some(start), _]) => {
             let row = &mut out[start..start + sweep.output][2 * tile.first..];
             for v in 0..N {
-                // SAFETY: the instruction set is the caller's word.
+                // SAFETY: the instruction set is available, as `# Safety` demands; `store` keeps to `row` itself.
                 unsafe {
                     let [low, high] = first[v].interleave(second[v]);
                     store(low, row, 2 * v * V::LANES);
@@ -153,14 +167,14 @@ unsafe fn one_tile<T: Scalar, V: Vector<T>, const N: usize, const ENDS: u8>(
             if let Some(start) = a {
                 let row = &mut out[row(start)][tile.first..];
                 for v in 0..N {
-                    // SAFETY: as above.
+                    // SAFETY: the instruction set is available, as `# Safety` demands; `store` keeps to `row` itself.
                     unsafe { store(first[v], row, v * V::LANES) };
                 }
             }
             if let Some(start) = b {
                 let row = &mut out[row(start)][tile.first..];
                 for v in 0..N {
-                    // SAFETY: as above.
+                    // SAFETY: the instruction set is available, as `# Safety` demands; `store` keeps to `row` itself.
                     unsafe { store(second[v], row, v * V::LANES) };
                 }
             }
@@ -184,8 +198,10 @@ unsafe fn sum_tile<T: Scalar, V: Vector<T>, const N: usize, const ENDS: u8>(
     let masks = sweep.masks.as_ptr().wrapping_add(tile.first_mask);
     let from = at.from.wrapping_add(tile.first);
     let weights = source.weights.as_ptr();
-    // SAFETY: the instruction set is the caller's word. Weights are all there, as are the masks of a tile with ends.
-    // What a step reads is in the source by the caller's word.
+    // SAFETY: the instruction set is available. The index of a weight is at most `last_weight`, and there are more
+    // weights. A vector is masked only if ENDS names it; then `masks` begins a mask for every tap along the row, and
+    // `step.column` is one of these taps. The vectors of every step lie in the source. All of this is demanded by `#
+    // Safety`.
     unsafe {
         let zero = V::zero();
         let (mut first, mut second) = ([zero; N], [zero; N]);
@@ -235,7 +251,7 @@ unsafe fn sum_tile<T: Scalar, V: Vector<T>, const N: usize, const ENDS: u8>(
     }
 }
 
-/// Stores the lanes that fit in `row` from `at`.
+/// Stores the lanes that `row` has room for from `at` on.
 ///
 /// # Safety
 /// The instruction set of `V` is available.
@@ -243,7 +259,8 @@ unsafe fn sum_tile<T: Scalar, V: Vector<T>, const N: usize, const ENDS: u8>(
 unsafe fn store<T, V: Vector<T>>(vector: V, row: &mut [T], at: usize) {
     let room = row.len().saturating_sub(at);
     let to = row.as_mut_ptr().wrapping_add(at);
-    // SAFETY: no more is written than there is room for.
+    // SAFETY: the instruction set is available, as `# Safety` demands. `room` elements of `row` lie from `to` on, and
+    // at most that many are written.
     unsafe {
         if room >= V::LANES {
             vector.store(to);
