@@ -1,5 +1,6 @@
-//! What convmat's criterion benches, its measuring examples and `convmat bench` share: layers described in JSON, the formulations ready to
-//! run, their check against the definition, timing in turns, and what the machine can do.
+//! The measuring code that convmat's criterion benches, its measuring examples and `convmat bench` share: layers
+//! described in JSON, the formulations ready to run, their check against the definition, timing in turns, and what the
+//! machine can do.
 //!
 //! It is a client of the library's public interface and knows no command, no file but layer files, and no plot.
 

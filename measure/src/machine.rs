@@ -1,4 +1,4 @@
-//! What the machine is and can do, measured or asked of the operating system. It knows no layer.
+//! Facts about the machine and its speed, measured or read from the operating system. It knows no layer.
 
 use std::fs;
 use std::time::Instant;

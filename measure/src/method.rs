@@ -221,7 +221,7 @@ impl Built {
     /// Computes the output of the problem once.
     ///
     /// # Errors
-    /// None for the problem that it was built for.
+    /// No error occurs for the problem that it was built for.
     pub fn run(&self, problem: &mut Problem, workspace: &mut Workspace<f32>) -> Result<()> {
         let Problem { geometry, large, small, gradient, .. } = problem;
         match &self.how {

@@ -133,8 +133,8 @@ pub fn clock_seconds() -> f64 {
     2.0 * start.elapsed().as_secs_f64() / f64::from(READINGS)
 }
 
-/// The quantile of some values: `part`, from 0 to 1, of them are less. It is interpolated between the two nearest
-/// values (NumPy's default; R. Hyndman and Y. Fan, *Sample quantiles in statistical packages*, 1996, definition 7).
+/// The value below which `part` of the values lie, `part` from 0 to 1, interpolated between the two nearest values
+/// (NumPy's default; R. Hyndman and Y. Fan, *Sample quantiles in statistical packages*, 1996, definition 7).
 pub fn quantile(values: &[f64], part: f64) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_unstable_by(f64::total_cmp);

@@ -31,7 +31,7 @@ use crate::scalar::Scalar;
 
 /// About how many elements a cell has of the output, or of the input if that has more: some microseconds of work.
 const CELL: usize = 1 << 14;
-/// Most phases along the width: to deal out more takes longer than to sum them.
+/// Most phases along the width: to deal more phases out to their columns would take longer than to sum them.
 const MOST_PHASES: usize = 4;
 /// Rows shorter than a vector divided by this are better summed with several samples in one vector.
 const SHARE_OF_VECTOR: usize = 3;
@@ -75,7 +75,7 @@ pub(crate) struct Depthwise {
     output_len: usize,
 }
 
-/// What a batch is run on.
+/// The arguments of a run that all cells share.
 struct Call<'a, 'f, T> {
     weights: &'a [T],
     x: ArrayView5<'a, T>,
@@ -312,7 +312,7 @@ impl<T: Scalar> Job<T> for Split<'_, T> {
     }
 }
 
-/// Deals the phases of a row out to their columns.
+/// Writes the phases of a row, which were summed one after the other, to their columns.
 struct Deal<'a, T> {
     sums: &'a [T],
     phases: usize,

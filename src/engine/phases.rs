@@ -119,7 +119,7 @@ impl Phases {
         std::array::from_fn(|i| &self.axes[i].groups[self.groups[group].axes[i]])
     }
 
-    /// Whether the other direction has the same groups of phases with the same taps, whatever the lengths.
+    /// Whether the other direction has the same groups of phases with the same taps; lengths may differ.
     pub(crate) fn read_like(&self, other: &Self) -> bool {
         let taps = |axis: &AxisPhases, group: &AxisGroup| -> Vec<usize> {
             let gathers = group.members.iter().map(|&member| &axis.gathers[member]);

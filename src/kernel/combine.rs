@@ -19,7 +19,7 @@ impl Stores {
     /// cache.
     const STREAMED_BYTES: usize = 16 << 20;
 
-    /// What suits a result of `len` elements.
+    /// The faster way to write a result of `len` elements.
     pub(crate) const fn for_result<T>(len: usize) -> Self {
         if len >= Self::STREAMED_BYTES / size_of::<T>() { Self::Streamed } else { Self::Cached }
     }

@@ -38,7 +38,7 @@ impl<'a, T> Rows<'a, T> {
         (&self.columns[start..end], &self.values[start..end])
     }
 
-    /// Some of the rows.
+    /// A range of the rows, as a matrix of its own.
     pub(crate) fn range(self, rows: std::ops::Range<usize>) -> Self {
         let first = self.offsets[0];
         let entries = self.offsets[rows.start] - first..self.offsets[rows.end] - first;

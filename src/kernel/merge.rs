@@ -25,8 +25,8 @@ pub(crate) struct Pattern {
 }
 
 impl Pattern {
-    /// The pattern of at most [`MOST_PHASES`] phases. More phases never meet a pattern: that of one phase stands for
-    /// them.
+    /// The pattern of at most [`MOST_PHASES`] phases. Of more phases it is that of a single one, which nobody reads, as
+    /// [`merge_many`] needs none.
     pub(crate) fn new(phases: usize, lanes: usize) -> Self {
         let phases = if phases <= MOST_PHASES { phases } else { 1 };
         let vector = |number: usize| {
@@ -77,9 +77,9 @@ pub(crate) fn merge<T: Scalar, V: Vector<T>, const Q: usize>(
     for channel in 0..count {
         let to = out.row(channel).as_mut_ptr();
         let bias = bias(channel);
-        // SAFETY: `Available` proves that the instruction set is available. The vectors of a phase are read from `start
-        // + channel · step` on and end within `read` elements, which the assertion above found in the buffer for every
-        // channel. `to` is the start of `len` elements, and the store at `at` writes no more than `len − at`. The
+        // SAFETY: `Available` proves that the instruction set is available. The vectors of a phase are read from
+        // `start + channel · step` on and end within `read` elements, which the assertion above found in the buffer for
+        // every channel. `to` is the start of `len` elements, and the store at `at` writes no more than `len − at`. The
         // pattern is one of Q phases, which has Q vectors, and `m < Q`.
         unsafe {
             let (one, bias) = (V::splat(T::one()), V::splat(bias));

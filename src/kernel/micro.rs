@@ -122,7 +122,8 @@ pub(crate) const fn lanes<T: Scalar>(isa: Isa) -> usize {
 
 /// Runs one tile into `out`, `rows` rows of `bases.len()` vectors, `pitch` apart.
 ///
-/// What does not fit is a broken internal contract and stops the program before any memory is touched.
+/// A tile that leaves one of its operands is a broken internal contract and stops the program before any memory is
+/// touched.
 pub(crate) fn run<T: Scalar>(level: Level, tile: &Tile<T>, out: &mut [T]) {
     let lanes = lanes::<T>(level.isa());
     let (rows, vectors) = (tile.rows, tile.bases.len());
@@ -202,13 +203,13 @@ entry!(avx512_f64, avx512, f64, std::arch::x86_64::__m512d, "avx512f");
 /// * The instruction set of `V` is available.
 /// * `tile.rows` is R and `tile.bases` has N elements.
 /// * With L = `V::LANES`, each of the following is at most the length of its slice: `(R − 1)·pitch + N·L` of the
-///   output; and, if there are taps and steps, `tap·a_tap + steps·R` of A for every tap, and `base + shift + (steps −
-///   1)·b_step + L` of B for every base and shift.
+///   output; and, if there are taps and steps, `tap·a_tap + steps·R` of A for every tap, and
+///   `base + shift + (steps − 1)·b_step + L` of B for every base and shift.
 #[inline(always)]
 unsafe fn micro<T: Scalar, V: Vector<T>, const R: usize, const N: usize>(tile: &Tile<T>, out: *mut T) {
     // SAFETY: the instruction set is available. Step i of a tap reads R elements of A from `tap·a_tap + i·R` and a
-    // vector of B from `base + shift + i·b_step`, and the output is read and written by N vectors in each of R rows: `#
-    // Safety` bounds the last of each. `v < N` is an index of `tile.bases`.
+    // vector of B from `base + shift + i·b_step`, and the output is read and written by N vectors in each of R rows:
+    // `# Safety` bounds the last of each. `v < N` is an index of `tile.bases`.
     unsafe {
         let mut sums = [[V::zero(); N]; R];
         if tile.accumulate {

@@ -43,7 +43,7 @@ pub(crate) struct ColumnTap {
     pub(crate) start: isize,
     /// The positions whose input exists.
     pub(crate) valid: Range<isize>,
-    /// As in [`LineTap`].
+    /// For each sum of the pair the column part of the weight's index, or `None` if the sum lacks the tap.
     pub(crate) weights: [Option<usize>; 2],
 }
 

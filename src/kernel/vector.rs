@@ -28,7 +28,7 @@ impl Vectors for f64 {
 /// A vector of [`LANES`](Self::LANES) elements in one instruction set.
 ///
 /// Methods are called only from functions that are inlined into one that enables the instruction set. Such a function
-/// is reached through a [`Level`](super::dispatch::Level), which exists only where the instruction set is available.
+/// is reached through a `Level`, which exists only where the instruction set is available.
 pub trait Vector<T>: Copy {
     const LANES: usize;
 

@@ -1,4 +1,5 @@
-//! From a geometry to a recipe: a small cost model over cache sizes. It touches no data and builds nothing that it keeps.
+//! Chooses the recipe for a geometry by a small cost model over cache sizes. It touches no data, and keeps nothing that
+//! it builds.
 //!
 //! Costs are cycles of one thread: those of the microkernel ([`tile_cost`]) for every register tile that the cut would
 //! run, padding and columns that no output needs included; a constant per call of the microkernel; and what it takes to

@@ -1,8 +1,9 @@
 //! `convmat bench`: formulations measured against each other.
 //!
-//! This file turns arguments into a [`record::Run`] and writes what comes of it. [`points`] says what is measured, [`measure`] how,
-//! [`execution`] in programs of their own, [`trials`] what figures are stated of it, [`journal`] keeps it until the end; what the
-//! figures mean is said by [`reading`] and shown by [`table`], [`plots`], [`report`] and [`compare`].
+//! This file turns arguments into a [`record::Run`] and writes its files. [`points`] says what is measured, [`measure`]
+//! measures it, [`execution`] runs each round in a program of its own, [`trials`] computes the stated figures from the
+//! rounds, and [`journal`] keeps them until the end. [`reading`] says what the figures mean; [`table`], [`plots`],
+//! [`report`] and [`compare`] show them.
 
 mod break_even;
 mod candidates;
@@ -82,7 +83,7 @@ pub fn run(args: &BenchArgs, out: &mut dyn Write) -> Result<()> {
     }
 }
 
-/// One round of such a run.
+/// Measures one round of a run: the command that [`execution`] starts.
 pub fn round(out: &mut (dyn Write + Send)) -> Result<()> {
     execution::serve(out)
 }
@@ -108,7 +109,7 @@ fn texts(failures: &[Failure]) -> Vec<String> {
     failures.iter().map(Failure::to_string).collect()
 }
 
-/// A wrong result, as an error.
+/// The error of a formulation that failed, a wrong result among them.
 fn failure(record: &Record) -> Option<Failure> {
     let Record { problem: Problem { layer, direction, .. }, candidate, outcome, .. } = record;
     match outcome {
@@ -125,12 +126,12 @@ struct Work<'a> {
     settings: Settings,
     problems: Vec<Problem>,
     threads: usize,
-    /// Why some layers are none.
+    /// Why some layers are impossible.
     impossible: Vec<String>,
 }
 
 impl Work<'_> {
-    /// Measures and writes; the run, and a failure if Ctrl-C ended it early.
+    /// Measures and writes all files. Returns the run, and a failure if Ctrl-C ended it early.
     fn run(&self, peers: &[Peer], out: &mut dyn Write) -> Result<(Run, Option<Failure>)> {
         let date = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
         let folder = self.folder(&date);
@@ -166,8 +167,8 @@ impl Work<'_> {
         Ok((run, interrupted))
     }
 
-    /// All rounds, or those until Ctrl-C, from what was done before on; the trials of every problem, and how many were measured in
-    /// how many rounds, all added up.
+    /// Measures all rounds, or those until Ctrl-C, after the trials `done` before. Returns the trials of every problem,
+    /// and how often one was measured: the sum over all rounds.
     fn measure(
         &self,
         ceilings: &[Ceiling],
@@ -244,7 +245,7 @@ impl Work<'_> {
         }
     }
 
-    /// What a run that goes on must have in common with the one that was interrupted.
+    /// What must be the same when an interrupted run is resumed.
     fn same(&self) -> journal::Settings {
         let names = |candidates: &[Candidate]| candidates.iter().map(|c| c.name()).collect::<Vec<_>>().join(",");
         let problems = self.problems.iter().map(|problem| format!("{problem:?}"));
@@ -261,7 +262,7 @@ impl Work<'_> {
     }
 }
 
-/// The command line, to be typed again.
+/// The command line as it can be typed again.
 fn command() -> String {
     let word = |word: String| {
         let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./,=:+".contains(c);

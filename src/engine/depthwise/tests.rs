@@ -37,7 +37,7 @@ fn manners() -> impl Strategy<Value = Manner> {
     )
 }
 
-/// Runs the engine with everything dirty.
+/// Runs the engine on an output and on scratch memory that hold NaN before.
 fn run_dirty<T: Scalar>(
     engine: &Depthwise,
     weights: &Array5<T>,
@@ -53,7 +53,7 @@ fn run_dirty<T: Scalar>(
     y
 }
 
-/// Against the literal sums; one input is no number if `poison` says which.
+/// Compares the engine with literal sums. If `poison` names an input, that is NaN.
 fn check<T: Scalar>((geometry, output): (Geometry<3>, Side), level: Level, manner: Manner, poison: Option<Index>) {
     let Some(engine) = Depthwise::new::<T>(&Phases::new(&geometry, output), level) else { return };
     let weights = integers::<T>(geometry.weight_shape(), manner.seed);
@@ -128,7 +128,8 @@ proptest! {
 #[test]
 fn cells_that_are_parts_of_planes_and_of_volumes_meet() {
     let level = Level::new(Isa::best()).unwrap();
-    // Rows and planes of more elements than a cell has, whole ones and some that end with half a pair.
+    // Rows and planes of more elements than a cell has. Some have an odd number of rows, so that the last pair lacks a
+    // row.
     for (size, kernel, stride, output) in [
         ([1, 9, 9000], [1, 3, 3], 1, Side::Small),
         ([1, 301, 130], [1, 5, 2], 1, Side::Small),

@@ -11,7 +11,7 @@ use crate::kernel::Isa;
 use crate::kernel::dispatch::Level;
 use crate::kernel::micro::lanes;
 
-/// Elements behind a panel that packing must leave alone.
+/// Elements behind a panel that packing must not write.
 const BEHIND: usize = 40;
 
 /// The input at position·step + offset of every axis; zero outside.

@@ -52,8 +52,8 @@ proptest! {
         check(&geometry, output);
     }
 
-    /// Other lengths, the same phases: unless a side is so short that it has fewer of them, or one that nothing has to
-    /// share.
+    /// Geometries that differ only in lengths have the same phases, unless a side is so short that some phases are
+    /// missing or have nothing to share.
     #[test]
     fn phases_do_not_depend_on_lengths(geometry in geometries(), output in sides(), longer in 0usize..5) {
         let phases = Phases::new(&geometry, output);
@@ -86,7 +86,7 @@ fn kernels_of_one_stride_make_one_group_and_others_several() {
     let mut of_three = groups(&transposed(3, 2, 1));
     of_three.sort_unstable();
     assert_eq!(of_three, [(1, 1), (1, 2), (1, 2), (1, 2), (1, 4), (1, 4), (1, 4), (1, 8)]);
-    // A stride beyond the kernel leaves classes without taps, all in one group per combination.
+    // With a stride beyond the kernel some phases have no taps: here all but one.
     let phases = transposed(1, 3, 0);
     assert_eq!(phases.groups.iter().filter(|group| group.taps > 0).map(|group| group.phases).collect::<Vec<_>>(), [1]);
     assert_eq!(phases.phases(), 27);

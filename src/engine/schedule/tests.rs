@@ -44,7 +44,8 @@ fn check_blocks(gemm: &ImplicitGemm, schedule: &Schedule) {
     }
 }
 
-/// Every position is in one lane, which lies in the panel where its vector says; taps are those of its region.
+/// Every position is in exactly one lane of the tiles of its region, and lies in the panel where the lane's vector
+/// reads.
 fn check_plan(gemm: &ImplicitGemm, schedule: &Schedule, block: [&AxisBlock; 3], plan: &BlockPlan, lanes: usize) {
     let interleaved = schedule.cut.samples.interleaved;
     let [len_d, len_h, len_w] = block.map(|axis| axis.len);
@@ -84,7 +85,8 @@ fn regions(block: [&AxisBlock; 3]) -> impl Fn([usize; 3]) -> usize {
     }
 }
 
-/// The taps of every region: those of its runs, shifted as the panel says, ascending in what they read.
+/// The taps of every region are those that its runs allow, shifted as the panel says, in ascending order of what they
+/// read.
 fn check_taps(gemm: &ImplicitGemm, block: [&AxisBlock; 3], plan: &BlockPlan, lanes: usize) {
     let phases = &gemm.phases;
     let last_base = plan.bases.iter().copied().max().unwrap_or(0) as usize;
@@ -127,7 +129,7 @@ proptest! {
         for (d, h, w) in ndarray::indices(schedule.blocks.each_ref().map(Vec::len)) {
             let block = [&schedule.blocks[0][d], &schedule.blocks[1][h], &schedule.blocks[2][w]];
             let (plan, _) = schedule.plan([d, h, w]);
-            // Shared with a block that differs only in where it lies, or made for this one: the same plan.
+            // A plan made for this block equals the one that it may share with a block elsewhere.
             let own = plan_block::<f32>(&gemm.phases, &gemm.panels, &gemm.tile, lanes, cut.samples, block);
             prop_assert_eq!(own.as_ref(), Some(plan));
             check_plan(&gemm, &schedule, block, plan, lanes);
@@ -154,7 +156,7 @@ proptest! {
     }
 }
 
-/// The least cost of all ways to cover some vectors, by trying them.
+/// The least cost of covering some vectors, found by trying all ways.
 fn least_cost(vectors: usize, rows: usize, counts: &[usize]) -> usize {
     if vectors == 0 {
         return 0;

@@ -5,7 +5,7 @@ use super::*;
 use crate::engine::random::{geometries, levels, numbered, sides};
 use crate::geometry::Geometry;
 
-/// Packs distinct weights and looks for each where the layout says.
+/// Packs weights that are all different, and compares each packed element with the weight that the layout puts there.
 fn check(geometry: &Geometry<3>, output: Side, isa: Isa, chunk: usize, inputs_per_block: usize) {
     let phases = Phases::new(geometry, output);
     let layout = WeightLayout::new(&phases, isa, chunk.min(phases.outputs), inputs_per_block.min(phases.inputs));
@@ -62,7 +62,7 @@ fn check(geometry: &Geometry<3>, output: Side, isa: Isa, chunk: usize, inputs_pe
     assert!(!is_long || used.iter().all(|&count| count == 1));
 }
 
-/// The phases of a group in the order of its rows, each by its gathers.
+/// The phases of a group in the order of its rows; a phase is given by its gather along each axis.
 fn members(phases: &Phases, group: usize) -> Vec<[usize; 3]> {
     let [d, h, w] = phases.axis_groups(group).map(|axis| &axis.members);
     d.iter().flat_map(|&d| h.iter().flat_map(move |&h| w.iter().map(move |&w| [d, h, w]))).collect()

@@ -10,7 +10,7 @@ use crate::geometry::{Geometry, Side};
 use crate::kernel::grid::{Cuts, Grid};
 use crate::kernel::micro::lanes;
 
-/// A function of every output, after bias and residual.
+/// The activation of a layer.
 fn activations() -> impl Strategy<Value = Activation> {
     prop_oneof![
         2 => Just(Activation::Identity),
@@ -20,7 +20,7 @@ fn activations() -> impl Strategy<Value = Activation> {
     ]
 }
 
-/// What is finished, and where it goes.
+/// What is done to the sums, and the output that they are written to.
 #[derive(Clone, Debug)]
 struct Target {
     batch: usize,

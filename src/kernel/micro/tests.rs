@@ -19,8 +19,9 @@ struct Operands<T> {
     accumulate: bool,
 }
 
-/// Taps in no order, one of them twice; steps of B that overlap each other.
+/// Taps (index and shift) that are not sorted, one index twice.
 const TAPS: [(u32, u32); 4] = [(2, 7), (0, 0), (1, 30), (2, 3)];
+/// So short that the vectors of one step of B overlap those of the next.
 const B_STEP: usize = 29;
 
 impl<T: Scalar> Operands<T> {
@@ -87,7 +88,7 @@ impl<T: Scalar> Operands<T> {
         (self.rows - 1) * self.pitch + self.bases.len() * lanes
     }
 
-    /// What an output holds before: NaN, but for sums that are added to.
+    /// What the output holds before: values if they are added to, NaN elsewhere.
     fn before(&self, lanes: usize, len: usize, mut value: impl FnMut() -> T) -> Vec<T> {
         let mut out = vec![T::from_f64(f64::NAN); len];
         if self.accumulate {
@@ -98,7 +99,7 @@ impl<T: Scalar> Operands<T> {
         out
     }
 
-    /// What it holds after, by `term(a, b, sum)`.
+    /// What the output holds after, each sum by calls of `term(a, b, sum)`.
     fn literal(&self, lanes: usize, before: &[T], term: impl Fn(T, T, T) -> T) -> Vec<T> {
         let mut out = before.to_vec();
         if !self.accumulate {
@@ -133,7 +134,7 @@ fn every_shape<T: Scalar>(mut check: impl FnMut(Level, usize, (usize, usize))) {
     }
 }
 
-/// Numbers of taps and of steps.
+/// Pairs of a number of taps and a number of steps.
 fn lengths() -> impl Iterator<Item = (usize, usize)> {
     [0, 1, 3, 4].into_iter().flat_map(|taps| [0, 1, 2, 17].map(|steps| (taps, steps)))
 }
@@ -166,7 +167,8 @@ fn sums_of_integers_are_exact_in_f64() {
     sums_of_integers_are_exact::<f64>();
 }
 
-/// Every instruction set has the bits of the same scalar sum, so all those that fuse agree with each other.
+/// Every tile has the bits of a scalar sum in the same order, so that all instruction sets that fuse agree with each
+/// other.
 fn sums_run_in_the_order_given<T: Scalar>(fused: fn(T, T, T) -> T) {
     let mut random = ChaCha8Rng::seed_from_u64(2);
     every_shape::<T>(|level, lanes, shape| {
@@ -200,7 +202,7 @@ fn sums_run_in_the_order_given_in_f64() {
     sums_run_in_the_order_given(f64::mul_add);
 }
 
-/// Every operand lies at the edge of memory that may be touched.
+/// Every operand ends, or begins, at a page without access, so that a read or write beyond it ends the program.
 #[cfg(unix)]
 fn nothing_beyond_the_operands_is_touched<T: Scalar>() {
     use crate::kernel::guarded::{End, Guarded};
@@ -270,7 +272,7 @@ fn distances_that_are_too_long_are_refused() {
     refused("leaves B", |operands, _| operands.taps[0].shift = u32::MAX);
 }
 
-/// Ends that a sum in 64 bits would wrap around to a small number.
+/// Operands whose ends, computed in 64 bits, would wrap around to a small number.
 #[test]
 fn distances_that_wrap_around_are_refused() {
     for huge in [usize::MAX, usize::MAX / 2 + 1, usize::MAX / 3 + 1, 1 << 62] {

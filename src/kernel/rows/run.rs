@@ -186,7 +186,7 @@ unsafe fn one_tile<T: Scalar, V: Vector<T>, const N: usize, const ENDS: u8>(
 /// The sums of a tile, with bias.
 ///
 /// # Safety
-/// As for `one_tile`.
+/// The conditions of [`one_tile`] hold.
 #[inline(always)]
 #[expect(clippy::needless_range_loop, reason = "other loops are not always unrolled, and sums leave registers")]
 unsafe fn sum_tile<T: Scalar, V: Vector<T>, const N: usize, const ENDS: u8>(
@@ -200,8 +200,8 @@ unsafe fn sum_tile<T: Scalar, V: Vector<T>, const N: usize, const ENDS: u8>(
     let weights = source.weights.as_ptr();
     // SAFETY: the instruction set is available. The index of a weight is at most `last_weight`, and there are more
     // weights. A vector is masked only if ENDS names it; then `masks` begins a mask for every tap along the row, and
-    // `step.column` is one of these taps. The vectors of every step lie in the source. All of this is demanded by `#
-    // Safety`.
+    // `step.column` is one of these taps. The vectors of every step lie in the source. All of this is demanded by
+    // `# Safety`.
     unsafe {
         let zero = V::zero();
         let (mut first, mut second) = ([zero; N], [zero; N]);

@@ -4,12 +4,13 @@ use super::*;
 use crate::kernel::dispatch::Level;
 use crate::kernel::guarded::{End, Guarded};
 
-/// Taps of lines and rows that belong to the first sum, to both, and to the second one.
+/// The weights of tap `number`: the first sum has taps 0 to 2, the second one has taps 1 and up.
 fn weights(number: usize, step: usize) -> [Option<usize>; 2] {
     [(number < 3).then_some(step * number), (number > 0).then(|| step * (number - 1))]
 }
 
-/// Two planes of three lines whose rows have `input` elements, summed at `positions` positions.
+/// A sweep over a source of two planes of three lines, whose rows have `input` elements; sums have `positions`
+/// positions.
 fn sweep<T: Scalar>(isa: Isa, input: usize, positions: usize, is_interleaved: bool) -> (Sweep, Vec<Columns>) {
     let mut planes = Lines::default();
     let both = |offset: isize, weight: usize| LineTap { offset, weights: [Some(weight); 2] };
@@ -25,7 +26,7 @@ fn sweep<T: Scalar>(isa: Isa, input: usize, positions: usize, is_interleaved: bo
         lines.push(0, [Some(0), Some(1)], taps.collect());
         lines.push(2, [Some(2), None], vec![LineTap { offset: -1, weights: [Some(16), None] }]);
     }
-    // Taps that reach beyond either end of the row, one of them with no input at all.
+    // Some taps reach beyond the start of the row, some beyond its end, and one reads no input at any position.
     let tap = |number: usize, start: isize| ColumnTap {
         start,
         valid: -start..input as isize - start,
@@ -38,12 +39,12 @@ fn sweep<T: Scalar>(isa: Isa, input: usize, positions: usize, is_interleaved: bo
     };
     let columns: Vec<Columns> =
         placements.into_iter().map(|placement| Columns { positions, taps: taps.clone(), placement }).collect();
-    // An interleaved row may end with a first sum.
+    // An interleaved row of an odd number of elements ends with an element of the first sum.
     let output = 2 * positions - usize::from(is_interleaved && positions.is_multiple_of(3));
     (Sweep::new::<T>(isa, [3, input, output], planes, lines, columns.clone()).unwrap(), columns)
 }
 
-/// The sums, literally.
+/// The same sums, one product at a time.
 fn literal(sweep: &Sweep, columns: &[Columns], source: &[f64], weights: &[f64], bias: f64, out: &mut [f64]) {
     let rows_per_plane = sweep.lines.lines.iter().flat_map(|line| line.rows).flatten().count();
     for plane in &sweep.planes.lines {
@@ -132,7 +133,8 @@ fn parts_of_a_source_and_of_the_output_are_enough() {
     };
     let (mut whole, mut part) = (vec![f32::NAN; 3 * sweep.output], vec![f32::NAN; sweep.output]);
     run(&all, [0, 0], [2, 3], 0..3, &mut whole);
-    // The first line reads two lines of either plane, the second one the others, the third one none.
+    // Of the source's lines the first line reads two in either plane, the second one the others, and the third one
+    // none.
     assert_eq!(sweep.reads(1..2, 0..1), [0..2, 0..2]);
     run(&all[..5 * 40], [0, 0], [2, 2], 0..1, &mut part);
     assert_eq!(part, whole[..sweep.output]);
@@ -173,4 +175,19 @@ fn what_does_not_fit_stops_before_memory_is_touched() {
     assert!(!make(outside, 20), "a tap leaves its row");
     let before = || Lines::default().push(0, [None; 2], vec![LineTap { offset: -1, weights: [None; 2] }]);
     assert!(catch_unwind(before).is_err(), "a line reads before the first one");
+}
+
+/// The index of a weight is a sum of parts, which must not wrap to an index that exists.
+#[test]
+fn indices_of_weights_that_wrap_are_refused() {
+    let taps = |weight| vec![LineTap { offset: 0, weights: [Some(weight); 2] }];
+    let sweep = |of_plane: usize, of_line: usize| {
+        let (mut planes, mut lines) = (Lines::default(), Lines::default());
+        planes.push(0, [Some(0), None], taps(of_plane));
+        lines.push(0, [Some(0), None], taps(of_line));
+        Sweep::new::<f32>(Isa::Portable, [1, 1, 1], planes, lines, Vec::new())
+    };
+    assert!(sweep(usize::MAX, 1).is_none());
+    assert!(sweep(1, usize::MAX).is_none());
+    assert!(sweep(1, 1).is_some());
 }

@@ -1,4 +1,5 @@
-//! Places against literal ones, for every instruction set, and what must not be stored.
+//! Every output against the element that belongs there, for every instruction set; and elements that must not be
+//! written.
 
 use ndarray::Array5;
 
@@ -25,15 +26,16 @@ impl<T: Scalar> Job<T> for Scatter<'_, '_, T> {
     }
 }
 
-/// Rows of some lengths, a few samples side by side or not, and whether there is a function of every output.
+/// Stores cells with `samples` samples side by side and rows of some lengths; a function doubles every output if
+/// `doubled`.
 fn check<T: Scalar>(level: Level, samples: usize, width: usize, doubled: bool) {
     let side = samples_per_place(samples, lanes::<T>(level.isa()));
-    // A last cell has fewer samples.
+    // The last cell has fewer samples than the first.
     let shape = [2 * samples - 1, 5, 2, 3, width + 2];
     let mut tensor = Array5::<T>::from_elem(shape, T::from_f64(f64::NAN));
     let strides: [isize; 5] = std::array::from_fn(|i| tensor.strides()[i]);
     let cuts = [Cuts::Every(samples), Cuts::At(&[0, 2]), Cuts::Every(2), Cuts::Every(3), Cuts::At(&[0, 2])];
-    // Every third element is zero, the others come from two places in turns.
+    // Every third element is zero; the others have two different steps from channel to channel, in turns.
     let source = |[d, h, w]: [usize; 3], s: usize| {
         let i = (d * 3 + h) * 40 + w;
         let first = i * samples + s;
@@ -44,7 +46,7 @@ fn check<T: Scalar>(level: Level, samples: usize, width: usize, doubled: bool) {
     while let Some(mut cell) = grid.take() {
         let [_, channels, depth, height, width] = cell.shape;
         let all = ndarray::indices([samples, depth, height, width]).into_iter().filter(|at| at.0.is_multiple_of(side));
-        // In no order.
+        // The places are given in descending order: `Places::new` has to sort them.
         let all = all.collect::<Vec<_>>().into_iter().rev();
         let elements = all.map(|(s, d, h, w)| ([s, d, h, w], source([d, h, w], s)));
         let places = Places::new([samples, depth, height, width], strides, side, elements).unwrap();
@@ -60,7 +62,7 @@ fn check<T: Scalar>(level: Level, samples: usize, width: usize, doubled: bool) {
             continue;
         }
         let channel = channel - 1;
-        // Samples of a place lie side by side after its own.
+        // A place stands for `side` samples, which lie side by side in the buffer.
         let (first, beside) = (s % samples / side * side, s % samples % side);
         let sum = source([d, h, w], first).map_or(0, |(from, step)| from + beside + channel * step) as f64;
         let want = (sum + 0.5 * channel as f64) * if doubled { 2.0 } else { 1.0 };

@@ -6,15 +6,16 @@ use std::fmt;
 use super::record::Measured;
 use super::verdict;
 
-/// When building A has paid for itself against B.
+/// After how many applications building A, rather than B, has paid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BreakEven {
-    /// From so many applications on A has cost less in all: the least whole n ≥ 0 with
+    /// From so many applications on, building and running A has cost less in all: the least whole n ≥ 0 with
     /// `build_A + m·run_A < build_B + m·run_B` for every m ≥ n.
     After(u64),
-    /// A runs slower: what it may save in building is lost again.
+    /// A runs slower, so that no saving in building it lasts.
     Never,
-    /// A runs neither faster nor slower than the spread of both explains; no number of applications can be told.
+    /// The times of A and B differ by no more than their spreads explain, so that no number of applications follows
+    /// from them.
     WithinSpread,
 }
 
@@ -24,9 +25,11 @@ pub fn break_even(a: &Measured, b: &Measured) -> BreakEven {
         Ordering::Equal => BreakEven::WithinSpread,
         Ordering::Greater => BreakEven::Never,
         Ordering::Less => {
-            // Spreads that do not meet keep the medians apart: the quotient is finite, or too large to be counted.
+            // The medians differ, because the spreads do not meet: the quotient is a number, if perhaps an infinite
+            // one.
             let exact = (a.build_seconds - b.build_seconds) / (b.run.median - a.run.median);
-            // The inequality is strict: at a whole quotient both cost the same. The conversion saturates.
+            // At a whole quotient both cost the same, and A has to cost less: the next number counts. The conversion
+            // saturates.
             BreakEven::After(if exact < 0.0 { 0 } else { (exact.floor() + 1.0) as u64 })
         }
     }
@@ -68,7 +71,8 @@ mod tests {
     }
 
     proptest! {
-        /// Before, A has cost as much or more; from then on, less. Whole numbers, so that sums are exact.
+        /// One application before the count A has cost as much or more, from the count on less. Times are whole
+        /// numbers, so that sums are exact.
         #[test]
         fn the_count_is_the_least_one(build in prop::array::uniform2(0u32..2000), run in prop::array::uniform2(1u32..50)) {
             let [a, b] = [0, 1].map(|i| measured(build[i].into(), run[i].into()));

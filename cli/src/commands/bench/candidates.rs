@@ -1,4 +1,4 @@
-//! Which formulations there are to measure: by name, and as what the shared measuring code builds. It measures nothing.
+//! The formulations that can be measured: by name, and as methods of the shared measuring code. It measures nothing.
 
 use convmat::GemmBackend;
 
@@ -29,7 +29,7 @@ pub fn chosen(names: Option<&str>) -> Result<Vec<Candidate>> {
     Ok(Candidate::ALL.into_iter().filter(|candidate| chosen.contains(candidate)).collect())
 }
 
-/// How a formulation computes an output, if it does.
+/// The method by which a formulation computes an output, if it computes it.
 pub fn method(candidate: Candidate, output: Output) -> Option<Method> {
     let method = match candidate {
         Candidate::Gather => Method::Gather,

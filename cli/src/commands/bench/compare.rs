@@ -12,7 +12,8 @@ use super::verdict::compare;
 use super::words::{significant, time};
 use crate::report::{Table, field};
 
-/// Prints, per record that both runs measured, the ratio of the medians; what only one has; and how their machines differ.
+/// Prints the ratio of the medians for each record that both runs measured, the records that only one has, and how the
+/// machines of the runs differ.
 pub fn print(old: &Run, new: &Run, out: &mut dyn Write) -> io::Result<()> {
     field(out, "old", &old.header.date)?;
     field(out, "new", &new.header.date)?;
@@ -85,7 +86,7 @@ const fn word(outcome: &Outcome) -> &'static str {
     }
 }
 
-/// What makes figures of two runs differ whatever the code does, and the versions.
+/// The facts in which two runs differ and which change figures whatever the code does; and the versions.
 fn differences(old: &Header, new: &Header) -> Vec<String> {
     let facts = |header: &Header| {
         [
@@ -103,7 +104,7 @@ fn differences(old: &Header, new: &Header) -> Vec<String> {
     both.filter(|(old, new)| old != new).map(|((name, old), (_, new))| format!("{name}: {old} → {new}")).collect()
 }
 
-/// None of no values.
+/// The geometric mean; `None` without values.
 fn geometric_mean(values: impl Iterator<Item = f64>) -> Option<f64> {
     let (count, sum) = values.fold((0u32, 0.0), |(count, sum), value| (count + 1, sum + value.ln()));
     (count > 0).then(|| (sum / f64::from(count)).exp())

@@ -1,5 +1,6 @@
-//! A round as an execution of its own: the program starts itself, says on stdin what to measure, and hears on stdout, a line of JSON each,
-//! how far that is and what came of every problem. Both sides of the talk are here; neither knows a clock.
+//! A round as an execution of its own. The program starts itself, writes to the child's stdin what to measure, and
+//! reads from its stdout, as lines of JSON, how far it is and the trials of each problem. Both sides are in this file;
+//! neither knows a clock.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -34,11 +35,11 @@ pub struct Task {
     pub problem: Problem,
     /// What the machine can do with the problem's threads.
     pub ceiling: Ceiling,
-    /// After the rounds before; empty before the first one, which prepares them.
+    /// The trials with all earlier rounds. Empty before the first round, which makes them.
     pub trials: Vec<Trial>,
 }
 
-/// What an execution says.
+/// What an execution writes to stdout.
 #[derive(Serialize, Deserialize)]
 pub enum Message {
     /// The part of a problem that is done.
@@ -47,7 +48,7 @@ pub enum Message {
     Trials(Vec<Trial>),
 }
 
-/// Measures what stdin asks for, until nobody hears it any more.
+/// Measures what stdin asks for. Ends early when nobody reads its stdout any more.
 pub fn serve(out: &mut (dyn Write + Send)) -> Result<()> {
     let execution: Execution = serde_json::from_reader(BufReader::new(io::stdin().lock()))
         .map_err(|error| Failure::Refused(format!("standard input holds no round of a benchmark: {error}")))?;
@@ -61,7 +62,8 @@ pub fn serve(out: &mut (dyn Write + Send)) -> Result<()> {
             Entry::Vacant(unknown) => {
                 let pool = unknown.insert(pool(point.threads).map_err(Failure::Refused)?);
                 if trials.is_empty() {
-                    // What an execution or a thread takes once is taken now, and weighed with no formulation.
+                    // The program and its threads allocate some memory once. They do so now, so that it is not counted
+                    // for the formulation that happens to be weighed first.
                     measure::prepare(&point, direction, &settings, (pool, ceiling), &mut progress)?;
                 }
                 pool
@@ -83,8 +85,8 @@ fn say(out: &mut dyn Write, message: &Message) -> io::Result<()> {
 }
 
 impl Execution {
-    /// Starts an execution and passes on what it says, until `heard` asks to stop; says whether it measured everything. Nothing of it
-    /// is left running.
+    /// Starts an execution and passes its messages to `heard`, until that returns true to stop. Returns whether
+    /// everything was measured. The execution has ended by then in any case.
     pub fn run(&self, heard: &mut dyn FnMut(Message) -> Result<bool>) -> Result<bool> {
         let task = serde_json::to_vec(self).map_err(|error| self.failed(error.to_string()))?;
         let start = |program| {
@@ -99,12 +101,12 @@ impl Execution {
             .and_then(start)
             .map_err(|error| self.failed(format!("the program cannot start itself: {error}")))?;
         if let Some(mut stdin) = child.stdin.take() {
-            // One that does not read says why when it ends.
+            // If the execution does not read its task, its exit status says why.
             let _ = stdin.write_all(&task);
         }
         let end = self.listen(&mut child, heard);
         if !matches!(end, Ok(End::Finished | End::Silent)) {
-            // It may be gone already.
+            // The execution may have ended by itself, and then there is nothing to kill.
             let _ = child.kill();
         }
         let result = child.wait_with_output().map_err(|error| self.failed(error.to_string()))?;
@@ -147,8 +149,8 @@ impl Execution {
 enum End {
     /// All trials are there.
     Finished,
-    /// That was asked for.
+    /// `heard` asked to stop.
     Stopped,
-    /// It says nothing more, and trials are missing.
+    /// The execution closed its stdout, and trials are missing.
     Silent,
 }

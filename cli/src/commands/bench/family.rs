@@ -1,4 +1,4 @@
-//! What the formulations are called in sentences, and which of them are forms of one.
+//! Families of formulations: what they are called in sentences, and which formulations are forms of the same family.
 
 use super::record::{Candidate, Record};
 
@@ -17,10 +17,10 @@ impl Family {
     pub const ALL: [Self; 6] =
         [Self::Direct, Self::Dense, Self::Sparse, Self::Im2col, Self::ZeroInsertion, Self::Planned];
 
-    /// Those whose building is what one pays for.
+    /// The families that are costly to build and cheap to apply.
     pub const MATRICES: [Self; 2] = [Self::Dense, Self::Sparse];
 
-    /// The subject of a sentence.
+    /// The name, as the subject of a sentence.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Direct => "the direct sum",
@@ -43,7 +43,8 @@ impl Family {
         }
     }
 
-    /// Its fastest form among the records of one problem: the least median, the first of equal ones.
+    /// The fastest form of the family among the records of one problem: that of the least median, the first of equal
+    /// ones.
     pub fn fastest<'a>(self, records: &[&'a Record]) -> Option<&'a Record> {
         let mut fastest: Option<(&'a Record, f64)> = None;
         for record in records.iter().filter(|record| Self::of(record.candidate) == self) {

@@ -1,4 +1,4 @@
-//! Ctrl-C as a wish to stop. The first one is remembered, the second one ends the program.
+//! Ctrl-C. The first one is remembered as a request to stop, the second one ends the program.
 
 use std::process;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,7 +13,8 @@ static ASKED: AtomicBool = AtomicBool::new(false);
 /// Exit code of a program that Ctrl-C ended, by the shells' convention.
 const ENDED: i32 = 130;
 
-/// Listens from now on. Where it cannot, Ctrl-C ends the program as usual, and its journal is still there.
+/// Listens for Ctrl-C from now on. Where that fails, Ctrl-C ends the program at once; its journal remains and can be
+/// resumed.
 pub fn listen() {
     // The thread sleeps in the kernel until a signal comes.
     let waiting = || {
@@ -30,8 +31,8 @@ pub fn listen() {
     drop(thread::Builder::new().name("ctrl-c".to_owned()).spawn(waiting));
 }
 
-/// Whether Ctrl-C was pressed, or is about to be seen: it goes to this program and to those that it started at once, and what it did to
-/// them may be seen first.
+/// Whether Ctrl-C was pressed, after waiting up to 200 ms to learn of it. The terminal sends the signal to this program
+/// and to its child at the same time, so that the end of the child may be noticed before the signal.
 pub fn asked_soon() -> bool {
     const LATEST: Duration = Duration::from_millis(200);
     let start = Instant::now();

@@ -1,7 +1,8 @@
-//! What an unfinished run has found out so far: a file that grows by a line per problem and round, from which `--resume` goes on.
+//! What an unfinished run has measured so far: a file that grows by a line per problem and round. `--resume` reads it
+//! and goes on.
 //!
-//! The first line holds the header and everything that must not change; every other one the trials of a problem
-//! after a round. A last line that was cut short is as good as none.
+//! The first line holds the header and the settings that must not change, every other one the trials of a problem after
+//! a round. A last line that was cut short is ignored, so that its problem is measured again.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
@@ -19,7 +20,7 @@ pub const FILE: &str = "journal.jsonl";
 /// Limit on a journal.
 const MAX_BYTES: u64 = 256 << 20;
 
-/// What must be the same when a run goes on, by name and as text.
+/// What must be the same when a run is resumed: pairs of name and text.
 pub type Settings = Vec<(String, String)>;
 
 #[derive(Serialize, Deserialize)]
@@ -35,7 +36,7 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// Begins a new one.
+    /// Begins a new journal.
     pub fn create(folder: &Path, settings: &Settings, header: &Header) -> Result<Self> {
         let path = folder.join(FILE);
         let file = File::create(&path).map_err(|error| Failure::write(&path, error))?;
@@ -44,7 +45,7 @@ impl Journal {
         Ok(journal)
     }
 
-    /// Opens one to go on with, its header and, in order, the trials that it holds.
+    /// Opens a journal to go on with. Returns it, its header and, in order, the trials that it holds.
     pub fn resume(folder: &Path, settings: &Settings) -> Result<(Self, Header, Vec<Vec<Trial>>)> {
         let path = folder.join(FILE);
         let bytes = files::read(&path, MAX_BYTES).map_err(|error| match error.kind() {
@@ -66,7 +67,7 @@ impl Journal {
         Ok((Self { path, file }, header, trials))
     }
 
-    /// Keeps the trials of a problem.
+    /// Writes the trials of a problem.
     pub fn add(&mut self, trials: &[Trial]) -> Result<()> {
         self.line(&trials)
     }
@@ -77,7 +78,7 @@ impl Journal {
         self.file.write_all(&line).map_err(|error| Failure::write(&self.path, error))
     }
 
-    /// Removes it: the results are written.
+    /// Removes the file. To be called when the results are written.
     pub fn finish(self) -> Result<()> {
         fs::remove_file(&self.path).map_err(|error| Failure::write(&self.path, error))
     }

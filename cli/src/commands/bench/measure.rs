@@ -1,5 +1,5 @@
-//! One layer in one direction: every formulation built, checked against the definition and weighed, then timed in turns, round by
-//! round. What a round is for is said in [`super::trials`].
+//! Measures one layer in one direction: every formulation is built, checked against the definition and weighed, then
+//! timed in turns, round by round. [`super::trials`] says why there are rounds.
 
 use std::hint::black_box;
 use std::iter::repeat_n;
@@ -27,19 +27,20 @@ const SAMPLE: usize = 64;
 /// Turns of a round.
 const TURNS: usize = 2;
 
-/// What holds for every layer.
+/// Settings that are the same for every layer.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Settings {
     pub candidates: Vec<Candidate>,
     pub memory_limit: u128,
-    /// Of timing a layer in one direction.
+    /// Time for timing a layer in one direction, all rounds and formulations together.
     pub time: Duration,
 }
 
-/// Told what part is done, outside of all times; says whether to stop.
+/// Is called, never while a time is taken, with the part that is done; returns true to stop.
 pub type Progress<'a> = dyn FnMut(f64) -> bool + Send + 'a;
 
-/// The formulations of a layer in one direction, each built, run once, weighed, compared with the definition and dropped again.
+/// Prepares the trials of a layer in one direction: builds each formulation, runs it once, weighs it, compares its
+/// result with the definition and drops it again.
 pub fn prepare(
     point: &Point,
     direction: Direction,
@@ -71,7 +72,8 @@ pub fn prepare(
     }
     let mut problem = Problem::new(point.workload.clone(), output)?;
     let mut trials: Vec<_> = methods.iter().map(|&(candidate, _)| trial(candidate, Outcome::Interrupted)).collect();
-    // In a round all of them are held at a time.
+    // Bytes of the formulations so far. They count against the memory that is left, because a round holds all
+    // formulations at once.
     let mut together = 0;
     for (at, &(_, method)) in methods.iter().enumerate() {
         if progress(at as f64 / methods.len() as f64) {
@@ -92,7 +94,8 @@ pub fn prepare(
     Ok(trials)
 }
 
-/// Measures the formulations; says whether it was stopped, and then keeps nothing of it.
+/// Measures one round of the formulations. Returns whether it was stopped; a round that was stopped adds nothing to the
+/// trials.
 pub fn round(
     point: &Point,
     direction: Direction,
@@ -126,18 +129,20 @@ pub fn round(
     Ok(false)
 }
 
-/// Memory that is held for nothing but that what is made after it lies elsewhere than in other rounds. The system places every execution
-/// at other pages, but within them a program puts the same things in the same places, which change times as well and are different in
-/// every program (T. Mytkowicz et al., *Producing wrong data without doing anything obviously wrong!*, ASPLOS 2009; C. Curtsinger,
-/// E. Berger, *STABILIZER*, ASPLOS 2013).
+/// Memory that is held only to shift what is allocated after it to other addresses than in other rounds. Where data lie
+/// changes times. The system places every execution at other pages, but within these a program always puts its data at
+/// the same offsets, which another program would not share (T. Mytkowicz et al., *Producing wrong data without doing
+/// anything obviously wrong!*, ASPLOS 2009; C. Curtsinger, E. Berger, *STABILIZER*, ASPLOS 2013).
 struct Gaps {
     round: usize,
     held: Vec<Vec<u8>>,
 }
 
 impl Gaps {
-    /// Bytes of a cache line, and of a block that shifts pages: the allocator takes blocks of that size from where it takes the rest.
+    /// Bytes of a cache line, the unit of shifts within a block.
     const LINE: usize = 64;
+    /// Bytes of a block, the unit of shifts by whole pages. The allocator takes a block of this size from its heap,
+    /// where it shifts what is allocated after it.
     const BLOCK: usize = 1 << 16;
 
     const fn new(round: usize) -> Self {
@@ -145,7 +150,8 @@ impl Gaps {
     }
 
     fn open(&mut self) {
-        // Steps of the golden ratio: rounds differ, and within a round what is made one after the other.
+        // Steps of the golden ratio: shifts differ between rounds, and within a round between one allocation and the
+        // next.
         let at = ((self.round << 8) + self.held.len() + 1).wrapping_mul(0x9E37_79B9);
         let (lines, blocks) = ((at >> 16) % (Self::BLOCK / Self::LINE), (at >> 8) % 8);
         let lengths = repeat_n(Self::BLOCK, blocks).chain([Self::LINE * lines]);
@@ -153,12 +159,12 @@ impl Gaps {
     }
 }
 
-/// A number of bytes or operations; beyond 2⁶⁴ nothing is ever built.
+/// A number of bytes or operations as results store it. One beyond 2⁶⁴ saturates: nothing of that size is ever built.
 fn saturated(count: u128) -> u64 {
     u64::try_from(count).unwrap_or(u64::MAX)
 }
 
-/// Says no to more than the limit, or than there is beside what others need.
+/// Refuses bytes beyond the limit, and beyond the memory that is available when others take theirs.
 fn expect_bytes(what: &str, bytes: u128, limit: u128, others: u128) -> std::result::Result<(), String> {
     let needed = bytes_in_words(bytes);
     if bytes > limit {
@@ -172,7 +178,8 @@ fn expect_bytes(what: &str, bytes: u128, limit: u128, others: u128) -> std::resu
     }
 }
 
-/// Operands once, and what is stored in between written and read once.
+/// Bytes that a call moves at least: operands and result once, and scratch memory twice, because it is written and
+/// read.
 fn moved_bytes(problem: &Problem, built: &Built, scratch: u128) -> u128 {
     let tensors = Problem::tensor_bytes(&problem.workload, &problem.geometry, problem.output);
     let weights = (problem.weights.len() * size_of::<f32>()) as u128;
@@ -184,7 +191,8 @@ type Weighed = std::result::Result<(Built, [u64; 2]), Outcome>;
 /// Builds a formulation and runs it once, within the limit and beside the bytes of others, and compares the result with the
 /// definition.
 ///
-/// On threads of its own: what the GEMM crates keep per thread is counted for each formulation alike, and given back with them.
+/// It runs on threads of its own. The GEMM crates keep memory per thread: so it is counted for each formulation alike,
+/// and freed when the threads end.
 fn weigh(method: Method, problem: &mut Problem, limit: u128, others: u128, threads: usize) -> Result<Weighed> {
     let refused = |reason, bytes| Ok(Err(Outcome::Refused { reason, bytes: Some(saturated(bytes)) }));
     let matrix = method.matrix_bytes(problem)?;
@@ -280,20 +288,21 @@ fn time_round(
             break;
         }
     }
-    // One sample is enough of what takes long, as every round has one. Of the others the first one found nothing in its place.
+    // A build that takes long is timed once, because every round adds a sample. A short build is timed again, because
+    // its first call found cold caches.
     let building = Effort { time: share / 4, turns: 1, fewest: 1, most: Duration::ZERO };
     let is_short = |i: &usize| ready[*i].0.is_some() && ready[*i].1 < building.time.as_secs_f64();
     let short: Vec<_> = (0..ready.len()).filter(is_short).collect();
     let build = |i: usize| methods[short[i]].build(problem, limit).ok();
     let again = in_turns(&building, short.len(), build, || stop(0.2));
-    // Where memory has become short there is nothing to be timed.
+    // A formulation that could not be built, because memory has become short, has no time.
     let mut builds: Vec<_> =
         ready.iter().map(|(built, seconds, _)| built.iter().map(|_| *seconds).collect::<Vec<_>>()).collect();
     short.into_iter().zip(again).for_each(|(i, seconds)| builds[i] = seconds);
     let running = Effort { time: share, turns: TURNS, fewest: 1, most: Duration::ZERO };
     let run = |i: usize| {
         let (built, _, workspace) = &mut ready[i];
-        // It went well before.
+        // Errors are not looked at here: the same call succeeded when the formulation was weighed.
         built.as_ref().map(|built| built.run(problem, workspace))
     };
     let runs = in_turns(&running, methods.len(), run, || stop(0.6));

@@ -1,11 +1,12 @@
-//! Memory by a counting allocator: the whole program's, but nothing else allocates while a formulation is weighed.
+//! Memory by a counting allocator. It counts the whole program, in which nothing else allocates while a formulation is
+//! weighed.
 
 use std::alloc::System;
 use std::hint::black_box;
 
 use peakmem_alloc::{INSTRUMENTED_SYSTEM, PeakMemAlloc, PeakMemAllocTrait};
 
-/// What the header says of it.
+/// The name of this method in the header of results.
 pub const COUNTED_BY: &str = "counting allocator";
 
 /// Passes every request to the system's allocator and adds up the bytes.
@@ -24,8 +25,8 @@ pub fn peak() -> u64 {
 
 /// The bytes held now beyond those held at the start. It ends the count: [`peak`] is meaningless until the next start.
 ///
-/// The allocator tells its high-water mark alone. A block as large as that, asked for and given back untouched, raises the mark to what
-/// is held plus its size.
+/// The allocator states only its high-water mark. A block as large as the mark is allocated and freed: it raises the
+/// mark to the bytes held now plus its own size.
 pub fn held() -> u64 {
     let probe = ALLOCATOR.get_peak_memory().max(1);
     let mut block = Vec::<u8>::new();
@@ -34,7 +35,7 @@ pub fn held() -> u64 {
             black_box(&block);
             ALLOCATOR.get_peak_memory().saturating_sub(block.capacity()) as u64
         }
-        // Then it is not known to be less.
+        // Without such a block the high-water mark is the only bound known.
         Err(_) => probe as u64,
     }
 }
@@ -43,7 +44,7 @@ pub fn held() -> u64 {
 mod tests {
     use super::*;
 
-    /// Other tests run at the same time: a block far larger than what they use.
+    /// The blocks are far larger than what other tests, which run at the same time, allocate.
     #[test]
     fn blocks_are_counted_while_they_are_held_and_after() {
         const MIB: u64 = 1 << 20;

@@ -1,4 +1,5 @@
-//! Other programs' figures, to be shown beside ours. This file reads them and knows who they belong to; it measures nothing.
+//! Other programs' figures, which are shown beside ours. This file reads them and finds the records that they belong
+//! to; it measures nothing.
 //!
 //! ```json
 //! {
@@ -34,16 +35,16 @@ use super::record::{Candidate, Problem, Spread};
 use crate::error::{Failure, Result};
 use crate::files;
 
-/// The version of the form.
+/// The version of the file format.
 const FORMAT: u32 = 2;
 /// Limit on such a file.
 const MAX_BYTES: u64 = 64 << 20;
 
-/// One program's way to compute the same.
+/// One way in which another program computes the same outputs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Peer {
     pub name: String,
-    /// What the sentences compare it with.
+    /// The formulation that the sentences compare it with.
     pub beside: Candidate,
     /// Who measured it, where and when.
     pub about: String,

@@ -74,7 +74,7 @@ const TIME: Quantity = Quantity {
 const MEMORY: Quantity = Quantity {
     title: "Memory at its highest",
     axis: "bytes beyond input, weights and output",
-    // A logarithm shows no zero: nothing is drawn as one byte.
+    // A logarithmic axis has no zero: 0 bytes are drawn as 1.
     of: |record| record.measured().map(|measured| [measured.peak_bytes.max(1) as f64; 3]),
     of_peer: |figure| figure.peak_bytes.map(|bytes| [bytes.max(1) as f64; 3]),
     word: |value| bytes(value as u64),
@@ -83,12 +83,12 @@ const MEMORY: Quantity = Quantity {
     crosses: false,
 };
 
-/// The times that axes label are 1 in their unit, 10 or 100.
+/// A time in words for a label of an axis, without decimals: labels are at 1, 10 and 100 of a unit.
 fn short_time(seconds: f64) -> String {
     time(seconds).replace(".00", "").replace(".0", "")
 }
 
-/// What is drawn as one: a formulation, or another program.
+/// What one curve shows: a formulation, or another program.
 struct Curve<'a> {
     name: String,
     ink: Ink,
@@ -101,9 +101,9 @@ struct Curve<'a> {
 /// The axis of what was measured, logarithmic.
 struct Measured {
     scale: Scale,
-    /// Where refusals stand on it: on the limit, or above all that was measured.
+    /// The value at which refusals are marked: the limit, or a place above all that was measured.
     refusals: f64,
-    /// What is noted if there are any.
+    /// The note about refusals, if there are any.
     refused: Option<String>,
 }
 
@@ -113,7 +113,7 @@ impl Measured {
         let any_refused = curves.iter().any(|curve| curve.refused.contains(&true));
         let seen = curves.iter().flat_map(|curve| curve.values.iter().flatten().flatten().copied());
         let seen = seen.chain((quantity.has_limit && any_refused).then_some(limit));
-        // With nothing measured there is nothing but refusals to be seen, anywhere.
+        // If nothing was measured, only refusals are drawn, for which any extent will do.
         let extent = extent(seen).unwrap_or((1.0, 1.0));
         let mut scale = Scale::powers(extent, quantity.base, quantity.axis, quantity.word);
         if any_refused {
@@ -211,14 +211,14 @@ fn heading(series: &Series<'_>) -> String {
     }
 }
 
-/// The least and greatest of what is to be seen.
+/// The least and the greatest of the values that a logarithmic axis can show.
 fn extent(values: impl Iterator<Item = f64>) -> Option<(f64, f64)> {
     values.filter(|value| *value > 0.0 && value.is_finite()).fold(None, |extent: Option<(f64, f64)>, value| {
         Some(extent.map_or((value, value), |(low, high)| (low.min(value), high.max(value))))
     })
 }
 
-/// A number that is not exact, or a power of ten, as an axis labels it.
+/// A number with two digits and without trailing zeros, as an axis labels it.
 fn plain(value: f64) -> String {
     let text = significant(value, 2);
     if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }

@@ -22,7 +22,7 @@ pub struct Point {
     pub threads: usize,
 }
 
-/// All layers, and why some are none.
+/// All layers that are possible, and why others are not.
 pub struct Points {
     pub possible: Vec<Point>,
     pub impossible: Vec<Failure>,
@@ -32,7 +32,7 @@ pub struct Points {
 const MAX_BYTES: u64 = 64 << 20;
 /// Longest sweep.
 const MOST_VALUES: usize = 1000;
-/// As many threads as `--threads` takes.
+/// Most threads, the same number as for `--threads`.
 const MOST_THREADS: usize = 1024;
 
 /// The layers that the arguments describe; a run on `threads` threads unless they are swept.
@@ -64,7 +64,7 @@ fn listed(path: &Path, threads: usize) -> Result<Vec<Described>> {
     }
     let names: Vec<_> = layers.iter().map(|(name, _)| name.clone()).collect();
     let point = |(i, (name, layer)): (usize, (String, std::result::Result<Workload, String>))| {
-        // Results are told apart by name.
+        // Results are identified by the layer's name, so that each name may occur once.
         let is_new = !names[..i].contains(&name);
         let layer = layer
             .and_then(|layer| if is_new { Ok(layer) } else { Err("its name is not the first of its kind".into()) });
@@ -75,7 +75,7 @@ fn listed(path: &Path, threads: usize) -> Result<Vec<Described>> {
 
 fn swept(args: &BenchArgs, quantity: Sweep, threads: usize) -> Result<Vec<Described>> {
     let fixed = match quantity {
-        // The input says how many axes there are; its lengths are replaced.
+        // `--input` may be given, because it says how many axes there are; only its lengths are swept.
         Sweep::Size => ("", false),
         Sweep::Channels => ("--in-channels and --out-channels", args.in_channels.or(args.out_channels).is_some()),
         Sweep::Kernel => ("--kernel", args.kernel.is_some()),
@@ -123,7 +123,7 @@ fn values(text: &str) -> Result<Vec<usize>> {
     }
 }
 
-/// Values that show where formulations cross on the usual layer.
+/// The values of a sweep that gives none: they show where formulations cross on the default layer.
 fn usual(quantity: Sweep) -> Vec<usize> {
     match quantity {
         Sweep::Size => vec![4, 8, 16, 32, 64, 128],
@@ -221,7 +221,7 @@ fn layer_of<const N: usize>(
     Ok(Point { workload, swept: Some(value as f64), threads })
 }
 
-/// The layer that results store so.
+/// The layer that results store as this problem.
 fn stored<const N: usize>(problem: &Problem) -> Result<Point> {
     let options = Options::<N>::new()
         .stride(problem.stride.per_axis("stride")?)

@@ -1,4 +1,4 @@
-//! What is to be said about a measurement itself: too few rounds, too short runs, outliers, drift, a busy machine. It measures nothing.
+//! Warnings about a measurement: too few rounds, too short runs, outliers, drift, a busy machine. It measures nothing.
 
 use convmat_measure::machine::cores;
 use convmat_measure::turns::median;
@@ -7,14 +7,15 @@ use super::trials::{ROUNDS, Round};
 
 /// Seconds below which waking threads and reading memory for the first time are a good part of a run.
 const SHORT: f64 = 10e-6;
-/// Part of the runs that may be outliers.
+/// Part of the runs that may be outliers without a warning.
 const OUTLIERS: f64 = 0.07;
-/// Width of the spread, and drift from the first half of the rounds to the second, in parts of the median.
+/// Width that the spread may have, in parts of the median.
 const WIDE: f64 = 0.2;
+/// Change that there may be from the first half of the rounds to the second, in parts of the median.
 const DRIFT: f64 = 0.1;
-/// Fewest rounds of which drift is told.
+/// Fewest rounds of which halves are compared.
 const HALVES: usize = 4;
-/// Cores that others may keep busy.
+/// Number of cores that other programs may keep busy on average.
 const BUSY: f64 = 0.05;
 
 /// How many runs are far outliers: beyond three times the quartile range (J. Tukey, *Exploratory Data Analysis*, 1977).
@@ -23,7 +24,7 @@ pub fn outliers(seconds: &[f64], lower: f64, upper: f64) -> usize {
     seconds.iter().filter(|&&seconds| seconds > beyond).count()
 }
 
-/// About the rounds of one formulation, in order of time, and the spread that is stated of them.
+/// The warnings about one formulation, from its rounds, in order of time, and the spread that is stated of them.
 pub fn warnings(rounds: &[Round], run: &Spread) -> Vec<String> {
     let mut warnings = Vec::new();
     if run.rounds < ROUNDS {
@@ -61,7 +62,7 @@ pub fn warnings(rounds: &[Round], run: &Spread) -> Vec<String> {
 mod tests {
     use super::*;
 
-    /// Rounds of the medians, each with quartiles as far apart as said.
+    /// Expects `complaints` about rounds of these medians, whose quartiles are `apart` times the median apart.
     #[track_caller]
     fn expect(medians: &[f64], apart: f64, outliers: usize, busy: Option<f64>, complaints: &[&str]) {
         let [below, above] = [1.0 - apart / 2.0, 1.0 + apart / 2.0];
@@ -80,7 +81,7 @@ mod tests {
         }
     }
 
-    /// 1 ms, and a little more now and then.
+    /// Medians of a quiet machine: 1 ms, and up to 2 % more in some rounds.
     fn quiet() -> [f64; ROUNDS] {
         std::array::from_fn(|i| [1e-3, 1.01e-3, 1e-3, 1.02e-3, 1e-3][i % 5])
     }

@@ -1,10 +1,10 @@
-//! What the figures say, in sentences that follow from them by rule.
+//! What the figures say, in sentences that follow from the figures by rules.
 //!
-//! * Per direction. Where a formulation has several forms (kinds of direct sums, sparse formats, GEMM backends), its fastest at
-//!   each point counts: the least median.
-//! * A beats B where the spreads of their times do not meet; where they do, they are equal within the spread.
+//! * Each direction has sentences of its own. Where a formulation has several forms (kinds of direct sums, sparse
+//!   formats, GEMM backends), the fastest form at each point counts, that of the least median.
+//! * A beats B where the spreads of their times do not meet; where they do, A and B are equal within the spread.
 //! * What is said of a range holds at each measured value in it, and nothing is said of values in between.
-//! * Times in brackets are ratios of medians, applications are those of [`break_even`].
+//! * Times in brackets are ratios of medians; numbers of applications are those of [`break_even`].
 //!
 //! It knows neither how anything was measured nor how it is printed.
 
@@ -38,7 +38,7 @@ pub const RULES: &str = "One beats another where the spreads of their times do n
      (sparse formats, GEMM backends), the fastest at each point counts. Ratios are those of medians; building pays after n \
      applications if time to build plus n runs is less from then on. Useful operations are those on structural nonzeros.";
 
-/// What is compared with which others.
+/// The families that are compared, and with which others.
 const PAIRS: [(Family, &[Family]); 3] = [
     (Family::Dense, &[Family::Im2col, Family::Sparse]),
     (Family::Sparse, &[Family::Im2col]),
@@ -117,13 +117,13 @@ fn fastest(series: &Series<'_>) -> Option<String> {
     (!parts.is_empty()).then(|| capitalised(&format!("{}.", parts.join("; "))))
 }
 
-/// A subject and what is said of it; nothing of nothing.
+/// A sentence of a subject and what is said of it; `None` if nothing is said.
 fn sentence(subject: &str, said: impl IntoIterator<Item = String>) -> Option<String> {
     let said: Vec<_> = said.into_iter().collect();
     (!said.is_empty()).then(|| capitalised(&format!("{subject} {}.", said.join("; it "))))
 }
 
-/// Where something beats B, equals it, is slower; nothing where no point has both times.
+/// Where something beats B, equals it, or is slower; `None` if no point has both times.
 fn comparison(series: &Series<'_>, b: &str, times: impl Fn(&Point<'_>) -> Option<(Spread, Spread)>) -> Option<String> {
     let times: Vec<_> = series.points.iter().map(times).collect();
     if times.iter().all(Option::is_none) {
@@ -183,7 +183,7 @@ fn pays(series: &Series<'_>, matrix: Family) -> Option<String> {
     (!parts.is_empty()).then(|| format!("building {} pays {}", matrix.name(), listed(&parts)))
 }
 
-/// Where none of a formulation's forms was measured because it was refused.
+/// Where no form of a formulation was measured, because all were refused.
 fn refusal(series: &Series<'_>, family: Family, limit: u64) -> Option<String> {
     let forms: Vec<Vec<&Outcome>> = series
         .points
@@ -201,7 +201,7 @@ fn refusal(series: &Series<'_>, family: Family, limit: u64) -> Option<String> {
     if !holds.contains(&true) {
         return None;
     }
-    // The least that any form would hold, at the first point where that is beyond the limit.
+    // The fewest bytes that a form would hold, at the first point where no form keeps to the limit.
     let needed =
         forms.iter().zip(&series.points).zip(&holds).filter(|(_, holds)| **holds).find_map(|((forms, point), _)| {
             let needed = forms.iter().filter_map(|outcome| match outcome {
@@ -214,7 +214,7 @@ fn refusal(series: &Series<'_>, family: Family, limit: u64) -> Option<String> {
     let why = needed.map_or_else(String::new, |(needed, place)| {
         let place = if place == places { String::new() } else { format!("{place} ") };
         let (needed, limit) = (bytes(needed), bytes(limit));
-        // Rounded alike, they would seem equal.
+        // If both read the same when rounded, "beyond" would look wrong.
         let what = if needed == limit { "just over".to_owned() } else { format!("{needed}, beyond") };
         format!(": {place}it would hold {what} the limit of {limit}")
     });
@@ -254,7 +254,7 @@ fn roofs<'a>(series: &'a Series<'_>) -> Vec<String> {
 
 /// What bounds which formulation where.
 fn bounds(series: &Series<'_>, families: &[(&str, Vec<Option<&Record>>)]) -> String {
-    // By the bandwidth throughout, by the peak throughout, and by the first at some points and by the second at the others.
+    // Formulations bounded by the bandwidth at all points, by the peak at all points, and by either at some.
     let (mut bandwidth, mut peak, mut both) = (Vec::new(), Vec::new(), Vec::new());
     for (name, records) in families {
         let is = |bound| move |record: &Option<&Record>| record.is_some_and(|record| record.bound() == bound);
@@ -288,7 +288,7 @@ fn memory(series: &Series<'_>) -> Option<String> {
     (!parts.is_empty()).then(|| format!("Memory at its highest: {}.", parts.join(", ")))
 }
 
-/// What failed or was not reached.
+/// Which formulations failed, or were not measured before the run ended.
 fn missing(series: &Series<'_>) -> Vec<String> {
     let records = || series.points.iter().flat_map(|point| point.records.iter().map(move |record| (point, record)));
     let of = records().count();

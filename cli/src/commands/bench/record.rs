@@ -1,10 +1,11 @@
 //! What a benchmark leaves behind: a header of facts, and a record per problem and formulation, as CSV and as JSON.
 //!
-//! Only what was counted or measured is stored. What follows from it (rates, intensities, break-evens, sentences) is computed
-//! where it is shown. This file knows no clock and no drawing.
+//! Only what was counted or measured is stored. What follows from these figures (rates, intensities, break-evens,
+//! sentences) is computed where it is shown. This file knows no clock and no drawing.
 //!
-//! Both files hold the same columns. In CSV the header stands above the table, a line `# key: value` per fact with the value
-//! in JSON. Times are in seconds, sizes in bytes, lengths per axis as `56x56`; a cell without a value is empty, in JSON null.
+//! Both files hold the same columns. In CSV the header stands above the table: a line `# key: value` per fact, the
+//! value in JSON. Times are in seconds, sizes in bytes, lengths per axis as `56x56`. A cell without a value is empty in
+//! CSV and null in JSON.
 
 mod names;
 mod row;
@@ -44,26 +45,26 @@ pub struct Header {
     pub format: u32,
     /// When the run began: RFC 3339, UTC.
     pub date: String,
-    /// Of convmat.
+    /// Version of convmat.
     pub version: String,
-    /// The command line that does it again.
+    /// The command line that repeats the run.
     pub command: String,
     pub processor: String,
     /// Logical cores of the machine.
     pub cores: usize,
     /// Operating system and architecture.
     pub system: String,
-    /// Threads, where the records say nothing else.
+    /// Number of threads, unless a record states another.
     pub threads: usize,
     /// Instruction set of the kernels.
     pub isa: String,
-    /// Who counted the memory: "counting allocator".
+    /// How memory was counted: "counting allocator".
     pub memory_by: String,
     /// Bytes beyond which a formulation was refused.
     pub memory_limit: u64,
     /// The quantity that was swept; none for a layer file.
     pub sweep: Option<Sweep>,
-    /// About the whole run.
+    /// Warnings about the whole run.
     pub warnings: Vec<String>,
 }
 
@@ -77,11 +78,11 @@ pub struct Record {
     /// What the machine can do with the problem's threads, measured in the same run.
     pub ceiling: Ceiling,
     pub outcome: Outcome,
-    /// About this measurement. None contains a semicolon.
+    /// Warnings about this measurement. None contains a semicolon.
     pub warnings: Vec<String>,
 }
 
-/// What is to be computed. Records of equal problems compare.
+/// What is to be computed. Records of equal problems can be compared.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Problem {
     /// The layer's name.
@@ -92,7 +93,7 @@ pub struct Problem {
     pub batch: usize,
     pub in_channels: usize,
     pub out_channels: usize,
-    /// Spatial lengths of what the layer reads, 1 to 3 of them, and so below.
+    /// Spatial lengths of what the layer reads, for 1 to 3 axes; the lists below have the same axes.
     #[serde(with = "text")]
     pub input: Lengths,
     #[serde(with = "text")]
@@ -132,7 +133,7 @@ pub enum Direction {
     WeightGradient,
 }
 
-/// The formulations that are measured, each with what multiplies.
+/// The formulations that are measured, one for each backend that multiplies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Candidate {
@@ -158,14 +159,16 @@ pub enum Candidate {
     Planned,
 }
 
-/// What a formulation has to do for one call.
+/// The operations and bytes that one call of a formulation takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Work {
-    /// Two per structural nonzero of C and sample: the same for every formulation. 0 where the layer is impossible.
+    /// Two operations per structural nonzero of C and sample, the same for every formulation. 0 where the layer is
+    /// impossible.
     pub useful_flops: u64,
-    /// What the formulation multiplies, zeros included, where known.
+    /// Operations that the formulation executes, those with zeros included, where known.
     pub executed_flops: Option<u64>,
-    /// What it moves at least: its matrix or weights, what it reads and writes, and its columns. 0 where the layer is impossible.
+    /// Bytes that it moves at least: its matrix or weights, its input and output, and its scratch memory twice. 0 where
+    /// the layer is impossible.
     pub bytes: u64,
 }
 
@@ -178,50 +181,51 @@ pub struct Ceiling {
     pub bandwidth: f64,
 }
 
-/// What came of it.
+/// What came of measuring a formulation.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {
     Measured(Measured),
-    /// It was not tried, and why; with the bytes that it would hold, where known.
+    /// It was not tried, for a reason, and would hold so many bytes, where that is known.
     Refused {
         reason: String,
         bytes: Option<u64>,
     },
-    /// It was tried.
+    /// It was tried and failed, for a reason.
     Failed(String),
-    /// The run ended before its turn.
+    /// The run ended before it was measured.
     Interrupted,
 }
 
 /// Times and memory.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Measured {
-    /// Median time of building it: the matrix, the plan, or nothing much.
+    /// Median time of building the matrix or the plan; other formulations have little to build.
     pub build_seconds: f64,
     pub builds: usize,
     pub run: Spread,
-    /// What the built object holds.
+    /// Bytes that the built object holds.
     pub held_bytes: u64,
-    /// High-water mark above what was held before, over building and the first call, without x, w and y.
+    /// Most bytes held at a time during building and the first call, beyond those held before, such as x, w and y.
     pub peak_bytes: u64,
 }
 
 /// Seconds of one call, over all rounds.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Spread {
-    /// Of the rounds' medians.
+    /// Median of the rounds' medians.
     pub median: f64,
-    /// The least lower and the greatest upper quartile of the rounds.
+    /// The least lower quartile of the rounds.
     pub low: f64,
+    /// The greatest upper quartile of the rounds.
     pub high: f64,
     pub least: f64,
-    /// How many samples, all rounds together.
+    /// Number of samples of all rounds together.
     pub count: usize,
     pub rounds: usize,
 }
 
 impl Spread {
-    /// Refuses times that no measurement gives.
+    /// Refuses times in an order that no measurement can give.
     pub fn expect_order(&self) -> std::result::Result<(), String> {
         let Self { median, low, high, least, .. } = *self;
         if 0.0 < least && least <= low && low <= median && median <= high && high.is_finite() {
@@ -232,7 +236,7 @@ impl Spread {
 }
 
 impl Record {
-    /// Times and memory, if there are any.
+    /// Times and memory, if the formulation was measured.
     pub const fn measured(&self) -> Option<&Measured> {
         match &self.outcome {
             Outcome::Measured(measured) => Some(measured),
@@ -309,7 +313,7 @@ impl Run {
         run.checked()
     }
 
-    /// What no single record shows.
+    /// Checks what no single record can show.
     fn checked(self) -> std::result::Result<Self, String> {
         let sweeps = self.header.sweep.is_some();
         match self.records.iter().find(|record| record.problem.swept.is_some() != sweeps) {

@@ -95,7 +95,7 @@ pub fn html(run: &Run, peers: &[Peer], reading: &Reading, plots: &Plots) -> Stri
     text
 }
 
-/// The facts that stand above.
+/// The facts at the head of a report.
 fn facts(run: &Run, peers: &[Peer]) -> Vec<(&'static str, String)> {
     let header = &run.header;
     let mut facts = vec![
@@ -105,7 +105,7 @@ fn facts(run: &Run, peers: &[Peer]) -> Vec<(&'static str, String)> {
         ("system", header.system.clone()),
         ("threads", header.threads.to_string()),
     ];
-    // Peak and bandwidth are those of a number of threads, and the same in all its records.
+    // Peak and bandwidth depend on the number of threads alone: one record of each number shows them.
     let mut seen = BTreeSet::new();
     for record in run.records.iter().filter(|record| seen.insert(record.problem.threads)) {
         let (threads, ceiling) = (record.problem.threads, record.ceiling);
@@ -143,7 +143,7 @@ fn method(run: &Run) -> String {
     )
 }
 
-/// Writing to a string cannot fail.
+/// Appends a line to a string, which cannot fail.
 fn line(text: &mut String, line: std::fmt::Arguments<'_>) {
     let _ = writeln!(text, "{line}");
 }

@@ -1,12 +1,12 @@
 //! Rates, intensities and the roofline that bounds them. The only place that computes them.
 //!
-//! The model is that of S. Williams, A. Waterman, D. Patterson, "Roofline: an insightful visual performance model for multicore
-//! architectures", CACM 52(4), 2009: a kernel of I operations per byte runs at no more than min(peak, I·bandwidth). Operations
-//! are the useful ones, so that a formulation that multiplies zeros falls behind by as much.
+//! The model is that of S. Williams, A. Waterman, D. Patterson, "Roofline: an insightful visual performance model for
+//! multicore architectures", CACM 52(4), 2009: a kernel of I operations per byte runs at no more than min(peak,
+//! I·bandwidth). Only useful operations are counted, so that a formulation that multiplies by zeros has a lower rate.
 
 use super::record::{Ceiling, Record, Work};
 
-/// What stops a rate from growing.
+/// Which of the two lines bounds a rate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bound {
     Bandwidth,
@@ -14,7 +14,7 @@ pub enum Bound {
 }
 
 impl Work {
-    /// Useful operations per byte: 0 of nothing.
+    /// Useful operations per byte; 0 without bytes.
     pub fn intensity(&self) -> f64 {
         if self.bytes == 0 { 0.0 } else { self.useful_flops as f64 / self.bytes as f64 }
     }
@@ -38,12 +38,13 @@ impl Record {
         self.measured().map(|measured| self.work.useful_flops as f64 / measured.run.median)
     }
 
-    /// Of the peak, what the median call reaches.
+    /// The part of the peak that the median call reaches.
     pub fn share_of_peak(&self) -> Option<f64> {
         self.rate().map(|rate| rate / self.ceiling.flops_peak)
     }
 
-    /// Of its roof, what the median call reaches: above 1 where caches deliver more than memory would. None without work.
+    /// The part of its roof that the median call reaches. It is above 1 where caches deliver more than memory could.
+    /// `None` without useful operations.
     pub fn share_of_roof(&self) -> Option<f64> {
         let roof = self.ceiling.roof(self.work.intensity());
         self.rate().filter(|_| roof > 0.0).map(|rate| rate / roof)

@@ -2,12 +2,13 @@
 
 use super::record::*;
 
-/// One record in the making: channels 8, 0.9 to 1.1 times its median, no time to build.
+/// Builds one record. Unless told otherwise it has 8 channels, a spread of 0.9 to 1.1 times its median, and no time to
+/// build.
 #[derive(Clone)]
 pub struct Sample(Record);
 
 impl Sample {
-    /// Of the dense matrix, measured in 1 s.
+    /// A record of the dense matrix with a median of 1 s.
     pub fn new(layer: &str, swept: f64) -> Self {
         let lengths = |text: &str| text.parse().expect("lengths");
         let problem = Problem {
@@ -48,7 +49,7 @@ impl Sample {
         self
     }
 
-    /// Measured, with so long a median.
+    /// The record with this median, and no time to build.
     pub fn run(self, median: f64) -> Self {
         self.built(0.0, median)
     }

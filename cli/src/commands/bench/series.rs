@@ -1,9 +1,9 @@
-//! The problems of one direction in order, and in words where along them something holds.
+//! The problems of one direction in order; and words for where along this order something holds.
 
 use super::record::{Direction, Problem, Record, Run, Sweep};
 use super::words::listed;
 
-/// Most layers that are named where something holds; of more, the number is said.
+/// Most layers that a sentence names; of more, it gives the number.
 const MOST_NAMES: usize = 3;
 
 /// The problems of one direction: by the swept value, or in the order of the layer file.
@@ -34,7 +34,7 @@ impl Run {
             }
         }
         for series in &mut series {
-            // Where nothing was swept all are equal, and the sort is stable.
+            // Without a sweep all keys are equal, and a stable sort keeps the order of the layer file.
             series.points.sort_by(|a, b| a.problem.swept.unwrap_or(0.0).total_cmp(&b.problem.swept.unwrap_or(0.0)));
         }
         series
@@ -61,8 +61,8 @@ impl Series<'_> {
         }
     }
 
-    /// Where something holds that does so at some points: `up to 8 channels`, `at 4 and from 16 to 64 channels`, `on 7 of 9
-    /// layers`. A range has no point at which it does not hold.
+    /// The points at which something holds, in words: `up to 8 channels`, `at 4 and from 16 to 64 channels`,
+    /// `on 7 of 9 layers`. It holds at every measured point of a range.
     pub fn places(&self, holds: &[bool]) -> String {
         let count = holds.iter().filter(|holds| **holds).count();
         if count == self.points.len() && count > 1 {

@@ -49,7 +49,7 @@ pub fn print(run: &Run, peers: &[Peer], out: &mut dyn Write) -> io::Result<()> {
     write!(out, "{table}")
 }
 
-/// All rows, problem by problem, other programs last in each.
+/// All rows, problem by problem; in each the formulations, then other programs.
 pub fn rows(run: &Run, peers: &[Peer]) -> Vec<[String; COLUMNS]> {
     let mut rows = Vec::new();
     for (problem, records) in run.problems() {
@@ -97,7 +97,7 @@ fn row(record: &Record, beside: &[&Record]) -> [String; COLUMNS] {
     ]
 }
 
-/// Only a matrix has a building to be paid for.
+/// The cell that says when building has paid, which only the matrices have.
 fn pays(record: &Record, measured: &Measured, rival: Option<&Measured>) -> String {
     let rival = rival.filter(|_| Family::MATRICES.contains(&Family::of(record.candidate)));
     rival.map_or_else(String::new, |rival| break_even(measured, rival).to_string())
@@ -105,7 +105,7 @@ fn pays(record: &Record, measured: &Measured, rival: Option<&Measured>) -> Strin
 
 fn peer_row(peer: &Peer, figure: &Figure, beside: &[&Record]) -> [String; COLUMNS] {
     let [layer, direction] = heading(&figure.problem);
-    // Useful operations and the peak are the problem's, whoever computes it.
+    // Useful operations and peak belong to the problem, so that those of any of its records will do.
     let rate = beside.first().map(|record| record.work.useful_flops as f64 / figure.run.median);
     let share = beside.first().zip(rate).map(|(record, rate)| rate / record.ceiling.flops_peak);
     let [run, spread] = times(&figure.run);

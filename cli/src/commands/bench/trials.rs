@@ -1,10 +1,11 @@
-//! A formulation of a problem on its way through a run: round by round, and the figures that are stated of all rounds.
+//! What a run measures of one formulation of one problem, round by round, and the figures that are stated of all
+//! rounds.
 //!
-//! Times differ at several levels: from call to call, and from one execution of a program to the next, because memory lies elsewhere
-//! and the machine is in another state (T. Kalibera, R. Jones, *Rigorous benchmarking in reasonable time*, ISMM 2013). Samples of one
-//! stretch of time in one place of memory know the first level alone. A run is therefore cut into [`ROUNDS`], each of which is an
-//! execution of its own ([`super::execution`]), puts things in other places, and measures every problem once: a problem's rounds lie
-//! as far apart as all other problems take.
+//! Times differ at several levels: from call to call, and from one execution of a program to the next, because memory
+//! lies elsewhere and the machine is in another state (T. Kalibera, R. Jones, *Rigorous benchmarking in reasonable
+//! time*, ISMM 2013). Samples of one stretch of time, with data at one address, show only the first level. A run is
+//! therefore cut into [`ROUNDS`], each of which is an execution of its own ([`super::execution`]), puts its data at
+//! other addresses, and measures every problem once. Between two rounds of a problem all other problems are measured.
 //!
 //! * The stated time is the median of the rounds' medians.
 //! * The stated spread reaches from the least lower to the greatest upper quartile of the rounds.
@@ -30,7 +31,7 @@ pub struct Round {
     /// Median of the times to build.
     pub build_seconds: f64,
     pub builds: usize,
-    /// Of the times of a call.
+    /// Median of the times of a call; the quartiles and the least of these times follow.
     pub median: f64,
     pub lower: f64,
     pub upper: f64,
@@ -43,7 +44,7 @@ pub struct Round {
 }
 
 impl Round {
-    /// Of the samples of a round; none if there are none.
+    /// The figures of a round's samples; `None` without samples.
     pub fn new(builds: &[f64], runs: &[f64], busy: Option<f64>) -> Option<Self> {
         let [lower, upper] = [0.25, 0.75].map(|part| quantile(runs, part));
         (!builds.is_empty() && !runs.is_empty()).then(|| Self {
@@ -63,25 +64,26 @@ impl Round {
 /// One formulation of one problem.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Trial {
-    /// All but the figures: refused or failed for good, or interrupted until there is a round.
+    /// The record without figures. Its outcome is that the formulation was refused or failed, or else `Interrupted`,
+    /// which holds until there is a round.
     pub base: Record,
-    /// Bytes that it holds, and those at its highest; none if it cannot run.
+    /// Bytes that the formulation holds, and most bytes at a time; `None` if it cannot run.
     pub memory: Option<[u64; 2]>,
     pub rounds: Vec<Round>,
 }
 
 impl Trial {
-    /// Whether it takes part in a round, if the rounds of one formulation may take so many seconds: in all of them, or in as many,
-    /// evenly spread, as fit, and in the first one in any case.
+    /// Whether the formulation takes part in a round, if all its rounds together may take so many seconds. It takes
+    /// part in the first round in any case, and in as many others as fit into the time, evenly spread.
     pub fn takes_part(&self, round: usize, seconds: f64) -> bool {
         let Some(first) = self.rounds.first() else { return self.memory.is_some() };
-        // It is built, called for its data to be in place, and called to be timed.
+        // A round builds it, calls it once to bring its data into the caches, and once to time it.
         let fit = (seconds / (first.build_seconds + 2.0 * first.median)) as usize;
         let rounds = fit.clamp(1, ROUNDS);
         round * rounds / ROUNDS > round.saturating_sub(1) * rounds / ROUNDS
     }
 
-    /// With the figures of the rounds that there are.
+    /// The record with the figures of the rounds so far.
     pub fn record(&self) -> Record {
         let mut record = self.base.clone();
         if let (Some([held_bytes, peak_bytes]), Some(run)) = (self.memory, spread(&self.rounds)) {
@@ -94,7 +96,7 @@ impl Trial {
     }
 }
 
-/// The stated time and its spread; none of no rounds.
+/// The stated time and its spread; `None` without rounds.
 fn spread(rounds: &[Round]) -> Option<Spread> {
     let least = |of: fn(&Round) -> f64| rounds.iter().map(of).min_by(f64::total_cmp);
     Some(Spread {

@@ -1,10 +1,11 @@
-//! Whether one time is shorter than another, beyond what the spread of both explains. The only place that decides it.
+//! Whether one time is shorter than another by more than the spreads of both explain. No other file decides this.
 
 use std::cmp::Ordering;
 
 use super::record::Spread;
 
-/// [`Ordering::Less`] if `a` is faster than `b`: the spreads do not meet. [`Ordering::Equal`] if they do.
+/// [`Ordering::Less`] if `a` is faster than `b`, [`Ordering::Greater`] if it is slower, and [`Ordering::Equal`] if the
+/// spreads meet.
 pub fn compare(a: &Spread, b: &Spread) -> Ordering {
     match () {
         () if a.high < b.low => Ordering::Less,

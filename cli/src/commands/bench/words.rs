@@ -1,4 +1,4 @@
-//! Figures in words, for every report of a benchmark. It knows no record.
+//! Figures in words, for all outputs of a benchmark. It knows no record.
 
 use convmat::bytes_in_words;
 
@@ -44,7 +44,7 @@ pub fn bytes(count: u64) -> String {
     bytes_in_words(count.into())
 }
 
-/// The least and the greatest of some values, `a to b`, or one of them where they read alike; none of no values.
+/// The least and the greatest of some values, `a to b`, or a single word if both read the same; `None` without values.
 pub fn span(values: impl IntoIterator<Item = f64>, word: impl Fn(f64) -> String) -> Option<String> {
     let (low, high) = values.into_iter().fold(None, |span: Option<(f64, f64)>, value| {
         Some(span.map_or((value, value), |(low, high)| (low.min(value), high.max(value))))

@@ -1,7 +1,7 @@
 //! Panels with axes, and marks on them, drawn by plotters. It knows no benchmark.
 //!
-//! Positions are logarithms where an axis is logarithmic: axes are linear in what they are given. Pixels are whole numbers, as the
-//! library has them. Text is left to the viewer's sans-serif font; widths are estimated.
+//! Axes are linear in the positions that they are given: for a logarithmic axis these are logarithms. Pixels are whole
+//! numbers, as in plotters. The viewer chooses a sans-serif font, so that widths of text are estimated.
 
 use std::ops::Range;
 
@@ -16,10 +16,10 @@ use super::{MUTED, TEXT};
 
 const WIDTH: u32 = 980;
 const HEADER: u32 = 58;
-/// Room right of the axes for names.
+/// Pixels right of the axes, for names.
 const RIGHT: u32 = 210;
 const LEFT: u32 = 92;
-/// Room below the axes for what is noted.
+/// Pixels below the axes for each line of notes.
 const NOTES: u32 = 16;
 const SIZE: i32 = 13;
 /// Pixels from one name to the next.
@@ -102,7 +102,7 @@ impl<'a> Canvas<'a> {
             area.present().map_err(in_words)?;
         }
         let title = self.title.replace('&', "&amp;").replace('<', "&lt;");
-        // The library has no title, which screen readers want.
+        // Screen readers read a title, for which plotters has no function.
         Ok(text.replacen("<svg ", "<svg role=\"img\" ", 1).replacen(">\n", &format!(">\n<title>{title}</title>\n"), 1))
     }
 }
@@ -110,12 +110,12 @@ impl<'a> Canvas<'a> {
 impl Scale {
     /// A logarithmic axis over some values, with a label at each power of `base` and lines between where they are decades.
     pub fn powers((low, high): (f64, f64), base: f64, title: &str, word: impl Fn(f64) -> String) -> Self {
-        // A single value lies between two labels as well.
+        // The axis reaches a little beyond the values, so that even a single value is inside of it.
         let (low, high) = ((low.log10() - 0.08), (high.log10() + 0.08));
         let step = base.log10();
         let exponents = |step: f64| (low / step).ceil() as i32..=(high / step).floor() as i32;
         let mut labels: Vec<_> = exponents(step).map(|exponent| (f64::from(exponent) * step, exponent)).collect();
-        // Of many labels every second, every third, ….
+        // Of many labels only every second, third, … is kept.
         let every = i32::try_from(labels.len() / 9 + 1).unwrap_or(1);
         labels.retain(|(_, exponent)| exponent % every == 0);
         let labels = labels.into_iter().map(|(at, exponent)| (at, word(base.powi(exponent)))).collect();
@@ -130,7 +130,7 @@ impl Scale {
         };
         let mut scale = Self { low, high, labels, lines, title: title.to_owned() };
         if scale.labels.is_empty() {
-            // The values lie between two powers: their ends are labelled.
+            // No power of the base lies among the values: the least and the greatest value are labelled.
             scale.labels = [low + 0.08, high - 0.08].map(|at| (at, word(10f64.powf(at)))).to_vec();
             scale.labels.dedup_by(|a, b| a.1 == b.1);
         }
@@ -211,7 +211,8 @@ impl<'a, 'b> Panel<'a, 'b> {
             .light_line_style(RGBColor(0xee, 0xf1, 0xf4))
             .draw()
             .map_err(in_words)?;
-        // Upright, above its axis: the library would turn it, and cut it off where it is longer than the axis.
+        // The title stands upright above its axis. Plotters would turn it, and cut it off where it is longer than the
+        // axis.
         write(self.area, &axes.y.title, (20, top + 36), SIZE, MUTED, HPos::Left)?;
         for (i, note) in axes.notes.iter().enumerate() {
             let y = bottom - (NOTES * (axes.notes.len() - i) as u32) as i32;
@@ -250,7 +251,7 @@ impl Plot<'_, '_> {
         marker(self.area, ink, (x, y))
     }
 
-    /// The sign of what was refused.
+    /// Draws the cross that marks a refused formulation.
     pub fn cross(&self, colour: RGBColor, (x, y): Pixel) -> Result<()> {
         for slope in [1, -1] {
             self.line(&[(x - 5, y - 5 * slope), (x + 5, y + 5 * slope)], colour, 2, false)?;
@@ -279,7 +280,7 @@ impl Plot<'_, '_> {
             let free = heights.last().map_or(top + 6, |last| last + LINE);
             heights.push(label.target.map_or(free, |(_, y)| y.max(free)));
         }
-        // What ran over the bottom moves up, and pushes those above it.
+        // Names that are below the bottom move up, and push those above them.
         let mut most = self.bottom - 12;
         for height in heights.iter_mut().rev() {
             *height = (*height).min(most);

@@ -41,10 +41,10 @@ fn of_pair(series: &Series<'_>, pair: [Family; 2]) -> Vec<Crossing> {
         Some((point.problem.swept.filter(|swept| *swept > 0.0)?, a?.run, b?.run))
     };
     let mut crossings = Vec::new();
-    // The points since one was last told to be faster, that one first.
+    // The last point at which one of both was faster beyond the spread, and the points after it.
     let mut since: Vec<Both> = Vec::new();
     for point in &series.points {
-        // A gap cannot be crossed.
+        // A point without both times ends the stretch: nothing is known of what happens there.
         let Some(here) = both(point) else {
             since.clear();
             continue;
@@ -67,7 +67,7 @@ fn of_pair(series: &Series<'_>, pair: [Family; 2]) -> Vec<Crossing> {
     crossings
 }
 
-/// Where the lines of both between two points meet, if they do.
+/// Where the straight lines from one point to the next, one for each formulation, meet, if they do.
 fn meeting(from: &Both, to: &Both) -> Option<(f64, f64)> {
     let log = |&(value, a, b): &Both| (value.log10(), a.median.log10(), b.median.log10());
     let ((x0, a0, b0), (x1, a1, b1)) = (log(from), log(to));

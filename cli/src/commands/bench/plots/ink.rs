@@ -86,7 +86,7 @@ impl Marker {
     }
 }
 
-/// A polygon whose corners are in turns so far out, the first one at the top.
+/// A polygon around the origin, whose corners are at the distances `even` and `odd` in turns, the first one at the top.
 fn spokes(corners: u32, even: i32, odd: i32) -> Vec<(i32, i32)> {
     let corner = |i: u32| {
         let (sine, cosine) = (std::f64::consts::TAU * f64::from(i) / f64::from(corners)).sin_cos();

@@ -72,7 +72,7 @@ pub fn draw(
     Ok(())
 }
 
-/// Draws what was measured; a gap stays a gap. The label stands beside the last point.
+/// Draws the curve, interrupted where nothing was measured, and returns the label beside its last point.
 fn draw_curve(plot: &Plot<'_, '_>, series: &Series<'_>, curve: &Curve<'_>, refusals: f64) -> Result<Label, String> {
     let (mut parts, mut target) = (vec![Vec::new()], None);
     for ((point, values), refused) in series.points.iter().zip(&curve.values).zip(&curve.refused) {
@@ -103,7 +103,7 @@ fn draw_curve(plot: &Plot<'_, '_>, series: &Series<'_>, curve: &Curve<'_>, refus
     Ok(Label { text: curve.name.clone(), ink: curve.ink, target })
 }
 
-/// Crosses side by side where several formulations were refused.
+/// Draws a cross for each refused formulation; where several were refused at one value, crosses stand side by side.
 fn draw_refusals(plot: &Plot<'_, '_>, series: &Series<'_>, curves: &[Curve<'_>], height: f64) -> Result<(), String> {
     for (i, point) in series.points.iter().enumerate() {
         let Some(swept) = point.problem.swept.filter(|swept| *swept > 0.0) else { continue };

@@ -1,6 +1,7 @@
 //! The roofline: useful operations per second over useful operations per byte, below what the machine can do.
 //!
-//! What other programs move is not known: they stand at the intensity of the formulation that they are compared with.
+//! How many bytes other programs move is not known: they are drawn at the intensity of the formulation that they are
+//! compared with.
 
 use super::super::family::Family;
 use super::super::peers::Peer;
@@ -21,7 +22,7 @@ pub fn draw(run: &Run, peers: &[Peer]) -> Result<String, String> {
     canvas.draw(|panel, i| draw_panel(panel, &series[i], peers))
 }
 
-/// What stands at several places of the roofline.
+/// A formulation or another program, at several places of the roofline.
 struct Curve {
     name: String,
     ink: Ink,
@@ -52,7 +53,7 @@ fn curves(series: &Series<'_>, peers: &[Peer]) -> Vec<Curve> {
         Curve { name: peer.name.clone(), ink: Ink::of_peer(i), places: places.collect() }
     });
     let mut curves: Vec<_> = ours.chain(others).collect();
-    // Without work there is no place on logarithmic axes.
+    // Logarithmic axes have no place for an intensity of 0.
     curves.iter_mut().for_each(|curve| curve.places.retain(|place| place.intensity > 0.0));
     curves.retain(|curve| !curve.places.is_empty());
     curves
@@ -61,7 +62,7 @@ fn curves(series: &Series<'_>, peers: &[Peer]) -> Vec<Curve> {
 fn draw_panel(panel: &Panel<'_, '_>, series: &Series<'_>, peers: &[Peer]) -> Result<(), String> {
     let curves = curves(series, peers);
     let places = || curves.iter().flat_map(|curve| &curve.places);
-    // Peak and bandwidth are those of a number of threads.
+    // Peak and bandwidth depend on the number of threads: each number has a roof of its own.
     let mut ceilings: Vec<(usize, Ceiling)> = Vec::new();
     for record in series.points.iter().flat_map(|point| &point.records) {
         if ceilings.iter().all(|(threads, _)| *threads != record.problem.threads) {
@@ -95,7 +96,7 @@ fn draw_panel(panel: &Panel<'_, '_>, series: &Series<'_>, peers: &[Peer]) -> Res
         for place in &places {
             plot.marker(ink, pixel(place))?;
         }
-        // The ends of a sweep tell which way it runs.
+        // The first and the last value are written beside their places, to show in which direction the sweep runs.
         for place in [places.first(), places.last()].into_iter().flatten() {
             if let Some(swept) = place.swept {
                 let (x, y) = pixel(place);

@@ -8,8 +8,9 @@ use super::{Curve, Measured, Quantity, heading};
 
 /// Pixels of a row.
 const ROW: u32 = 26;
-/// Pixels around the rows, and the least that the names of the formulations need.
+/// Pixels around the rows.
 const AROUND: u32 = 122;
+/// Fewest pixels of a panel: the names of the formulations need as many.
 const LEAST: u32 = 330;
 /// Estimated width of a letter, in pixels.
 const LETTER: u32 = 7;

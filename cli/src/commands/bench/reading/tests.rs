@@ -1,4 +1,4 @@
-//! Constructed runs, read: every rule and its edges.
+//! The reading of constructed runs: every rule and its edges.
 
 use super::super::record::{Direction, Measured, Outcome, Sweep};
 use super::super::samples::{Sample, channels, run};
@@ -9,12 +9,12 @@ fn sentences(run: &Run) -> Vec<String> {
     read(run, &[]).sections.first().map(|section| section.sentences.clone()).unwrap_or_default()
 }
 
-/// The sentences that begin so.
+/// The sentences with this beginning.
 fn about(run: &Run, beginning: &str) -> Vec<String> {
     sentences(run).into_iter().filter(|sentence| sentence.starts_with(beginning)).collect()
 }
 
-/// A sweep of two candidates, a time for each at 1, 2, 3, …; none where it was refused.
+/// A sweep of two candidates over 1, 2, 3, …, with a time for each, or `None` where it was refused.
 fn duel(a: Candidate, b: Candidate, times: &[(Option<f64>, Option<f64>)]) -> Run {
     let mut samples = Vec::new();
     for (i, (of_a, of_b)) in times.iter().enumerate() {

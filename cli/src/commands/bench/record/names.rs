@@ -6,7 +6,7 @@ use std::str::FromStr;
 use super::{Candidate, Direction, Op, Sweep};
 
 impl Candidate {
-    /// In the order in which they are shown.
+    /// All of them, in the order in which they are shown.
     pub const ALL: [Self; 10] = [
         Self::Gather,
         Self::Scatter,
@@ -20,7 +20,7 @@ impl Candidate {
         Self::Planned,
     ];
 
-    /// As it is stored and typed.
+    /// The name as it is stored and typed.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Gather => "gather",
@@ -55,7 +55,7 @@ impl FromStr for Candidate {
 }
 
 impl Sweep {
-    /// As it is stored and typed.
+    /// The name as it is stored and typed.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Size => "size",
@@ -69,7 +69,7 @@ impl Sweep {
 }
 
 impl Op {
-    /// As it is stored.
+    /// The name as it is stored.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Conv => "conv",
@@ -79,7 +79,7 @@ impl Op {
 }
 
 impl Direction {
-    /// As it is stored and typed.
+    /// The name as it is stored and typed.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Forward => "forward",

@@ -41,7 +41,7 @@ pub struct Row {
     run_least: Option<f64>,
     runs: Option<usize>,
     rounds: Option<usize>,
-    /// Of a refused one, what it would hold.
+    /// Bytes that the built object holds, or would hold if it was refused.
     held_bytes: Option<u64>,
     peak_bytes: Option<u64>,
     useful_flops: u64,
