@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::io::{self, Write};
-use std::time::Duration;
 
 /// A line of the form `name  value`.
 pub fn field(out: &mut dyn Write, name: &str, value: impl fmt::Display) -> io::Result<()> {
@@ -15,14 +14,42 @@ pub fn note(text: &str) {
     let _ = writeln!(io::stderr(), "note: {text}");
 }
 
-/// A duration in the unit that suits it.
-pub fn seconds(time: Duration) -> String {
-    let seconds = time.as_secs_f64();
-    match seconds {
-        s if s < 1e-3 => format!("{:.1} µs", s * 1e6),
-        s if s < 1.0 => format!("{:.1} ms", s * 1e3),
-        s => format!("{s:.2} s"),
-    }
+/// A value with so many significant digits, without an exponent.
+pub fn significant(value: f64, digits: usize) -> String {
+    let rounded = format!("{value:.*e}", digits.saturating_sub(1));
+    let Some((Ok(number), Ok(exponent))) =
+        rounded.split_once('e').map(|(_, exponent)| (rounded.parse::<f64>(), exponent.parse::<i64>()))
+    else {
+        return value.to_string();
+    };
+    let decimals = usize::try_from(digits as i64 - 1 - exponent).unwrap_or(0);
+    format!("{number:.decimals$}")
+}
+
+/// A time in the unit that suits it, three digits.
+pub fn duration(seconds: f64) -> String {
+    let (factor, unit) = match seconds {
+        s if s < 1e-6 => (1e9, "ns"),
+        s if s < 1e-3 => (1e6, "µs"),
+        s if s < 1.0 => (1e3, "ms"),
+        _ => (1.0, "s"),
+    };
+    format!("{} {unit}", significant(seconds * factor, 3))
+}
+
+/// Operations per second, three digits.
+pub fn rate(flops: f64) -> String {
+    format!("{} GFLOP/s", significant(flops / 1e9, 3))
+}
+
+/// A share of 1, two digits.
+pub fn percent(share: f64) -> String {
+    format!("{} %", significant(100.0 * share, 2))
+}
+
+/// A ratio, two digits.
+pub fn ratio(value: f64) -> String {
+    significant(value, 2)
 }
 
 /// Digits in groups of three.
@@ -103,12 +130,36 @@ mod tests {
         assert_eq!(grouped(7), "7");
         assert_eq!(grouped(123_456), "123,456");
         assert_eq!(grouped(1_234_567), "1,234,567");
-        assert_eq!(seconds(Duration::from_micros(12)), "12.0 µs");
-        assert_eq!(seconds(Duration::from_millis(1500)), "1.50 s");
         assert_eq!(scientific(0.0), "0");
         assert_eq!(scientific(1.25e-7), "1.2e-7");
         assert_eq!(matrix(4, 16, 8), "4 × 16, 8 nonzeros, density 1.25e-1");
         assert_eq!(lengths(&[3, 4]), "3×4");
+    }
+
+    #[test]
+    fn digits_are_significant_ones() {
+        for (value, digits, text) in [
+            (0.0, 2, "0.0"),
+            (0.012_34, 2, "0.012"),
+            (9.96, 2, "10"),
+            (99.96, 3, "100"),
+            (123_456.0, 2, "120000"),
+            (1.0, 3, "1.00"),
+            (0.000_999_6, 3, "0.00100"),
+        ] {
+            assert_eq!(significant(value, digits), text, "{value}");
+        }
+        assert_eq!(significant(f64::INFINITY, 2), "inf");
+    }
+
+    #[test]
+    fn units_suit_their_figures() {
+        assert_eq!(duration(2.5e-7), "250 ns");
+        assert_eq!(duration(1.234e-5), "12.3 µs");
+        assert_eq!(duration(0.1), "100 ms");
+        assert_eq!(duration(2.0), "2.00 s");
+        assert_eq!(rate(1.5e10), "15.0 GFLOP/s");
+        assert_eq!(percent(0.054_3), "5.4 %");
     }
 
     #[test]

@@ -17,7 +17,7 @@ use crate::error::{Failure, Result};
 use crate::files;
 use crate::images::{Format, Picture, Source, alpha};
 use crate::progress;
-use crate::report::{Table, field, note, scientific, seconds};
+use crate::report::{Table, duration, field, note, scientific};
 use crate::taps::{self, Taps};
 
 /// What the taps are for: pairs are photographs and their halves.
@@ -50,7 +50,7 @@ pub fn run(args: &LearnArgs, out: &mut dyn Write) -> Result<()> {
         return Err(Failure::Refused("there is nothing to learn from black images".to_owned()));
     }
     describe(args, &learned, out)?;
-    field(out, "time", seconds(time))?;
+    field(out, "time", duration(time.as_secs_f64()))?;
     let bicubic = rule(Interpolation::Bicubic { a: -0.5 })?;
     let (photographs, soft) = pairs.split_at(args.images.len());
     for (name, pairs, weight) in [("photographs", photographs, 1.0), ("soft copies", soft, args.soft_weight)] {

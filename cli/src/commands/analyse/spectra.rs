@@ -11,7 +11,7 @@ use super::Numbers;
 use super::shape::list_of;
 use crate::args::AnalyseArgs;
 use crate::error::{Failure, Result};
-use crate::report::{field, lengths, scientific, seconds};
+use crate::report::{duration, field, lengths, scientific};
 
 /// Limit on the operations of decomposing the symbol at all frequencies: about a minute on two cores.
 const MAX_OPERATIONS: f64 = 1e11;
@@ -50,7 +50,8 @@ fn largest(args: &AnalyseArgs, c: &Convolution<f64, 3>, numbers: &mut Numbers, o
         let [right, left] = [right, left].map(|&residual| scientific(residual));
         field(out, &format!("σ{}", i + 1), format_args!("{value:<22} ‖Av − σu‖ {right:<8} ‖Aᵀu − σv‖ {left}"))?;
     }
-    let effort = format!("{} with C and Cᵀ, {} restarts, {}", found.products, found.restarts, seconds(time));
+    let seconds = duration(time.as_secs_f64());
+    let effort = format!("{} with C and Cᵀ, {} restarts, {seconds}", found.products, found.restarts);
     field(out, "products", effort)?;
     numbers.insert("singular_seconds".to_owned(), json!(time.as_secs_f64()));
     numbers.insert("singular_values".to_owned(), json!(found.values[..found.values.len().min(args.singular_values)]));

@@ -9,8 +9,7 @@ use std::io::{self, Write};
 
 use super::record::{Candidate, Header, Outcome, Record, Run};
 use super::verdict::compare;
-use super::words::{significant, time};
-use crate::report::{Table, field};
+use crate::report::{Table, duration, field, significant};
 
 /// Prints the ratio of the medians for each record that both runs measured, the records that only one has, and how the
 /// machines of the runs differ.
@@ -36,7 +35,7 @@ pub fn print(old: &Run, new: &Run, out: &mut dyn Write) -> io::Result<()> {
         counts[index] += 1;
         ratios.push((before.candidate, ratio));
         let [layer, direction, formulation] = names(before);
-        let times = [time(a.run.median), time(b.run.median), significant(ratio, 3)];
+        let times = [duration(a.run.median), duration(b.run.median), significant(ratio, 3)];
         let [before, after, ratio] = times;
         table.row([layer, direction, formulation, before, after, ratio, verdict.to_owned()]);
     }

@@ -14,6 +14,7 @@ mod lines;
 mod roofline;
 mod rows;
 
+use convmat::bytes_in_words;
 use plotters::prelude::RGBColor;
 
 use self::canvas::{Canvas, Scale};
@@ -21,8 +22,8 @@ use self::ink::Ink;
 use super::peers::{Figure, Peer};
 use super::record::{Candidate, Outcome, Problem, Record, Run, Sweep};
 use super::series::Series;
-use super::words::{bytes, significant, time};
 use crate::error::{Failure, Result};
+use crate::report::{duration, significant};
 use crate::values::Lengths;
 
 /// The three files.
@@ -77,7 +78,7 @@ const MEMORY: Quantity = Quantity {
     // A logarithmic axis has no zero: 0 bytes are drawn as 1.
     of: |record| record.measured().map(|measured| [measured.peak_bytes.max(1) as f64; 3]),
     of_peer: |figure| figure.peak_bytes.map(|bytes| [bytes.max(1) as f64; 3]),
-    word: |value| bytes(value as u64),
+    word: |value| bytes_in_words(value as u128),
     base: 16.0,
     has_limit: true,
     crosses: false,
@@ -85,7 +86,7 @@ const MEMORY: Quantity = Quantity {
 
 /// A time in words for a label of an axis, without decimals: labels are at 1, 10 and 100 of a unit.
 fn short_time(seconds: f64) -> String {
-    time(seconds).replace(".00", "").replace(".0", "")
+    duration(seconds).replace(".00", "").replace(".0", "")
 }
 
 /// What one curve shows: a formulation, or another program.
@@ -121,7 +122,8 @@ impl Measured {
         }
         let above = scale.high - 0.03 * (scale.high - scale.low);
         let refusals = if quantity.has_limit { limit.max(1.0).log10() } else { above };
-        let refused = any_refused.then(|| format!("× refused: limit {}", bytes(run.header.memory_limit)));
+        let refused =
+            any_refused.then(|| format!("× refused: limit {}", bytes_in_words(run.header.memory_limit.into())));
         Self { scale, refusals, refused }
     }
 }

@@ -10,6 +10,8 @@
 
 use std::cmp::Ordering;
 
+use convmat::bytes_in_words;
+
 use super::break_even::{BreakEven, break_even};
 use super::family::Family;
 use super::peers::Peer;
@@ -17,7 +19,8 @@ use super::record::{Candidate, Outcome, Record, Run, Spread};
 use super::roofline::Bound;
 use super::series::{Point, Series};
 use super::verdict::compare;
-use super::words::{bytes, capitalised, listed, percent, ratio, span};
+use super::words::{capitalised, listed, span};
+use crate::report::{percent, ratio};
 
 /// The sentences of every direction.
 #[derive(Clone, Debug, PartialEq)]
@@ -213,7 +216,7 @@ fn refusal(series: &Series<'_>, family: Family, limit: u64) -> Option<String> {
     let places = series.places(&holds);
     let why = needed.map_or_else(String::new, |(needed, place)| {
         let place = if place == places { String::new() } else { format!("{place} ") };
-        let (needed, limit) = (bytes(needed), bytes(limit));
+        let (needed, limit) = (bytes_in_words(needed.into()), bytes_in_words(limit.into()));
         // If both read the same when rounded, "beyond" would look wrong.
         let what = if needed == limit { "just over".to_owned() } else { format!("{needed}, beyond") };
         format!(": {place}it would hold {what} the limit of {limit}")
@@ -280,7 +283,8 @@ fn memory(series: &Series<'_>) -> Option<String> {
         let measured =
             series.points.iter().filter_map(|point| family.fastest(&point.records).and_then(Record::measured));
         let peaks: Vec<u64> = measured.map(|measured| measured.peak_bytes).collect();
-        let (least, most) = (bytes(*peaks.iter().min()?), bytes(*peaks.iter().max()?));
+        let (least, most) = (*peaks.iter().min()?, *peaks.iter().max()?);
+        let (least, most) = (bytes_in_words(least.into()), bytes_in_words(most.into()));
         let span = if least == most { least } else { format!("{least} to {most}") };
         Some(format!("{} {span}", family.name()))
     };

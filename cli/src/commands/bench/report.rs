@@ -8,13 +8,15 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
+use convmat::bytes_in_words;
+
 use super::peers::Peer;
 use super::plots::Plots;
 use super::reading::{RULES, Reading};
 use super::record::{CSV_FILE, Run};
 use super::table::{TITLES, rows};
 use super::trials::ROUNDS;
-use super::words::{bytes, rate, significant};
+use crate::report::{rate, significant};
 
 const TITLE: &str = "convmat bench";
 const PLOTS: [(&str, &str); 3] = [
@@ -120,7 +122,10 @@ fn facts(run: &Run, peers: &[Peer]) -> Vec<(&'static str, String)> {
             ),
         ));
     }
-    facts.push(("memory", format!("counted by the {}, at most {}", header.memory_by, bytes(header.memory_limit))));
+    facts.push((
+        "memory",
+        format!("counted by the {}, at most {}", header.memory_by, bytes_in_words(header.memory_limit.into())),
+    ));
     facts.extend(header.warnings.iter().map(|warning| ("warning", warning.clone())));
     let abouts: BTreeSet<_> = peers.iter().map(|peer| format!("{}: {}", peer.name, peer.about)).collect();
     facts.extend(abouts.into_iter().map(|about| ("other program", about)));

@@ -7,12 +7,13 @@
 
 use std::io::{self, Write};
 
+use convmat::bytes_in_words;
+
 use super::break_even::break_even;
 use super::family::Family;
 use super::peers::{Figure, Peer};
 use super::record::{Measured, Outcome, Problem, Record, Run, Spread};
-use super::words::{bytes, percent, significant, time};
-use crate::report::Table;
+use crate::report::{Table, duration, percent, significant};
 
 /// How many columns there are.
 pub const COLUMNS: usize = 12;
@@ -85,12 +86,12 @@ fn row(record: &Record, beside: &[&Record]) -> [String; COLUMNS] {
         layer,
         direction,
         formulation,
-        time(measured.build_seconds),
+        duration(measured.build_seconds),
         run,
         spread,
         record.rate().map_or_else(String::new, |rate| significant(rate / 1e9, 3)),
         record.share_of_peak().map_or_else(String::new, percent),
-        bytes(measured.peak_bytes),
+        bytes_in_words(measured.peak_bytes.into()),
         pays(Family::Im2col),
         pays(Family::Planned),
         note,
@@ -114,12 +115,12 @@ fn peer_row(peer: &Peer, figure: &Figure, beside: &[&Record]) -> [String; COLUMN
         layer,
         direction,
         peer.name.clone(),
-        figure.build_seconds.map_or_else(String::new, time),
+        figure.build_seconds.map_or_else(String::new, duration),
         run,
         spread,
         rate.map_or_else(String::new, |rate| significant(rate / 1e9, 3)),
         share.map_or_else(String::new, percent),
-        figure.peak_bytes.map_or_else(String::new, bytes),
+        figure.peak_bytes.map_or_else(String::new, |bytes| bytes_in_words(bytes.into())),
         String::new(),
         String::new(),
         format!("other program, {threads}"),
@@ -131,7 +132,7 @@ fn heading(problem: &Problem) -> [String; 2] {
 }
 
 fn times(run: &Spread) -> [String; 2] {
-    [time(run.median), format!("{} – {}", time(run.low), time(run.high))]
+    [duration(run.median), format!("{} – {}", duration(run.low), duration(run.high))]
 }
 
 #[cfg(test)]

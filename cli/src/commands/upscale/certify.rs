@@ -15,7 +15,7 @@ use crate::commands::rounding::Worst;
 use crate::error::{Failure, Result};
 use crate::images::Format;
 use crate::progress;
-use crate::report::{Table, scientific, seconds};
+use crate::report::{Table, duration, scientific};
 
 /// Sides of the window to try, largest first.
 const WINDOWS: [usize; 6] = [24, 16, 12, 8, 4, 1];
@@ -64,7 +64,7 @@ pub fn run(job: &Job, format: Format, image: ArrayView5<f32>, out: &mut dyn Writ
             if trial.worst.passed() { "ok" } else { "FAILED" }.to_owned(),
             scientific(trial.worst.largest),
             format!("{:.0} %", 100.0 * trial.worst.ratio),
-            seconds(trial.time),
+            duration(trial.time.as_secs_f64()),
             bytes_in_words(trial.matrix_bytes),
             bytes_in_words(trial.workspace_bytes),
             format!("{}×{}", trial.on.width, trial.on.height),

@@ -14,7 +14,7 @@ use crate::args::UpscaleArgs;
 use crate::error::{Failure, Result};
 use crate::images::{Format, Picture, Source, Target};
 use crate::progress;
-use crate::report::{field, lengths, matrix, note, seconds};
+use crate::report::{duration, field, lengths, matrix, note};
 
 pub fn run(args: &UpscaleArgs, job: &Job, path: &Path, destination: &Destination, out: &mut dyn Write) -> Result<()> {
     let source = Source::open(path)?;
@@ -45,7 +45,7 @@ pub fn run(args: &UpscaleArgs, job: &Job, path: &Path, destination: &Destination
     describe(job, &upscaler, args.formulation, out)?;
     let megapixels = (format.width * format.height) as f64 / 1e6;
     let rate = megapixels / time.as_secs_f64();
-    field(out, "time", format_args!("{}, {rate:.1} megapixels/s of output", seconds(time)))?;
+    field(out, "time", format_args!("{}, {rate:.1} megapixels/s of output", duration(time.as_secs_f64())))?;
     drop(upscaler);
     if let Some(reference) = reference {
         compare(&output, &reference, out)?;

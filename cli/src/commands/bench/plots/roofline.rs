@@ -7,10 +7,11 @@ use super::super::family::Family;
 use super::super::peers::Peer;
 use super::super::record::{Candidate, Ceiling, Record, Run};
 use super::super::series::Series;
-use super::super::words::{capitalised, rate, significant};
+use super::super::words::capitalised;
 use super::canvas::{Axes, Canvas, Label, Panel, Plot, Scale};
 use super::ink::Ink;
 use super::{MUTED, TEXT, extent, heading, plain};
+use crate::report::{rate, significant};
 
 const HEIGHT: u32 = 490;
 const OTHERS: &str = "dashed: other programs, at the intensity of the formulation that they are compared with";
