@@ -10,6 +10,7 @@ mod error;
 mod files;
 mod images;
 mod layer;
+mod markup;
 mod matrices;
 mod progress;
 mod report;

@@ -9,24 +9,17 @@ use std::fmt::Write;
 use super::drawing::{Anchor, CELL, Drawing, Mark, Style};
 use super::scene::Role;
 use super::theme::{Palette, dashed};
+use crate::markup::{Svg, escaped};
 
 /// The file, with `delay` milliseconds per step.
 pub fn encode(drawing: &Drawing, palettes: &[Palette], delay: u32) -> String {
     let Drawing { width, height, .. } = drawing;
     let spans = spans(drawing);
-    let mut out = String::new();
-    // Writing to a string cannot fail.
-    let _ = writeln!(
-        out,
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" height=\"{height}\" \
-         role=\"img\">"
-    );
-    let _ = writeln!(out, "<title>{}</title>", escaped(&drawing.title));
-    let _ = writeln!(out, "<desc>{}</desc>", escaped(&drawing.ending));
-    let _ = writeln!(out, "<style>\n{}</style>", style_sheet(drawing, &spans, palettes, delay));
+    let mut svg = Svg::new(width, height, &drawing.title);
+    svg.line(format_args!("<desc>{}</desc>", escaped(&drawing.ending)));
+    svg.line(format_args!("<style>\n{}</style>", style_sheet(drawing, &spans, palettes, delay)));
     let inner = CELL - 2;
-    let _ = writeln!(
-        out,
+    svg.line(format_args!(
         "<defs><rect id=\"c\" x=\"1\" y=\"1\" width=\"{inner}\" height=\"{inner}\" rx=\"4\"/>\
          <g id=\"x\"><rect x=\"1\" y=\"1\" width=\"{inner}\" height=\"{inner}\" rx=\"4\"/>\
          <path d=\"M4 {far}L{far} 4\"/></g>\
@@ -34,17 +27,16 @@ pub fn encode(drawing: &Drawing, palettes: &[Palette], delay: u32) -> String {
          <marker id=\"a\" class=\"head\" viewBox=\"0 0 8 8\" refX=\"7\" refY=\"4\" markerWidth=\"7\" markerHeight=\"7\" orient=\"auto\">\
          <path d=\"M0 0L8 4L0 8z\"/></marker></defs>",
         far = CELL - 4
-    );
-    let _ = writeln!(out, "<rect class=\"page\" width=\"{width}\" height=\"{height}\"/>");
+    ));
+    svg.line(format_args!("<rect class=\"page\" width=\"{width}\" height=\"{height}\"/>"));
     for (&(_, start, end), marks) in &spans {
         let always = start == 0 && end == drawing.frames.len();
         let class = if always { String::new() } else { format!(" class=\"t{start}-{end}\"") };
-        let _ = writeln!(out, "<g{class}>");
-        marks.iter().for_each(|mark| element(mark, &mut out));
-        let _ = writeln!(out, "</g>");
+        svg.line(format_args!("<g{class}>"));
+        marks.iter().for_each(|mark| element(mark, &mut svg));
+        svg.line(format_args!("</g>"));
     }
-    out.push_str("</svg>\n");
-    out
+    svg.finish()
 }
 
 /// Layer, first frame and the frame after the last.
@@ -154,8 +146,8 @@ fn motion(drawing: &Drawing, spans: &BTreeMap<Span, Vec<&Mark>>, delay: u32) -> 
     css
 }
 
-fn element(mark: &Mark, out: &mut String) {
-    let _ = match mark {
+fn element(mark: &Mark, svg: &mut Svg) {
+    match mark {
         Mark::Cell { x, y, side, role, text, note } => {
             let shape = match role {
                 _ if *side != CELL => 'k',
@@ -163,7 +155,7 @@ fn element(mark: &Mark, out: &mut String) {
                 _ => 'c',
             };
             let name = role.name();
-            let _ = write!(out, "<use href=\"#{shape}\" class=\"{name}\" x=\"{x}\" y=\"{y}\"/>");
+            svg.part(format_args!("<use href=\"#{shape}\" class=\"{name}\" x=\"{x}\" y=\"{y}\"/>"));
             if !text.is_empty() {
                 let (size, half) = match text.chars().count() {
                     0..=3 => ("", 6),
@@ -172,13 +164,15 @@ fn element(mark: &Mark, out: &mut String) {
                 };
                 let raised = if note.is_empty() { 0 } else { 5 };
                 let (x, y) = (x + CELL / 2, y + CELL / 2 + half - raised);
-                let _ = write!(out, "<text class=\"{name} cell{size}\" x=\"{x}\" y=\"{y}\">{}</text>", escaped(text));
+                let text = escaped(text);
+                svg.part(format_args!("<text class=\"{name} cell{size}\" x=\"{x}\" y=\"{y}\">{text}</text>"));
             }
             if !note.is_empty() {
                 let (x, y) = (x + CELL - 5, y + CELL - 6);
-                let _ = write!(out, "<text class=\"{name} note\" x=\"{x}\" y=\"{y}\">{}</text>", escaped(note));
+                let note = escaped(note);
+                svg.part(format_args!("<text class=\"{name} note\" x=\"{x}\" y=\"{y}\">{note}</text>"));
             }
-            writeln!(out)
+            svg.line(format_args!(""));
         }
         Mark::Text { x, y, anchor, style, text } => {
             let anchor = match anchor {
@@ -188,22 +182,16 @@ fn element(mark: &Mark, out: &mut String) {
             };
             // Capitals reach about 0.7 of the size above the base line.
             let base = y + style.size() * 35 / 100;
-            writeln!(out, "<text class=\"{}{anchor}\" x=\"{x}\" y=\"{base}\">{}</text>", style.name(), escaped(text))
+            let (name, text) = (style.name(), escaped(text));
+            svg.line(format_args!("<text class=\"{name}{anchor}\" x=\"{x}\" y=\"{base}\">{text}</text>"));
         }
         Mark::Outline { x, y, width, height } => {
-            writeln!(
-                out,
+            svg.line(format_args!(
                 "<rect class=\"outline\" x=\"{x}\" y=\"{y}\" width=\"{width}\" height=\"{height}\" rx=\"5\"/>"
-            )
+            ));
         }
-        Mark::Arrow { from, to } => writeln!(
-            out,
-            "<path class=\"arrow\" d=\"M{} {}L{} {}\" marker-end=\"url(#a)\"/>",
-            from[0], from[1], to[0], to[1]
-        ),
-    };
-}
-
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+        Mark::Arrow { from: [x, y], to: [right, down] } => {
+            svg.line(format_args!("<path class=\"arrow\" d=\"M{x} {y}L{right} {down}\" marker-end=\"url(#a)\"/>"))
+        }
+    }
 }

@@ -16,6 +16,7 @@ use super::reading::{RULES, Reading};
 use super::record::{CSV_FILE, Run};
 use super::table::{TITLES, rows};
 use super::trials::ROUNDS;
+use crate::markup::escaped;
 use crate::report::{rate, significant};
 
 const TITLE: &str = "convmat bench";
@@ -160,10 +161,6 @@ fn cell(text: &str) -> String {
 
 fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
 const STYLE: &str = "\

@@ -1,6 +1,8 @@
 //! The page: one HTML file, one stylesheet, and a script in parts that share one scope. Served as three files, or put together
 //! in one. It knows no geometry.
 
+use crate::markup::escaped;
+
 const HTML: &str = include_str!("page/index.html");
 pub const STYLE: &str = include_str!("page/style.css");
 /// The parts in the order in which they build on each other.
@@ -34,9 +36,7 @@ pub fn single(start: &str, answers: &str) -> String {
 }
 
 fn filled(head: &str, start: &str, tail: &str) -> String {
-    // Queries hold letters, digits and a few signs of which only this one is special in an attribute.
-    let start = start.replace('&', "&amp;").replace('"', "&quot;");
-    HTML.replace("<!--head-->", head).replace("{{start}}", &start).replace("<!--tail-->", tail)
+    HTML.replace("<!--head-->", head).replace("{{start}}", &escaped(start)).replace("<!--tail-->", tail)
 }
 
 #[cfg(test)]

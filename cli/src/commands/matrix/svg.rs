@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use super::picture::{GROUND, INK, PAPER, Panels, RULE};
 use crate::error::{Failure, Result};
+use crate::markup::{Svg, escaped};
 
 /// Space around and between the matrices.
 const MARGIN: usize = 34;
@@ -37,16 +38,8 @@ pub fn draw(panels: &Panels, captions: &[String]) -> Result<String> {
     let width = matrix_width.max(text_width).max(legend.size[0]) + 2 * MARGIN;
     let height = legend_top + legend.size[1] + MARGIN;
 
-    let mut svg = String::new();
-    let mut line = |text: std::fmt::Arguments| {
-        // Writing to a string cannot fail.
-        let _ = svg.write_fmt(text);
-        svg.push('\n');
-    };
-    line(format_args!(
-        r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}">"#
-    ));
-    line(format_args!("<title>{}</title>", titles.join("; ")));
+    let mut svg = Svg::new(width, height, &titles.join("; "));
+    let mut line = |markup: std::fmt::Arguments| svg.line(markup);
     line(format_args!(r#"<rect width="{width}" height="{height}" fill="{}"/>"#, hex(PAPER)));
     let mut left = MARGIN;
     for (&transposed, [rows, columns]) in panels.transposed.iter().zip(matrices) {
@@ -79,7 +72,7 @@ pub fn draw(panels: &Panels, captions: &[String]) -> Result<String> {
     }
     line(format_args!(r#"<g font-family="sans-serif" font-size="15" fill="{}">"#, hex(INK)));
     for (i, caption) in captions.iter().enumerate() {
-        line(format_args!(r#"<text x="{MARGIN}" y="{}">{caption}</text>"#, below + LINE * (i + 1)));
+        line(format_args!(r#"<text x="{MARGIN}" y="{}">{}</text>"#, below + LINE * (i + 1), escaped(caption)));
     }
     line(format_args!(r#"<g transform="translate({MARGIN} {legend_top})">"#));
     for position in 0..shown.symbols.positions() {
@@ -95,8 +88,8 @@ pub fn draw(panels: &Panels, captions: &[String]) -> Result<String> {
             line(format_args!(r#"<text x="{x}" y="{y}" text-anchor="middle" fill="{ink}">{name}</text>"#));
         }
     }
-    line(format_args!("</g>\n</g>\n</svg>"));
-    Ok(svg)
+    line(format_args!("</g>\n</g>"));
+    Ok(svg.finish())
 }
 
 /// The squares of every position, as one path each.

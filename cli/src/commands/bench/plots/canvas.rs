@@ -13,6 +13,7 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use super::ink::{Ink, Marker};
 use super::{MUTED, TEXT};
+use crate::markup::escaped;
 
 const WIDTH: u32 = 980;
 const HEADER: u32 = 58;
@@ -101,7 +102,7 @@ impl<'a> Canvas<'a> {
             }
             area.present().map_err(in_words)?;
         }
-        let title = self.title.replace('&', "&amp;").replace('<', "&lt;");
+        let title = escaped(self.title);
         // Screen readers read a title, for which plotters has no function.
         Ok(text.replacen("<svg ", "<svg role=\"img\" ", 1).replacen(">\n", &format!(">\n<title>{title}</title>\n"), 1))
     }
