@@ -8,6 +8,10 @@
 //! output with the same workspace, "fresh" over calls that take new memory for both. `scripts/resize_speed.py` sets it
 //! beside PyTorch.
 
+#[path = "../benches/common/turns.rs"]
+#[expect(dead_code, reason = "one figure of it is used")]
+mod turns;
+
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -71,6 +75,5 @@ fn median(repeats: usize, mut run: impl FnMut() -> convmat::Result<()>) -> convm
         run()?;
         times.push(start.elapsed().as_secs_f64() * 1e3);
     }
-    times.sort_by(f64::total_cmp);
-    Ok(times[repeats / 2])
+    Ok(turns::median(&times))
 }

@@ -20,6 +20,9 @@ mod pooling;
 mod random_layers;
 mod resizing;
 mod tiles;
+#[path = "../../benches/common/turns.rs"]
+#[expect(dead_code, reason = "one figure of it is used")]
+mod turns;
 mod upscaler;
 mod values;
 mod views;

@@ -17,6 +17,7 @@ use crate::engine::{
     BATCHES, Engine, THREADS, Towards, layouts_do_not_matter, plan, poison_reaches_what_reads_it,
     right_and_reproducible, shapes,
 };
+use crate::turns;
 use crate::values::reals;
 use crate::views::Layout;
 
@@ -140,10 +141,7 @@ fn medians(engines: [&dyn Engine<f32>; 2], x: &Array5<f32>, y: &mut Array5<f32>)
             break;
         }
     }
-    seconds.map(|mut seconds| {
-        seconds.sort_unstable_by(f64::total_cmp);
-        seconds[seconds.len() / 2]
-    })
+    seconds.map(|seconds| turns::median(&seconds))
 }
 
 #[test]
