@@ -8,6 +8,11 @@ use convmat::bytes_in_words;
 
 use crate::error::{Failure, Result};
 
+/// What a file name ends in, in small letters.
+pub fn extension(path: &Path) -> Option<String> {
+    path.extension().and_then(|extension| extension.to_str()).map(str::to_ascii_lowercase)
+}
+
 /// The whole file, or why not.
 pub fn read(path: &Path, max_bytes: u64) -> io::Result<Vec<u8>> {
     let file = File::open(path)?;

@@ -36,7 +36,7 @@ pub enum Format {
 impl Format {
     /// The format of a file name.
     pub fn of(path: &Path) -> Option<Self> {
-        match path.extension()?.to_str()?.to_ascii_lowercase().as_str() {
+        match files::extension(path)?.as_str() {
             "npy" => Some(Self::Npy),
             "npz" => Some(Self::Npz),
             "mtx" => Some(Self::Mtx),

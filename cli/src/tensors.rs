@@ -26,8 +26,7 @@ pub fn read(place: &str) -> Result<ArrayD<f64>> {
         _ => (place, None),
     };
     let path = Path::new(file);
-    let extension = path.extension().and_then(|extension| extension.to_str()).map(str::to_ascii_lowercase);
-    let parse: Parse = match extension.as_deref() {
+    let parse: Parse = match files::extension(path).as_deref() {
         Some("npy") => |bytes, _| npy(bytes),
         Some("safetensors") => safetensor,
         _ => return Err(Failure::Usage(format!("{place} is neither FILE.npy nor FILE.safetensors[:NAME]"))),
@@ -74,20 +73,25 @@ pub fn npy(bytes: &[u8]) -> std::result::Result<ArrayD<f64>, String> {
     Err(format!("it holds {descriptor}, not real numbers"))
 }
 
-/// Refuses a header in NumPy's format that claims more numbers than the file has bytes: ndarray-npy allocates what is claimed before
-/// it reads, and an allocation that fails ends the program. Anything else that may be wrong is for ndarray-npy to say.
-pub fn expect_whole(bytes: &[u8]) -> std::result::Result<(), String> {
+/// The header of an array in NumPy's format and the values behind it; none of bytes that do not begin as one.
+pub fn npy_parts(bytes: &[u8]) -> std::result::Result<Option<(&[u8], &[u8])>, &'static str> {
     if !bytes.starts_with(b"\x93NUMPY") {
-        return Ok(());
+        return Ok(None);
     }
     let length = |digits: &[u8]| digits.iter().rev().fold(0usize, |length, &digit| length << 8 | usize::from(digit));
     // Magic and version, then the header's length in 2 bytes (version 1) or 4.
-    let header = match (bytes.get(6), bytes.get(8..10), bytes.get(8..12)) {
-        (Some(1), Some(digits), _) => bytes.get(10..).zip(Some(length(digits))),
-        (Some(2 | 3), _, Some(digits)) => bytes.get(12..).zip(Some(length(digits))),
-        _ => return Ok(()),
+    let (rest, length) = match (bytes.get(6), bytes.get(8..10), bytes.get(8..12)) {
+        (Some(1), Some(digits), _) => (&bytes[10..], length(digits)),
+        (Some(2 | 3), _, Some(digits)) => (&bytes[12..], length(digits)),
+        _ => return Ok(None),
     };
-    let header = header.and_then(|(rest, length)| rest.get(..length)).ok_or("it ends within its header")?;
+    rest.split_at_checked(length).map(Some).ok_or("it ends within its header")
+}
+
+/// Refuses a header in NumPy's format that claims more numbers than the file has bytes: ndarray-npy allocates what is claimed before
+/// it reads, and an allocation that fails ends the program. Anything else that may be wrong is for ndarray-npy to say.
+pub fn expect_whole(bytes: &[u8]) -> std::result::Result<(), String> {
+    let Some((header, _)) = npy_parts(bytes)? else { return Ok(()) };
     // The shape is the tuple of numbers; no other tuple of a header holds any.
     for tuple in String::from_utf8_lossy(header).split('(').skip(1) {
         let numbers = tuple.split(')').next().unwrap_or_default().split(',').map(str::trim);

@@ -38,8 +38,7 @@ enum Format {
 
 impl Format {
     fn of(path: &Path) -> Result<Self> {
-        let extension = path.extension().and_then(|extension| extension.to_str()).map(str::to_ascii_lowercase);
-        match extension.as_deref() {
+        match files::extension(path).as_deref() {
             Some("svg") => Ok(Self::Svg),
             Some("gif") => Ok(Self::Gif),
             Some("tex") => Ok(Self::Tikz),

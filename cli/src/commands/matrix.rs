@@ -39,8 +39,7 @@ enum Kind {
 
 impl Kind {
     fn of(path: &Path) -> Result<Self> {
-        let extension = path.extension().and_then(|extension| extension.to_str()).map(str::to_ascii_lowercase);
-        match (Format::of(path), extension.as_deref()) {
+        match (Format::of(path), files::extension(path).as_deref()) {
             (Some(format), _) => Ok(Self::Matrix(format)),
             (_, Some("png")) => Ok(Self::Png),
             (_, Some("svg")) => Ok(Self::Svg),

@@ -9,7 +9,7 @@ use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipArchive, ZipWriter};
 
 use super::{Entries, MAX_BYTES, Parsed};
-use crate::tensors::{expect_whole, npy};
+use crate::tensors::{expect_whole, npy, npy_parts};
 
 /// An array of the string `csr`, as NumPy writes it.
 const CSR: &[u8] = b"\x93NUMPY\x01\x00\x76\x00{'descr': '|S3', 'fortran_order': False, 'shape': (), }\
@@ -105,9 +105,8 @@ pub fn matrix(bytes: Vec<u8>) -> Parsed<CsMat<f64>> {
 
 /// A string that stands alone in an array of type S or U.
 fn text(array: &[u8]) -> Parsed<String> {
-    // Magic and version, the header's length, the header, the characters (in U each followed by three zeros).
-    let header = array.get(8..10).map(|length| usize::from(u16::from_le_bytes([length[0], length[1]])));
-    let characters = header.and_then(|length| array.get(10 + length..)).ok_or("its format is no string")?;
+    // In U each character is followed by three zeros.
+    let (_, characters) = npy_parts(array)?.ok_or("its format is no string")?;
     Ok(characters.iter().filter(|&&byte| byte != 0).map(|&byte| char::from(byte)).collect())
 }
 
