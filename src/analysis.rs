@@ -10,12 +10,14 @@
 //! | the same with circular boundaries, exactly | [`circular_spectrum`] |
 //! | is Cᵀ the inverse, for once? | [`Orthogonality`] |
 //! | what an inverse costs where it is not | [`deconvolution`] |
+//! | is this matrix the one of that layer, and what went wrong if not? | [`check`] |
 //!
 //! Singular values are those of C and of Cᵀ alike, so nothing here depends on which way a layer reads its operator. Small dense
 //! problems are solved by faer (the only file that knows it is `dense.rs`); operators are only ever applied.
 
 mod basis;
 mod bidiagonal;
+pub mod check;
 mod circular;
 pub mod deconvolution;
 mod dense;

@@ -148,6 +148,15 @@ pub enum Error {
         /// The largest value.
         high: f64,
     },
+    /// A computation would take more steps than the limit allows.
+    WorkLimit {
+        /// What would be computed.
+        what: &'static str,
+        /// Steps it takes, at least.
+        steps: u128,
+        /// The limit in force.
+        limit: u128,
+    },
     /// An iteration that did not come to its end.
     NotConverged {
         /// Which iteration.
@@ -206,6 +215,9 @@ impl fmt::Display for Error {
             ),
             Error::Clamp { low, high } => {
                 write!(f, "a clamp from {low} to {high} leaves nothing; its low must not be above its high")
+            }
+            Error::WorkLimit { what, steps, limit } => {
+                write!(f, "{what} would take {steps} steps > {limit}; raise the limit")
             }
             Error::NotConverged { what } => write!(f, "{what} did not converge"),
             Error::NotFinite { what } => write!(f, "{what} must be a finite number"),

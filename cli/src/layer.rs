@@ -1,7 +1,8 @@
 //! From arguments to a layer of fixed size and its weights. It knows no command.
 
+use convmat::analysis::check::LayerMatrix;
 use convmat::geometry::{Axis, Side};
-use convmat::{Channels, Geometry, Options, OutputSize, Padding};
+use convmat::{Channels, Geometry, Options, OutputSize};
 use ndarray::{Array5, ArrayD};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -43,6 +44,15 @@ impl<const N: usize> Layer<N> {
             (Side::Large, Geometry::convolution(input, kernel, channels, &options)?)
         };
         Ok(Self { side, geometry, options })
+    }
+
+    /// The matrix that it applies, with any weights.
+    fn matrix(&self) -> Result<LayerMatrix> {
+        let (geometry, channels) = (&self.geometry, self.geometry.channels());
+        Ok(match self.side {
+            Side::Large => LayerMatrix::convolution(geometry.large_size(), geometry.kernel(), channels, &self.options)?,
+            Side::Small => LayerMatrix::transposed(geometry.small_size(), geometry.kernel(), channels, &self.options)?,
+        })
     }
 
     /// The layer whose weights are `weights`, `(out, in / groups, k…)` or, transposed, `(in, out / groups, k…)`.
@@ -96,8 +106,8 @@ pub struct Studied {
     /// The side that the layer reads.
     pub side: Side,
     pub geometry: Geometry<3>,
-    /// The layer's options, neutral along absent axes.
-    pub options: Options<3>,
+    /// The matrix that the layer applies, with any weights.
+    pub matrix: LayerMatrix,
     /// `[small channels, large channels / groups, kD, kH, kW]`; none where taps are symbols.
     pub weights: Option<Array5<f64>>,
 }
@@ -135,7 +145,7 @@ impl Studied {
             axes: N,
             side: layer.side,
             geometry: layer.geometry.lift(),
-            options: lift(&layer.options),
+            matrix: layer.matrix()?,
             weights: values.map(fitted).transpose()?,
         })
     }
@@ -184,32 +194,6 @@ pub fn options_in_words(geometry: &Geometry<3>, axes: usize) -> String {
         of(|axis| axis.begin().unsigned_abs()),
         geometry.groups()
     )
-}
-
-/// The options with three spatial axes; absent ones come first, as in the geometry.
-pub fn lift<const N: usize>(options: &Options<N>) -> Options<3> {
-    fn spread<V: Copy, const N: usize>(values: [V; N], neutral: V) -> [V; 3] {
-        std::array::from_fn(|i| i.checked_sub(3 - N).map_or(neutral, |i| values[i]))
-    }
-    let padding = match options.padding {
-        Padding::Explicit(pads) => Padding::Explicit(spread(pads, (0, 0))),
-        Padding::Valid => Padding::Valid,
-        Padding::Same => Padding::Same,
-        Padding::SameUpper => Padding::SameUpper,
-        Padding::SameLower => Padding::SameLower,
-    };
-    let output_size = match options.output_size {
-        OutputSize::Natural => OutputSize::Natural,
-        OutputSize::Size(size) => OutputSize::Size(spread(size, 1)),
-        OutputSize::Shape(shape) => OutputSize::Shape(spread(shape, 1)),
-    };
-    Options::new()
-        .stride(spread(options.stride, 1))
-        .dilation(spread(options.dilation, 1))
-        .groups(options.groups)
-        .padding(padding)
-        .output_padding(spread(options.output_padding, 0))
-        .output_size(output_size)
 }
 
 fn listed(values: &[f64], count: u128) -> Result<Vec<f64>> {

@@ -323,6 +323,34 @@ impl<const N: usize> Options<N> {
     }
 }
 
+impl<const N: usize> Options<N> {
+    /// The same options with three spatial axes, those that are absent neutral and first, as in
+    /// [`Geometry::lift`](super::Geometry::lift).
+    pub fn lift(&self) -> Options<3> {
+        fn spread<V: Copy, const N: usize>(values: [V; N], neutral: V) -> [V; 3] {
+            std::array::from_fn(|i| (i + N).checked_sub(3).map_or(neutral, |i| values[i]))
+        }
+        Options {
+            stride: spread(self.stride, 1),
+            dilation: spread(self.dilation, 1),
+            groups: self.groups,
+            padding: match self.padding {
+                Padding::Explicit(pads) => Padding::Explicit(spread(pads, (0, 0))),
+                Padding::Valid => Padding::Valid,
+                Padding::Same => Padding::Same,
+                Padding::SameUpper => Padding::SameUpper,
+                Padding::SameLower => Padding::SameLower,
+            },
+            output_padding: spread(self.output_padding, 0),
+            output: match self.output {
+                OutputSize::Natural => OutputSize::Natural,
+                OutputSize::Size(size) => OutputSize::Size(spread(size, 1)),
+                OutputSize::Shape(shape) => OutputSize::Shape(spread(shape, 1)),
+            },
+        }
+    }
+}
+
 fn add(a: usize, b: usize) -> Result<usize> {
     a.checked_add(b).ok_or(Error::Overflow { what: "the padded length" })
 }

@@ -1,5 +1,6 @@
 //! The numbers of the analysis, held to matrices that are written out literally and to a decomposition of their own.
 
+mod check;
 mod deconvolution;
 mod geometry;
 mod spectra;

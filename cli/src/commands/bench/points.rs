@@ -11,7 +11,7 @@ use super::record::{Direction, Op, Problem, Sweep};
 use crate::args::{BenchArgs, Contraction, LayerArgs};
 use crate::error::{Failure, Result};
 use crate::files;
-use crate::layer::{Layer, lift};
+use crate::layer::Layer;
 use crate::values::{Lengths, Pads};
 
 /// A layer to be measured.
@@ -216,7 +216,7 @@ fn layer_of<const N: usize>(
         out_channels,
         input: lifted(input.per_axis::<N>("--input")?),
         kernel: lifted(kernel.per_axis::<N>("--kernel")?),
-        options: lift(&options),
+        options: options.lift(),
     };
     Ok(Point { workload, swept: Some(value as f64), threads })
 }
@@ -238,7 +238,7 @@ fn stored<const N: usize>(problem: &Problem) -> Result<Point> {
         out_channels: problem.out_channels,
         input: lifted(problem.input.per_axis::<N>("input")?),
         kernel: lifted(problem.kernel.per_axis::<N>("kernel")?),
-        options: lift(&options),
+        options: options.lift(),
     };
     Ok(Point { workload, swept: problem.swept, threads: problem.threads })
 }
