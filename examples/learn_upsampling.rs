@@ -61,8 +61,8 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
         .collect::<Result<Vec<_>, Box<dyn std::error::Error>>>()?;
     let psnr = |mean_square: f64| 10.0 * (255.0 * 255.0 / mean_square).log10();
     let mut named = vec![
-        ("bilinear".to_owned(), rule(Interpolation::Bilinear)?),
-        ("bicubic".to_owned(), rule(Interpolation::Bicubic { a: -0.5 })?),
+        ("bilinear".to_owned(), rule(Interpolation::Linear)?),
+        ("bicubic".to_owned(), rule(Interpolation::Cubic { a: -0.5 })?),
     ];
     for &kernel in &arguments.kernels {
         let start = Instant::now();

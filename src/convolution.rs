@@ -41,6 +41,7 @@ use crate::scalar::Scalar;
 /// # }
 /// ```
 #[derive(Clone)]
+#[must_use]
 pub struct Convolution<T, const N: usize> {
     geometry: Geometry<N>,
     weights: Weights<T>,

@@ -277,6 +277,7 @@ impl std::error::Error for ParseNameError {}
 /// assert_eq!(convmat::bytes_in_words(1 << 30), "1 GiB");
 /// assert_eq!(convmat::bytes_in_words(2_859_000_000_000), "2.6 TiB");
 /// ```
+#[must_use]
 pub fn bytes_in_words(bytes: u128) -> String {
     const UNITS: [&str; 7] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
     let mut value = bytes as f64;

@@ -88,6 +88,7 @@ impl Formulation {
     }
 
     /// What [`Auto`](Self::Auto) stands for: [`Planned`](Self::Planned). Any other formulation is itself.
+    #[must_use]
     pub const fn resolve(self) -> Self {
         match self {
             Self::Auto => Self::Planned,

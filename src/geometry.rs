@@ -22,7 +22,8 @@ use crate::error::{Error, Result};
 /// Shape of one sample: `[channels, depth, height, width]`, absent axes of length 1.
 pub type Shape = [usize; 4];
 
-/// Channel counts of both sides.
+/// Channel counts of both sides. These are all its fields, now and later: it is written as a literal. Groups are part of
+/// [`Options`].
 ///
 /// For a convolution the large side is the input and the small side the output; for a transposed convolution it is the
 /// other way round.

@@ -119,6 +119,7 @@ impl PlanOptions {
 /// # }
 /// ```
 #[derive(Clone)]
+#[must_use]
 pub struct Plan<D, T, const N: usize> {
     layer: Layer<D, T, N>,
     layer_options: Options<N>,
@@ -242,7 +243,7 @@ impl<D: Direction, T: Scalar, const N: usize> Plan<D, T, N> {
     ///
     /// # Errors
     /// [`Error::Shape`] if the weights or the bias have another shape.
-    pub fn update_weights(&mut self, layer: &Layer<D, T, N>) -> Result<()> {
+    pub fn set_parameters(&mut self, layer: &Layer<D, T, N>) -> Result<()> {
         self.layer.set_parameters(layer.weights().clone(), layer.bias().cloned())?;
         T::repack_pass(&mut self.pass, layer.weights());
         self.bias = layer.bias().map(|bias| bias.to_vec());
@@ -283,6 +284,7 @@ impl<D: Direction, T: Scalar, const N: usize> Plan<D, T, N> {
     }
 
     /// Recipe, memory and work in one paragraph.
+    #[must_use]
     pub fn explain(&self) -> String {
         let raw = self.layer.weights().len() * size_of::<T>();
         let scratch = self.workspace_per_thread(self.options.expected_batch.unwrap_or(1)) * size_of::<T>();

@@ -42,7 +42,7 @@ type CropTransposedPad<T> = Compose<T, Pad, Compose<T, Adjoint<Box<dyn LinearOpe
 /// use convmat::{LinearOperator, Upscaler, csr_of, layer::taps::Interpolation};
 /// use ndarray::Array5;
 /// # fn main() -> convmat::Result<()> {
-/// let up = Upscaler::new(1, [2], [2], Interpolation::Bilinear)?;
+/// let up = Upscaler::new(1, [2], [2], Interpolation::Linear)?;
 /// let x = Array5::from_shape_vec([1, 1, 1, 1, 2], vec![4.0f32, 8.0]).unwrap();
 /// assert_eq!(up.apply(x.view())?.into_raw_vec_and_offset().0, [4., 5., 7., 8.]);
 /// assert_eq!(csr_of(&up, 1 << 20)?.shape(), (4, 2));

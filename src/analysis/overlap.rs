@@ -21,6 +21,7 @@ use crate::scalar::Scalar;
 /// assert_eq!(variation([2.0, 2.0]), 0.0);
 /// assert_eq!(variation([1.0, 2.0, 1.0, 4.0]), 1.5);
 /// ```
+#[must_use]
 pub fn variation(values: impl IntoIterator<Item = f64>) -> f64 {
     let start = (0usize, f64::INFINITY, f64::NEG_INFINITY, 0.0);
     let (count, min, max, sum) = values

@@ -29,6 +29,7 @@ pub enum Side {
 
 impl Side {
     /// The other end.
+    #[must_use]
     pub const fn other(self) -> Self {
         match self {
             Side::Small => Side::Large,

@@ -28,6 +28,7 @@ impl Isa {
     pub const ALL: &'static [Self] = &[Self::Portable, Self::Avx2, Self::Avx512];
 
     /// Whether this processor (and operating system) has it. Asked once, remembered by the standard library.
+    #[must_use]
     pub fn is_available(self) -> bool {
         match self {
             Self::Portable => true,
@@ -46,6 +47,7 @@ impl Isa {
     }
 
     /// The widest one of this processor.
+    #[must_use]
     pub fn best() -> Self {
         Self::available().last().unwrap_or(Self::Portable)
     }

@@ -4,8 +4,6 @@
 //! (o + ½)/s − ½ on the input's grid, so the weight of input i is φ((o + ½)/s − ½ − i), and with o = i·s + t − p that is a
 //! function of the tap t alone.
 
-use std::fmt;
-
 use ndarray::Array5;
 
 use super::{Layer, Transposed};
@@ -24,22 +22,12 @@ pub enum Interpolation {
     /// The nearest input: φ = 1 on [−½, ½).
     Nearest,
     /// Linear along every axis: φ(u) = 1 − |u| on [−1, 1].
-    Bilinear,
+    Linear,
     /// Keys' piecewise cubic along every axis, on [−2, 2] (Keys 1981, eq. 15), with parameter `a`.
-    Bicubic {
+    Cubic {
         /// φ′(1) = a. −0.5 is Keys' choice, −0.75 PyTorch's.
         a: f64,
     },
-}
-
-impl fmt::Display for Interpolation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Nearest => f.write_str("nearest"),
-            Self::Bilinear => f.write_str("bilinear"),
-            Self::Bicubic { a } => write!(f, "bicubic (a = {a})"),
-        }
-    }
 }
 
 /// The kernel of linear interpolation, 1 − |u| on [−1, 1].
@@ -64,8 +52,8 @@ impl Interpolation {
     fn weight(self, u: f64) -> f64 {
         match self {
             Self::Nearest => 1.0,
-            Self::Bilinear => triangle(u),
-            Self::Bicubic { a } => cubic(u, a),
+            Self::Linear => triangle(u),
+            Self::Cubic { a } => cubic(u, a),
         }
     }
 
@@ -74,14 +62,14 @@ impl Interpolation {
     /// | | k | p |
     /// |---|---|---|
     /// | nearest | s | 0 |
-    /// | bilinear | 2s − s mod 2 | ⌊s/2⌋ |
-    /// | bicubic | 4s − s mod 2 | ⌊3s/2⌋ |
+    /// | linear | 2s − s mod 2 | ⌊s/2⌋ |
+    /// | cubic | 4s − s mod 2 | ⌊3s/2⌋ |
     fn window(self, scale: usize) -> Option<(usize, usize)> {
         let odd = scale % 2;
         match self {
             Self::Nearest => Some((scale, 0)),
-            Self::Bilinear => Some((scale.checked_mul(2)? - odd, scale / 2)),
-            Self::Bicubic { .. } => Some((scale.checked_mul(4)? - odd, scale.checked_mul(3)? / 2)),
+            Self::Linear => Some((scale.checked_mul(2)? - odd, scale / 2)),
+            Self::Cubic { .. } => Some((scale.checked_mul(4)? - odd, scale.checked_mul(3)? / 2)),
         }
     }
 
@@ -89,7 +77,7 @@ impl Interpolation {
     ///
     /// ```
     /// use convmat::layer::taps::Interpolation;
-    /// assert_eq!(Interpolation::Bilinear.taps(2)?, (vec![0.25, 0.75, 0.75, 0.25], 1));
+    /// assert_eq!(Interpolation::Linear.taps(2)?, (vec![0.25, 0.75, 0.75, 0.25], 1));
     /// # Ok::<(), convmat::Error>(())
     /// ```
     ///
@@ -99,7 +87,7 @@ impl Interpolation {
         if scale == 0 {
             return Err(Error::Zero { what: "scale", axis: 0 });
         }
-        if matches!(self, Self::Bicubic { a } if !a.is_finite()) {
+        if matches!(self, Self::Cubic { a } if !a.is_finite()) {
             return Err(Error::NotFinite { what: "the bicubic parameter a" });
         }
         let overflow = Error::Overflow { what: "the kernel of the interpolation" };
@@ -121,7 +109,7 @@ impl<T: Scalar, const N: usize> Layer<Transposed, T, N> {
     /// use convmat::{ConvTranspose1d, layer::taps::Interpolation};
     /// use ndarray::array;
     /// # fn main() -> convmat::Result<()> {
-    /// let up = ConvTranspose1d::interpolating(1, [2], Interpolation::Bilinear)?;
+    /// let up = ConvTranspose1d::interpolating(1, [2], Interpolation::Linear)?;
     /// let y = up.forward(&array![[4.0f32, 8.0]])?;
     /// assert_eq!(y, array![[3., 5., 7., 6.]]); // interpolation would give 4, 5, 7, 8
     /// # Ok(())
@@ -158,7 +146,7 @@ mod tests {
 
     #[test]
     fn taps_of_every_phase_sum_to_one() {
-        for kind in [Interpolation::Nearest, Interpolation::Bilinear, Interpolation::Bicubic { a: -0.75 }] {
+        for kind in [Interpolation::Nearest, Interpolation::Linear, Interpolation::Cubic { a: -0.75 }] {
             for scale in 1..=7 {
                 let (taps, _) = kind.taps(scale).unwrap();
                 for phase in 0..scale {
@@ -175,18 +163,18 @@ mod tests {
         let window =
             |kind: Interpolation, scale| kind.taps(scale).map(|(taps, padding)| (taps.len(), padding)).unwrap();
         assert_eq!(window(Interpolation::Nearest, 3), (3, 0));
-        assert_eq!(window(Interpolation::Bilinear, 2), (4, 1));
-        assert_eq!(window(Interpolation::Bilinear, 3), (5, 1));
-        assert_eq!(window(Interpolation::Bicubic { a: -0.5 }, 2), (8, 3));
-        assert_eq!(window(Interpolation::Bicubic { a: -0.5 }, 3), (11, 4));
+        assert_eq!(window(Interpolation::Linear, 2), (4, 1));
+        assert_eq!(window(Interpolation::Linear, 3), (5, 1));
+        assert_eq!(window(Interpolation::Cubic { a: -0.5 }, 2), (8, 3));
+        assert_eq!(window(Interpolation::Cubic { a: -0.5 }, 3), (11, 4));
     }
 
     #[test]
     fn impossible_scales_are_refused() {
         assert!(Interpolation::Nearest.taps(0).is_err());
-        assert!(Interpolation::Bicubic { a: -0.5 }.taps(usize::MAX).is_err());
-        assert!(Interpolation::Bilinear.taps(1 << 40).is_err());
-        assert!(Interpolation::Bicubic { a: f64::NAN }.taps(2).is_err());
+        assert!(Interpolation::Cubic { a: -0.5 }.taps(usize::MAX).is_err());
+        assert!(Interpolation::Linear.taps(1 << 40).is_err());
+        assert!(Interpolation::Cubic { a: f64::NAN }.taps(2).is_err());
         assert!(Layer::<Transposed, f32, 2>::interpolating(0, [2, 2], Interpolation::Nearest).is_err());
     }
 }

@@ -23,6 +23,7 @@ use crate::scalar::Scalar;
 /// # }
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
 pub struct Adjoint<A>(pub A);
 
 /// The transpose of a CSR matrix, in CSR form.

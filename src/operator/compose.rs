@@ -26,6 +26,7 @@ use crate::scalar::Scalar;
 /// # }
 /// ```
 #[derive(Clone)]
+#[must_use]
 pub struct Compose<T, A, B> {
     left: A,
     right: B,

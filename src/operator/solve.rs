@@ -10,7 +10,8 @@ use super::{LinearOperator, Workspace, expect_shape, new_batch, with_batch};
 use crate::error::{Error, Result};
 use crate::scalar::Scalar;
 
-/// One block of equations A·x ≈ b. The unknown x has batch 1; so has b.
+/// One block of equations A·x ≈ b. The unknown x has batch 1; so has b. These are all its fields, now and later: it is written
+/// as a literal.
 pub struct Equations<'a, T> {
     /// A.
     pub operator: &'a dyn LinearOperator<T>,

@@ -36,11 +36,13 @@ impl<T: Scalar> Workspace<T> {
     }
 
     /// Elements held.
+    #[must_use]
     pub fn len(&self) -> usize {
         self.buffers.iter().map(Vec::len).sum()
     }
 
     /// Whether nothing is held.
+    #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

@@ -97,7 +97,7 @@ impl<T: Scalar> Problem<T> {
 /// # fn main() -> convmat::Result<()> {
 /// // With targets made by bilinear upsampling, what is learned is the bilinear kernel.
 /// let small = Array4::from_shape_fn([1, 1, 8, 9], |(_, _, i, j)| ((i * 7 + j * 5 + i * j) % 11) as f64);
-/// let up = Upscaler::new(1, [8, 9], [2, 2], Interpolation::Bilinear)?;
+/// let up = Upscaler::new(1, [8, 9], [2, 2], Interpolation::Linear)?;
 /// let large = up.apply(small.view().insert_axis(Axis(2)))?.index_axis_move(Axis(2), 0);
 /// let learned = learn(&[Pair::new(small, large, 2)?], 4, 1e-12, 100)?;
 /// let line = [0.25, 0.75, 0.75, 0.25];
@@ -179,6 +179,7 @@ pub(crate) fn error<T: Scalar>(pairs: &[Pair<T>], taps: &ArrayRef2<T>) -> Result
 /// assert!((frequency_response(&nearest, 2, 0.5) - 0.5f64.sqrt()).abs() < 1e-15);
 /// assert!(frequency_response(&nearest, 2, 1.0) < 1e-15);
 /// ```
+#[must_use]
 pub fn frequency_response<T: Scalar>(taps: &ArrayRef2<T>, scale: usize, frequency: f64) -> f64 {
     T::frequency_response(taps, scale, frequency)
 }

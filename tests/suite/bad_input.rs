@@ -92,7 +92,7 @@ fn messages_name_the_mistake_and_its_numbers() {
             "output size[1] is 0; every output size must be at least 1",
             text(transposed(&o.output_size(OutputSize::Shape([3, 0])))),
         ),
-        ("the bicubic parameter a must be a finite number", text(Interpolation::Bicubic { a: f64::INFINITY }.taps(2))),
+        ("the bicubic parameter a must be a finite number", text(Interpolation::Cubic { a: f64::INFINITY }.taps(2))),
         ("scale[0] is 0; every scale must be at least 1", text(Interpolation::Nearest.taps(0))),
         (
             "input[0] is 0; every input must be at least 1",

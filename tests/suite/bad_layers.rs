@@ -44,14 +44,14 @@ fn layers_refuse_what_no_input_makes_right() {
         assert!(Conv2d::<f32>::zeros(huge, 1, [1, 1], o).is_err() && Conv2d::<f32>::zeros(1, huge, [1, 1], o).is_err());
         assert!(ConvTranspose2d::<f32>::zeros(huge, huge, [1, 1], o.groups(huge)).is_err());
         assert!(ConvTranspose2d::<f32>::zeros(1, 1, [huge, 1], o).is_err());
-        assert!(Upscaler::<f32, 1>::new(1, [huge], [2], Interpolation::Bilinear).is_err());
+        assert!(Upscaler::<f32, 1>::new(1, [huge], [2], Interpolation::Linear).is_err());
         assert!(Upscaler::<f32, 1>::new(1, [2], [huge], Interpolation::Nearest).is_err());
-        assert!(Upscaler::<f32, 1>::new(huge, [2], [2], Interpolation::Bilinear).is_err());
+        assert!(Upscaler::<f32, 1>::new(huge, [2], [2], Interpolation::Linear).is_err());
     }
     assert!(Conv2d::<f32>::zeros(0, 1, [1, 1], o).is_err() && Conv2d::<f32>::zeros(1, 1, [1, 0], o).is_err());
-    assert!(Upscaler::<f32, 2>::new(0, [2, 2], [2, 2], Interpolation::Bilinear).is_err());
-    assert!(Upscaler::<f32, 2>::new(1, [2, 0], [2, 2], Interpolation::Bilinear).is_err());
-    assert!(Upscaler::<f32, 2>::new(1, [2, 2], [0, 2], Interpolation::Bilinear).is_err());
+    assert!(Upscaler::<f32, 2>::new(0, [2, 2], [2, 2], Interpolation::Linear).is_err());
+    assert!(Upscaler::<f32, 2>::new(1, [2, 0], [2, 2], Interpolation::Linear).is_err());
+    assert!(Upscaler::<f32, 2>::new(1, [2, 2], [0, 2], Interpolation::Linear).is_err());
 }
 
 #[test]

@@ -207,8 +207,8 @@ fn upscaler<T: Scalar, const N: usize, I: TensorDim<N>>(golden: &Golden) {
     let (x, grad): (Array<T, I>, Array<T, I>) = (golden.tensor("input"), golden.tensor("grad_output"));
     let kind = match golden.case["mode"].as_str().unwrap() {
         "nearest" => Interpolation::Nearest,
-        "linear" | "bilinear" | "trilinear" => Interpolation::Bilinear,
-        "bicubic" => Interpolation::Bicubic { a: PYTORCH_BICUBIC },
+        "linear" | "bilinear" | "trilinear" => Interpolation::Linear,
+        "bicubic" => Interpolation::Cubic { a: PYTORCH_BICUBIC },
         other => panic!("{}: mode {other}", golden.name),
     };
     let size: [usize; N] = std::array::from_fn(|i| x.shape()[2 + i]);

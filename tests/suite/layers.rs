@@ -277,16 +277,16 @@ fn sizes_that_a_stride_loses_come_back_when_asked_for() {
 
 #[test]
 fn an_interpolating_layer_has_the_taps_of_every_channel() {
-    let up = ConvTranspose2d::<f64>::interpolating(3, [2, 3], Interpolation::Bilinear).unwrap();
-    let (rows, padding_h) = Interpolation::Bilinear.taps(2).unwrap();
-    let (columns, padding_w) = Interpolation::Bilinear.taps(3).unwrap();
+    let up = ConvTranspose2d::<f64>::interpolating(3, [2, 3], Interpolation::Linear).unwrap();
+    let (rows, padding_h) = Interpolation::Linear.taps(2).unwrap();
+    let (columns, padding_w) = Interpolation::Linear.taps(3).unwrap();
     assert_eq!((up.in_channels(), up.out_channels(), up.kernel()), (3, 3, [4, 5]));
     assert_eq!(up.options(), &Options::new().stride([2, 3]).padding([padding_h, padding_w]).groups(3));
     for ((_, _, _, i, j), &tap) in up.weights().indexed_iter() {
         assert_eq!(tap, rows[i] * columns[j]);
     }
     assert_eq!(up.bias(), None);
-    let upscaler = Upscaler::<f64, 2>::new(3, [4, 5], [2, 3], Interpolation::Bilinear).unwrap();
+    let upscaler = Upscaler::<f64, 2>::new(3, [4, 5], [2, 3], Interpolation::Linear).unwrap();
     assert_eq!(upscaler.convolution().weights(), up.weights());
     assert_eq!((upscaler.domain(), upscaler.range()), ([3, 1, 4, 5], [3, 1, 8, 15]));
 }

@@ -92,14 +92,14 @@ fn new_weights_are_packed_into_plans_that_share_the_old_ones() {
     let (old, new) = (up(4), up(5));
     let mut plan = old.plan([6, 6], &PlanOptions::default()).unwrap();
     let other = plan.resize([7, 6]).unwrap();
-    plan.update_weights(&new).unwrap();
+    plan.set_parameters(&new).unwrap();
     let (x, taller) = (input(2, [6, 6]), input(2, [7, 6]));
     assert_eq!(plan.run(&x).unwrap(), new.forward(&x).unwrap());
     assert_eq!(other.run(&taller).unwrap(), old.forward(&taller).unwrap());
     assert_eq!(plan.resize([7, 6]).unwrap().run(&taller).unwrap(), new.forward(&taller).unwrap());
     let larger = ConvTranspose2d::zeros(6, 10, [5, 5], *new.options()).unwrap();
-    assert!(matches!(plan.update_weights(&larger), Err(Error::Shape { .. })));
-    assert!(matches!(plan.update_weights(&new.without_bias()), Err(Error::Shape { .. })));
+    assert!(matches!(plan.set_parameters(&larger), Err(Error::Shape { .. })));
+    assert!(matches!(plan.set_parameters(&new.without_bias()), Err(Error::Shape { .. })));
 }
 
 #[test]

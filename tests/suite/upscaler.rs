@@ -12,9 +12,9 @@ use crate::values::{dirty, identity, integers, to_f64};
 
 const KINDS: [Interpolation; 4] = [
     Interpolation::Nearest,
-    Interpolation::Bilinear,
-    Interpolation::Bicubic { a: PYTORCH_BICUBIC },
-    Interpolation::Bicubic { a: -0.5 },
+    Interpolation::Linear,
+    Interpolation::Cubic { a: PYTORCH_BICUBIC },
+    Interpolation::Cubic { a: -0.5 },
 ];
 
 /// One axis of the interpolation as a matrix, `[length · scale, length]`.
@@ -29,11 +29,11 @@ fn matrix(kind: Interpolation, length: usize, scale: usize) -> Array2<f64> {
         let mut add = |index: f64, weight: f64| matrix[[output, index.clamp(0.0, last) as usize]] += weight;
         match kind {
             Interpolation::Nearest => add((output / scale) as f64, 1.0),
-            Interpolation::Bilinear => {
+            Interpolation::Linear => {
                 add(first, 1.0 - distance);
                 add(first + 1.0, distance);
             }
-            Interpolation::Bicubic { a } => {
+            Interpolation::Cubic { a } => {
                 // Keys 1981, eq. 15, at the distances of the four neighbours.
                 let near = |u: f64| (a + 2.0) * u.powi(3) - (a + 3.0) * u.powi(2) + 1.0;
                 let far = |u: f64| a * u.powi(3) - 5.0 * a * u.powi(2) + 8.0 * a * u - 4.0 * a;

@@ -51,7 +51,7 @@ pub fn run(args: &LearnArgs, out: &mut dyn Write) -> Result<()> {
     }
     describe(args, &learned, out)?;
     field(out, "time", duration(time.as_secs_f64()))?;
-    let bicubic = rule(Interpolation::Bicubic { a: -0.5 })?;
+    let bicubic = rule(Interpolation::Cubic { a: -0.5 })?;
     let (photographs, soft) = pairs.split_at(args.images.len());
     for (name, pairs, weight) in [("photographs", photographs, 1.0), ("soft copies", soft, args.soft_weight)] {
         if !pairs.is_empty() {
@@ -137,7 +137,7 @@ fn tabulate(learned: &Array2<f64>, bicubic: &Array2<f64>, out: &mut dyn Write) -
     }
     writeln!(out, "\nfrequency response along one axis, 1 for half the new sampling rate")?;
     let mut table = Table::new([">frequency", ">bilinear", ">bicubic", ">learned"]);
-    let bilinear = rule(Interpolation::Bilinear)?;
+    let bilinear = rule(Interpolation::Linear)?;
     for eighths in 0..=8 {
         let frequency = f64::from(eighths) / 8.0;
         let [a, b, c] = [&bilinear, bicubic, learned].map(|taps| frequency_response(taps, SCALE, frequency));

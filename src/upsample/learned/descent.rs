@@ -22,6 +22,7 @@ use crate::scalar::Scalar;
 /// assert_eq!(heavy_ball((1.0, 9.0)), (0.25, 0.25));
 /// assert_eq!(heavy_ball((4.0, 4.0)), (0.25, 0.0)); // a single curvature: one step
 /// ```
+#[must_use]
 pub fn heavy_ball((smallest, largest): (f64, f64)) -> (f64, f64) {
     let (slow, fast) = (smallest.sqrt(), largest.sqrt());
     (4.0 / (fast + slow).powi(2), ((fast - slow) / (fast + slow)).powi(2))

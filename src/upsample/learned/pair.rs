@@ -13,6 +13,7 @@ use crate::upsample::{Resize, ResizeOptions, ResizeTo};
 
 /// Planes of a picture and the same planes reduced by a factor: what is wanted, and what it is made from.
 #[derive(Clone, Debug)]
+#[must_use]
 pub struct Pair<T> {
     pub(super) small: Array4<T>,
     pub(super) large: Array4<T>,

@@ -26,8 +26,8 @@ fn line(input: &[f64], to: ResizeTo<1>, options: ResizeOptions) -> Vec<f64> {
 fn by_integer_factors_it_is_the_upscaler() {
     for (kind, options) in [
         (Interpolation::Nearest, ResizeOptions::nearest()),
-        (Interpolation::Bilinear, ResizeOptions::linear()),
-        (Interpolation::Bicubic { a: -0.75 }, ResizeOptions::cubic()),
+        (Interpolation::Linear, ResizeOptions::linear()),
+        (Interpolation::Cubic { a: -0.75 }, ResizeOptions::cubic()),
     ] {
         // Within one band of rows, and across several.
         for (size, scale) in (1..=5).map(|scale| ([3, 4], scale)).chain([([70, 5], 2)]) {

@@ -135,7 +135,7 @@ fn center(o: usize, scale: usize) -> f64 {
 fn reach(rule: &Rule, scale: usize) -> f64 {
     match rule {
         Rule::Interpolation(Interpolation::Nearest) => 0.5,
-        Rule::Interpolation(Interpolation::Bilinear) => 1.0,
+        Rule::Interpolation(Interpolation::Linear) => 1.0,
         Rule::Interpolation(_) => 2.0,
         Rule::Taps(taps) => taps.nrows() as f64 / (2 * scale) as f64,
     }
@@ -158,8 +158,8 @@ fn weight(rule: &Rule, scale: usize, dy: f64, dx: f64) -> f64 {
 fn along_axis(kind: Interpolation, distance: f64) -> f64 {
     match kind {
         Interpolation::Nearest => f64::from((-0.5..0.5).contains(&distance)),
-        Interpolation::Bilinear => (1.0 - distance.abs()).max(0.0),
-        Interpolation::Bicubic { a } => keys(distance.abs(), a),
+        Interpolation::Linear => (1.0 - distance.abs()).max(0.0),
+        Interpolation::Cubic { a } => keys(distance.abs(), a),
         // A kernel that is not known here agrees with nothing.
         _ => f64::NAN,
     }
@@ -195,11 +195,11 @@ mod tests {
     fn weights_are_those_of_the_literature() {
         let reads = |kind, scale, column| reads(&Rule::Interpolation(kind), scale, 4, column);
         assert_eq!(reads(Interpolation::Nearest, 3, 5), [(1, 1.0)]);
-        assert_eq!(reads(Interpolation::Bilinear, 2, 0), [(0, 1.0)]);
-        assert_eq!(reads(Interpolation::Bilinear, 2, 6), [(2, 0.25), (3, 0.75)]);
+        assert_eq!(reads(Interpolation::Linear, 2, 0), [(0, 1.0)]);
+        assert_eq!(reads(Interpolation::Linear, 2, 6), [(2, 0.25), (3, 0.75)]);
         // PyTorch's cubic at ¾ between pixels 1 and 2.
         let cubic = [(0, -0.03515625), (1, 0.26171875), (2, 0.87890625), (3, -0.10546875)];
-        assert_eq!(reads(Interpolation::Bicubic { a: -0.75 }, 2, 4), cubic);
+        assert_eq!(reads(Interpolation::Cubic { a: -0.75 }, 2, 4), cubic);
     }
 
     #[test]
@@ -237,7 +237,7 @@ mod tests {
     #[test]
     fn a_wrong_pixel_is_found() {
         let taps = Array2::from_shape_fn([4, 4], |(i, j)| 0.1 + (i * j) as f64);
-        for rule in [Rule::Interpolation(Interpolation::Bilinear), Rule::Taps(taps)] {
+        for rule in [Rule::Interpolation(Interpolation::Linear), Rule::Taps(taps)] {
             let image = Array5::from_shape_fn([1, 1, 1, 2, 3], |i| (40 * i.3 + 7 * i.4) as f32);
             let form = ClosedForm::new(image.view(), &rule, 2);
             let mut result = Array5::from_shape_fn([1, 1, 1, 4, 6], |i| form.at(0, i.3, i.4).0 as f32);

@@ -112,9 +112,9 @@ fn jobs(args: &UpscaleArgs) -> Result<([Job; METHODS.len()], usize)> {
     let Taps { weights, scale } = learned_taps(args)?;
     let rules = [
         Rule::Interpolation(Interpolation::Nearest),
-        Rule::Interpolation(Interpolation::Bilinear),
-        Rule::Interpolation(Interpolation::Bicubic { a: -0.5 }),
-        Rule::Interpolation(Interpolation::Bicubic { a: PYTORCH_BICUBIC }),
+        Rule::Interpolation(Interpolation::Linear),
+        Rule::Interpolation(Interpolation::Cubic { a: -0.5 }),
+        Rule::Interpolation(Interpolation::Cubic { a: PYTORCH_BICUBIC }),
         Rule::Taps(weights),
     ];
     Ok((rules.map(|rule| Job { rule, scale, options: FormulationOptions::default() }), scale))

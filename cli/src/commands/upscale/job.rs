@@ -31,7 +31,10 @@ impl Rule {
 impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Interpolation(kind) => kind.fmt(f),
+            Self::Interpolation(Interpolation::Linear) => f.write_str("bilinear"),
+            Self::Interpolation(Interpolation::Cubic { a }) => write!(f, "bicubic (a = {a})"),
+            Self::Interpolation(Interpolation::Nearest) => f.write_str("nearest"),
+            Self::Interpolation(kind) => write!(f, "{kind:?}"),
             Self::Taps(_) => f.write_str("learned"),
         }
     }
@@ -50,10 +53,10 @@ impl Job {
             Kernel::Learned => None,
             _ if args.taps.is_some() => None,
             Kernel::Nearest => Some(Interpolation::Nearest),
-            Kernel::Bilinear => Some(Interpolation::Bilinear),
-            Kernel::Bicubic => Some(Interpolation::Bicubic { a: args.bicubic_a.unwrap_or(PYTORCH_BICUBIC) }),
+            Kernel::Bilinear => Some(Interpolation::Linear),
+            Kernel::Bicubic => Some(Interpolation::Cubic { a: args.bicubic_a.unwrap_or(PYTORCH_BICUBIC) }),
         };
-        if args.bicubic_a.is_some() && !matches!(kind, Some(Interpolation::Bicubic { .. })) {
+        if args.bicubic_a.is_some() && !matches!(kind, Some(Interpolation::Cubic { .. })) {
             return Err(Failure::Usage("--bicubic-a needs --kernel bicubic".to_owned()));
         }
         let options = FormulationOptions::new().memory_limit(args.memory_limit.0);
