@@ -25,7 +25,6 @@ impl<D: Direction, T: Scalar, const N: usize> Layer<D, T, N> {
     /// # Ok(())
     /// # }
     /// ```
-    #[must_use]
     pub fn init_default(mut self, seed: u64) -> Self {
         (self.weights, self.bias) = T::init_default(self.weights.raw_dim(), self.bias.map(|bias| bias.len()), seed);
         self
@@ -33,7 +32,6 @@ impl<D: Direction, T: Scalar, const N: usize> Layer<D, T, N> {
 
     /// Bilinear upsampling, the start of FCN (Long, Shelhamer & Darrell 2015): the triangle kernel of the given length along
     /// every axis, between channels of the same number within each group and zero between others; the bias is zero.
-    #[must_use]
     pub fn init_bilinear(mut self) -> Self {
         self.weights = T::init_bilinear(self.weights.raw_dim(), self.weights.dim().0 / self.options.groups);
         self.bias = self.bias.map(|bias| Array1::zeros(bias.len()));
@@ -46,7 +44,6 @@ impl<D: Direction, T: Scalar, const N: usize> Layer<D, T, N> {
     /// In a transposed convolution the sub-kernels are the residue classes of the taps modulo the stride: tap t takes the value
     /// of tap ⌊t/stride⌋·stride. In a convolution before a pixel shuffle they are groups of ∏scale consecutive output channels,
     /// where `scale` is the factor of the shuffle.
-    #[must_use]
     pub fn init_icnr(mut self, scale: impl PerAxis<N>) -> Self {
         let scale = scale.per_axis();
         let step = std::array::from_fn(|axis| if axis < 3 - N { 1 } else { scale[axis + N - 3].max(1) });
