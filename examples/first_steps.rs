@@ -11,7 +11,7 @@
 use convmat::{
     Channels, Conv2d, ConvTranspose2d, Convolution, Geometry, LinearOperator, Options, Result, dot_test, trans_conv,
 };
-use ndarray::{Array2, Array4, Array5, ArrayView2, Axis, array, concatenate, s};
+use ndarray::{Array2, Array4, ArrayView2, Axis, array, concatenate, s};
 
 fn main() -> Result<()> {
     by_hand()?;
@@ -136,23 +136,19 @@ fn shapes() -> Result<()> {
 }
 
 /// The book's convolution of a 3×3 image with a 2×2 kernel.
-fn c_of_the_book() -> Result<(Array5<f64>, Convolution<f64, 2>)> {
-    let x = Array5::from_shape_fn([1, 1, 1, 3, 3], |(.., i, j)| (3 * i + j) as f64);
+fn c_of_the_book() -> Result<(Array4<f64>, Convolution<f64, 2>)> {
+    let x = Array4::from_shape_fn([1, 1, 3, 3], |(.., i, j)| (3 * i + j) as f64);
     let k = array![[1., 2.], [3., 4.]];
     let geometry = Geometry::convolution([3, 3], [2, 2], Channels { small: 1, large: 1 }, &Options::new())?;
-    Ok((x, Convolution::new(geometry, image(&k).insert_axis(Axis(2)))?))
+    Ok((x, Convolution::new(geometry, image(&k))?))
 }
 
 fn the_matrix() -> Result<()> {
     heading("6. The matrix");
     let (x, c) = c_of_the_book()?;
-    let y = c.apply(x.view())?;
-    println!(
-        "X =\n{}\nand K = [[1, 2], [3, 4]] give Y =\n{}",
-        x.slice(s![0, 0, 0, .., ..]),
-        y.slice(s![0, 0, 0, .., ..])
-    );
-    assert_eq!(y.slice(s![0, 0, 0, .., ..]), array![[27., 37.], [57., 67.]]);
+    let y = c.apply(&x)?;
+    println!("X =\n{}\nand K = [[1, 2], [3, 4]] give Y =\n{}", plane(&x), plane(&y));
+    assert_eq!(plane(&y), array![[27., 37.], [57., 67.]]);
 
     let matrix = c.dense(1 << 20)?;
     println!("Convolution is linear, so it is a matrix. C =\n{matrix}");
@@ -168,12 +164,10 @@ fn the_matrix() -> Result<()> {
     assert_eq!(matrix.dot(&flat_x), flat_y);
 
     let back = matrix.t().dot(&flat_y);
-    println!(
-        "Cᵀ·y is the transposed convolution of Y with K:\n{}",
-        c.apply_adjoint(y.view())?.slice(s![0, 0, 0, .., ..])
-    );
-    assert_eq!(c.apply_adjoint(y.view())?.flatten(), back);
-    let scattered = trans_conv(&y.slice(s![0, 0, 0, .., ..]), &c.weights().slice(s![0, 0, 0, .., ..]))?;
+    println!("Cᵀ·y is the transposed convolution of Y with K:\n{}", plane(&c.apply_adjoint(&y)?));
+    assert_eq!(c.apply_adjoint(&y)?.flatten(), back);
+    assert_eq!((c.matvec(flat_x.view())?, c.rmatvec(flat_y.view())?), (flat_y.to_owned(), back.clone()));
+    let scattered = trans_conv(&plane(&y), &c.weights().slice(s![0, 0, .., ..]))?;
     assert_eq!(scattered.flatten(), back);
     println!("It has the shape of X, not its values: Cᵀ is no inverse.");
     assert_ne!(back, flat_x);
@@ -187,7 +181,6 @@ fn the_swap() -> Result<()> {
     let k = array![[1., 2.], [3., 4.]];
     let conv = Conv2d::new(image(&k), None, Options::new())?;
     let transposed = ConvTranspose2d::new(image(&k), None, Options::new())?;
-    let x = x.index_axis_move(Axis(2), 0);
     let grad = image(&array![[1., -1.], [2., 0.]]);
     let backward = conv.backward(&x, &grad)?.input;
     println!("Conv2d's backward pass of G =\n{}\nis\n{}", plane(&grad), plane(&backward));
@@ -198,10 +191,8 @@ fn the_swap() -> Result<()> {
     assert_eq!(backward, conv.forward(&x)?);
 
     // All of it is one equation.
-    let x5 = x.insert_axis(Axis(2));
-    let y5 = grad.insert_axis(Axis(2));
-    let left = (c.apply(x5.view())? * &y5).sum();
-    let right = (&x5 * c.apply_adjoint(y5.view())?).sum();
+    let left = (c.apply(&x)? * &grad).sum();
+    let right = (&x * c.apply_adjoint(&grad)?).sum();
     println!("⟨C·x, y⟩ = {left}, ⟨x, Cᵀ·y⟩ = {right}.");
     assert_eq!((left, right), (104., 104.));
     let test = dot_test::<f64, _>(&c, 3, 2016)?;

@@ -3,7 +3,9 @@
 use std::fmt;
 use std::ops::Range;
 
-use ndarray::{ArcArray, Array2, ArrayView5, ArrayViewMut5, Ix5};
+use ndarray::{
+    ArcArray, Array, Array2, Array5, ArrayBase, ArrayRef, ArrayView, ArrayView5, ArrayViewMut5, DataOwned, Ix5,
+};
 use sprs::CsMat;
 
 use crate::engine::writer::Finish;
@@ -11,9 +13,11 @@ use crate::error::Result;
 use crate::formulation::{Formulation, FormulationOptions};
 use crate::geometry::{Geometry, Shape, Side};
 use crate::matrix::{Entries, Pattern, Sparse, dense_bytes};
-use crate::operator::{LinearOperator, Request, Structure, Weights, Workspace, csr_bytes, expect_batch, expect_shape};
+use crate::operator::{LinearOperator, Request, Structure, Weights, Workspace, allocatable, csr_bytes, expect_batch};
 use crate::plan::pass::Pass;
 use crate::scalar::Scalar;
+use crate::tensor::{BatchedDim, Rank, Ranked, TensorDim, WeightDim, expect_weights, in_rank};
+use crate::weight_gradient::weight_gradient;
 
 /// C: a convolution with fixed weights and sizes, without bias, as one linear map from x to y.
 ///
@@ -25,18 +29,20 @@ use crate::scalar::Scalar;
 /// [`apply_adjoint`](LinearOperator::apply_adjoint) or [`Adjoint`](crate::Adjoint), is the transposed convolution; the
 /// same weights serve both, without a copy or a flip.
 ///
-/// As a [`LinearOperator`] it runs [`Formulation::Auto`]; [`formulate`](Self::formulate) gives any other.
+/// **Shapes.** Its own methods take tensors of its rank, `[batch, channels, spatial…]`, or without the batch. As a
+/// [`LinearOperator`] it takes five axes, `LinearOperator::apply(&c, x.view())`, or flat vectors,
+/// [`matvec`](LinearOperator::matvec). Both run [`Formulation::Auto`]; [`formulate`](Self::formulate) gives any other.
 ///
 /// ```
 /// use convmat::{Channels, Convolution, Geometry, LinearOperator, Options};
-/// use ndarray::{Array5, array};
+/// use ndarray::array;
 /// # fn main() -> convmat::Result<()> {
 /// let g = Geometry::convolution([4], [2], Channels { small: 1, large: 1 }, &Options::new())?;
-/// let c = Convolution::new(g, Array5::from_shape_vec([1, 1, 1, 1, 2], vec![1.0, 10.0]).unwrap())?;
+/// let c = Convolution::new(g, array![[[1., 10.]]])?;
 /// let matrix = c.dense(1 << 20)?;
 /// assert_eq!(matrix, array![[1., 10., 0., 0.], [0., 1., 10., 0.], [0., 0., 1., 10.]]);
-/// let x = Array5::from_shape_vec([1, 1, 1, 1, 4], vec![1., 2., 3., 4.]).unwrap();
-/// assert_eq!(c.apply(x.view())?.into_raw_vec_and_offset().0, [21., 32., 43.]);
+/// assert_eq!(c.apply(&array![[1., 2., 3., 4.]])?, array![[21., 32., 43.]]); // [channels, length]
+/// assert_eq!(c.matvec(array![1., 2., 3., 4.].view())?, array![21., 32., 43.]);
 /// # Ok(())
 /// # }
 /// ```
@@ -55,14 +61,18 @@ impl<T, const N: usize> fmt::Debug for Convolution<T, N> {
 }
 
 impl<T: Scalar, const N: usize> Convolution<T, N> {
-    /// C of a geometry and weights `[small channels, large channels / groups, kD, kH, kW]`
-    /// ([`Geometry::weight_shape`]). Contiguous weights are shared, others copied.
+    /// C of a geometry and weights `[small channels, large channels / groups, kernel…]`, owned or shared, with N + 2 axes or
+    /// with five ([`Geometry::weight_shape`]). Contiguous weights are shared, others copied.
     ///
     /// # Errors
     /// [`Error::Shape`](crate::Error::Shape) if the weights have another shape.
-    pub fn new(geometry: Geometry<N>, weights: impl Into<ArcArray<T, Ix5>>) -> Result<Self> {
-        let weights = weights.into();
-        expect_shape("the weights", &geometry.weight_shape(), weights.shape())?;
+    pub fn new<S, W>(geometry: Geometry<N>, weights: ArrayBase<S, W>) -> Result<Self>
+    where
+        S: DataOwned<Elem = T>,
+        W: WeightDim<N>,
+    {
+        let weights = W::to5(weights.into_shared());
+        expect_weights::<N>("the weights", &geometry.weight_shape(), weights.shape())?;
         Ok(Self { geometry, weights: T::contiguous(weights) })
     }
 
@@ -71,9 +81,104 @@ impl<T: Scalar, const N: usize> Convolution<T, N> {
         &self.geometry
     }
 
-    /// The weights, `[small channels, large channels / groups, kD, kH, kW]`.
-    pub const fn weights(&self) -> &ArcArray<T, Ix5> {
+    /// The weights in the convolution's own rank, `[small channels, large channels / groups, kernel…]`.
+    pub fn weights(&self) -> ArrayView<'_, T, BatchedDim<N>>
+    where
+        Rank<N>: Ranked<N>,
+    {
+        BatchedDim::<N>::from5(self.weights.view())
+    }
+
+    /// The weights as they are shared, with five axes for every `N`: `[small channels, large channels / groups, kD, kH, kW]`,
+    /// absent axes of length 1.
+    pub const fn weights5(&self) -> &ArcArray<T, Ix5> {
         &self.weights
+    }
+
+    /// y = C·x, the convolution of x, in a new array.
+    ///
+    /// **Shapes.** `[batch, large channels, large size…]` → `[batch, small channels, small size…]`, and without the batch on
+    /// both sides.
+    ///
+    /// ```
+    /// use convmat::{Conv2d, Options};
+    /// use ndarray::Array4;
+    /// # fn main() -> convmat::Result<()> {
+    /// let c = Conv2d::<f32>::zeros(3, 8, [5, 5], Options::new())?.convolution([16, 20])?;
+    /// let y = c.apply(&Array4::ones([2, 3, 16, 20]))?;
+    /// assert_eq!(y.dim(), (2, 8, 12, 16));
+    /// assert_eq!(c.apply_adjoint(&y)?.dim(), (2, 3, 16, 20));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Shape`](crate::Error::Shape) if x does not lie on the large side.
+    pub fn apply<I: TensorDim<N>>(&self, x: &ArrayRef<T, I>) -> Result<Array<T, I>> {
+        LinearOperator::apply(self, I::to5(x.view())).map(I::from5).map_err(in_rank::<N, I>)
+    }
+
+    /// x = Cᵀ·y, the transposed convolution of y, in a new array: [`apply`](Self::apply) with its shapes exchanged.
+    ///
+    /// # Errors
+    /// [`Error::Shape`](crate::Error::Shape) if y does not lie on the small side.
+    pub fn apply_adjoint<I: TensorDim<N>>(&self, y: &ArrayRef<T, I>) -> Result<Array<T, I>> {
+        LinearOperator::apply_adjoint(self, I::to5(y.view())).map(I::from5).map_err(in_rank::<N, I>)
+    }
+
+    /// [`apply`](Self::apply) into `y`, with scratch memory from `workspace`.
+    ///
+    /// # Errors
+    /// [`Error::Shape`](crate::Error::Shape) if a tensor does not fit.
+    pub fn apply_into<I: TensorDim<N>>(
+        &self,
+        x: &ArrayRef<T, I>,
+        y: &mut ArrayRef<T, I>,
+        workspace: &mut Workspace<T>,
+    ) -> Result<()> {
+        LinearOperator::apply_into(self, I::to5(x.view()), I::to5(y.view_mut()), workspace).map_err(in_rank::<N, I>)
+    }
+
+    /// [`apply_adjoint`](Self::apply_adjoint) into `x`, with scratch memory from `workspace`.
+    ///
+    /// # Errors
+    /// [`Error::Shape`](crate::Error::Shape) if a tensor does not fit.
+    pub fn apply_adjoint_into<I: TensorDim<N>>(
+        &self,
+        y: &ArrayRef<T, I>,
+        x: &mut ArrayRef<T, I>,
+        workspace: &mut Workspace<T>,
+    ) -> Result<()> {
+        LinearOperator::apply_adjoint_into(self, I::to5(y.view()), I::to5(x.view_mut()), workspace)
+            .map_err(in_rank::<N, I>)
+    }
+
+    /// The derivative of ⟨y, C·x⟩ with respect to the weights, of their shape: [`weight_gradient`](crate::weight_gradient())
+    /// in the convolution's own rank. The values of the weights have no part in it.
+    ///
+    /// ```
+    /// use convmat::{Channels, Convolution, Geometry, Options};
+    /// use ndarray::array;
+    /// # fn main() -> convmat::Result<()> {
+    /// let g = Geometry::convolution([3], [2], Channels { small: 1, large: 1 }, &Options::new())?;
+    /// let c = Convolution::new(g, array![[[0., 0.]]])?;
+    /// assert_eq!(c.weight_gradient(&array![[1., 2., 3.]], &array![[10., 100.]])?, array![[[210., 320.]]]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Shape`](crate::Error::Shape) if x does not lie on the large side or y on the small one, or if their batches
+    /// differ.
+    pub fn weight_gradient<I: TensorDim<N>>(
+        &self,
+        x: &ArrayRef<T, I>,
+        y: &ArrayRef<T, I>,
+    ) -> Result<Array<T, I::Batched>> {
+        let mut gradient = Array5::zeros(allocatable::<T, 5>(self.geometry.weight_shape(), "the weight gradient")?);
+        weight_gradient(&self.geometry, I::to5(x.view()), I::to5(y.view()), gradient.view_mut())
+            .map_err(in_rank::<N, I>)?;
+        Ok(<I::Batched as TensorDim<N>>::from5(gradient))
     }
 
     /// C in a formulation, with the default limit of 1 GiB and the default GEMM.

@@ -10,7 +10,8 @@ pub type Result<T> = std::result::Result<T, Error>;
 
 /// What was wrong with a request, with the numbers that explain it.
 ///
-/// Axes are counted from 0 in the order the caller gave them, so axis 1 of a 2-D layer is its width.
+/// Axes are counted from 0 in the order the caller gave them, so axis 1 of a 2-D layer is its width, and shapes have the
+/// axes of the caller's arrays.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Error {
@@ -23,12 +24,12 @@ pub enum Error {
     },
     /// A channel or group count is 0.
     NoChannels {
-        /// Which count: `"groups"`, `"input channels"`, …
+        /// Which count: `"groups"`, `"in channels"`, …
         what: &'static str,
     },
     /// A channel count is not a multiple of the number of groups.
     Groups {
-        /// Which channels: `"input channels"`, …
+        /// Which channels: `"in channels"`, `"out channels"`, …
         what: &'static str,
         /// Their count.
         channels: usize,
@@ -296,14 +297,18 @@ impl Error {
         self.map_axis(|_| i)
     }
 
-    /// The same error about depth, height and width, with the axes counted as the caller counts them: without the `absent` ones.
-    pub(crate) fn without_axes(self, absent: usize) -> Self {
-        self.map_axis(|axis| axis.saturating_sub(absent))
-    }
-
-    fn map_axis(mut self, f: impl Fn(usize) -> usize) -> Self {
+    /// The same error with its spatial axis changed.
+    pub(crate) fn map_axis(mut self, f: impl Fn(usize) -> usize) -> Self {
         if let Error::Zero { axis, .. } | Error::Window { axis, .. } | Error::PadLength { axis, .. } = &mut self {
             *axis = f(*axis);
+        }
+        self
+    }
+
+    /// The same error with its shapes changed.
+    pub(crate) fn map_shapes(mut self, f: impl Fn(&[usize]) -> Vec<usize>) -> Self {
+        if let Error::Shape { expected, actual, .. } = &mut self {
+            (*expected, *actual) = (f(expected), f(actual));
         }
         self
     }

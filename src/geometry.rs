@@ -61,6 +61,38 @@ impl Channels {
     }
 }
 
+/// What errors call the two sides.
+struct Words {
+    small_channels: &'static str,
+    large_channels: &'static str,
+    small_elements: &'static str,
+    large_elements: &'static str,
+}
+
+/// A convolution's words: its input is large.
+const READ_FROM_LARGE: Words = Words {
+    small_channels: "out channels",
+    large_channels: "in channels",
+    small_elements: "the number of elements of the output",
+    large_elements: "the number of elements of the input",
+};
+
+/// A transposed convolution's words.
+const READ_FROM_SMALL: Words = Words {
+    small_channels: "in channels",
+    large_channels: "out channels",
+    small_elements: "the number of elements of the input",
+    large_elements: "the number of elements of the output",
+};
+
+/// The words of a geometry that nothing has read yet.
+const UNDIRECTED: Words = Words {
+    small_channels: "small channels",
+    large_channels: "large channels",
+    small_elements: "the number of elements of the small side",
+    large_elements: "the number of elements of the large side",
+};
+
 /// The geometry of a convolution with `N` spatial axes (1, 2 or 3): which entries of C exist.
 ///
 /// C maps `x`, of [`large_shape`](Self::large_shape), to `y`, of [`small_shape`](Self::small_shape); Cᵀ maps back. The
@@ -99,7 +131,7 @@ impl<const N: usize> Geometry<N> {
     pub fn convolution(large: [usize; N], kernel: impl PerAxis<N>, channels: Channels, o: &Options<N>) -> Result<Self> {
         let kernel = kernel.per_axis();
         let axes = try_axes(|i| o.convolution_axis(i, large[i], kernel[i]))?;
-        Self::new(axes, channels, o.groups)
+        Self::of(axes, channels, o.groups, &READ_FROM_LARGE)
     }
 
     /// The geometry of a transposed convolution of an input of spatial size `small`.
@@ -107,9 +139,26 @@ impl<const N: usize> Geometry<N> {
     /// # Errors
     /// As [`convolution`](Self::convolution), and an output padding or output size out of its range.
     pub fn transposed(small: [usize; N], kernel: impl PerAxis<N>, channels: Channels, o: &Options<N>) -> Result<Self> {
-        let kernel = kernel.per_axis();
+        Self::read_from(Side::Small, small, kernel.per_axis(), channels, o)
+    }
+
+    /// The geometry of one small element per axis, for what is wrong with a layer whatever the size of its input: no padding
+    /// can make it empty. Errors are told as by a layer whose input is the side `input`.
+    pub(crate) fn smallest(input: Side, kernel: [usize; N], channels: Channels, o: &Options<N>) -> Result<Self> {
+        Self::read_from(input, [1; N], kernel, channels, o)
+    }
+
+    /// The geometry of a small side of a given size, with errors in the words of a layer whose input is the side `input`.
+    fn read_from(
+        input: Side,
+        small: [usize; N],
+        kernel: [usize; N],
+        channels: Channels,
+        o: &Options<N>,
+    ) -> Result<Self> {
         let axes = try_axes(|i| o.transposed_axis(i, small[i], kernel[i]))?;
-        Self::new(axes, channels, o.groups)
+        let words = if input == Side::Small { &READ_FROM_SMALL } else { &READ_FROM_LARGE };
+        Self::of(axes, channels, o.groups, words)
     }
 
     /// A geometry from ready axes.
@@ -118,8 +167,13 @@ impl<const N: usize> Geometry<N> {
     /// [`Error::NoChannels`], [`Error::Groups`], or [`Error::Overflow`] if a tensor would have more elements than `isize`
     /// can count.
     pub fn new(axes: [Axis; N], channels: Channels, groups: usize) -> Result<Self> {
+        Self::of(axes, channels, groups, &UNDIRECTED)
+    }
+
+    fn of(axes: [Axis; N], channels: Channels, groups: usize, words: &Words) -> Result<Self> {
         const { assert!(N >= 1 && N <= 3, "convolutions have 1, 2 or 3 spatial axes") };
-        let counts = [("groups", groups), ("small channels", channels.small), ("large channels", channels.large)];
+        let counts =
+            [("groups", groups), (words.small_channels, channels.small), (words.large_channels, channels.large)];
         for (what, value) in counts {
             if value == 0 {
                 return Err(Error::NoChannels { what });
@@ -131,8 +185,8 @@ impl<const N: usize> Geometry<N> {
             }
         }
         let geometry = Self { axes, channels, groups };
-        checked_len(&geometry.small_shape(), "the number of elements of the small side")?;
-        checked_len(&geometry.large_shape(), "the number of elements of the large side")?;
+        checked_len(&geometry.small_shape(), words.small_elements)?;
+        checked_len(&geometry.large_shape(), words.large_elements)?;
         checked_len(&geometry.weight_shape(), "the number of weights")?;
         Ok(geometry)
     }
@@ -298,14 +352,13 @@ mod tests {
         };
         assert_eq!(build(4, 6, 2), Ok(2));
         assert_eq!(build(4, 6, 0), Err(Error::NoChannels { what: "groups" }));
-        assert_eq!(build(0, 6, 1), Err(Error::NoChannels { what: "small channels" }));
-        assert_eq!(build(4, 0, 1), Err(Error::NoChannels { what: "large channels" }));
-        assert_eq!(build(4, 6, 4), Err(Error::Groups { what: "large channels", channels: 6, groups: 4 }));
-        assert_eq!(build(3, 6, 2), Err(Error::Groups { what: "small channels", channels: 3, groups: 2 }));
-        assert_eq!(
-            build(usize::MAX / 16, 1, 1),
-            Err(Error::Overflow { what: "the number of elements of the small side" })
-        );
+        assert_eq!(build(0, 6, 1), Err(Error::NoChannels { what: "out channels" }));
+        assert_eq!(build(4, 0, 1), Err(Error::NoChannels { what: "in channels" }));
+        assert_eq!(build(4, 6, 4), Err(Error::Groups { what: "in channels", channels: 6, groups: 4 }));
+        assert_eq!(build(3, 6, 2), Err(Error::Groups { what: "out channels", channels: 3, groups: 2 }));
+        assert_eq!(build(usize::MAX / 16, 1, 1), Err(Error::Overflow { what: "the number of elements of the output" }));
+        let undirected = Geometry::new([Axis::neutral()], Channels { small: 3, large: 6 }, 2);
+        assert_eq!(undirected, Err(Error::Groups { what: "small channels", channels: 3, groups: 2 }));
     }
 
     #[test]

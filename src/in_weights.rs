@@ -13,6 +13,7 @@ use crate::error::{Error, Result};
 use crate::geometry::{Geometry, Shape, Side};
 use crate::operator::{LinearOperator, Workspace, expect_shape, with_batch};
 use crate::scalar::Scalar;
+use crate::tensor::{TensorDim, in_rank};
 use crate::weight_gradient::weight_gradient;
 
 /// The operator `w ↦ C(w)·x` (input on the large side) or `w ↦ C(w)ᵀ·y` (input on the small side).
@@ -23,13 +24,12 @@ use crate::weight_gradient::weight_gradient;
 ///
 /// ```
 /// use convmat::{Channels, Geometry, InWeights, LinearOperator, Options, csr_of, geometry::Side};
-/// use ndarray::Array5;
+/// use ndarray::array;
 /// # fn main() -> convmat::Result<()> {
 /// let g = Geometry::convolution([3], [2], Channels { small: 1, large: 1 }, &Options::new())?;
-/// let x = Array5::from_shape_vec([1, 1, 1, 1, 3], vec![1., 2., 3.]).unwrap();
-/// let a = InWeights::new(g, Side::Large, x)?;
+/// let a = InWeights::new(g, Side::Large, array![[1., 2., 3.]])?; // [channels, length]
 /// // Its matrix has the patches of x as rows: the transpose of im2col(x).
-/// assert_eq!(csr_of(&a, 1 << 20)?.to_dense(), ndarray::array![[1., 2.], [2., 3.]]);
+/// assert_eq!(csr_of(&a, 1 << 20)?.to_dense(), array![[1., 2.], [2., 3.]]);
 /// # Ok(())
 /// # }
 /// ```
@@ -51,13 +51,14 @@ impl<T> fmt::Debug for InWeights<T> {
 }
 
 impl<T: Scalar> InWeights<T> {
-    /// The operator for an input `[batch, channels, D, H, W]` on one side of a geometry.
+    /// The operator for an input `[batch, channels, spatial…]` or `[channels, spatial…]` on one side of a geometry.
     ///
     /// # Errors
     /// [`Error::Shape`] if the input does not lie on that side of the geometry.
-    pub fn new<const N: usize>(geometry: Geometry<N>, side: Side, input: Array5<T>) -> Result<Self> {
-        let geometry = geometry.lift();
-        expect_shape("the input", &with_batch(input.dim().0, geometry.shape(side)), input.shape())?;
+    pub fn new<const N: usize, I: TensorDim<N>>(geometry: Geometry<N>, side: Side, input: Array<T, I>) -> Result<Self> {
+        let (geometry, input) = (geometry.lift(), I::to5(input));
+        expect_shape("the input", &with_batch(input.dim().0, geometry.shape(side)), input.shape())
+            .map_err(in_rank::<N, I>)?;
         let template = Convolution::new(geometry, T::zero_weights(geometry.weight_shape())?)?;
         Ok(Self { geometry, side, input, template })
     }
@@ -87,8 +88,8 @@ impl<T: Scalar> InWeights<T> {
             let c = Convolution::new(self.geometry, weights)?;
             let mut output = Array5::zeros(self.output_shape());
             match self.side {
-                Side::Large => c.apply_into(self.input.view(), output.view_mut(), workspace)?,
-                Side::Small => c.apply_adjoint_into(self.input.view(), output.view_mut(), workspace)?,
+                Side::Large => c.apply_into(&self.input, &mut output, workspace)?,
+                Side::Small => c.apply_adjoint_into(&self.input, &mut output, workspace)?,
             }
             y.iter_mut().zip(output.iter()).for_each(|(to, &from)| *to = from);
         }
@@ -156,19 +157,20 @@ mod tests {
             let input = Array5::from_shape_fn(with_batch(3, g.shape(side)), |(b, c, _, h, w)| {
                 ((b * 5 + c * 3 + h * 7 + w * 11) % 13) as f64 - 6.0
             });
-            let operator = InWeights::new(g, side, input.clone()).unwrap();
+            let operator = InWeights::new(g.lift(), side, input.clone()).unwrap();
             assert!(dot_test(&operator, 2, 3).unwrap().passed());
             let weights = Array5::from_shape_fn(g.weight_shape(), |i| ((i.0 + i.1 * 3 + i.3 * 5 + i.4 * 7) % 9) as f64);
             let flat = weights.clone().into_shape_with_order(with_batch(1, operator.domain())).unwrap();
             let y = operator.apply(flat.view()).unwrap();
             let c = Convolution::new(g, weights).unwrap();
             let want = match side {
-                Side::Large => c.apply(input.view()).unwrap(),
-                Side::Small => c.apply_adjoint(input.view()).unwrap(),
+                Side::Large => LinearOperator::apply(&c, input.view()).unwrap(),
+                Side::Small => LinearOperator::apply_adjoint(&c, input.view()).unwrap(),
             };
             assert!(y.iter().eq(want.iter()));
             assert_eq!(y.dim().1, want.dim().0 * want.dim().1);
-            assert!(InWeights::new(g, side, Array5::<f64>::zeros([3, 1, 1, 2, 2])).is_err());
+            let wrong = InWeights::new(g, side, ndarray::Array4::<f64>::zeros([3, 1, 2, 2]));
+            assert!(matches!(wrong, Err(Error::Shape { actual, .. }) if actual == [3, 1, 2, 2]));
         }
     }
 }

@@ -12,7 +12,7 @@ use std::fmt;
 use std::marker::PhantomData;
 
 pub use direction::{Direction, Forward, Transposed};
-use ndarray::{ArcArray, Array, Array1, Array5, ArrayRef, ArrayView5, Axis, Dimension, Ix5};
+use ndarray::{ArcArray, Array, Array1, Array5, ArrayBase, ArrayRef, ArrayView, ArrayView5, Axis, DataOwned, Ix5};
 
 use crate::convolution::Convolution;
 use crate::error::{Error, Result};
@@ -21,7 +21,9 @@ use crate::geometry::{Channels, Geometry, Options, OutputSize, Padding, PerAxis,
 use crate::in_weights::InWeights;
 use crate::operator::{Adjoint, Compose, LinearOperator, Pad, PadMode, Weights, allocatable, expect_shape, with_batch};
 use crate::scalar::Scalar;
-use crate::tensor::{TensorDim, WeightDim, spatial_size};
+use crate::tensor::{
+    BatchedDim, Rank, Ranked, TensorDim, WeightDim, expect_weights, in_rank, on_own_axis, spatial_size,
+};
 use crate::weight_gradient::weight_gradient;
 
 /// A convolution or transposed convolution layer with `N` spatial axes.
@@ -110,13 +112,26 @@ pub type ConvTranspose2d<T> = Layer<Transposed, T, 2>;
 pub type ConvTranspose3d<T> = Layer<Transposed, T, 3>;
 
 /// Gradients of a scalar loss with respect to a layer's input, weights and bias.
+///
+/// ```
+/// use convmat::{Conv2d, Options};
+/// use ndarray::{Array3, Array4};
+/// # fn main() -> convmat::Result<()> {
+/// let conv = Conv2d::<f32>::zeros(3, 8, [5, 5], Options::new())?.init_default(1);
+/// let x = Array3::ones([3, 16, 16]);
+/// let gradients = conv.backward(&x, &conv.forward(&x)?)?;
+/// assert_eq!(gradients.input.dim(), (3, 16, 16));
+/// assert_eq!(gradients.weights.dim(), (8, 3, 5, 5)); // four axes, with a batch or without
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub struct Gradients<T, I: Dimension> {
+pub struct Gradients<T, I: TensorDim<N>, const N: usize> {
     /// With respect to the input, of its shape.
     pub input: Array<T, I>,
-    /// With respect to the weights, `[small channels, large channels / groups, kD, kH, kW]`.
-    pub weights: Array5<T>,
+    /// With respect to the weights, of the shape of [`Layer::weights`].
+    pub weights: Array<T, I::Batched>,
     /// With respect to the bias, if the layer has one.
     pub bias: Option<Array1<T>>,
 }
@@ -139,20 +154,22 @@ impl<D: Direction, T: Scalar, const N: usize> Layer<D, T, N> {
     /// # Errors
     /// Channels, kernel or groups of 0, channels that do not divide into groups, a bias of another length, and
     /// options that no input size makes possible.
-    pub fn new<I>(weights: Array<T, I>, bias: Option<Array1<T>>, options: Options<N>) -> Result<Self>
+    pub fn new<W>(weights: Array<T, W>, bias: Option<Array1<T>>, options: Options<N>) -> Result<Self>
     where
-        I: WeightDim<N>,
+        W: WeightDim<N>,
     {
-        Self::from_shared(I::to5(weights).into_shared(), bias, options)
+        Self::from_shared(weights.into_shared(), bias, options)
     }
 
-    /// A layer that shares its weights, given with five axes: `[small channels, large channels / groups, kD, kH, kW]`, where
-    /// absent axes have length 1.
+    /// A layer that shares its weights. As everywhere, they have N + 2 axes, or five with absent ones of length 1.
     ///
     /// # Errors
     /// As [`new`](Self::new).
-    pub fn from_shared(weights: ArcArray<T, Ix5>, bias: Option<Array1<T>>, options: Options<N>) -> Result<Self> {
-        let weights = T::contiguous(weights);
+    pub fn from_shared<W>(weights: ArcArray<T, W>, bias: Option<Array1<T>>, options: Options<N>) -> Result<Self>
+    where
+        W: WeightDim<N>,
+    {
+        let weights = T::contiguous(W::to5(weights));
         let layer = Self { weights, bias, options, padding_mode: PadMode::Zeros, direction: PhantomData };
         layer.validate()?;
         Ok(layer)
@@ -173,9 +190,8 @@ impl<D: Direction, T: Scalar, const N: usize> Layer<D, T, N> {
             Side::Large => (out_channels, in_channels),
         };
         // A geometry of this kernel, so that everything that could be wrong is found before anything is allocated.
-        let channels = Channels { small, large };
-        let shape =
-            Geometry::transposed([1; N], kernel, channels, &Options::new().groups(options.groups))?.weight_shape();
+        let (channels, plain) = (Channels { small, large }, Options::new().groups(options.groups));
+        let shape = Geometry::smallest(D::INPUT, kernel.per_axis(), channels, &plain)?.weight_shape();
         Self::from_shared(T::zero_weights(shape)?, Some(Array1::zeros(out_channels)), options)
     }
 
@@ -197,8 +213,27 @@ impl<D: Direction, T: Scalar, const N: usize> Layer<D, T, N> {
         Ok(self)
     }
 
-    /// The weights, `[small channels, large channels / groups, kD, kH, kW]`.
-    pub const fn weights(&self) -> &ArcArray<T, Ix5> {
+    /// The weights in the layer's own rank, PyTorch's layout: `[out, in / groups, kernel…]` of a convolution, `[in, out /
+    /// groups, kernel…]` of a transposed one.
+    ///
+    /// ```
+    /// use convmat::{Conv1d, ConvTranspose2d, Options};
+    /// # fn main() -> convmat::Result<()> {
+    /// assert_eq!(Conv1d::<f32>::zeros(4, 8, [5], Options::new())?.weights().dim(), (8, 4, 5));
+    /// assert_eq!(ConvTranspose2d::<f32>::zeros(4, 8, [5, 3], Options::new())?.weights().dim(), (4, 8, 5, 3));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn weights(&self) -> ArrayView<'_, T, BatchedDim<N>>
+    where
+        Rank<N>: Ranked<N>,
+    {
+        BatchedDim::<N>::from5(self.weights.view())
+    }
+
+    /// The weights as they are shared, with five axes for every `N`: `[small channels, large channels / groups, kD, kH, kW]`,
+    /// absent axes of length 1.
+    pub const fn weights5(&self) -> &ArcArray<T, Ix5> {
         &self.weights
     }
 
@@ -207,12 +242,31 @@ impl<D: Direction, T: Scalar, const N: usize> Layer<D, T, N> {
         self.bias.as_ref()
     }
 
-    /// Replaces weights and bias by ones of the same shapes, as a training step does. Operators made before keep the old.
+    /// Replaces weights, owned or shared, and bias by ones of the same shapes, as a training step does. Operators made before
+    /// keep the old.
+    ///
+    /// ```
+    /// use convmat::{Conv1d, Options};
+    /// use ndarray::Array3;
+    /// # fn main() -> convmat::Result<()> {
+    /// let mut conv = Conv1d::<f64>::zeros(2, 3, [4], Options::new())?.without_bias();
+    /// let x = Array3::ones([1, 2, 9]);
+    /// let gradient = conv.backward(&x, &Array3::ones([1, 3, 6]))?.weights;
+    /// conv.set_parameters(&conv.weights() - gradient * 0.5, None)?;
+    /// assert_eq!(conv.weights(), Array3::from_elem([3, 2, 4], -3.0)); // minus half of six outputs
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// [`Error::Shape`] if a shape differs, or if the layer has a bias and none is given or the other way round.
-    pub fn set_parameters(&mut self, weights: ArcArray<T, Ix5>, bias: Option<Array1<T>>) -> Result<()> {
-        expect_shape("the weights", self.weights.shape(), weights.shape())?;
+    pub fn set_parameters<S, W>(&mut self, weights: ArrayBase<S, W>, bias: Option<Array1<T>>) -> Result<()>
+    where
+        S: DataOwned<Elem = T>,
+        W: WeightDim<N>,
+    {
+        let weights = W::to5(weights.into_shared());
+        expect_weights::<N>(Self::WEIGHTS, self.weights.shape(), weights.shape())?;
         let lengths = |bias: Option<&Array1<T>>| bias.map(|bias| bias.len()).into_iter().collect::<Vec<_>>();
         expect_shape("the bias", &lengths(self.bias.as_ref()), &lengths(bias.as_ref()))?;
         let new = Self { padding_mode: self.padding_mode, ..Self::from_shared(weights, bias, self.options)? };
@@ -246,18 +300,25 @@ impl<D: Direction, T: Scalar, const N: usize> Layer<D, T, N> {
         Channels { small, large: large_per_group.saturating_mul(self.options.groups) }
     }
 
-    /// Finds what is wrong whatever the input size.
+    /// The weights and their layout, as PyTorch's documentation writes it.
+    const WEIGHTS: &str = match D::INPUT {
+        Side::Large => "the weights (out channels, in channels / groups, kernel)",
+        Side::Small => "the weights (in channels, out channels / groups, kernel)",
+    };
+
+    /// Finds what is wrong whatever the input size; what depends on the size is found when it is known.
     fn validate(&self) -> Result<()> {
-        let absent = &self.weights.shape()[2..5 - N];
-        expect_shape("the absent axes of the weights", &vec![1; 3 - N], absent)?;
-        // The smallest input that no padding can make empty; what depends on the size is found when it is known.
+        // Only weights given with five axes can have too many.
+        let mut flat: [usize; 5] = self.weights.dim().into();
+        flat[2..5 - N].fill(1);
+        expect_weights::<N>(Self::WEIGHTS, &flat, self.weights.shape())?;
         let unpadded = Options {
             padding: Padding::Valid,
             output_padding: [0; N],
             output_size: OutputSize::Natural,
             ..self.options
         };
-        Geometry::transposed([1; N], self.kernel(), self.channels(), &unpadded)?;
+        Geometry::smallest(D::INPUT, self.kernel(), self.channels(), &unpadded)?;
         for axis in 0..N {
             if self.options.padding == Padding::Same && self.options.stride[axis] != 1 {
                 return Err(Error::SameNeedsUnitStride { axis, stride: self.options.stride[axis] });
@@ -293,6 +354,27 @@ impl<D: Direction, T: Scalar, const N: usize> Layer<D, T, N> {
             Side::Large => Geometry::convolution(input, self.kernel(), self.channels(), options),
             Side::Small => Geometry::transposed(input, self.kernel(), self.channels(), options),
         }
+    }
+
+    /// The shape of the layer's output for a batch of inputs of a spatial size.
+    ///
+    /// ```
+    /// use convmat::{Conv2d, Options};
+    /// # fn main() -> convmat::Result<()> {
+    /// let conv = Conv2d::<f32>::zeros(3, 64, [7, 7], Options::new().stride([2, 2]).padding([3, 3]))?;
+    /// let y = ndarray::Array4::<f32>::zeros(conv.output_shape([224, 224], 8)?);
+    /// assert_eq!(y.dim(), (8, 64, 112, 112));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`geometry`](Self::geometry).
+    pub fn output_shape(&self, input: [usize; N], batch: usize) -> Result<BatchedDim<N>>
+    where
+        Rank<N>: Ranked<N>,
+    {
+        Ok(BatchedDim::<N>::from_shape5(with_batch(batch, self.geometry(input)?.shape(D::OUTPUT))))
     }
 
     /// C for an input size, whichever way the layer reads it. With a padding mode other than zeros it is the convolution of
@@ -342,8 +424,7 @@ impl<D: Direction, T: Scalar, const N: usize> Layer<D, T, N> {
             amounts[i + 3 - N] = (begin, end);
             padded[i] = input[i].checked_add(begin + end).ok_or(Error::Overflow { what: "the padded length" })?;
         }
-        let pad = Pad::new(geometry.shape(D::INPUT), amounts, self.padding_mode)
-            .map_err(|error| error.without_axes(3 - N))?;
+        let pad = Pad::new(geometry.shape(D::INPUT), amounts, self.padding_mode).map_err(on_own_axis::<N>)?;
         let unpadded = Options { padding: Padding::Valid, ..*options };
         Ok((Some(pad), absorbed(self.geometry_with(padded, &unpadded)?)?))
     }
@@ -361,8 +442,8 @@ impl<D: Direction, T: Scalar, const N: usize> Layer<D, T, N> {
     pub fn in_weights<I: TensorDim<N>>(&self, x: &ArrayRef<T, I>) -> Result<InWeights<T>> {
         let x = I::to5(x.view());
         let (pad, c) = self.read(spatial_size(x.shape()), &self.options)?;
-        let x = pad.map_or_else(|| Ok(x.to_owned()), |pad| pad.apply(x))?;
-        InWeights::new(*c.geometry(), D::INPUT, x)
+        let x = pad.map_or_else(|| Ok(x.to_owned()), |pad| pad.apply(x)).map_err(in_rank::<N, I>)?;
+        InWeights::new(*c.geometry(), D::INPUT, I::from5(x))
     }
 
     /// Gradients of a loss, given the input and the loss's gradient with respect to the output. The size of `grad_output`
@@ -377,14 +458,14 @@ impl<D: Direction, T: Scalar, const N: usize> Layer<D, T, N> {
         &self,
         x: &ArrayRef<T, I>,
         grad_output: &ArrayRef<T, I>,
-    ) -> Result<Gradients<T, I>> {
+    ) -> Result<Gradients<T, I, N>> {
         let (x, grad) = (I::to5(x.view()), I::to5(grad_output.view()));
         let input = spatial_size(x.shape());
         let options = self.options_for_output(input, spatial_size(grad.shape()))?;
         let (pad, c) = self.read(input, &options)?;
-        let (input, weights) = T::gradients(pad, c.lift(), D::INPUT, x, grad)?;
+        let (input, weights) = T::gradients(pad, c.lift(), D::INPUT, x, grad).map_err(in_rank::<N, I>)?;
         let bias = self.bias.as_ref().map(|_| T::bias_gradient(grad));
-        Ok(Gradients { input: I::from5(input), weights, bias })
+        Ok(Gradients { input: I::from5(input), weights: <I::Batched as TensorDim<N>>::from5(weights), bias })
     }
 
     /// The options under which the layer's output has the given size: its own, or for a transposed convolution those of

@@ -18,7 +18,7 @@
 //! `apply_adjoint` exchanged.
 //!
 //! ```
-//! use convmat::{Conv2d, ConvTranspose2d, LinearOperator, Options};
+//! use convmat::{Conv2d, ConvTranspose2d, Options};
 //! use ndarray::{Array4, array};
 //! # fn main() -> convmat::Result<()> {
 //! // A 3×3 input and a 2×2 kernel: C is a 4×9 matrix.
@@ -30,14 +30,16 @@
 //! let y = conv.forward(&x)?;
 //! assert_eq!(y, array![[[[27., 37.], [57., 67.]]]]);
 //!
-//! // The same by the explicit matrix.
-//! let c = conv.convolution([3, 3])?.dense(1 << 20)?;
-//! let flat = |a: &Array4<f64>| a.flatten().to_owned();
-//! assert_eq!(c.dot(&flat(&x)), flat(&y));
+//! // The same by the operator C, and by its explicit matrix.
+//! let c = conv.convolution([3, 3])?;
+//! let matrix = c.dense(1 << 20)?;
+//! assert_eq!(c.apply(&x)?, y);
+//! assert_eq!(matrix.dot(&x.flatten()), y.flatten());
 //!
 //! // The transposed layer multiplies by Cᵀ …
 //! let back = transposed.forward(&y)?;
-//! assert_eq!(c.t().dot(&flat(&y)), flat(&back));
+//! assert_eq!(c.apply_adjoint(&y)?, back);
+//! assert_eq!(matrix.t().dot(&y.flatten()), back.flatten());
 //! // … and that is the backward pass of the convolution.
 //! assert_eq!(conv.backward(&x, &y)?.input, back);
 //! # Ok(())
@@ -67,8 +69,9 @@
 //! * **Cross-correlation.** No kernel is flipped: `y[s] = Σ_t w[t]·x[s·stride + t·dilation − begin]`, as in PyTorch and ONNX.
 //! * **small, large.** `small` is the side of y in `y = C·x`, `large` the side of x, whichever is the input. For a convolution
 //!   the input is large, for a transposed convolution it is small.
-//! * **Layout.** Tensors are `[batch, channels, spatial…]` (NCHW), row-major; the batch may be left out. Inside, there are
-//!   always five axes, `[batch, channels, D, H, W]`, absent ones of length 1. Views of any strides work.
+//! * **Layout.** Tensors are `[batch, channels, spatial…]` (NCHW), row-major; the batch may be left out. Layers, plans and
+//!   [`Convolution`] take and give tensors of their own rank. [`LinearOperator`]s, which have no rank, always take five axes,
+//!   `[batch, channels, D, H, W]`, absent ones of length 1, or flat vectors. Views of any strides work.
 //! * **Weights** are `(out, in / groups, k…)` for a convolution and `(in, out / groups, k…)` for a transposed one: both are
 //!   `(small channels, large channels / groups, k…)`.
 //! * **The matrix** has a row per element of y and a column per element of x, both numbered row-major over
@@ -146,7 +149,7 @@ pub use reference::trans_conv;
 pub use scalar::{Precision, Scalar};
 /// The version of `sprs` whose matrices this crate's functions take and return.
 pub use sprs;
-pub use tensor::{ColumnsDim, TensorDim, WeightDim};
+pub use tensor::{BatchedDim, ColumnsDim, Rank, Ranked, TensorDim, WeightDim};
 pub use upsample::{Coordinates, Resize, ResizeMode, ResizeOptions, ResizeTo, Rounding, Upscaler};
 pub use weight_gradient::weight_gradient;
 

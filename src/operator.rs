@@ -22,7 +22,7 @@ pub(crate) use dot_test::dot;
 pub use dot_test::{DotTest, dot_test};
 pub use lsqr::{Discrepancy, Lsqr, LsqrOptions, discrepancy, lsqr};
 pub(crate) use method::Method;
-use ndarray::{ArcArray, Array5, ArrayView5, ArrayViewMut5, Ix5};
+use ndarray::{ArcArray, Array1, Array5, ArrayView1, ArrayView5, ArrayViewMut5, CowArray, Ix5};
 pub use pad::{Pad, PadMode};
 pub use solve::{Equations, Solution, least_squares};
 pub use structure::csr_of;
@@ -40,7 +40,9 @@ pub const DEFAULT_MEMORY_LIMIT: u128 = 1 << 30;
 ///
 /// **Shapes.** The batch comes first: `x` is `[batch, channels, D, H, W]` with `[channels, D, H, W] = domain()`, `y` likewise
 /// with `range()`. As a matrix, A has `∏ range` rows and `∏ domain` columns, both numbered row-major. Views of any
-/// strides work, reversed ones included; a batch of 0 is allowed. What the output held before does not matter.
+/// strides work, reversed ones included; a batch of 0 is allowed. What the output held before does not matter. Single samples
+/// can be flat vectors: [`matvec`](Self::matvec), [`rmatvec`](Self::rmatvec). Operators of known rank, such as
+/// [`Convolution`](crate::Convolution::apply), have methods of the same names for tensors of that rank.
 ///
 /// **Errors.** [`Error::Shape`] wherever a tensor does not fit.
 ///
@@ -91,6 +93,40 @@ pub trait LinearOperator<T: Scalar>: Send + Sync {
         let mut x = T::new_batch(y.dim().0, self.domain())?;
         self.apply_adjoint_into(y, x.view_mut(), &mut Workspace::new())?;
         Ok(x)
+    }
+
+    /// y = A·x for one sample as a vector, SciPy's and PyLops' `matvec`: the product of the matrix of A with x.
+    ///
+    /// ```text
+    /// y[i] = Σ_j A[i, j]·x[j],    x of length ∏ domain, y of length ∏ range
+    /// ```
+    ///
+    /// Vectors hold a sample row-major: element `[c, d, h, w]` of `[channels, D, H, W]` is number `((c·D + d)·H + h)·W + w`.
+    ///
+    /// ```
+    /// use convmat::{LinearOperator, Pad, PadMode};
+    /// use ndarray::array;
+    /// # fn main() -> convmat::Result<()> {
+    /// let pad = Pad::new([2, 1, 1, 2], [(0, 0), (0, 0), (0, 1)], PadMode::Replicate)?; // two channels of two elements
+    /// assert_eq!(pad.matvec(array![1., 2., 3., 4.].view())?, array![1., 2., 2., 3., 4., 4.]);
+    /// assert_eq!(pad.rmatvec(array![1., 2., 2., 3., 4., 4.].view())?, array![1., 4., 3., 8.]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if x has another length.
+    fn matvec(&self, x: ArrayView1<T>) -> Result<Array1<T>> {
+        Ok(self.apply(sample(&x, self.domain())?.view())?.into_flat())
+    }
+
+    /// x = Aᵀ·y for one sample as a vector, SciPy's and PyLops' `rmatvec`: `x[j] = Σ_i A[i, j]·y[i]`, numbered as in
+    /// [`matvec`](Self::matvec).
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if y has another length.
+    fn rmatvec(&self, y: ArrayView1<T>) -> Result<Array1<T>> {
+        Ok(self.apply_adjoint(sample(&y, self.range())?.view())?.into_flat())
     }
 
     /// The matrix as [`csr_of`] asks for it. Its types cannot be named outside of this crate, so neither can the method be
@@ -160,6 +196,13 @@ pub(crate) fn contiguous<T: Scalar>(weights: Weights<T>) -> Weights<T> {
 /// The weights in their order.
 pub(crate) fn flat<T>(weights: &Weights<T>) -> &[T] {
     weights.as_slice().expect("a convolution keeps its weights contiguous")
+}
+
+/// A flat vector as a batch of one sample.
+fn sample<'a, T: Scalar>(vector: &'a ArrayView1<T>, shape: Shape) -> Result<CowArray<'a, T, Ix5>> {
+    let len = checked_len(&shape, "the number of elements of a sample")?;
+    expect_shape("the vector", &[len], vector.shape())?;
+    vector.to_shape(with_batch(1, shape)).map_err(|_| Error::Overflow { what: "the number of elements of a sample" })
 }
 
 /// `[batch, channels, D, H, W]`.

@@ -17,12 +17,12 @@ pub use recipe::{ImplicitGemmRecipe, Recipe};
 use crate::engine::writer::Finish;
 use crate::engine::{Activation, epilogue};
 use crate::error::{Error, Result, bytes_in_words};
-use crate::geometry::{Geometry, Options};
+use crate::geometry::{Geometry, Options, Shape};
 use crate::kernel::Isa;
 use crate::layer::{Direction, Layer};
-use crate::operator::{DEFAULT_MEMORY_LIMIT, Pad, Workspace};
+use crate::operator::{DEFAULT_MEMORY_LIMIT, LinearOperator, Pad, Workspace, with_batch};
 use crate::scalar::Scalar;
-use crate::tensor::TensorDim;
+use crate::tensor::{BatchedDim, Rank, Ranked, TensorDim, in_rank};
 use pass::Pass;
 
 /// What a plan may use, and what it does to finished sums.
@@ -110,7 +110,7 @@ impl PlanOptions {
 /// let layer = ConvTranspose2d::<f32>::zeros(8, 4, [4, 4], options)?.init_default(1);
 /// let plan = layer.plan([16, 16], &PlanOptions::default())?;
 /// let x = Array4::from_elem([3, 8, 16, 16], 0.5);
-/// let (mut y, mut workspace) = (Array4::zeros([3, 4, 32, 32]), Workspace::new());
+/// let (mut y, mut workspace) = (Array4::zeros(plan.output_shape(3)), Workspace::new());
 /// plan.run_into(&x, &mut y, &mut workspace)?;
 /// assert_eq!(y, layer.forward(&x)?);
 /// let wider = plan.resize([16, 24])?; // the same packed weights
@@ -156,7 +156,7 @@ impl<D: Direction, T: Scalar, const N: usize> Plan<D, T, N> {
         epilogue::validate(options.activation)?;
         let (pad, convolution) = layer.read(input_size, layer_options)?;
         let geometry = *convolution.geometry();
-        let pass = T::new_pass(geometry.lift(), D::OUTPUT, convolution.weights(), options.isa, options.expected_batch)?;
+        let pass = T::new_pass(geometry.lift(), D::OUTPUT, convolution.weights5(), options.isa, options.expected_batch)?;
         let plan = Self {
             layer: layer.clone(),
             layer_options: *layer_options,
@@ -186,7 +186,8 @@ impl<D: Direction, T: Scalar, const N: usize> Plan<D, T, N> {
     /// # Errors
     /// [`Error::Shape`] if the input has another size or number of channels; [`Error::Memory`] if there is none for the output.
     pub fn run<I: TensorDim<N>>(&self, x: &ArrayRef<T, I>) -> Result<Array<T, I>> {
-        Ok(I::from5(T::run_pass_new(&self.pass, self.pad.as_ref(), I::to5(x.view()), &self.finish(None))?))
+        let y = T::run_pass_new(&self.pass, self.pad.as_ref(), I::to5(x.view()), &self.finish(None));
+        Ok(I::from5(y.map_err(in_rank::<N, I>)?))
     }
 
     /// The layer's output into `y`, whose contents before do not matter, with scratch memory from `workspace`.
@@ -199,8 +200,8 @@ impl<D: Direction, T: Scalar, const N: usize> Plan<D, T, N> {
         y: &mut ArrayRef<T, I>,
         workspace: &mut Workspace<T>,
     ) -> Result<()> {
-        let (x, y) = (I::to5(x.view()), I::to5_mut(y.view_mut()));
-        T::run_pass(&self.pass, self.pad.as_ref(), x, y, &self.finish(None), workspace)
+        let (x, y) = (I::to5(x.view()), I::to5(y.view_mut()));
+        T::run_pass(&self.pass, self.pad.as_ref(), x, y, &self.finish(None), workspace).map_err(in_rank::<N, I>)
     }
 
     /// As [`run_into`](Self::run_into), with a tensor of the output's shape added before the activation.
@@ -214,9 +215,9 @@ impl<D: Direction, T: Scalar, const N: usize> Plan<D, T, N> {
         y: &mut ArrayRef<T, I>,
         workspace: &mut Workspace<T>,
     ) -> Result<()> {
-        let (x, y) = (I::to5(x.view()), I::to5_mut(y.view_mut()));
+        let (x, y) = (I::to5(x.view()), I::to5(y.view_mut()));
         let finish = self.finish(Some(I::to5(residual.view())));
-        T::run_pass(&self.pass, self.pad.as_ref(), x, y, &finish, workspace)
+        T::run_pass(&self.pass, self.pad.as_ref(), x, y, &finish, workspace).map_err(in_rank::<N, I>)
     }
 
     fn finish<'a>(&'a self, residual: Option<ArrayView5<'a, T>>) -> Finish<'a, T> {
@@ -232,7 +233,7 @@ impl<D: Direction, T: Scalar, const N: usize> Plan<D, T, N> {
         let (pad, convolution) = self.layer.read(input_size, &self.layer_options)?;
         let geometry = *convolution.geometry();
         let (isa, batch) = (self.options.isa, self.options.expected_batch);
-        let pass = T::resized_pass(&self.pass, geometry.lift(), convolution.weights(), isa, batch)?;
+        let pass = T::resized_pass(&self.pass, geometry.lift(), convolution.weights5(), isa, batch)?;
         let plan = Self { input_size, pad, geometry, pass, ..self.clone() };
         plan.expect_memory()?;
         Ok(plan)
@@ -244,8 +245,8 @@ impl<D: Direction, T: Scalar, const N: usize> Plan<D, T, N> {
     /// # Errors
     /// [`Error::Shape`] if the weights or the bias have another shape.
     pub fn set_parameters(&mut self, layer: &Layer<D, T, N>) -> Result<()> {
-        self.layer.set_parameters(layer.weights().clone(), layer.bias().cloned())?;
-        T::repack_pass(&mut self.pass, layer.weights());
+        self.layer.set_parameters(layer.weights5().clone(), layer.bias().cloned())?;
+        T::repack_pass(&mut self.pass, layer.weights5());
         self.bias = layer.bias().map(|bias| bias.to_vec());
         Ok(())
     }
@@ -263,6 +264,39 @@ impl<D: Direction, T: Scalar, const N: usize> Plan<D, T, N> {
     /// The output's spatial size.
     pub fn output_size(&self) -> [usize; N] {
         self.geometry.axes().map(|axis| axis.length(D::OUTPUT))
+    }
+
+    /// The shape of `batch` inputs, `[batch, channels, spatial…]`.
+    ///
+    /// ```
+    /// use convmat::{Conv1d, Options, PlanOptions};
+    /// # fn main() -> convmat::Result<()> {
+    /// let conv = Conv1d::<f32>::zeros(4, 6, [3], Options::new())?;
+    /// let plan = conv.plan([100], &PlanOptions::default())?;
+    /// let x = ndarray::Array3::zeros(plan.input_shape(8));
+    /// assert_eq!(plan.run(&x)?.raw_dim(), plan.output_shape(8)); // [8, 6, 98]
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn input_shape(&self, batch: usize) -> BatchedDim<N>
+    where
+        Rank<N>: Ranked<N>,
+    {
+        BatchedDim::<N>::from_shape5(with_batch(batch, self.input5()))
+    }
+
+    /// The shape of the outputs for `batch` inputs, `[batch, channels, spatial…]`, as arrays are made of it:
+    /// `Array4::zeros(plan.output_shape(8))`.
+    pub fn output_shape(&self, batch: usize) -> BatchedDim<N>
+    where
+        Rank<N>: Ranked<N>,
+    {
+        BatchedDim::<N>::from_shape5(with_batch(batch, self.geometry.shape(D::OUTPUT)))
+    }
+
+    /// `[channels, D, H, W]` of an input sample.
+    fn input5(&self) -> Shape {
+        self.pad.as_ref().map_or(self.geometry.shape(D::INPUT), LinearOperator::<T>::domain)
     }
 
     /// Bytes of packed weights.
@@ -286,7 +320,7 @@ impl<D: Direction, T: Scalar, const N: usize> Plan<D, T, N> {
     /// Recipe, memory and work in one paragraph.
     #[must_use]
     pub fn explain(&self) -> String {
-        let raw = self.layer.weights().len() * size_of::<T>();
+        let raw = self.layer.weights5().len() * size_of::<T>();
         let scratch = self.workspace_per_thread(self.options.expected_batch.unwrap_or(1)) * size_of::<T>();
         format!(
             "{}: {} useful operations per sample. {} Packed weights take {} ({} unpacked), scratch memory {} per thread.",

@@ -10,7 +10,7 @@ use crate::geometry::{Channels, Geometry, Options, Padding, PerAxis};
 use crate::kernel::{for_each_task, split, workers};
 use crate::operator::{expect_shape, new_batch};
 use crate::scalar::Scalar;
-use crate::tensor::{TensorDim, spatial_size};
+use crate::tensor::{TensorDim, in_rank, spatial_size};
 
 /// What an index counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -115,8 +115,9 @@ impl<const N: usize> MaxPool<N> {
         grad_output: &ArrayRef<T, I>,
     ) -> Result<Array<T, I>> {
         let (x, indices, grad) = (I::to5(x.view()), I::to5(indices.view()), I::to5(grad_output.view()));
-        expect_shape("the indices", grad.shape(), indices.shape())?;
-        expect_shape("batch and channels of the indices", &x.shape()[..2], &indices.shape()[..2])?;
+        expect_shape("the indices", grad.shape(), indices.shape())
+            .and_then(|()| expect_channels(&x, &indices))
+            .map_err(in_rank::<N, I>)?;
         let size = spatial5(&x);
         Ok(I::from5(T::put((self.base, size, size), indices, grad, true)?))
     }
@@ -138,7 +139,7 @@ impl<const N: usize> MaxPool<N> {
         output_size: Option<[usize; N]>,
     ) -> Result<Array<T, I>> {
         let (x, indices) = (I::to5(x.view()), I::to5(indices.view()));
-        expect_shape("the indices", x.shape(), indices.shape())?;
+        expect_shape("the indices", x.shape(), indices.shape()).map_err(in_rank::<N, I>)?;
         let (usual, size) = self.unpooled_sizes(spatial_size(x.shape()), output_size)?;
         Ok(I::from5(T::put((self.base, usual, size), indices, x, false)?))
     }
@@ -154,7 +155,7 @@ impl<const N: usize> MaxPool<N> {
         grad_output: &ArrayRef<T, I>,
     ) -> Result<Array<T, I>> {
         let (indices, grad) = (I::to5(indices.view()), I::to5(grad_output.view()));
-        expect_shape("batch and channels of the indices", &grad.shape()[..2], &indices.shape()[..2])?;
+        expect_channels(&grad, &indices).map_err(in_rank::<N, I>)?;
         let output = Some(spatial_size(grad.shape()));
         let (usual, size) = self.unpooled_sizes(spatial_size(indices.shape()), output)?;
         Ok(I::from5(T::fetch((self.base, usual, size), indices, grad)?))
@@ -291,6 +292,12 @@ fn for_each_target(
         visit([b, c, d, h, w], [target.0, target.1, at[0], at[1], at[2]]);
     }
     Ok(())
+}
+
+/// [`Error::Shape`] unless the indices have the batch and the channels of a tensor.
+fn expect_channels<T>(tensor: &ArrayView5<T>, indices: &ArrayView5<usize>) -> Result<()> {
+    let ((batch, channels, ..), (.., d, h, w)) = (tensor.dim(), indices.dim());
+    expect_shape("the indices", &[batch, channels, d, h, w], indices.shape())
 }
 
 /// The planes of a tensor, batch by batch.

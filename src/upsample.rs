@@ -8,19 +8,20 @@ mod separable;
 
 use std::fmt;
 
-use ndarray::{ArcArray, ArrayRef2, ArrayView5, ArrayViewMut5};
+use ndarray::{ArcArray, Array, ArrayRef, ArrayRef2, ArrayView5, ArrayViewMut5};
 pub use resize::{Coordinates, Resize, ResizeMode, ResizeOptions, ResizeTo, Rounding};
 
 use crate::convolution::Convolution;
 use crate::error::{Error, Result};
 use crate::formulation::{Formulation, FormulationOptions};
 use crate::geometry::{Options, PerAxis, Shape, Side};
-use crate::layer::taps::Interpolation;
+use crate::layer::taps::{Interpolation, expect_channels};
 use crate::layer::{Layer, Transposed};
 use crate::operator::{
     Adjoint, Compose, LinearOperator, Pad, PadMode, Request, Structure, Weights, Workspace, allocatable,
 };
 use crate::scalar::Scalar;
+use crate::tensor::{TensorDim, in_rank, on_own_axis};
 
 /// Input elements repeated beyond every border before upsampling: enough for the bicubic kernel's reach of two.
 const MARGIN: usize = 3;
@@ -40,11 +41,10 @@ type CropTransposedPad<T> = Compose<T, Pad, Compose<T, Adjoint<Box<dyn LinearOpe
 ///
 /// ```
 /// use convmat::{LinearOperator, Upscaler, csr_of, layer::taps::Interpolation};
-/// use ndarray::Array5;
+/// use ndarray::array;
 /// # fn main() -> convmat::Result<()> {
 /// let up = Upscaler::new(1, [2], [2], Interpolation::Linear)?;
-/// let x = Array5::from_shape_vec([1, 1, 1, 1, 2], vec![4.0f32, 8.0]).unwrap();
-/// assert_eq!(up.apply(x.view())?.into_raw_vec_and_offset().0, [4., 5., 7., 8.]);
+/// assert_eq!(up.apply(&array![[4.0f32, 8.0]])?, array![[4., 5., 7., 8.]]); // [channels, length]
 /// assert_eq!(csr_of(&up, 1 << 20)?.shape(), (4, 2));
 /// # Ok(())
 /// # }
@@ -100,11 +100,64 @@ impl<T: Scalar, const N: usize> Upscaler<T, N> {
             frame[axis] = (margin, margin);
             excess[axis] = (margin * scale, margin * scale);
         }
-        let pad = Pad::new(unpadded.shape(Side::Small), frame, PadMode::Replicate)?;
+        let pad = Pad::new(unpadded.shape(Side::Small), frame, PadMode::Replicate).map_err(on_own_axis::<N>)?;
         let convolution = layer.convolution(size.map(|length| length + 2 * margin))?;
-        let crop = Pad::crop(convolution.geometry().large_shape(), excess)?;
+        let crop = Pad::crop(convolution.geometry().large_shape(), excess).map_err(on_own_axis::<N>)?;
         let transposed = Adjoint(convolution.formulate_with(formulation, options)?);
         Ok(Self { operator: Compose::new(crop, Compose::new(transposed, pad)?)?, convolution })
+    }
+
+    /// U·x, `[batch, channels, size…]` → `[batch, channels, size · scale…]`, and without the batch on both sides.
+    ///
+    /// ```
+    /// use convmat::{Upscaler, layer::taps::Interpolation};
+    /// use ndarray::Array3;
+    /// # fn main() -> convmat::Result<()> {
+    /// let up = Upscaler::<f32, 2>::new(3, [16, 24], [2, 2], Interpolation::Bilinear)?;
+    /// assert_eq!(up.apply(&Array3::ones([3, 16, 24]))?, Array3::ones([3, 32, 48]));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if x has another size or number of channels.
+    pub fn apply<I: TensorDim<N>>(&self, x: &ArrayRef<T, I>) -> Result<Array<T, I>> {
+        LinearOperator::apply(self, I::to5(x.view())).map(I::from5).map_err(in_rank::<N, I>)
+    }
+
+    /// Uᵀ·y, the gradient with respect to the input of [`apply`](Self::apply).
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if y does not have the shape of an output.
+    pub fn apply_adjoint<I: TensorDim<N>>(&self, y: &ArrayRef<T, I>) -> Result<Array<T, I>> {
+        LinearOperator::apply_adjoint(self, I::to5(y.view())).map(I::from5).map_err(in_rank::<N, I>)
+    }
+
+    /// [`apply`](Self::apply) into `y`, with scratch memory from `workspace`.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if a tensor does not fit.
+    pub fn apply_into<I: TensorDim<N>>(
+        &self,
+        x: &ArrayRef<T, I>,
+        y: &mut ArrayRef<T, I>,
+        workspace: &mut Workspace<T>,
+    ) -> Result<()> {
+        LinearOperator::apply_into(self, I::to5(x.view()), I::to5(y.view_mut()), workspace).map_err(in_rank::<N, I>)
+    }
+
+    /// [`apply_adjoint`](Self::apply_adjoint) into `x`, with scratch memory from `workspace`.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if a tensor does not fit.
+    pub fn apply_adjoint_into<I: TensorDim<N>>(
+        &self,
+        y: &ArrayRef<T, I>,
+        x: &mut ArrayRef<T, I>,
+        workspace: &mut Workspace<T>,
+    ) -> Result<()> {
+        LinearOperator::apply_adjoint_into(self, I::to5(y.view()), I::to5(x.view_mut()), workspace)
+            .map_err(in_rank::<N, I>)
     }
 
     /// C, whose adjoint upsamples the padded input.
@@ -128,6 +181,7 @@ impl<T: Scalar> Upscaler<T, 2> {
         formulation: Formulation,
         options: &FormulationOptions,
     ) -> Result<Self> {
+        expect_channels(channels)?;
         let (kernel, width) = taps.dim();
         let excess = excess([kernel, width], scale)?;
         let weights = T::repeated_taps(channels, taps)?;

@@ -83,7 +83,7 @@ where
         Side::Small => batch_of(x, layer.in_channels()),
         Side::Large => batch_of(&grad, layer.out_channels()),
     };
-    report.close("backward: weights", &plain.weights, &case.tensor("grad_weight")?.lift::<N>()?, (small, case.single));
+    report.close("backward: weights", &plain.weights, case.tensor("grad_weight")?, (small, case.single));
     match (&plain.bias, case.tensors.get("grad_bias")) {
         (Some(got), Some(want)) => {
             let sums = batch_of(&grad, layer.out_channels());

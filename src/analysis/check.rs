@@ -108,7 +108,7 @@ impl LayerMatrix {
         if pad.is_some() {
             return Err(Error::Unsupported { option: "a padding mode other than zeros", on: "the matrix of a layer" });
         }
-        Self::new(D::INPUT, convolution.geometry(), layer.options()).with_weights(layer.weights().view())
+        Self::new(D::INPUT, convolution.geometry(), layer.options()).with_weights(layer.weights5().view())
     }
 
     fn new<const N: usize>(side: Side, geometry: &Geometry<N>, options: &Options<N>) -> Self {

@@ -61,7 +61,7 @@ pub fn observe(scene: ArrayView5<f64>, kernel: ArrayView2<f64>, deviation: f64, 
     if !(deviation.is_finite() && deviation >= 0.0) {
         return Err(Error::NotFinite { what: "the deviation of the noise (0 or more)" });
     }
-    let blurred = convolution([channels, 1, height, width], kernel)?.apply(scene)?;
+    let blurred = LinearOperator::apply(&convolution([channels, 1, height, width], kernel)?, scene)?;
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let noise = blurred.mapv(|_| deviation * gaussian(&mut random));
     let [_, (top, _), (left, _)] = margins(kernel);

@@ -57,7 +57,7 @@ impl Orthogonality {
         let bytes = 8 * (rows as u128) * (rows as u128 + columns as u128);
         expect_bytes("the product of the weights with themselves", bytes, memory_limit, "singular_values")?;
         allocatable::<f64, 2>([rows, rows], "the product of the weights with themselves")?;
-        let weights = convolution.weights();
+        let weights = convolution.weights5();
         let mut defect = 0.0;
         for group in 0..geometry.groups() {
             let block = weights.slice(s![group * rows..(group + 1) * rows, .., .., .., ..]);

@@ -41,7 +41,7 @@ impl<'a> Symbol<'a> {
         let axes = geometry.spatial();
         let steps = axes.map(|axis| axis.tap_step());
         Self {
-            weights: convolution.weights().view(),
+            weights: convolution.weights5().view(),
             groups: geometry.groups(),
             axes,
             channels: [Side::Small, Side::Large].map(|side| geometry.channels_per_group(side)),

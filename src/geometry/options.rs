@@ -342,7 +342,7 @@ impl<const N: usize> Options<N> {
                 Padding::SameLower => Padding::SameLower,
             },
             output_padding: spread(self.output_padding, 0),
-            output: match self.output {
+            output_size: match self.output_size {
                 OutputSize::Natural => OutputSize::Natural,
                 OutputSize::Size(size) => OutputSize::Size(spread(size, 1)),
                 OutputSize::Shape(shape) => OutputSize::Shape(spread(shape, 1)),

@@ -127,7 +127,7 @@ mod tests {
         let options = Options::new().stride([2, 3]);
         let layer = ConvTranspose2d::<f64>::zeros(3, 2, [4, 6], options).unwrap().init_default(3).init_icnr([2, 3]);
         // Four sub-kernels, and each is its own.
-        let firsts = [[0, 0], [0, 3], [2, 0], [2, 3]].map(|[i, j]| layer.weights()[[0, 0, 0, i, j]]);
+        let firsts = [[0, 0], [0, 3], [2, 0], [2, 3]].map(|[i, j]| layer.weights()[[0, 0, i, j]]);
         assert!((0..4).all(|i| !firsts[..i].contains(&firsts[i])), "{firsts:?}");
         let x = Array4::from_shape_fn([1, 3, 4, 4], |(_, c, i, j)| ((c * 5 + i * 3 + j * 7) % 11) as f64);
         let y = layer.forward(&x).unwrap();

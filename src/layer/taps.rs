@@ -119,11 +119,12 @@ impl<T: Scalar, const N: usize> Layer<Transposed, T, N> {
     /// # Errors
     /// Those of [`Interpolation::taps`], and 0 channels.
     pub fn interpolating(channels: usize, scale: impl PerAxis<N>, kind: Interpolation) -> Result<Self> {
+        expect_channels(channels)?;
         let (scale, mut padding) = (scale.per_axis(), [0; N]);
         let mut taps = [vec![1.0], vec![1.0], vec![1.0]];
         for (i, &scale) in scale.iter().enumerate() {
             let axis = i + 3 - N;
-            let (values, pad) = kind.taps(scale)?;
+            let (values, pad) = kind.taps(scale).map_err(|error| error.on_axis(i))?;
             (padding[i], taps[axis]) = (pad, values);
         }
         let weights = T::separable_weights(channels, &taps)?;
@@ -138,6 +139,11 @@ pub(crate) fn separable<T: Scalar>(channels: usize, taps: &[Vec<f64>; 3]) -> Res
     let shape = allocatable::<T, 5>([channels, 1, depth, height, width], "the weights")?;
     let weight = |(_, _, d, h, w): (usize, usize, usize, usize, usize)| taps[0][d] * taps[1][h] * taps[2][w];
     Ok(Array5::from_shape_fn(shape, |at| T::from_f64(weight(at))).into_shared())
+}
+
+/// [`Error::NoChannels`] for none, before a depthwise layer calls them groups.
+pub(crate) fn expect_channels(channels: usize) -> Result<()> {
+    if channels == 0 { Err(Error::NoChannels { what: "channels" }) } else { Ok(()) }
 }
 
 #[cfg(test)]

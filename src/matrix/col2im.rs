@@ -4,7 +4,7 @@ use ndarray::{Array, Array5, ArrayRef, ArrayView3};
 use rayon::prelude::*;
 
 use super::columns::{ColumnMap, PLANES};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::geometry::{Channels, Geometry, Options};
 use crate::operator::{expect_shape, new_batch};
 use crate::scalar::Scalar;
@@ -43,7 +43,9 @@ pub fn col2im<T: Scalar, const N: usize, C: ColumnsDim<N>>(
 ) -> Result<Array<T, C::Tensor>> {
     let one = Channels { small: 1, large: 1 };
     let g = Geometry::convolution(output_size, kernel, one, &options.groups(1))?;
-    Ok(C::Tensor::from5(T::col2im(&g.lift(), C::to3(columns.view()))?))
+    let own = |shape: &[usize]| shape[shape.len() - C::NDIM.unwrap_or(3)..].to_vec();
+    let x = T::col2im(&g.lift(), C::to3(columns.view())).map_err(|error| error.map_shapes(own))?;
+    Ok(C::Tensor::from5(x))
 }
 
 /// The sums of columns on the large side of a geometry of one channel, for as many channels as there are columns for.
@@ -51,11 +53,9 @@ pub(crate) fn sums<T: Scalar>(g: &Geometry<3>, columns: ArrayView3<T>) -> Result
     let (taps, pixels, plane) = (g.taps(), g.rows(), g.columns());
     let (batch, rows, _) = columns.dim();
     let channels = rows / taps;
-    if channels == 0 {
-        let expected = vec![batch, taps, pixels];
-        return Err(Error::Shape { what: "the columns", expected, actual: columns.shape().to_vec() });
-    }
-    expect_shape("the columns", &[batch, channels * taps, pixels], columns.shape())?;
+    // Less than the rows of one channel is no channel at all.
+    let expected = [batch, channels.max(1) * taps, pixels];
+    expect_shape("the columns", &expected, columns.shape())?;
     let [_, depth, height, width] = g.large_shape();
     let mut x = new_batch(batch, [channels, depth, height, width])?;
     let map = ColumnMap::new(g);
@@ -78,6 +78,7 @@ mod tests {
     use ndarray::{Array2, Array3, Array4};
 
     use super::*;
+    use crate::error::Error;
     use crate::matrix::im2col;
 
     /// Columns and image of a 2-D geometry by the relation itself, for `batch` samples of `channels` channels.
@@ -129,11 +130,11 @@ mod tests {
             col2im(&Array2::<f32>::ones((rows, pixels)), [3, 3], [2, 2], &Options::new()).map(|x| x.dim().0)
         };
         assert_eq!(fold(8, 4), Ok(2));
-        let shape = |expected: [usize; 3], actual: [usize; 3]| {
+        let shape = |expected: [usize; 2], actual: [usize; 2]| {
             Err(Error::Shape { what: "the columns", expected: expected.to_vec(), actual: actual.to_vec() })
         };
-        assert_eq!(fold(9, 4), shape([1, 8, 4], [1, 9, 4]));
-        assert_eq!(fold(8, 5), shape([1, 8, 4], [1, 8, 5]));
-        assert_eq!(fold(3, 4), shape([1, 4, 4], [1, 3, 4]));
+        assert_eq!(fold(9, 4), shape([8, 4], [9, 4]));
+        assert_eq!(fold(8, 5), shape([8, 4], [8, 5]));
+        assert_eq!(fold(3, 4), shape([4, 4], [3, 4]));
     }
 }

@@ -92,13 +92,13 @@ impl<T: Scalar> Problem<T> {
 ///
 /// ```
 /// use convmat::upsample::learned::{Pair, learn};
-/// use convmat::{LinearOperator, Upscaler, layer::taps::Interpolation};
-/// use ndarray::{Array4, Axis};
+/// use convmat::{Upscaler, layer::taps::Interpolation};
+/// use ndarray::Array4;
 /// # fn main() -> convmat::Result<()> {
 /// // With targets made by bilinear upsampling, what is learned is the bilinear kernel.
 /// let small = Array4::from_shape_fn([1, 1, 8, 9], |(_, _, i, j)| ((i * 7 + j * 5 + i * j) % 11) as f64);
 /// let up = Upscaler::new(1, [8, 9], [2, 2], Interpolation::Linear)?;
-/// let large = up.apply(small.view().insert_axis(Axis(2)))?.index_axis_move(Axis(2), 0);
+/// let large = up.apply(&small)?;
 /// let learned = learn(&[Pair::new(small, large, 2)?], 4, 1e-12, 100)?;
 /// let line = [0.25, 0.75, 0.75, 0.25];
 /// assert!(learned.taps.indexed_iter().all(|((i, j), w)| (w - line[i] * line[j]).abs() < 1e-9));
@@ -160,7 +160,7 @@ pub(crate) fn error<T: Scalar>(pairs: &[Pair<T>], taps: &ArrayRef2<T>) -> Result
         let (_, _, h, w) = pair.small.dim();
         let options = FormulationOptions::default();
         let up = Upscaler::from_taps(1, [h, w], pair.scale, taps, Formulation::Auto, &options)?;
-        let y = up.apply(pair.small.view().insert_axis(Axis(2)))?;
+        let y = up.apply(&pair.small)?;
         sum += y.iter().zip(&pair.large).map(|(&y, &want)| (y - want).to_f64().powi(2)).sum::<f64>();
     }
     Ok(sum / pixels(pairs))

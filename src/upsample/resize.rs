@@ -12,6 +12,7 @@ use super::resample::{Band, Lengths, band};
 use super::separable::Separable;
 use crate::error::{Error, Result};
 use crate::geometry::{Shape, checked_len};
+use crate::layer::taps::expect_channels;
 use crate::operator::{LinearOperator, Request, Structure, Workspace, allocatable, csr_bytes, expect_bytes};
 use crate::scalar::Scalar;
 
@@ -225,9 +226,7 @@ impl Resize {
             };
             (domain[i + 4 - N], range[i + 4 - N]) = (input, lengths.output);
         }
-        if channels == 0 {
-            return Err(Error::NoChannels { what: "channels" });
-        }
+        expect_channels(channels)?;
         checked_len(&domain, "the number of elements before resizing")?;
         checked_len(&range, "the number of elements after resizing")?;
         // A start, an offset and a few weights per element of every axis: not for lengths that no tensor can have.

@@ -4,7 +4,7 @@ use convmat::layer::taps::Interpolation;
 use convmat::{
     Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d, Options, PadMode, Padding, Upscaler,
 };
-use ndarray::{Array1, Array4, Array5, ArrayD, Axis, Ix2, Ix3, Ix4, Ix5};
+use ndarray::{Array, Array1, Array4, Array5, ArrayD, Axis, Ix2, Ix3, Ix4, Ix5};
 
 use crate::bad_input::text;
 
@@ -18,7 +18,7 @@ fn layers_refuse_what_no_input_makes_right() {
     assert_eq!(text(conv(Some(6), o.groups(2))), "the bias has shape [6]; expected [4]");
     assert_eq!(text(transposed(Some(4), o.groups(2))), "the bias has shape [4]; expected [6]");
     assert_eq!(text(conv(Some(0), o)), "the bias has shape [0]; expected [4]");
-    assert_eq!(text(conv(None, o.groups(3))), "4 small channels do not divide into 3 groups");
+    assert_eq!(text(conv(None, o.groups(3))), "4 out channels do not divide into 3 groups");
     assert_eq!(text(conv(None, o.groups(0))), "groups is 0; it must be at least 1");
     assert_eq!(text(transposed(None, o.stride([1, 0]))), "stride[1] is 0; every stride must be at least 1");
     assert_eq!(text(conv(None, o.dilation([0, 1]))), "dilation[0] is 0; every dilation must be at least 1");
@@ -60,8 +60,8 @@ fn layers_refuse_tensors_that_do_not_fit() {
     let conv = Conv2d::<f32>::zeros(3, 4, [3, 3], o).unwrap();
     let up = ConvTranspose2d::<f32>::zeros(4, 3, [3, 3], o).unwrap();
     let (x, y) = (Array4::<f32>::ones([2, 3, 7, 8]), Array4::<f32>::ones([2, 4, 4, 4]));
-    assert!(text(conv.forward(&y)).contains("the input has shape [2, 4, 1, 4, 4]; expected [2, 3, 1, 4, 4]"));
-    assert!(text(up.forward(&x)).contains("expected [2, 4, 1, 7, 8]"));
+    assert!(text(conv.forward(&y)).contains("the input has shape [2, 4, 4, 4]; expected [2, 3, 4, 4]"));
+    assert!(text(up.forward(&x)).contains("expected [2, 4, 7, 8]"));
     assert!(conv.forward(&Array4::ones([2, 3, 0, 8])).is_err() && conv.forward(&Array4::ones([2, 0, 7, 8])).is_err());
     assert_eq!(text(up.forward_to(&y, [7, 9])), "output_size[1] is 9; possible are 7 to 8");
     assert_eq!(text(up.forward_to(&y, [6, 8])), "output_size[0] is 6; possible are 7 to 8");
@@ -79,14 +79,16 @@ fn layers_refuse_tensors_that_do_not_fit() {
     }
     let mut layer = conv.clone();
     let bias = Some(Array1::ones(4));
-    let weights = |shape: [usize; 5]| Array5::<f32>::ones(shape).into_shared();
-    assert!(text(layer.set_parameters(weights([3, 4, 1, 3, 3]), bias.clone())).contains("expected [4, 3, 1, 3, 3]"));
-    assert_eq!(text(layer.set_parameters(weights([4, 3, 1, 3, 3]), None)), "the bias has shape []; expected [4]");
+    let weights = Array4::<f32>::ones;
+    assert_eq!(text(layer.set_parameters(weights([4, 3, 3, 3]), None)), "the bias has shape []; expected [4]");
     let wrong = Some(Array1::ones(3));
-    assert_eq!(text(layer.set_parameters(weights([4, 3, 1, 3, 3]), wrong)), "the bias has shape [3]; expected [4]");
-    assert!(layer.clone().without_bias().set_parameters(weights([4, 3, 1, 3, 3]), bias.clone()).is_err());
+    assert_eq!(text(layer.set_parameters(weights([4, 3, 3, 3]), wrong)), "the bias has shape [3]; expected [4]");
+    assert!(layer.clone().without_bias().set_parameters(weights([4, 3, 3, 3]), bias.clone()).is_err());
+    assert!(layer.set_parameters(weights([3, 4, 3, 3]), bias.clone()).is_err());
     assert_eq!(layer.weights(), conv.weights(), "a refused change changes nothing");
-    assert_eq!(layer.set_parameters(weights([4, 3, 1, 3, 3]), bias), Ok(()));
+    assert_eq!(layer.set_parameters(weights([4, 3, 3, 3]).into_shared(), bias.clone()), Ok(()));
+    assert_eq!(layer.set_parameters(Array5::ones([4, 3, 1, 3, 3]), bias), Ok(()), "five axes do as well");
+    assert_eq!(layer.weights(), weights([4, 3, 3, 3]));
     let reflecting = conv.padding_mode(PadMode::Reflect).unwrap();
     let message = "reflect of 1 along axis 0 is too much; at most 0 is possible here";
     assert_eq!(text(reflecting.forward(&Array4::ones([1, 3, 1, 8]))), message);
@@ -113,7 +115,7 @@ macro_rules! batches {
             assert_eq!(output.shape(), with_batch(0, &$output));
             let gradients = layer.backward(&none, &output).unwrap();
             assert_eq!(gradients.input.shape(), none.shape());
-            assert_eq!(gradients.weights, Array5::<f64>::zeros(layer.weights().raw_dim()));
+            assert_eq!(gradients.weights, Array::<f64, $batch>::zeros(layer.weights().raw_dim()));
             assert_eq!(gradients.bias, Some(Array1::zeros($output[0])));
         }
     };

@@ -18,6 +18,7 @@ mod padding;
 mod plans;
 mod pooling;
 mod random_layers;
+mod ranks;
 mod resizing;
 mod tiles;
 #[path = "../../benches/common/turns.rs"]

@@ -79,7 +79,8 @@ fn products_pass_the_dot_test_and_reuse_their_memory<const N: usize>() {
         let between = batch * c.geometry().rows();
         assert_eq!(product.workspace_len(batch), between);
         let x = integers::<f64>(with_batch(batch, product.domain()), seed);
-        let expected = c.apply_adjoint(c.apply(x.view()).unwrap().view()).unwrap();
+        let image = LinearOperator::apply(&c, x.view()).unwrap();
+        let expected = LinearOperator::apply_adjoint(&c, image.view()).unwrap();
         let mut workspace = Workspace::new();
         for _ in 0..2 {
             let mut y = dirty(expected.dim().into());

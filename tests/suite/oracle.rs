@@ -41,7 +41,7 @@ fn every_formulation_is_the_matrix_of_the_definition<const N: usize>() {
             }
         }
         assert_eq!(
-            c.apply(identity(literal.large_shape()).view())
+            LinearOperator::apply(&c, identity(literal.large_shape()).view())
                 .unwrap()
                 .into_shape_with_order((columns, rows))
                 .unwrap()
@@ -49,7 +49,7 @@ fn every_formulation_is_the_matrix_of_the_definition<const N: usize>() {
             matrix
         );
         assert_eq!(
-            c.apply_adjoint(identity(literal.small_shape()).view())
+            LinearOperator::apply_adjoint(&c, identity(literal.small_shape()).view())
                 .unwrap()
                 .into_shape_with_order((rows, columns))
                 .unwrap(),

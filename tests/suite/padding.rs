@@ -106,9 +106,10 @@ fn check<const N: usize, I: TensorDim<N>>(case: &Case<N>, options: Options<N>, m
     assert_eq!(layer.forward(&x).unwrap(), I::from5(output + 3.0), "{mode:?}");
     let gradients = layer.backward(&x, &grad).unwrap();
     assert_eq!(gradients.input, I::from5(input_gradient), "{mode:?}");
-    assert_eq!(gradients.weights, literal.weight_gradient(&padded, &I::to5(grad.view()).to_owned()), "{mode:?}");
+    let weights = <I::Batched as TensorDim<N>>::to5(gradients.weights);
+    assert_eq!(weights, literal.weight_gradient(&padded, &I::to5(grad.view()).to_owned()), "{mode:?}");
     let mut layer = layer;
-    let (weights, bias) = (layer.weights().clone(), layer.bias().cloned());
+    let (weights, bias) = (layer.weights5().clone(), layer.bias().cloned());
     layer.set_parameters(weights, bias).unwrap();
     assert_eq!(layer.backward(&x, &grad).unwrap().input, gradients.input, "new parameters leave the mode alone");
 }

@@ -2,7 +2,7 @@
 
 use convmat::layer::taps::{Interpolation, PYTORCH_BICUBIC};
 use convmat::{Formulation, FormulationOptions, LinearOperator, Scalar, Upscaler, csr_of, dot_test};
-use ndarray::{Array2, Array5};
+use ndarray::{Array2, Array4, Array5};
 use proptest::array::uniform;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -94,7 +94,7 @@ fn check<T: Scalar, const N: usize>(
     let [channels_, d, h, w] = up.domain();
     assert_eq!(channels_, channels);
     let x = integers::<T>([2, channels, d, h, w], seed);
-    let (result, expected) = (up.apply(x.view()).unwrap(), interpolate(&to_f64(&x), scale, kind));
+    let (result, expected) = (LinearOperator::apply(&up, x.view()).unwrap(), interpolate(&to_f64(&x), scale, kind));
     assert_eq!(result.shape(), expected.shape());
     // Both sides compute every weight of an axis in f64, from at most ten operations on numbers of at most 8 (2³·a, 5·2²·a
     // and 8·2·a stay below 12), so within 2·10·12 of its rounding unit; the product of N such weights, none beyond 1.2,
@@ -116,13 +116,13 @@ fn one_pixel_fills_the_image() {
     for kind in KINDS {
         for scale in 2..=5 {
             let up = Upscaler::<f64, 2>::new(1, [1, 1], [scale, scale], kind).unwrap();
-            let y = up.apply(Array5::from_elem([1, 1, 1, 1, 1], 3.0).view()).unwrap();
-            assert_eq!(y.shape(), [1, 1, 1, scale, scale]);
+            let y = up.apply(&Array4::from_elem([1, 1, 1, 1], 3.0)).unwrap();
+            assert_eq!(y.shape(), [1, 1, scale, scale]);
             // 16 products per value, each weight and sum within the few roundings of the test above.
             assert!(y.iter().all(|value| (value - 3.0f64).abs() < 1e-11), "{kind:?} ×{scale}");
             let row = Upscaler::<f64, 2>::new(1, [1, 4], [scale, 1], kind).unwrap();
-            let x = Array5::from_shape_fn([1, 1, 1, 1, 4], |(.., j)| j as f64);
-            let y = row.apply(x.view()).unwrap();
+            let x = Array4::from_shape_fn([1, 1, 1, 4], |(.., j)| j as f64);
+            let y = row.apply(&x).unwrap();
             assert!(y.indexed_iter().all(|((.., j), value)| (value - j as f64).abs() < 1e-11), "{kind:?} ×{scale}");
         }
     }
@@ -139,9 +139,9 @@ fn every_formulation_and_the_matrix_agree<const N: usize>() {
     for_cases(24, (lengths, scales, select(KINDS.to_vec()), any::<u64>()), |(size, scale, kind, seed)| {
         let up = Upscaler::<f64, N>::new(channels, size, scale, kind).unwrap();
         let (rows, columns) = (up.range().iter().product::<usize>(), up.domain().iter().product::<usize>());
-        let images = up.apply(identity(up.domain()).view()).unwrap();
+        let images = LinearOperator::apply(&up, identity(up.domain()).view()).unwrap();
         let images = images.into_shape_with_order((columns, rows)).unwrap().reversed_axes();
-        let preimages = up.apply_adjoint(identity(up.range()).view()).unwrap();
+        let preimages = LinearOperator::apply_adjoint(&up, identity(up.range()).view()).unwrap();
         assert_eq!(preimages.into_shape_with_order((rows, columns)).unwrap(), images);
         let sparse = csr_of(&up, u128::MAX).unwrap();
         assert_eq!(sparse.to_dense(), images);
@@ -150,16 +150,16 @@ fn every_formulation_and_the_matrix_agree<const N: usize>() {
 
         let [_, d, h, w] = up.domain();
         let x = integers::<f64>([3, channels, d, h, w], seed);
-        let expected = up.apply(x.view()).unwrap();
+        let expected = LinearOperator::apply(&up, x.view()).unwrap();
         for &formulation in Formulation::ALL {
             let options = FormulationOptions::default();
             let other =
                 Upscaler::<f64, N>::with_formulation(channels, size, scale, kind, formulation, &options).unwrap();
-            assert_eq!(other.apply(x.view()).unwrap(), expected, "{formulation}");
+            assert_eq!(LinearOperator::apply(&other, x.view()).unwrap(), expected, "{formulation}");
             let mut y = dirty(expected.dim().into());
             let mut workspace = convmat::Workspace::new();
             for _ in 0..2 {
-                other.apply_into(x.view(), y.view_mut(), &mut workspace).unwrap();
+                LinearOperator::apply_into(&other, x.view(), y.view_mut(), &mut workspace).unwrap();
                 workspace.fill(f64::NAN);
             }
             assert_eq!(y, expected, "{formulation} into used memory");

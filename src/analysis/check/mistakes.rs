@@ -174,7 +174,7 @@ impl Mistake {
             }
             Self::FirstGroupOnly => reading.grouping = Grouping::FirstOnly,
             Self::GroupsIgnored => reading.grouping = Grouping::Repeated,
-            Self::PaddingExchanged => options.padding = exchanged(options.padding, options.output),
+            Self::PaddingExchanged => options.padding = exchanged(options.padding, options.output_size),
             Self::OtherEndAligned => {
                 // Mirrored: everything backwards but the kernel.
                 reading.renumber(&[Side::Small, Side::Large], Numbering::Reversed);
@@ -196,7 +196,7 @@ impl Mistake {
                 if let Padding::Explicit(pads) = &mut options.padding {
                     pads.swap(1, 2);
                 }
-                if let OutputSize::Size(size) | OutputSize::Shape(size) = &mut options.output {
+                if let OutputSize::Size(size) | OutputSize::Shape(size) = &mut options.output_size {
                     size.swap(1, 2);
                 }
             }

@@ -1,6 +1,6 @@
 //! Learning as a network does: gradient descent with momentum through the layer's backward pass.
 
-use ndarray::{Array2, Array4, Array5};
+use ndarray::{Array2, Array4, Array5, Axis};
 
 use super::mirror::Mirror;
 use super::{Learned, Pair, framed, layer, pixels, square};
@@ -78,7 +78,7 @@ pub(crate) fn run<T: Scalar>(
             let back = crop.apply_adjoint((residual * T::from_f64(2.0 / count)).view())?;
             let back =
                 back.into_shape_with_order([planes, 1, gh, gw]).map_err(|_| Error::Overflow { what: "the pair" })?;
-            gradient += &layer.backward(padded, &back)?.weights;
+            gradient += &layer.backward(padded, &back)?.weights.insert_axis(Axis(2));
         }
         gradient = mirror.apply(gradient.view())?;
         let norm = dot(&gradient, &gradient).sqrt();

@@ -53,7 +53,7 @@ fn check_classes<const N: usize>(case: &Case<N>, overlap: &Overlap<N>, found: &P
     for channel in 0..small[0] {
         let mut y = Array5::zeros([1, small[0], small[1], small[2], small[3]]);
         y.slice_mut(ndarray::s![.., channel, .., .., ..]).fill(1.0);
-        let x = c.apply_adjoint(y.view()).unwrap();
+        let x = LinearOperator::apply_adjoint(&c, y.view()).unwrap();
         let group = channel / (small[0] / case.groups);
         for ((s, l, d, h, w), gain) in found.gains.indexed_iter().filter(|((s, ..), _)| *s == channel) {
             let out = x[[0, group * (large[0] / case.groups) + l, start[0] + d, start[1] + h, start[2] + w]];

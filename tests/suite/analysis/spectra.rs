@@ -114,7 +114,7 @@ fn circular_norms_bound_nothing_but_the_symbol_does() {
     assert!(circular < norm && norm <= norm_bound(&c, 8).unwrap().upper);
     // A long layer comes close to its symbol's supremum, 2.
     let g = Geometry::convolution([300], [2], Channels { small: 1, large: 1 }, &Options::new()).unwrap();
-    let c = Convolution::new(g, c.weights().clone()).unwrap();
+    let c = Convolution::new(g, c.weights5().clone()).unwrap();
     let bound = norm_bound(&c, 256).unwrap();
     let below = singular_values(&c, &Default::default()).unwrap().values[0];
     assert!(2.0 - below < 1e-4 && bound.upper - 2.0 < 1e-3 && below <= 2.0 && bound.upper >= 2.0);

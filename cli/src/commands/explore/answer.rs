@@ -95,8 +95,8 @@ impl Operator {
     fn new<const N: usize>(geometry: Geometry<N>, weights: Array5<f64>) -> Result<Self> {
         let c = Convolution::new(geometry, weights)?;
         let x = cyclic(with_batch(geometry.large_shape()), 5, 0.0);
-        let y = c.apply(x.view())?;
-        let back = c.apply_adjoint(y.view())?;
+        let y = LinearOperator::apply(&c, x.view())?;
+        let back = LinearOperator::apply_adjoint(&c, y.view())?;
         let spatial = geometry.spatial();
         // At most MAX_SIDE²: no row holds a column twice.
         let entries = geometry.entries() as usize;
@@ -111,7 +111,7 @@ impl Operator {
             entries,
             matrix: Rows::of(&geometry),
             partial: (entries <= MAX_PARTIAL).then(|| partial_sums(&c, &y)),
-            w: Some(numbers(c.weights().iter())),
+            w: Some(numbers(c.weights5().iter())),
             x: numbers(x.iter()),
             y: numbers(y.iter()),
             back: numbers(back.iter()),
@@ -151,7 +151,7 @@ fn cyclic(shape: [usize; 5], period: usize, first: f64) -> Array5<f64> {
 /// The scatter, term by term: entry after entry in row order, each adds its weight times y to its column.
 fn partial_sums<const N: usize>(c: &Convolution<f64, N>, y: &Array5<f64>) -> Vec<Number> {
     let pattern = Pattern::new(c.geometry(), Side::Small);
-    let weights: Vec<_> = c.weights().iter().copied().collect();
+    let weights: Vec<_> = c.weights5().iter().copied().collect();
     let mut sums = vec![0.0; pattern.columns()];
     let mut partial = Vec::new();
     for (row, &value) in y.iter().enumerate() {

@@ -206,7 +206,7 @@ mod tests {
                 (1 + c + 7 * d + 13 * h + 31 * w) as f64
             });
             let shown = Shown::new(&layer, true, false, Some(input.iter().copied().collect()));
-            let probed = csr_of(&InWeights::new(layer.geometry, layer.side, input).unwrap(), 1 << 20).unwrap();
+            let probed = csr_of(&InWeights::new(layer.geometry.lift(), layer.side, input).unwrap(), 1 << 20).unwrap();
             assert_eq!(shown.csr(), probed, "{options}");
         }
     }

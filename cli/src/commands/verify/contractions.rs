@@ -74,9 +74,9 @@ fn identity<T: Scalar, const N: usize>(
     oracle: &Oracle,
     checks: &mut Checks,
 ) -> Result<()> {
-    let weights = c.weights();
-    let forward = dot(y, c.apply(x.view())?.iter());
-    let adjoint = dot(x, c.apply_adjoint(y.view())?.iter());
+    let weights = c.weights5();
+    let forward = dot(y, LinearOperator::apply(c, x.view())?.iter());
+    let adjoint = dot(x, LinearOperator::apply_adjoint(c, y.view())?.iter());
     let third = dot(gradient, weights.iter());
     // Each value: its contraction, rounded in T, then its inner product, rounded in f64.
     let error = |exact: &Exact, length: usize| {
