@@ -26,7 +26,7 @@ use crate::operator::{
     self, Discrepancy, DotTest, Equations, LinearOperator, Lsqr, LsqrOptions, Pad, Solution, Weights, Workspace,
 };
 use crate::plan::pass::Pass;
-use crate::pooling::{self, IndexBase};
+use crate::pooling::{self, Numbering};
 use crate::scalar::Scalar;
 use crate::upsample::learned::{self, Learned, Pair};
 use crate::upsample::{self, Resize};
@@ -159,13 +159,13 @@ compiled! {
     fn soften(planes: &Array4<Self>, reach: usize) -> Result<Array4<Self>> = learned::pair::blurred;
 
     // Pooling.
-    fn maxima(geometry: &Geometry<3>, base: IndexBase, x: ArrayView5<Self>) -> Result<(Array5<Self>, Array5<usize>)>
+    fn maxima(geometry: &Geometry<3>, numbering: &Numbering, x: ArrayView5<Self>) -> Result<(Array5<Self>, Array5<usize>)>
         = pooling::maxima;
     fn put(
-        places: (IndexBase, [usize; 3], [usize; 3]), indices: ArrayView5<usize>, values: ArrayView5<Self>, adds: bool
+        numbering: &Numbering, size: [usize; 3], indices: ArrayView5<usize>, values: ArrayView5<Self>, adds: bool
     ) -> Result<Array5<Self>> = pooling::put;
     fn fetch(
-        places: (IndexBase, [usize; 3], [usize; 3]), indices: ArrayView5<usize>, values: ArrayView5<Self>
+        numbering: &Numbering, size: [usize; 3], indices: ArrayView5<usize>, values: ArrayView5<Self>
     ) -> Result<Array5<Self>> = pooling::fetch;
 
     // Analysis.

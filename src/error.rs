@@ -131,6 +131,20 @@ pub enum Error {
         /// Indices must stay below this.
         limit: usize,
     },
+    /// An index of a whole tensor of unknown size does not lie within its own window in any size it may have.
+    OutsideWindow {
+        /// The index.
+        index: usize,
+        /// The spatial sizes that were tried.
+        sizes: Vec<Vec<usize>>,
+    },
+    /// Indices of a whole tensor lie within their own windows in more than one size it may have, and point elsewhere.
+    AmbiguousIndex {
+        /// The first index that points elsewhere.
+        index: usize,
+        /// The spatial sizes.
+        sizes: Vec<Vec<usize>>,
+    },
     /// An explicit matrix or tensor would need more bytes than the limit allows.
     MemoryLimit {
         /// What would be built.
@@ -208,6 +222,17 @@ impl fmt::Display for Error {
                 write!(f, "{what} would need {}, more than there is", bytes_in_words(*bytes))
             }
             Error::Index { index, limit } => write!(f, "index {index} is out of range; there are {limit} elements"),
+            Error::OutsideWindow { index, sizes } => write!(
+                f,
+                "index {index} is not in the window of its value if it counts in a tensor of spatial size {}; give the size \
+                 that was pooled, as output_size or as index_size",
+                any_of(sizes)
+            ),
+            Error::AmbiguousIndex { index, sizes } => write!(
+                f,
+                "index {index} may count in a tensor of spatial size {}; give the one that was pooled as index_size",
+                any_of(sizes)
+            ),
             Error::MemoryLimit { what, bytes, limit, instead } => write!(
                 f,
                 "{what} would need {} > {}; use {instead}, or raise the limit",
@@ -270,6 +295,10 @@ impl fmt::Display for ParseNameError {
 }
 
 impl std::error::Error for ParseNameError {}
+
+fn any_of(sizes: &[Vec<usize>]) -> String {
+    sizes.iter().map(|size| format!("{size:?}")).collect::<Vec<_>>().join(" or ")
+}
 
 /// A byte count in binary units: `1 GiB`, `2.6 TiB`, `512 B`; at most one decimal.
 ///

@@ -8,10 +8,10 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 use convmat::{
-    Activation, Channels, ConvTranspose3d, Convolution, Formulation, Geometry, Options, PlanOptions, Workspace,
-    weight_gradient,
+    Activation, Channels, ConvTranspose3d, Convolution, Formulation, Geometry, MaxPool, Options, PlanOptions,
+    Workspace, weight_gradient,
 };
-use ndarray::{Array1, Array5};
+use ndarray::{Array1, Array2, Array4, Array5};
 
 struct Counting;
 
@@ -55,6 +55,7 @@ fn allocations(run: impl FnOnce()) -> usize {
 #[test]
 fn memory_is_what_is_declared() {
     lowering_holds_its_workspace_and_little_else();
+    pooling_holds_its_results_and_little_else();
     for threads in [1, 2] {
         the_engine_allocates_nothing_after_its_first_call(threads);
     }
@@ -136,4 +137,20 @@ fn lowering_holds_its_workspace_and_little_else() {
             assert!(weights < declared + 12 * MIB, "{g:?}: {weights} bytes for the weight gradient");
         });
     }
+}
+
+fn pooling_holds_its_results_and_little_else() {
+    const KIB: usize = 1 << 10;
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
+    pool.install(|| {
+        // Wide windows, which have many links; and many planes of a single window.
+        let (line, planes) = (Array2::<f32>::ones([1, 1 << 19]), Array4::<f32>::ones([2048, 64, 2, 2]));
+        let wide = MaxPool::new([40]).stride([1]);
+        let of = |outputs: usize| outputs * (size_of::<f32>() + size_of::<usize>());
+        let results = of((1 << 19) - 39);
+        let held = peak(|| drop(wide.forward(&line).unwrap()));
+        assert!(held < results + 64 * KIB, "{held} bytes for {results} of results");
+        let held = peak(|| drop(MaxPool::new([2, 2]).forward(&planes).unwrap()));
+        assert!(held < of(2048 * 64) + 64 * KIB, "{held} bytes for {} of results", of(2048 * 64));
+    });
 }

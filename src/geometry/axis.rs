@@ -11,6 +11,7 @@
 mod derived;
 
 use std::fmt;
+use std::iter::StepBy;
 use std::ops::Range;
 
 use crate::error::{Error, Result};
@@ -228,6 +229,35 @@ impl Axis {
         }
         let first = -self.landing(small, 0);
         range_of_multiples(first, first + self.large as isize, self.dilation, self.kernel)
+    }
+
+    /// The large indices that one small index is connected with, ascending. O(1) to start.
+    pub(crate) fn larges_of_small(&self, small: usize) -> StepBy<Range<usize>> {
+        let taps = self.taps_of_small(small);
+        // In range by construction of `taps`.
+        let landing = |tap: usize| self.landing(small, tap) as usize;
+        let range = if taps.is_empty() { 0..0 } else { landing(taps.start)..landing(taps.end - 1) + 1 };
+        range.step_by(self.dilation)
+    }
+
+    /// Whether some tap connects a small index with a large one. O(1).
+    pub(crate) fn connects(&self, small: usize, large: usize) -> bool {
+        if small >= self.small || large >= self.large {
+            return false;
+        }
+        // tap·dilation
+        let offset = usize::try_from(large as isize - self.landing(small, 0));
+        offset.is_ok_and(|offset| offset.is_multiple_of(self.dilation) && offset / self.dilation < self.kernel)
+    }
+
+    /// Whether some small index is connected with nothing: its window lies beside the large side, or steps over it.
+    /// O(min(small, large)) where the dilation is longer than the large side, O(1) otherwise.
+    pub(crate) fn has_small_without_taps(&self) -> bool {
+        // Within one period of (small·stride) mod dilation every remainder occurs once, and at most `large` of them come to
+        // lie inside: a period without an empty window is no longer than that. Beyond it only the ends can be empty.
+        let period = if self.dilation > self.large { self.large + 1 } else { 1 };
+        let last = self.small.checked_sub(1);
+        (0..self.small.min(period)).chain(last).any(|small| self.taps_of_small(small).is_empty())
     }
 
     /// The small indices at which one tap stays inside `large`: always a contiguous range. O(1).

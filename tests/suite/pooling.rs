@@ -1,7 +1,7 @@
 //! Max pooling at its edges: values that are no numbers, single elements, indices that point nowhere.
 
 use convmat::{Conv2d, ConvTranspose2d, Error, IndexBase, MaxPool, Options};
-use ndarray::{Array2, Array3, Array4, array};
+use ndarray::{Array, Array1, Array2, Array3, Array4, Array5, array};
 
 const BASES: [IndexBase; 3] = [IndexBase::Plane, IndexBase::Tensor, IndexBase::TensorColumnMajor];
 
@@ -63,7 +63,11 @@ fn indices_that_point_nowhere_are_refused_in_every_base() {
             let mut indices = Array3::zeros(x.dim());
             indices[[1, 2, 1]] = index;
             let refused = Error::Index { index, limit };
-            assert_eq!(pool.unpool(&x, &indices, None).unwrap_err(), refused, "{base:?}");
+            assert_eq!(pool.unpool(&x, &indices, Some([4])).unwrap_err(), refused, "{base:?}");
+            assert_eq!(pool.index_size([4]).unpool(&x, &indices, None).unwrap_err(), refused, "{base:?}");
+            if base == IndexBase::Plane {
+                assert_eq!(pool.unpool(&x, &indices, None).unwrap_err(), refused);
+            }
             assert_eq!(pool.unpool_backward(&indices, &Array3::<f32>::ones([2, 3, 4])).unwrap_err(), refused);
             assert_eq!(pool.backward(&Array3::<f32>::ones([2, 3, 4]), &indices, &x).unwrap_err(), refused);
         }
@@ -101,10 +105,174 @@ fn sizes_beyond_reach_are_refused() {
             }
         }
     }
-    // The usual size is counted in, although another one is asked for: 2⁵⁹ elements in each of 64 planes.
-    let pool = MaxPool::new([1 << 59]).index_base(IndexBase::Tensor);
+    // 2⁵⁹ elements in each of 64 planes are counted in, although few are asked for.
+    let pool = MaxPool::new([1 << 59]).index_base(IndexBase::Tensor).index_size([1 << 59]);
     let (many, indices) = (Array2::<f32>::ones([64, 1]), Array2::zeros([64, 1]));
     assert_eq!(pool.unpool(&many, &indices, Some([1])).unwrap().dim(), (64, 1));
+}
+
+/// Zeros but for a maximum in each window, far from the largest value that is not one.
+fn sparse<const N: usize>(pool: [usize; N], shape: [usize; 5], seed: usize) -> Array5<f64> {
+    let mut x = Array5::zeros(shape);
+    let mut state = seed as u64 * 2 + 1;
+    let mut draw = |below: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as usize % below
+    };
+    let kernel: [usize; 3] = std::array::from_fn(|i| if i < 3 - N { 1 } else { pool[i + N - 3] });
+    let windows: [usize; 3] = std::array::from_fn(|i| shape[i + 2] / kernel[i]);
+    for (b, c, d, h, w) in ndarray::indices([shape[0], shape[1], windows[0], windows[1], windows[2]]) {
+        let at: [usize; 3] = std::array::from_fn(|i| [d, h, w][i] * kernel[i] + draw(kernel[i]));
+        x[[b, c, at[0], at[1], at[2]]] = (1 + draw(1000)) as f64;
+    }
+    x
+}
+
+#[test]
+fn pooling_is_undone_where_windows_do_not_fill_the_input() {
+    // By hand: a fifth row and column that no window reads.
+    let mut x = Array4::<f64>::zeros([1, 1, 5, 5]);
+    for (value, [i, j]) in [(1.0, [0, 0]), (2.0, [0, 2]), (3.0, [2, 1]), (4.0, [2, 3])] {
+        x[[0, 0, i, j]] = value;
+    }
+    for (base, known) in BASES.into_iter().zip([[0, 2, 11, 13], [0, 2, 11, 13], [0, 10, 7, 17]]) {
+        let pool = MaxPool::new([2, 2]).index_base(base);
+        let (y, indices) = pool.forward(&x).unwrap();
+        assert_eq!(
+            (&y, &indices),
+            (&array![[[[1., 2.], [3., 4.]]]], &Array::from_iter(known).into_shape_with_order((1, 1, 2, 2)).unwrap())
+        );
+        assert_eq!(pool.unpool(&y, &indices, Some([5, 5])).unwrap(), x, "{base:?}");
+        assert_eq!(pool.index_size([5, 5]).unpool(&y, &indices, None).unwrap(), x, "{base:?}");
+        assert_eq!(pool.unpool_backward(&indices, &x).unwrap(), y, "{base:?}");
+        if base != IndexBase::Plane {
+            let refused = pool.unpool(&y, &indices, None).unwrap_err();
+            assert!(matches!(&refused, Error::OutsideWindow { sizes, .. } if sizes == &[vec![4, 4]]), "{refused}");
+            assert!(refused.to_string().contains("give the size that was pooled"), "{refused}");
+        }
+    }
+    // Every remainder, in 1-D, 2-D and 3-D, several samples and channels: what is not said is found or refused, never guessed.
+    let mut refused = 0;
+    for seed in 0..200 {
+        let size: [usize; 3] = std::array::from_fn(|i| 4 + (seed / [1, 3, 9][i]) % 5);
+        let (batch, channels) = (1 + seed % 2, 1 + seed % 3);
+        let x = sparse([2, 3, 2], [batch, channels, size[0], size[1], size[2]], seed);
+        for base in BASES {
+            let pool = MaxPool::new([2, 3, 2]).index_base(base);
+            let (y, indices) = pool.forward(&x).unwrap();
+            assert_eq!(pool.index_size(size).unpool(&y, &indices, None).unwrap(), x);
+            assert_eq!(pool.index_size(size).unpool_backward(&indices, &x).unwrap(), y);
+            match pool.unpool(&y, &indices, Some(size)) {
+                Ok(found) => assert_eq!(found, x, "{base:?} {size:?}"),
+                Err(Error::AmbiguousIndex { sizes, .. }) => {
+                    assert!(base != IndexBase::Plane && sizes[0] == size && sizes[1] != size);
+                    refused += 1;
+                }
+                Err(error) => panic!("{base:?} {size:?}: {error}"),
+            }
+        }
+    }
+    assert!(refused < 30, "{refused} of 600: two sizes rarely suit every index");
+    // Overlapping windows with padding and dilation are undone as well.
+    let pool = MaxPool::new([3]).stride([2]).dilation([2]).pad([(1, 1)]).index_base(IndexBase::Tensor);
+    let x = array![[5.0, 0.0, 7.0, 0.0, 0.0, 6.0, 0.0, 0.0], [0.0, 9.0, 0.0, 0.0, 4.0, 0.0, 0.0, 0.0]]
+        .insert_axis(ndarray::Axis(0));
+    let (y, indices) = pool.forward(&x).unwrap();
+    assert_eq!(y.dim(), (1, 2, 3));
+    let back = pool.unpool(&y, &indices, Some([8])).unwrap();
+    assert_eq!(pool.forward(&back).unwrap(), (y, indices));
+}
+
+#[test]
+fn indices_of_a_whole_tensor_count_in_one_size_or_in_none() {
+    let pool = MaxPool::new([2, 2]).index_base(IndexBase::Tensor);
+    // The example of ONNX's definition counts in the usual size, 4 × 4, and wants 5 × 5.
+    let (x, indices) = (array![[[5., 6.], [7., 8.]]], array![[[5, 7], [13, 15]]]);
+    let mut want = Array3::<f64>::zeros([1, 5, 5]);
+    (want[[0, 1, 1]], want[[0, 1, 3]], want[[0, 3, 1]], want[[0, 3, 3]]) = (5., 6., 7., 8.);
+    assert_eq!(pool.unpool(&x, &indices, Some([5, 5])).unwrap(), want);
+    assert_eq!(pool.index_size([4, 4]).unpool(&x, &indices, Some([5, 5])).unwrap(), want);
+    assert_eq!(pool.unpool_backward(&indices, &want).unwrap(), x);
+    // One window: 3 is its last element in 2 × 2, and the first of its second row in 3 × 3.
+    let (x, indices) = (array![[[1.]]], array![[[3]]]);
+    let refused = pool.unpool(&x, &indices, Some([3, 3])).unwrap_err();
+    assert_eq!(refused, Error::AmbiguousIndex { index: 3, sizes: vec![vec![3, 3], vec![2, 2]] });
+    assert!(refused.to_string().contains("[3, 3] or [2, 2]; give the one that was pooled as index_size"), "{refused}");
+    for (size, place) in [([3, 3], [0, 1, 0]), ([2, 2], [0, 1, 1])] {
+        assert_eq!(pool.index_size(size).unpool(&x, &indices, Some([3, 3])).unwrap()[place], 1.);
+    }
+    // An index that both sizes give the same place is no question.
+    assert_eq!(pool.unpool(&x, &array![[[1]]], Some([3, 3])).unwrap()[[0, 0, 1]], 1.);
+    // One that is in neither.
+    let refused = pool.unpool(&x, &array![[[8]]], Some([3, 3])).unwrap_err();
+    assert_eq!(refused, Error::OutsideWindow { index: 8, sizes: vec![vec![3, 3], vec![2, 2]] });
+    // Another channel's plane is another window.
+    let (x, indices) = (array![[[1.]], [[2.]]], array![[[0]], [[0]]]);
+    assert!(matches!(pool.unpool(&x, &indices, None), Err(Error::OutsideWindow { index: 0, .. })));
+    assert_eq!(pool.index_size([2, 2]).unpool(&x, &indices, None).unwrap()[[0, 0, 0]], 2.);
+    // What is pooled is what was said to be.
+    let said = pool.index_size([4, 4]);
+    assert!(matches!(said.forward(&want), Err(Error::Shape { expected, .. }) if expected == [4, 4]));
+    assert!(said.backward(&want, &indices, &x).is_err());
+}
+
+#[test]
+fn errors_carry_the_numbers_of_the_caller() {
+    // Windows of extent 5 (kernel 3, dilation 2) over 4 elements and 5 of padding: the first lies before them.
+    let pool = MaxPool::new([1, 3]).stride([1, 1]).dilation([1, 2]).pad([(0, 0), (5, 1)]);
+    let refused = pool.forward(&Array3::<f32>::ones([2, 7, 4])).unwrap_err();
+    assert_eq!(refused, Error::EmptyOutput { axis: 1, input: 4, padding: 6, extent: 5 });
+    let refused = MaxPool::new([2, 6]).forward(&Array3::<f32>::ones([2, 7, 4])).unwrap_err();
+    assert_eq!(refused, Error::EmptyOutput { axis: 1, input: 4, padding: 0, extent: 6 });
+    let refused = MaxPool::new([2, 2]).stride([1, 0]).forward(&Array3::<f32>::ones([2, 7, 4])).unwrap_err();
+    assert_eq!(refused, Error::Zero { what: "stride", axis: 1 });
+    // A window that steps over the input: taps at −1 and 3, then at 1 and 5 around nothing.
+    let refused = MaxPool::new([2]).stride([1]).dilation([4]).pad([(1, 3)]).forward(&array![[1., 2.]]).unwrap_err();
+    assert_eq!(refused, Error::EmptyOutput { axis: 0, input: 2, padding: 4, extent: 5 });
+    // Shapes are the caller's, without the axes that are absent.
+    let pool = MaxPool::new([2]);
+    let (x, y) = (array![[1., 2., 3., 4.]], array![[1., 2.]]);
+    let shape = |what, expected: &[usize], actual: &[usize]| Error::Shape {
+        what,
+        expected: expected.to_vec(),
+        actual: actual.to_vec(),
+    };
+    assert_eq!(pool.unpool(&y, &array![[0]], None).unwrap_err(), shape("the indices", &[1, 2], &[1, 1]));
+    assert_eq!(pool.backward(&x, &array![[0]], &y).unwrap_err(), shape("the indices", &[1, 2], &[1, 1]));
+    let two = array![[0, 2], [0, 2]];
+    let what = "what is not spatial of the indices";
+    assert_eq!(pool.unpool_backward(&two, &x).unwrap_err(), shape(what, &[1], &[2]));
+    assert_eq!(
+        pool.unpool(&y, &array![[0, 2]], Some([6])).unwrap_err(),
+        Error::OutputSize { axis: 0, size: 6, min: 3, max: 5 }
+    );
+}
+
+#[test]
+fn windows_are_those_of_their_definition() {
+    // One long axis, whose outputs are shared among tasks, and dilated windows that leave gaps.
+    let x = Array1::from_shape_fn(70_000, |i| ((i * 7919) % 10_007) as f32).insert_axis(ndarray::Axis(0));
+    for (kernel, stride, dilation, pad) in [(40, 1, 1, 0), (3, 2, 5, 4), (2, 7, 300, 1)] {
+        let pool = MaxPool::new([kernel]).stride([stride]).dilation([dilation]).pad([(pad, pad)]);
+        let (y, indices) = pool.forward(&x).unwrap();
+        for (i, (&value, &index)) in y.iter().zip(&indices).enumerate() {
+            let places =
+                (0..kernel).filter_map(|t| (i * stride + t * dilation).checked_sub(pad)).filter(|&p| p < x.len());
+            let best = places.clone().fold(f32::NEG_INFINITY, |best, place| best.max(x[[0, place]]));
+            let first = places.clone().find(|&place| x[[0, place]] == best);
+            assert_eq!((value, Some(index)), (best, first), "{kernel} {stride} {dilation} {i}");
+        }
+    }
+}
+
+#[test]
+fn requests_beyond_all_memory_are_refused_at_once() {
+    // So many windows that nothing can list them.
+    let wide = MaxPool::new([1 << 59]).stride([1]).pad([((1 << 59) - 1, (1 << 59) - 1)]);
+    assert!(matches!(wide.forward(&array![[1.0f32]]), Err(Error::Memory { .. } | Error::Overflow { .. })));
+    let far = MaxPool::new([1]).stride([1 << 50]);
+    let (y, indices) = (Array2::<f64>::ones([1, 512]), Array2::zeros([1, 512]));
+    assert!(matches!(far.unpool(&y, &indices, None), Err(Error::Memory { .. } | Error::Overflow { .. })));
 }
 
 #[test]

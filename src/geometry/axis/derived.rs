@@ -20,6 +20,14 @@ impl Axis {
         Self::new(small.len(), large.len(), self.kernel, self.stride, self.dilation, begin)
     }
 
+    /// The same windows on a large side of another length.
+    ///
+    /// # Errors
+    /// [`Error::Overflow`] if it is too long.
+    pub(crate) fn with_large(&self, large: usize) -> Result<Self> {
+        Self::new(self.small, large, self.kernel, self.stride, self.dilation, self.begin)
+    }
+
     /// The axis on its padded large side: no tap of any small index falls outside.
     ///
     /// `begin' = min(begin, 0)` and `large' = max(large + max(begin, 0), (small − 1)·stride + extent − begin')`. The large index l

@@ -29,9 +29,14 @@ fn every_query_agrees_with_the_relation_by_enumeration() {
             .filter(|&(s, t, l)| holds(&a, s, t, l))
             .collect();
         assert_eq!(a.entries(), triples.len() as u128, "{a:?}");
+        let is_read = |small| triples.iter().any(|x| x.0 == small);
+        assert_eq!(a.has_small_without_taps(), !(0..a.small).all(is_read), "{a:?}");
         for small in 0..a.small + 1 {
             let want: Vec<usize> = triples.iter().filter(|x| x.0 == small).map(|x| x.1).collect();
             assert_eq!(a.taps_of_small(small).collect::<Vec<_>>(), want, "{a:?} small {small}");
+            let read: Vec<usize> = triples.iter().filter(|x| x.0 == small).map(|x| x.2).collect();
+            assert_eq!(a.larges_of_small(small).collect::<Vec<_>>(), read, "{a:?} small {small}");
+            assert!((0..a.large + 2).all(|large| a.connects(small, large) == read.contains(&large)), "{a:?} {small}");
             for tap in 0..a.kernel + 1 {
                 let want = triples.iter().find(|x| x.0 == small && x.1 == tap).map(|x| x.2);
                 assert_eq!(a.large_at(small, tap), want, "{a:?}");
