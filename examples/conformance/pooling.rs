@@ -3,7 +3,7 @@
 use convmat::{IndexBase, MaxPool, Scalar, TensorDim};
 use ndarray::Array;
 
-use crate::case::{Case, Obstacle, Tensor};
+use crate::case::{Case, EXACT, Obstacle, Tensor};
 use crate::compare::Report;
 
 /// A case of max_pool_with_indices.
@@ -28,13 +28,17 @@ pub fn check_unpool<T: Scalar, const N: usize, I: TensorDim<N>>(
     let (pool, size) = (pool::<N>(case)?, case.sizes_or_none::<N>("output_size")?);
     let x: Array<T, I> = case.tensor("input")?.array()?;
     let indices = indices::<N, I>(case.tensor("indices")?)?;
-    if let Some(y) = report.value("max unpooling", pool.unpool(&x, &indices, size)) {
-        report.close("max unpooling", &y, case.tensor("output")?, (1, case.single));
-    }
-    if let Some(grad) = case.tensors.get("grad_output") {
-        let grad: Array<T, I> = grad.array()?;
-        if let Some(got) = report.value("max unpooling backward", pool.unpool_backward(&indices, &grad)) {
-            report.close("max unpooling backward", &got, case.tensor("grad_input")?, (1, case.single));
+    // What indices count in need not be said.
+    let said = case.sizes_or_none::<N>("index_size")?.map(|size| pool.index_size(size));
+    for pool in [Some(pool), said].into_iter().flatten() {
+        if let Some(y) = report.value("max unpooling", pool.unpool(&x, &indices, size)) {
+            report.close("max unpooling", &y, case.tensor("output")?, (1, case.single));
+        }
+        if let Some(grad) = case.tensors.get("grad_output") {
+            let grad: Array<T, I> = grad.array()?;
+            if let Some(got) = report.value("max unpooling backward", pool.unpool_backward(&indices, &grad)) {
+                report.close("max unpooling backward", &got, case.tensor("grad_input")?, (1, case.single));
+            }
         }
     }
     Ok(())
@@ -61,6 +65,11 @@ fn pool<const N: usize>(case: &Case) -> Result<MaxPool<N>, Obstacle> {
     Ok(MaxPool::new(case.axes("kernel")?).stride(case.axes("stride")?).padding(pads).index_base(base))
 }
 
+/// Indices as they are called with. One that a `usize` cannot hold cannot be called with.
 fn indices<const N: usize, I: TensorDim<N>>(tensor: &Tensor) -> Result<Array<usize, I>, Obstacle> {
+    let is_index = |index: &f64| *index >= 0.0 && *index <= EXACT && index.fract() == 0.0;
+    if let Some(index) = tensor.values.iter().find(|index| !is_index(index)) {
+        return Err(Obstacle::Unheld(format!("an index of {index}, which usize cannot hold")));
+    }
     Ok(tensor.array::<f64, I>()?.mapv(|index| index as usize))
 }
