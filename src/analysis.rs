@@ -12,6 +12,9 @@
 //! | what an inverse costs where it is not | [`deconvolution`] |
 //! | is this matrix the one of that layer, and what went wrong if not? | [`check`] |
 //!
+//! Nothing here depends on the unit of the weights: each of these methods computes in a power of two near the largest of them, which
+//! changes no digit, and returns to their unit at the end.
+//!
 //! Singular values are those of C and of Cᵀ alike, so nothing here depends on which way a layer reads its operator. Small dense
 //! problems are solved by faer (the only file that knows it is `dense.rs`); operators are only ever applied.
 

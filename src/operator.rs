@@ -12,6 +12,7 @@ mod method;
 mod pad;
 pub(crate) mod solve;
 pub(crate) mod structure;
+mod unit;
 mod workspace;
 
 use std::fmt;
@@ -27,6 +28,8 @@ pub use pad::{Pad, PadMode};
 pub use solve::{Equations, Solution, least_squares};
 pub use structure::csr_of;
 pub(crate) use structure::{Request, Structure};
+#[cfg(feature = "analysis")]
+pub(crate) use unit::{InUnit, Unit, scale};
 pub use workspace::{Lent, Workspace};
 
 use crate::error::{Error, Result};

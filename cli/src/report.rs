@@ -86,6 +86,20 @@ pub fn scientific(value: f64) -> String {
     if value == 0.0 { "0".to_owned() } else { format!("{value:.1e}") }
 }
 
+/// A number with so many significant digits: written out from 1e-4 up to 1e7, as a power of ten beyond.
+pub fn number(value: f64, digits: usize) -> String {
+    let scientific = format!("{value:.*e}", digits.saturating_sub(1));
+    // Infinity and NaN have no exponent.
+    let Some(exponent) = scientific.split_once('e').and_then(|(_, exponent)| exponent.parse::<i32>().ok()) else {
+        return value.to_string();
+    };
+    match exponent {
+        _ if value == 0.0 => "0".to_owned(),
+        -4..=6 => format!("{value:.*}", (digits as i32 - 1 - exponent).max(0) as usize),
+        _ => scientific,
+    }
+}
+
 /// Columns of text. Numbers stand to the right.
 pub struct Table<const COLUMNS: usize> {
     align_right: [bool; COLUMNS],
@@ -132,6 +146,14 @@ mod tests {
         assert_eq!(grouped(1_234_567), "1,234,567");
         assert_eq!(scientific(0.0), "0");
         assert_eq!(scientific(1.25e-7), "1.2e-7");
+        assert_eq!(number(3f64.sqrt(), 15), "1.73205080756888");
+        assert_eq!(number(-1234.5678, 5), "-1234.6");
+        assert_eq!(number(9_999_999.7, 3), "1.00e7");
+        assert_eq!(number(1e6, 2), "1000000");
+        assert_eq!(number(0.000_1, 3), "0.000100");
+        assert_eq!(number(0.000_099_996, 3), "0.000100");
+        assert_eq!(number(5e-324, 5), "4.9407e-324");
+        assert_eq!([0.0, f64::INFINITY, f64::NAN].map(|value| number(value, 5)), ["0", "inf", "NaN"]);
         assert_eq!(matrix(4, 16, 8), "4 × 16, 8 nonzeros, density 1.25e-1");
         assert_eq!(lengths(&[3, 4]), "3×4");
     }

@@ -70,7 +70,7 @@ fn lifted(convolution: &Convolution<f64, 3>, memory_limit: u128) -> Result<Circu
         });
     }
     let lengths = axes.map(|axis| axis.large() / axis.stride());
-    let symbol = Symbol::new(convolution);
+    let symbol = Symbol::new(convolution)?;
     let (rows, _) = symbol.shape();
     let strides = axes.iter().fold(1u128, |product, axis| product.saturating_mul(axis.stride() as u128));
     // All columns, those that no tap reaches included, decide how many values there are.
@@ -99,6 +99,7 @@ fn lifted(convolution: &Convolution<f64, 3>, memory_limit: u128) -> Result<Circu
         .collect::<Result<Vec<_>>>()?;
     let mut values = spectra.concat();
     values.sort_unstable_by(|a, b| b.total_cmp(a));
+    values.iter_mut().for_each(|value| *value = symbol.unit().restore(*value));
     let [d, h, w] = lengths;
     Ok(CircularSpectrum { values, range: [geometry.channels().small, d, h, w] })
 }

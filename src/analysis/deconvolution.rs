@@ -14,7 +14,8 @@ use crate::convolution::Convolution;
 use crate::error::{Error, Result};
 use crate::geometry::{Channels, Geometry, Options, Shape};
 use crate::operator::{
-    Compose, Discrepancy, LinearOperator, LsqrOptions, Pad, PadMode, discrepancy, dot, expect_shape, with_batch,
+    Compose, Discrepancy, LinearOperator, LsqrOptions, Pad, PadMode, Unit, discrepancy, dot, expect_shape, scale,
+    with_batch,
 };
 
 /// The model of a blur: padding by a mode, then a convolution without padding; frames keep their size.
@@ -125,9 +126,21 @@ fn restored(
     let Observation { frame, original, noise } = observation;
     expect_shape("the original", &with_batch(1, operator.domain()), original.shape())?;
     let adjoint = operator.apply_adjoint(frame.view())?;
-    let square = dot(&adjoint, &adjoint);
-    let scale = if square > 0.0 { dot(original, &adjoint) / square } else { 0.0 };
-    let target = excess * dot(noise, noise).sqrt();
+    // Inner products in units, so that none leaves the range of a double.
+    let in_unit = |tensor: &Array5<f64>, what| -> Result<(Array5<f64>, Unit)> {
+        let unit = Unit::of(tensor.iter().copied(), what)?;
+        Ok((tensor.mapv(|value| unit.of_value(value)), unit))
+    };
+    let (image, image_unit) = in_unit(&adjoint, "what the operator returns")?;
+    let (scene, scene_unit) = in_unit(original, "every element of the original")?;
+    let square = dot(&image, &image);
+    let factor = if square > 0.0 { dot(&scene, &image) / square } else { 0.0 };
+    let (noise, noise_unit) = in_unit(noise, "every element of the noise")?;
+    let target = excess * noise_unit.restore(dot(&noise, &noise).sqrt());
     let least_squares = discrepancy(operator, frame.view(), target, options)?;
-    Ok(Restoration { adjoint: adjoint * scale, scale, least_squares })
+    Ok(Restoration {
+        adjoint: image.mapv(|value| scene_unit.restore(factor * value)),
+        scale: scale(factor, scene_unit.exponent - image_unit.exponent),
+        least_squares,
+    })
 }

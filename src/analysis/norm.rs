@@ -66,7 +66,7 @@ pub fn norm_bound<const N: usize>(convolution: &Convolution<f64, N>, samples: us
 }
 
 fn lifted(convolution: &Convolution<f64, 3>, samples: usize) -> Result<NormBound> {
-    let symbol = Symbol::new(convolution);
+    let symbol = Symbol::new(convolution)?;
     let degrees = symbol.degrees();
     let samples =
         degrees.map(|degree| if degree == 0 { 1 } else { samples.max(degree.saturating_mul(2).saturating_add(1)) });
@@ -86,5 +86,6 @@ fn lifted(convolution: &Convolution<f64, 3>, samples: usize) -> Result<NormBound
         .collect::<Result<Vec<f64>>>()?;
     let sampled = largest.into_iter().fold(0.0, f64::max);
     let cosines: f64 = degrees.iter().zip(samples).map(|(&n, count)| (PI * n as f64 / count as f64).cos()).product();
-    Ok(NormBound { sampled, upper: sampled / cosines.sqrt(), samples })
+    let [sampled, upper] = [sampled, sampled / cosines.sqrt()].map(|value| symbol.unit().restore(value));
+    Ok(NormBound { sampled, upper, samples })
 }

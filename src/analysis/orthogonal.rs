@@ -5,7 +5,7 @@ use ndarray::{Array2, ArrayView2, s};
 use crate::convolution::Convolution;
 use crate::error::Result;
 use crate::geometry::{Geometry, Side};
-use crate::operator::{allocatable, expect_bytes};
+use crate::operator::{Unit, allocatable, expect_bytes, scale};
 
 /// Whether Cᵀ = C⁻¹, condition by condition.
 ///
@@ -58,14 +58,20 @@ impl Orthogonality {
         expect_bytes("the product of the weights with themselves", bytes, memory_limit, "singular_values")?;
         allocatable::<f64, 2>([rows, rows], "the product of the weights with themselves")?;
         let weights = convolution.weights5();
+        let square = rows == columns;
+        // Squares of large weights overflow and those of small ones vanish: they are summed in the weights' unit.
+        let Ok(unit) = Unit::of(weights.iter().copied(), "every weight") else {
+            return Ok(Self { tiles: tiles(geometry), square, defect: f64::NAN });
+        };
         let mut defect = 0.0;
         for group in 0..geometry.groups() {
             let block = weights.slice(s![group * rows..(group + 1) * rows, .., .., .., ..]);
-            let block: Array2<f64> = Array2::from_shape_vec((rows, columns), block.iter().copied().collect())
-                .unwrap_or_else(|_| Array2::from_elem((rows, columns), f64::NAN));
-            defect = larger(defect, distance_to_identity(block.view()));
+            let block: Array2<f64> =
+                Array2::from_shape_vec((rows, columns), block.iter().map(|&weight| unit.of_value(weight)).collect())
+                    .unwrap_or_else(|_| Array2::from_elem((rows, columns), f64::NAN));
+            defect = larger(defect, distance_to_identity(block.view(), unit));
         }
-        Ok(Self { tiles: tiles(geometry), square: rows == columns, defect })
+        Ok(Self { tiles: tiles(geometry), square, defect })
     }
 
     /// Whether Cᵀ = C⁻¹, with W·Wᵀ = I to this tolerance.
@@ -79,9 +85,11 @@ fn larger(a: f64, b: f64) -> f64 {
     if a.is_nan() || b <= a { a } else { b }
 }
 
-fn distance_to_identity(block: ArrayView2<f64>) -> f64 {
+/// The largest element of |W·Wᵀ − I| for a W in a unit.
+fn distance_to_identity(block: ArrayView2<f64>, unit: Unit) -> f64 {
     let product = block.dot(&block.t());
-    product.indexed_iter().map(|((i, j), value)| (value - f64::from(u8::from(i == j))).abs()).fold(0.0, larger)
+    let distance = |i: usize, j: usize, value: f64| scale(value, 2 * unit.exponent) - f64::from(u8::from(i == j));
+    product.indexed_iter().map(|((i, j), &value)| distance(i, j, value).abs()).fold(0.0, larger)
 }
 
 fn tiles(geometry: &Geometry<3>) -> bool {

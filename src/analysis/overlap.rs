@@ -8,13 +8,14 @@ use ndarray::{Array3, Array5, ArrayView5};
 use super::expect_finite;
 use crate::error::Result;
 use crate::geometry::{Axis, Geometry, Side};
-use crate::operator::{allocatable, expect_bytes, expect_shape};
+use crate::operator::{Unit, allocatable, expect_bytes, expect_shape};
 use crate::scalar::Scalar;
 
 /// The variation over residue classes that shows as a checkerboard: `(max − min) / mean |value|`.
 ///
 /// 0 for values that are all equal (all zero included), 1 for 1.5 : 0.5, at most twice the number of values. The sum of values
-/// does not enter, so classes that cancel each other do not hide it.
+/// does not enter, so classes that cancel each other do not hide it, and neither does their unit. NaN for values that are not
+/// finite.
 ///
 /// ```
 /// use convmat::analysis::variation;
@@ -23,9 +24,12 @@ use crate::scalar::Scalar;
 /// ```
 #[must_use]
 pub fn variation(values: impl IntoIterator<Item = f64>) -> f64 {
+    let values: Vec<f64> = values.into_iter().collect();
+    let Ok(unit) = Unit::of(values.iter().copied(), "every value") else { return f64::NAN };
     let start = (0usize, f64::INFINITY, f64::NEG_INFINITY, 0.0);
     let (count, min, max, sum) = values
         .into_iter()
+        .map(|value| unit.of_value(value))
         .fold(start, |(n, min, max, sum), value| (n + 1, value.min(min), value.max(max), sum + value.abs()));
     if sum == 0.0 { 0.0 } else { (max - min) * count as f64 / sum }
 }
@@ -191,8 +195,8 @@ impl PhaseGains {
     ///
     /// # Errors
     /// [`Error::Shape`](crate::Error::Shape) if the weights do not fit, [`Error::NotFinite`](crate::Error::NotFinite) if they
-    /// are not finite, [`Error::MemoryLimit`](crate::Error::MemoryLimit) if a number per channel pair and class takes more than
-    /// `memory_limit` bytes.
+    /// or a sum of them are not finite, [`Error::MemoryLimit`](crate::Error::MemoryLimit) if a number per channel pair and class takes
+    /// more than `memory_limit` bytes.
     pub fn new<T: Scalar, const N: usize>(
         geometry: &Geometry<N>,
         weights: ArrayView5<T>,
@@ -208,12 +212,15 @@ impl PhaseGains {
         let shape = [geometry.channels().small, geometry.channels_per_group(Side::Large), d, h, w];
         let bytes = shape.iter().fold(8u128, |bytes, &length| bytes.saturating_mul(length as u128));
         expect_bytes("the phase gains", bytes, memory_limit, "a smaller stride")?;
+        // Partial sums may be larger than the sum.
+        let unit = Unit::of(weights.iter().copied(), "every weight")?;
         let mut gains = Array5::zeros(allocatable::<f64, 5>(shape, "the phase gains")?);
         for ((small, large, d, h, w), weight) in weights.indexed_iter() {
             let class = |i: usize, tap: usize| axes[i].class_of_tap(tap);
-            gains[[small, large, class(0, d), class(1, h), class(2, w)]] += weight.to_f64();
+            gains[[small, large, class(0, d), class(1, h), class(2, w)]] += unit.of_value(weight.to_f64());
         }
-        expect_finite("every weight", &gains)?;
+        gains.mapv_inplace(|gain| unit.restore(gain));
+        expect_finite("every sum of weights", &gains)?;
         Ok(Self { gains })
     }
 

@@ -9,7 +9,7 @@ use super::filter::{self, Filtered};
 use crate::error::{Error, Result};
 use crate::geometry::{Shape, checked_len};
 use crate::operator::{
-    DEFAULT_MEMORY_LIMIT, LinearOperator, Workspace, allocatable, expect_bytes, new_batch, with_batch,
+    DEFAULT_MEMORY_LIMIT, InUnit, LinearOperator, Workspace, allocatable, expect_bytes, new_batch, with_batch,
 };
 
 /// Vectors of a block at first.
@@ -98,14 +98,14 @@ pub struct SingularValues {
     pub products: usize,
     /// Times the basis was restarted.
     pub restarts: usize,
+    /// The largest residual over σ₁, before either was rounded to the operator's unit.
+    residual: f64,
 }
 
 impl SingularValues {
     /// The largest residual, relative to σ₁; 0 where nothing was found or every value is 0 to the last bit.
     pub fn residual(&self) -> f64 {
-        let largest = self.residuals.iter().map(|&(right, left)| right.max(left)).fold(0.0, f64::max);
-        let scale = self.values.first().copied().unwrap_or(0.0);
-        if largest == 0.0 { 0.0 } else { largest / scale }
+        self.residual
     }
 }
 
@@ -136,6 +136,9 @@ impl SingularValues {
 /// have 4 vectors at first (or as many as are wanted). Where b values or more agree to 100 tolerances, all of it is done once
 /// more with twice as large blocks, until blocks are as large as `count`. Where a block finds nothing new, random vectors go on in the
 /// space that is left.
+///
+/// **Unit.** All is computed in a power of two near the size of A, which takes two more products that are not counted. Values and
+/// residuals of 2^k·A are 2^k times those of A to the last bit, and infinite or 0 only where they do not fit a double.
 ///
 /// **Result.** min(count, rows, columns) values. Compare [`residual`](SingularValues::residual) with the tolerance: it is above
 /// only if restarts ran out. No value of A is further from a found σ than its residual (of the symmetric [0 A; Aᵀ 0]). The
@@ -184,7 +187,9 @@ fn largest(operator: &dyn LinearOperator<f64>, options: &SingularOptions) -> Res
     expect_bytes(what, held.saturating_mul(8), options.memory_limit, "fewer singular values")?;
     allocatable::<f64, 1>([usize::try_from(held).map_err(|_| Error::Overflow { what })?], what)?;
 
-    let mut products = Products { operator, swapped: rows < columns, workspace: Workspace::new(), count: 0 };
+    let turned = InUnit::new::<f64>(operator)?;
+    let unit = turned.unit();
+    let mut products = Products { operator: turned, swapped: rows < columns, workspace: Workspace::new(), count: 0 };
     let mut random = ChaCha8Rng::seed_from_u64(options.seed);
     let mut restarts = 0;
     let mut block = BLOCK.min(count);
@@ -208,7 +213,11 @@ fn largest(operator: &dyn LinearOperator<f64>, options: &SingularOptions) -> Res
     let residuals = products.residuals(&found)?;
     let Triplets { values, right, left } = found;
     let [right, left] = if swapped { [left, right] } else { [right, left] };
-    let residuals = residuals.into_iter().map(|(a, b)| if swapped { (b, a) } else { (a, b) }).collect();
+    let largest = residuals.iter().map(|&(right, left)| right.max(left)).fold(0.0, f64::max);
+    let residual = if largest == 0.0 { 0.0 } else { largest / values.first().copied().unwrap_or(0.0) };
+    let residuals = residuals.into_iter().map(|(a, b)| if swapped { (b, a) } else { (a, b) });
+    let residuals = residuals.map(|(a, b)| (unit.restore(a), unit.restore(b))).collect();
+    let values = values.into_iter().map(|value| unit.restore(value)).collect();
     let tensor = |vectors: Array2<f64>, shape| {
         vectors.into_shape_with_order(with_batch(count, shape)).map_err(|_| Error::Overflow { what })
     };
@@ -219,6 +228,7 @@ fn largest(operator: &dyn LinearOperator<f64>, options: &SingularOptions) -> Res
         residuals,
         products: products_made,
         restarts,
+        residual,
     })
 }
 
@@ -252,7 +262,7 @@ pub(super) struct Triplets {
 
 /// Products with A, turned so that its domain is not larger than its range, counted.
 pub(super) struct Products<'a> {
-    operator: &'a dyn LinearOperator<f64>,
+    operator: InUnit<'a, dyn LinearOperator<f64> + 'a>,
     swapped: bool,
     workspace: Workspace<f64>,
     count: usize,
@@ -339,7 +349,8 @@ mod tests {
     /// The filtered iteration alone, as bits: values, then vectors.
     fn filtered(operator: &Convolution<f64, 2>, count: usize) -> Result<Vec<u64>> {
         let size = (operator.geometry().columns(), operator.geometry().rows());
-        let mut products = Products { operator, swapped: false, workspace: Workspace::new(), count: 0 };
+        let turned = InUnit::new::<f64>(operator)?;
+        let mut products = Products { operator: turned, swapped: false, workspace: Workspace::new(), count: 0 };
         let (mut random, mut restarts) = (ChaCha8Rng::seed_from_u64(3), 0);
         let bounds = (&mut restarts, 1000);
         let end = Bidiagonal::new(count, BLOCK, size)?.run(&mut products, 1e-8, bounds, &mut random)?;

@@ -5,7 +5,7 @@ use ndarray::{Array2, s};
 use super::dense::{full_svd, thin_svd, values};
 use crate::error::Result;
 use crate::geometry::checked_len;
-use crate::operator::{LinearOperator, csr_of, expect_bytes};
+use crate::operator::{LinearOperator, Unit, csr_of, expect_bytes};
 
 /// All singular values of an operator, with what follows from them.
 ///
@@ -33,10 +33,17 @@ pub struct Spectrum {
     pub rows: usize,
     /// Columns of the matrix: elements of the domain.
     pub columns: usize,
+    /// What follows from the values before they were rounded to the matrix's unit.
+    rank: usize,
+    threshold: f64,
+    condition: Option<f64>,
 }
 
 impl Spectrum {
     /// The singular values of A, from its matrix. O(rows·columns·min(rows, columns)).
+    ///
+    /// It is decomposed in a power of two near its largest element: values of 2^k·A are 2^k times those of A to the last bit,
+    /// infinite or 0 only where they do not fit a double, and rank and condition do not change.
     ///
     /// # Errors
     /// [`Error::MemoryLimit`](crate::Error::MemoryLimit) before anything is allocated if the matrix and the decomposition's copies of
@@ -47,8 +54,17 @@ impl Spectrum {
 
     fn of(operator: &dyn LinearOperator<f64>, memory_limit: u128) -> Result<Self> {
         let (rows, columns) = expect_size(operator, 3, memory_limit)?;
-        let matrix = csr_of(operator, memory_limit)?.to_dense();
-        Ok(Self { values: values(matrix.view())?, rows, columns })
+        let (matrix, unit) = dense(operator, memory_limit)?;
+        let values = values(matrix.view())?;
+        let (rank, threshold) = rank(&values, rows, columns);
+        Ok(Self {
+            rank,
+            threshold: unit.restore(threshold),
+            condition: rank.checked_sub(1).map(|last| values[0] / values[last]),
+            values: values.into_iter().map(|value| unit.restore(value)).collect(),
+            rows,
+            columns,
+        })
     }
 
     /// Bytes that [`Spectrum::new`] takes of its limit for a matrix of this size.
@@ -59,13 +75,12 @@ impl Spectrum {
     /// Singular values not above this count as zero: `max(rows, columns)·ε·σ₁` with ε = 2⁻⁵², the convention of NumPy's
     /// `matrix_rank`.
     pub fn threshold(&self) -> f64 {
-        self.rows.max(self.columns) as f64 * f64::EPSILON * self.values.first().copied().unwrap_or(0.0)
+        self.threshold
     }
 
     /// Number of singular values above the [`threshold`](Self::threshold).
     pub fn rank(&self) -> usize {
-        let threshold = self.threshold();
-        self.values.iter().filter(|&&value| value > threshold).count()
+        self.rank
     }
 
     /// Dimension of the null space, `columns − rank`: what A loses.
@@ -75,9 +90,22 @@ impl Spectrum {
 
     /// σ₁/σ_rank: the condition of A on what it does not lose. None for rank 0.
     pub fn condition(&self) -> Option<f64> {
-        let last = self.rank().checked_sub(1)?;
-        Some(self.values[0] / self.values[last])
+        self.condition
     }
+}
+
+/// The matrix in a unit near its largest element.
+fn dense(operator: &dyn LinearOperator<f64>, memory_limit: u128) -> Result<(Array2<f64>, Unit)> {
+    let mut matrix = csr_of(operator, memory_limit)?.to_dense();
+    let unit = Unit::of(matrix.iter().copied(), "every element of a matrix to be decomposed")?;
+    matrix.mapv_inplace(|value| unit.of_value(value));
+    Ok((matrix, unit))
+}
+
+/// How many values are not zero, and up to where they are.
+fn rank(values: &[f64], rows: usize, columns: usize) -> (usize, f64) {
+    let threshold = rows.max(columns) as f64 * f64::EPSILON * values.first().copied().unwrap_or(0.0);
+    (values.iter().filter(|&&value| value > threshold).count(), threshold)
 }
 
 /// An orthonormal basis of the null space of A, `[nullity, columns]`, a vector per row, by the rank of [`Spectrum::rank`].
@@ -93,10 +121,10 @@ fn null_space_of(operator: &dyn LinearOperator<f64>, memory_limit: u128) -> Resu
     let square = (rows as u128).pow(2).saturating_add((columns as u128).pow(2));
     let needed = bytes(rows, columns, 3).saturating_add(square.saturating_mul(2 * 8));
     expect_bytes("the null space", needed, memory_limit, "Spectrum, which needs no vectors")?;
-    let matrix = csr_of(operator, memory_limit)?.to_dense();
+    let (matrix, _) = dense(operator, memory_limit)?;
     // V is square either way.
     let svd = if rows < columns { full_svd(matrix.view())? } else { thin_svd(matrix.view())? };
-    let rank = Spectrum { values: svd.values, rows, columns }.rank();
+    let (rank, _) = rank(&svd.values, rows, columns);
     Ok(svd.v.slice(s![.., rank..]).t().as_standard_layout().into_owned())
 }
 

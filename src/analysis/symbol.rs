@@ -16,16 +16,18 @@
 //! 1/√∏stride. It is E times a unitary matrix (the Fourier transform over residue classes), hence has the same singular values,
 //! but trigonometric polynomials of a degree up to ∏stride times as high.
 
-use ndarray::ArrayView5;
+use ndarray::Array5;
 
 use super::dense::complex_values;
 use crate::convolution::Convolution;
 use crate::error::Result;
 use crate::geometry::{Axis, Side};
-use crate::operator::expect_bytes;
+use crate::operator::{Unit, expect_bytes};
 
-pub(super) struct Symbol<'a> {
-    weights: ArrayView5<'a, f64>,
+pub(super) struct Symbol {
+    /// In their unit, and so is everything that comes of them here.
+    weights: Array5<f64>,
+    unit: Unit,
     groups: usize,
     axes: [Axis; 3],
     /// `[rows, input channels]` of one group.
@@ -35,19 +37,28 @@ pub(super) struct Symbol<'a> {
     classes: [usize; 3],
 }
 
-impl<'a> Symbol<'a> {
-    pub(super) fn new(convolution: &'a Convolution<f64, 3>) -> Self {
+impl Symbol {
+    /// [`Error::NotFinite`](crate::Error::NotFinite) for weights that are not.
+    pub(super) fn new(convolution: &Convolution<f64, 3>) -> Result<Self> {
         let geometry = convolution.geometry();
         let axes = geometry.spatial();
         let steps = axes.map(|axis| axis.tap_step());
-        Self {
-            weights: convolution.weights5().view(),
+        let weights = convolution.weights5();
+        let unit = Unit::of(weights.iter().copied(), "every weight")?;
+        Ok(Self {
+            weights: weights.mapv(|weight| unit.of_value(weight)),
+            unit,
             groups: geometry.groups(),
             axes,
             channels: [Side::Small, Side::Large].map(|side| geometry.channels_per_group(side)),
             steps,
             classes: std::array::from_fn(|i| steps[i].min(axes[i].kernel())),
-        }
+        })
+    }
+
+    /// What the singular values are multiples of.
+    pub(super) fn unit(&self) -> Unit {
+        self.unit
     }
 
     pub(super) fn groups(&self) -> usize {
@@ -71,7 +82,7 @@ impl<'a> Symbol<'a> {
         expect_bytes("the symbol and its singular values", bytes, memory_limit, "singular_values")
     }
 
-    /// Singular values of one group's E(φ), descending; those of columns of zeros left out.
+    /// Singular values of one group's E(φ) in the [`unit`](Self::unit), descending; those of columns of zeros left out.
     pub(super) fn values(&self, group: usize, phi: [f64; 3]) -> Result<Vec<f64>> {
         let [rows, inputs] = self.channels;
         let [_, class_h, class_w] = self.classes;

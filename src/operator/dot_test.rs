@@ -2,6 +2,7 @@
 
 use ndarray::Array5;
 
+use super::unit::InUnit;
 use super::{LinearOperator, new_batch};
 use crate::error::Result;
 use crate::geometry::Shape;
@@ -18,13 +19,15 @@ pub struct DotTest {
     pub adjoint: f64,
     /// The difference that rounding in the operator's element type explains.
     pub tolerance: f64,
+    /// Compared in the operator's own unit, where nothing under- or overflows.
+    agree: bool,
 }
 
 impl DotTest {
-    /// Whether both sides agree within the tolerance.
+    /// Whether both sides agree within the tolerance, whatever the unit of the operator.
     #[must_use]
     pub fn passed(&self) -> bool {
-        (self.forward - self.adjoint).abs() <= self.tolerance
+        self.agree
     }
 }
 
@@ -41,7 +44,7 @@ impl DotTest {
 /// ```
 ///
 /// # Errors
-/// Those of the operator.
+/// [`Error::NotFinite`](crate::Error::NotFinite) if the operator returns what is not finite; its own.
 pub fn dot_test<T: Scalar, A: LinearOperator<T> + ?Sized>(operator: &A, batch: usize, seed: u64) -> Result<DotTest> {
     T::dot_test(&operator, batch, seed)
 }
@@ -49,14 +52,19 @@ pub fn dot_test<T: Scalar, A: LinearOperator<T> + ?Sized>(operator: &A, batch: u
 pub(crate) fn run<T: Scalar>(operator: &dyn LinearOperator<T>, batch: usize, seed: u64) -> Result<DotTest> {
     let x = noise(batch, operator.domain(), seed)?;
     let y = noise(batch, operator.range(), !seed)?;
+    let operator = InUnit::new::<T>(operator)?;
     let (image, preimage) = (operator.apply(x.view())?, operator.apply_adjoint(y.view())?);
     let norms = norm(&image) * norm(&y) + norm(&x) * norm(&preimage);
-    Ok(DotTest { forward: dot(&image, &y), adjoint: dot(&x, &preimage), tolerance: 64.0 * T::UNIT_ROUNDOFF * norms })
+    let (forward, adjoint, tolerance) = (dot(&image, &y), dot(&x, &preimage), 64.0 * T::UNIT_ROUNDOFF * norms);
+    // An adjoint so wrong that its norm overflows explains nothing.
+    let agree = tolerance.is_finite() && (forward - adjoint).abs() <= tolerance;
+    let [forward, adjoint, tolerance] = [forward, adjoint, tolerance].map(|value| operator.unit().restore(value));
+    Ok(DotTest { forward, adjoint, tolerance, agree })
 }
 
 /// Pseudo-random values in [−1, 1). SplitMix64 (Steele, Lea & Flood 2014, fig. 13): enough to tell operators apart, and no
 /// dependency for the library.
-fn noise<T: Scalar>(batch: usize, shape: Shape, seed: u64) -> Result<Array5<T>> {
+pub(super) fn noise<T: Scalar>(batch: usize, shape: Shape, seed: u64) -> Result<Array5<T>> {
     let mut state = seed;
     let mut tensor = new_batch(batch, shape)?;
     tensor.mapv_inplace(|_: T| {
@@ -85,27 +93,22 @@ mod tests {
     use super::*;
     use crate::operator::Workspace;
 
-    /// Doubles forward; `factor` times backward: an adjoint only for factor 2.
-    struct Scale(f32);
+    /// Two factors: one forward, one backward. An adjoint only if they are equal.
+    struct Factors<T>(T, T);
 
-    impl LinearOperator<f32> for Scale {
+    impl<T: Scalar> LinearOperator<T> for Factors<T> {
         fn domain(&self) -> Shape {
             [1, 1, 2, 3]
         }
         fn range(&self) -> Shape {
             [1, 1, 2, 3]
         }
-        fn apply_into(&self, x: ArrayView5<f32>, mut y: ArrayViewMut5<f32>, _: &mut Workspace<f32>) -> Result<()> {
-            y.assign(&(&x * 2.0));
+        fn apply_into(&self, x: ArrayView5<T>, mut y: ArrayViewMut5<T>, _: &mut Workspace<T>) -> Result<()> {
+            y.assign(&(&x * self.0));
             Ok(())
         }
-        fn apply_adjoint_into(
-            &self,
-            y: ArrayView5<f32>,
-            mut x: ArrayViewMut5<f32>,
-            _: &mut Workspace<f32>,
-        ) -> Result<()> {
-            x.assign(&(&y * self.0));
+        fn apply_adjoint_into(&self, y: ArrayView5<T>, mut x: ArrayViewMut5<T>, _: &mut Workspace<T>) -> Result<()> {
+            x.assign(&(&y * self.1));
             Ok(())
         }
         fn workspace_len(&self, _batch: usize) -> usize {
@@ -115,16 +118,33 @@ mod tests {
 
     #[test]
     fn a_wrong_adjoint_is_found() {
-        assert!(dot_test(&Scale(2.0), 4, 1).unwrap().passed());
-        assert!(!dot_test(&Scale(-2.0), 4, 1).unwrap().passed());
-        assert!(!dot_test(&Scale(2.001), 4, 1).unwrap().passed());
+        let passed = |backward: f32| dot_test(&Factors(2.0, backward), 4, 1).unwrap().passed();
+        assert!(passed(2.0) && !passed(-2.0) && !passed(2.001));
+    }
+
+    #[test]
+    fn the_unit_of_an_operator_decides_nothing() {
+        for size in [5e-324, 1e-310, 1e-170, 1e170, 1e308] {
+            let test = |backward: f64| dot_test(&Factors(size, backward), 4, 1).unwrap();
+            // Twice is a wrong adjoint, and so is a thousandth more where a double has so many digits.
+            assert!(test(size).passed() && !test(-size).passed() && !test(2.0 * size).passed(), "{size:e}");
+            assert!(size < 1e-307 || !test(1.001 * size).passed(), "{size:e}");
+            let inner = dot_test(&Factors(1.0, 1.0), 4, 1).unwrap().forward;
+            assert!(size > 1e300 || (test(size).forward - size * inner).abs() <= 1e-14 * size + 5e-324);
+        }
+        for size in [1e-45f32, 1e-30, 1e30, 3e38] {
+            let test = |backward: f32| dot_test(&Factors(size, backward), 4, 1).unwrap();
+            assert!(test(size).passed() && !test(-size).passed(), "{size:e}");
+        }
+        assert!(!dot_test(&Factors(1e-300, 1e300), 4, 1).unwrap().passed());
+        assert!(dot_test(&Factors(f64::NAN, 1.0), 4, 1).is_err());
     }
 
     #[test]
     fn both_sides_and_the_tolerance_are_what_they_say() {
         let shape = [1, 1, 2, 3];
         let (x, y): (Array5<f32>, Array5<f32>) = (noise(4, shape, 1).unwrap(), noise(4, shape, !1).unwrap());
-        let test = dot_test(&Scale(2.0), 4, 1).unwrap();
+        let test = dot_test(&Factors(2.0f32, 2.0), 4, 1).unwrap();
         let inner = dot(&x, &y);
         assert!((test.forward - 2.0 * inner).abs() < 1e-12 && (test.adjoint - 2.0 * inner).abs() < 1e-12);
         // ‖2x‖·‖y‖ + ‖x‖·‖2y‖.

@@ -3,6 +3,7 @@
 use ndarray::{Array5, ArrayView5, Zip};
 
 use super::dot_test::dot;
+use super::unit::{InUnit, Unit, exponent, scale};
 use super::{LinearOperator, Workspace, expect_shape, new_batch, with_batch};
 use crate::error::{Error, Result};
 use crate::scalar::Scalar;
@@ -15,6 +16,8 @@ const ACCURACY: f64 = 1e-3;
 const FACTOR: f64 = 4.0;
 /// The search ends this far from where it started.
 const REACH: f64 = 1e8;
+/// A damping of 2 to this power times the operator's size leaves nothing of AᵀA beside λ².
+const LARGEST_DAMPING: i32 = 400;
 
 /// When [`lsqr`] stops.
 ///
@@ -79,7 +82,8 @@ pub struct Lsqr<T> {
 /// Golub–Kahan bidiagonalisation of A, started from b, and a QR decomposition of the bidiagonal matrix that is updated by plane
 /// rotations. In exact arithmetic it finds what conjugate gradients on `(AᵀA + λ²·I)·x = Aᵀb` find
 /// ([`least_squares`](crate::least_squares), with λ·I as a second block), and stays accurate where A is badly conditioned. Scalars
-/// are f64; 5 vectors are held.
+/// are f64; 5 vectors are held. Operator, b and damping may have any unit: all is computed in powers of two near their sizes,
+/// which takes one product with A more, and one vector more where the operator is far from 1.
 ///
 /// ```
 /// use convmat::{LsqrOptions, Pad, PadMode, lsqr};
@@ -95,7 +99,8 @@ pub struct Lsqr<T> {
 /// ```
 ///
 /// # Errors
-/// [`Error::Shape`] if b is not `[1, …range]`, [`Error::NotFinite`] for a damping that is negative or not finite.
+/// [`Error::Shape`] if b is not `[1, …range]`, [`Error::NotFinite`] for a damping that is negative or not finite, a b that is
+/// not finite, or if the operator returns what is not.
 pub fn lsqr<T: Scalar, A: LinearOperator<T> + ?Sized>(
     operator: &A,
     b: ArrayView5<T>,
@@ -115,9 +120,28 @@ pub(crate) fn run<T: Scalar>(
         return Err(Error::NotFinite { what: "the damping (0 or more)" });
     }
     expect_shape("the right-hand side", &with_batch(1, operator.range()), b.shape())?;
+    let data = Unit::of(b.iter().copied(), "every element of the right-hand side")?;
+    let operator = InUnit::new::<T>(operator)?;
+    let size = operator.unit().exponent;
+    // Where λ is the larger one, x is about Aᵀb/λ², which need not fit in the operator's unit: it is computed times 4^power.
+    let power = exponent(damping).map_or(0, |exponent| (exponent - size).max(0));
+    let held = power.min(LARGEST_DAMPING);
+    let found = bidiagonalise(&operator, (b, data), scale(damping, held - power - size), (held, power), options)?;
+    Ok(found.restored(data, size, power, damping))
+}
+
+/// [`lsqr`] with everything in the given units: of the operator, of b, and of a damping that is held as `2^held` of the operator's
+/// unit where it is `2^power`. The x that it returns is that many times 4^power.
+fn bidiagonalise<T: Scalar, A: LinearOperator<T> + ?Sized>(
+    operator: &InUnit<A>,
+    (b, data): (ArrayView5<T>, Unit),
+    damping: f64,
+    (held, power): (i32, i32),
+    options: &LsqrOptions,
+) -> Result<Lsqr<T>> {
     let mut workspace = Workspace::new();
     let mut x = new_batch(1, operator.domain())?;
-    let mut u = b.to_owned();
+    let mut u = b.mapv(|value| data.of_value(value));
     let beta = normalise(&mut u);
     let mut v = new_batch(1, operator.domain())?;
     operator.apply_adjoint_into(u.view(), v.view_mut(), &mut workspace)?;
@@ -143,15 +167,25 @@ pub(crate) fn run<T: Scalar>(
         rho_bar = -c * alpha;
         let phi = c * phi_bar;
         phi_bar *= s;
-        x.scaled_add(T::from_f64(phi / rho), &w);
+        x.scaled_add(T::from_f64(scale(phi / rho, 2 * held)), &w);
         combine(&mut w, &v, -theta / rho);
         gradient = (phi_bar * alpha * c).abs();
         iterations += 1;
     }
     operator.apply_into(x.view(), image.view_mut(), &mut workspace)?;
-    image.zip_mut_with(&b, |image, &b| *image = b - *image);
+    let factor = T::from_f64(scale(1.0, -2 * power));
+    image.zip_mut_with(&b, |image, &b| *image = data.of_value(b) - factor * *image);
     let gradient = if start > 0.0 { gradient / start } else { 0.0 };
     Ok(Lsqr { x, damping, iterations, residual: dot(&image, &image).sqrt(), gradient })
+}
+
+impl<T: Scalar> Lsqr<T> {
+    /// What was found in units, in the caller's.
+    fn restored(mut self, data: Unit, size: i32, power: i32, damping: f64) -> Self {
+        let exponent = data.exponent - size - 2 * power;
+        self.x.mapv_inplace(|value| T::from_f64(scale(value.to_f64(), exponent)));
+        Self { damping, residual: data.restore(self.residual), ..self }
+    }
 }
 
 /// Divides by the norm, unless that is 0, and returns it.
@@ -213,13 +247,29 @@ pub(crate) fn search<T: Scalar>(
         return Err(Error::NotFinite { what: "the residual to reach (above 0)" });
     }
     expect_shape("the right-hand side", &with_batch(1, operator.range()), b.shape())?;
-    let b_norm = b.iter().map(|b| b.to_f64().powi(2)).sum::<f64>().sqrt();
-    let correlation = operator.apply_adjoint(b)?;
-    let start = dot(&correlation, &correlation).sqrt() / b_norm;
+    let data = Unit::of(b.iter().copied(), "every element of the right-hand side")?;
+    let operator = InUnit::new::<T>(operator)?;
+    let found = search_in_units(&operator, (b, data), scale(target, -data.exponent), options)?;
+    let damping = operator.unit().restore(found.solution.damping);
+    let solution = found.solution.restored(data, operator.unit().exponent, 0, damping);
+    Ok(Discrepancy { solution, target, ..found })
+}
+
+/// [`discrepancy`] with everything in units.
+fn search_in_units<T: Scalar, A: LinearOperator<T> + ?Sized>(
+    operator: &InUnit<A>,
+    (b, data): (ArrayView5<T>, Unit),
+    target: f64,
+    options: &LsqrOptions,
+) -> Result<Discrepancy<T>> {
+    let in_unit = b.mapv(|value| data.of_value(value));
+    let correlation = operator.apply_adjoint(in_unit.view())?;
+    let start = (dot(&correlation, &correlation) / dot(&in_unit, &in_unit)).sqrt();
+    drop((in_unit, correlation));
     let mut evaluations = 0;
     let mut solve = |damping: f64| -> Result<(f64, Lsqr<T>)> {
         evaluations += 1;
-        let solution = run(operator, b, damping, options)?;
+        let solution = bidiagonalise(operator, (b, data), damping, (0, 0), options)?;
         Ok((solution.residual / target - 1.0, solution))
     };
     if !(start > 0.0 && start.is_finite()) {
@@ -259,6 +309,7 @@ pub(crate) fn search<T: Scalar>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::operator::unit::tests::Scaled;
     use crate::operator::{Adjoint, Compose, Pad, PadMode};
 
     /// Replicated borders: AᵀA is diagonal, so that every damped solution is known.
@@ -321,6 +372,50 @@ mod tests {
     }
 
     #[test]
+    fn units_change_no_digit() {
+        let options = LsqrOptions { tolerance: 1e-14, max_iterations: 50 };
+        let power = |exponent: i32| scale(1.0, exponent);
+        let operator = |exponent: i32| Scaled(pad(), power(exponent));
+        let norm = dot(&right(), &right()).sqrt();
+        let plain = lsqr(&pad(), right().view(), 0.7, &options).unwrap();
+        let searched = discrepancy(&pad(), right().view(), 0.8 * norm, &options).unwrap();
+        assert!(searched.met);
+        for (size, unit) in [(-1000, -20), (-1000, -1040), (-100, 900), (0, 1020), (7, -1060), (600, 0), (990, 500)] {
+            let b = right().mapv(|b| b * power(unit));
+            let found = lsqr(&operator(size), b.view(), 0.7 * power(size), &options).unwrap();
+            let restored = |x: &Array5<f64>| x.mapv(|x| scale(x, unit - size));
+            // b is rounded to what its unit has digits for.
+            if unit > -1000 {
+                assert_eq!(found.x, restored(&plain.x), "{size} {unit}");
+                assert_eq!((found.residual, found.gradient), (scale(plain.residual, unit), plain.gradient));
+                let found = discrepancy(&operator(size), b.view(), 0.8 * norm * power(unit), &options).unwrap();
+                assert_eq!(
+                    (&found.solution.x, found.evaluations),
+                    (&restored(&searched.solution.x), searched.evaluations)
+                );
+                assert_eq!((found.met, found.solution.damping), (true, scale(searched.solution.damping, size)));
+            }
+            assert_eq!(found.iterations, plain.iterations);
+        }
+        // λ far above A: x = Aᵀb/λ², which no digit of A in λ's unit tells.
+        for (size, damping) in [(-560, 0), (-1000, -300), (-40, 450), (0, 500)] {
+            let found = lsqr(&operator(size), right().view(), power(damping), &options).unwrap();
+            let want = pad().apply_adjoint(right().view()).unwrap().mapv(|x| scale(x, size - 2 * damping));
+            let largest = want.iter().fold(0.0f64, |largest, x| largest.max(x.abs()));
+            assert!(largest > 0.0);
+            assert!((&found.x - &want).iter().all(|d| d.abs() <= 1e-14 * largest + 5e-324), "{size} {damping}");
+            assert!((found.residual / norm - 1.0).abs() < 1e-14);
+        }
+        // Singles, subnormal ones included.
+        let pad = Scaled(pad(), 1e-45f32);
+        let found = lsqr(&pad, right().mapv(|b| b as f32 * 1e-30).view(), 0.0, &LsqrOptions::default()).unwrap();
+        let smallest = f64::from(1e-45f32);
+        for (x, want) in found.x.iter().zip(known(0.0)) {
+            assert!((f64::from(*x) * smallest / 1e-30 - want).abs() < 1e-6 * want.abs());
+        }
+    }
+
+    #[test]
     fn nothing_to_solve_and_what_is_refused() {
         let options = LsqrOptions::default();
         let zeros = Array5::<f64>::zeros([1, 1, 1, 1, 7]);
@@ -330,6 +425,8 @@ mod tests {
         let wrong = Array5::<f64>::zeros([1, 1, 1, 1, 6]);
         assert!(matches!(lsqr(&pad(), wrong.view(), 0.0, &options), Err(Error::Shape { .. })));
         assert!(matches!(discrepancy(&pad(), wrong.view(), 1.0, &options), Err(Error::Shape { .. })));
+        let nan = Array5::from_elem([1, 1, 1, 1, 7], f64::NAN);
+        assert!(matches!(lsqr(&pad(), nan.view(), 0.0, &options), Err(Error::NotFinite { .. })));
         for bad in [-1.0, f64::NAN, f64::INFINITY] {
             assert!(matches!(lsqr(&pad(), right().view(), bad, &options), Err(Error::NotFinite { .. })));
             assert!(matches!(discrepancy(&pad(), right().view(), bad, &options), Err(Error::NotFinite { .. })));

@@ -6,6 +6,7 @@ use ndarray::{Array5, ArrayView5};
 
 use super::dot_test::dot;
 use super::lsqr::combine;
+use super::unit::{InUnit, Unit, scale, size};
 use super::{LinearOperator, Workspace, expect_shape, new_batch, with_batch};
 use crate::error::{Error, Result};
 use crate::scalar::Scalar;
@@ -46,7 +47,7 @@ pub struct Solution<T> {
 ///
 /// It is CGLS (Björck 1996, *Numerical Methods for Least Squares Problems*, algorithm 7.4.1): CG on AᵀA·x = Aᵀb that never forms
 /// AᵀA, started from 0, with inner products in f64. It stops when the gradient has shrunk by `tolerance`, or after
-/// `max_iterations`.
+/// `max_iterations`. Operators and targets may have any unit: all is computed in powers of two near their sizes.
 ///
 /// ```
 /// use convmat::{Equations, Pad, PadMode, least_squares};
@@ -63,7 +64,8 @@ pub struct Solution<T> {
 /// ```
 ///
 /// # Errors
-/// [`Error::Shape`] if domains differ or a target does not fit, [`Error::Unsupported`] without equations.
+/// [`Error::Shape`] if domains differ or a target does not fit, [`Error::Unsupported`] without equations,
+/// [`Error::NotFinite`] if a target is not finite or an operator returns what is not.
 pub fn least_squares<T: Scalar>(
     equations: &[Equations<T>],
     tolerance: f64,
@@ -72,8 +74,8 @@ pub fn least_squares<T: Scalar>(
     T::least_squares(equations, tolerance, max_iterations)
 }
 
-pub(crate) fn solve<T: Scalar>(
-    equations: &[Equations<T>],
+pub(crate) fn solve<'a, T: Scalar>(
+    equations: &[Equations<'a, T>],
     tolerance: f64,
     max_iterations: usize,
 ) -> Result<Solution<T>> {
@@ -84,19 +86,28 @@ pub(crate) fn solve<T: Scalar>(
         expect_shape("the target", &with_batch(1, block.operator.range()), block.target.shape())?;
     }
     let mut workspace = Workspace::new();
-    let mut x = new_batch(1, domain)?;
-    let mut residuals: Vec<Array5<T>> = equations.iter().map(|block| block.target.to_owned()).collect();
-    let mut gradient = adjoint(equations, &residuals, &mut workspace)?;
+    let mut x = new_batch::<T>(1, domain)?;
+    let targets = equations.iter().flat_map(|block| block.target.iter().copied());
+    let data = Unit::of(targets, "every element of a target")?;
+    let mut residuals: Vec<_> = equations.iter().map(|block| block.target.mapv(|value| data.of_value(value))).collect();
+    // One unit for all operators, that of the largest.
+    let sizes = equations.iter().map(|block| size(block.operator)).collect::<Result<Vec<_>>>()?;
+    let unit = Unit { exponent: sizes.iter().flatten().copied().max().unwrap_or(0) };
+    let in_unit = |(block, size): (&Equations<'a, T>, &Option<i32>)| {
+        InUnit::with::<T>(block.operator, size.unwrap_or(unit.exponent), unit.exponent)
+    };
+    let operators: Vec<_> = equations.iter().zip(&sizes).map(in_unit).collect();
+    let mut gradient = adjoint(&operators, &residuals, &mut workspace)?;
     let mut direction = gradient.clone();
     let (start, mut norm) = (dot(&gradient, &gradient), dot(&gradient, &gradient));
     let mut iterations = 0;
     let mut lanczos = Tridiagonal::default();
     while iterations < max_iterations && norm > tolerance * tolerance * start {
-        let images = equations
+        let images = operators
             .iter()
-            .map(|block| {
-                let mut image = new_batch(1, block.operator.range())?;
-                block.operator.apply_into(direction.view(), image.view_mut(), &mut workspace)?;
+            .map(|operator| {
+                let mut image = new_batch(1, operator.range())?;
+                operator.apply_into(direction.view(), image.view_mut(), &mut workspace)?;
                 Ok(image)
             })
             .collect::<Result<Vec<_>>>()?;
@@ -108,16 +119,20 @@ pub(crate) fn solve<T: Scalar>(
         let step = T::from_f64(alpha);
         x.scaled_add(step, &direction);
         residuals.iter_mut().zip(&images).for_each(|(residual, image)| residual.scaled_add(-step, image));
-        gradient = adjoint(equations, &residuals, &mut workspace)?;
+        gradient = adjoint(&operators, &residuals, &mut workspace)?;
         let next = dot(&gradient, &gradient);
         lanczos.push(alpha, next / norm);
         combine(&mut direction, &gradient, next / norm);
         norm = next;
         iterations += 1;
     }
-    let loss = residuals.iter().map(|residual| dot(residual, residual)).sum();
+    let loss: f64 = residuals.iter().map(|residual| dot(residual, residual)).sum();
     let gradient = if start > 0.0 { (norm / start).sqrt() } else { 0.0 };
-    Ok(Solution { x, iterations, gradient, loss, eigenvalues: lanczos.extremes() })
+    x.mapv_inplace(|value| T::from_f64(scale(value.to_f64(), data.exponent - unit.exponent)));
+    let (smallest, largest) = lanczos.extremes();
+    let [smallest, largest] = [smallest, largest].map(|value| scale(value, 2 * unit.exponent));
+    let loss = scale(loss, 2 * data.exponent);
+    Ok(Solution { x, iterations, gradient, loss, eigenvalues: (smallest, largest) })
 }
 
 /// The symmetric tridiagonal matrix that conjugate gradients build on their way, whose eigenvalues are the Ritz values (Saad
@@ -169,14 +184,14 @@ impl Tridiagonal {
 
 /// Σ Aᵀ·r.
 fn adjoint<T: Scalar>(
-    equations: &[Equations<T>],
+    operators: &[InUnit<dyn LinearOperator<T> + '_>],
     residuals: &[Array5<T>],
     workspace: &mut Workspace<T>,
 ) -> Result<Array5<T>> {
     let mut sum: Option<Array5<T>> = None;
-    for (block, residual) in equations.iter().zip(residuals) {
-        let mut part = new_batch(1, block.operator.domain())?;
-        block.operator.apply_adjoint_into(residual.view(), part.view_mut(), workspace)?;
+    for (operator, residual) in operators.iter().zip(residuals) {
+        let mut part = new_batch(1, operator.domain())?;
+        operator.apply_adjoint_into(residual.view(), part.view_mut(), workspace)?;
         match &mut sum {
             Some(sum) => *sum += &part,
             None => sum = Some(part),
@@ -188,6 +203,7 @@ fn adjoint<T: Scalar>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::operator::unit::tests::Scaled;
     use crate::operator::{Adjoint, Pad, PadMode};
 
     #[test]
@@ -216,6 +232,45 @@ mod tests {
         assert_eq!(early.iterations, 1);
         assert!((early.gradient - gradient[0] / gradient[1]).abs() < 1e-12 && early.gradient > 1e-3);
         assert!((early.loss / (2.0 * norm(&residual)) - 1.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn units_change_no_digit() {
+        let pads = [PadMode::Replicate, PadMode::Zeros]
+            .map(|mode| Pad::new([2, 1, 3, 4], [(0, 0), (1, 2), (2, 1)], mode).unwrap());
+        let b = [3, 5].map(|seed| {
+            Array5::from_shape_fn([1, 2, 1, 6, 7], |i| ((i.1 * 42 + i.3 * 7 + i.4) * seed % 11) as f64 - 4.0)
+        });
+        let solve = |size: i32, unit: i32| {
+            let operators = pads.clone().map(|pad| Scaled(pad, scale(1.0, size)));
+            let targets = b.clone().map(|b| b.mapv(|b| scale(b, unit)));
+            let blocks = [0, 1].map(|i| Equations::<f64> { operator: &operators[i], target: targets[i].view() });
+            least_squares(&blocks, 1e-12, 30).unwrap()
+        };
+        let plain = solve(0, 0);
+        assert!(plain.iterations > 2 && plain.gradient <= 1e-12);
+        for (size, unit) in [(-1000, -20), (-1070, -1070), (-300, 700), (500, 1000), (900, 0), (1018, 900)] {
+            let found = solve(size, unit);
+            assert_eq!(found.x, plain.x.mapv(|x| scale(x, unit - size)), "{size} {unit}");
+            assert_eq!((found.iterations, found.gradient), (plain.iterations, plain.gradient));
+            assert_eq!(found.loss, scale(plain.loss, 2 * unit));
+            assert_eq!(found.eigenvalues.1, scale(plain.eigenvalues.1, 2 * size));
+        }
+        // Singles whose squares are far beyond a single.
+        let pad = Pad::new([1, 1, 1, 3], [(0, 0), (0, 0), (1, 1)], PadMode::Reflect).unwrap();
+        for (size, unit) in [(1e-45f32, 1e-40f32), (1e-30, 1e3), (1e30, 1e20), (1e38, 1e37)] {
+            let target =
+                Array5::from_shape_vec([1, 1, 1, 1, 5], [1., 5., 2., 7., 3.].map(|b| b * unit).to_vec()).unwrap();
+            let pad = Scaled(pad.clone(), size);
+            let found = least_squares(&[Equations { operator: &pad, target: target.view() }], 1e-6, 10).unwrap();
+            for (x, want) in found.x.iter().zip([5.0, 2.0, 7.0]) {
+                let quotient = f64::from(*x) * f64::from(size) / f64::from(unit);
+                assert!((quotient / want - 1.0).abs() < 1e-4, "{size:e} {unit:e}: {quotient} for {want}");
+            }
+        }
+        let nan = Array5::from_elem([1, 1, 1, 1, 5], f64::NAN);
+        let refused = least_squares(&[Equations { operator: &pad, target: nan.view() }], 1e-6, 10);
+        assert!(matches!(refused, Err(Error::NotFinite { .. })));
     }
 
     #[test]

@@ -4,6 +4,7 @@ mod check;
 mod deconvolution;
 mod geometry;
 mod spectra;
+mod units;
 mod values;
 
 use convmat::{Adjoint, Convolution};

@@ -87,6 +87,47 @@ fn an_orthogonal_layer_is_its_own_inverse() {
     assert!(out.contains("Cᵀ = C⁻¹      yes"), "{out}");
 }
 
+/// Singular values of the 4 × 6 matrix whose rows are 1, 2, 3 moved on by one: the eigenvalues of the 4 × 4 Toeplitz matrix of
+/// 14, 8, 3, 0 from the middle outwards. Symmetric and antisymmetric vectors take it apart into 2 × 2.
+fn known() -> [f64; 4] {
+    let of = |[a, b, d]: [f64; 3]| {
+        let (middle, half) = (0.5 * (a + d), (0.25 * (a - d) * (a - d) + b * b).sqrt());
+        [(middle + half).sqrt(), (middle - half).sqrt()]
+    };
+    // (e₁ ± e₄)/√2 and (e₂ ± e₃)/√2: [14 ± 0, 8 ± 3; 8 ± 3, 14 ± 8].
+    let mut values = [of([14.0, 11.0, 22.0]), of([14.0, 5.0, 6.0])].concat();
+    values.sort_unstable_by(|a, b| b.total_cmp(a));
+    values.try_into().unwrap()
+}
+
+#[test]
+fn the_unit_of_the_weights_changes_no_digit() {
+    let want = known();
+    let condition = want[0] / want[3];
+    assert!((condition - 2.8738).abs() < 5e-5, "{condition}");
+    for unit in ["e-170", "e-307", "e0", "e154", "e170", "e306"] {
+        let (out, found) = numbers(&format!("--input 6 --kernel 3 --kernel-values 1{unit},2{unit},3{unit}"));
+        let scale: f64 = format!("1{unit}").parse().unwrap();
+        let near = |value: f64, want: f64| (value / scale / want - 1.0).abs() < 1e-14;
+        assert!(list(&found["spectrum"]["values"]).into_iter().zip(want).all(|(a, b)| near(a, b)), "{out}");
+        assert!(near(list(&found["singular_values"])[0], want[0]), "{out}");
+        assert!((found["spectrum"]["condition"].as_f64().unwrap() / condition - 1.0).abs() < 1e-14, "{out}");
+        assert!(near(found["norm"]["lower"].as_f64().unwrap(), want[0]));
+        let digits = format!("σ₁/σ_rank = {condition:.14}");
+        assert!(out.contains(&digits[..digits.len() - 3]) && out.contains("4 of 4"), "{out}");
+        assert!(out.contains(&format!("gains         6.0000{}", if unit == "e0" { "" } else { unit })), "{out}");
+        let longest = out.split_whitespace().map(str::len).max().unwrap();
+        assert!(longest < 40, "a number of {longest} characters: {out}");
+    }
+    // The smallest weights there are: multiples of 2⁻¹⁰⁷⁴, which the singular values are rounded to.
+    let (out, found) = numbers("--input 6 --kernel 3 --kernel-values 5e-324,1e-323,1.5e-323");
+    let whole = want.map(|value| value.round() * 5e-324);
+    assert_eq!(list(&found["spectrum"]["values"]), whole);
+    assert!((found["spectrum"]["condition"].as_f64().unwrap() / condition - 1.0).abs() < 1e-14, "{out}");
+    let (_, found) = numbers("--input 6 --kernel 1 --kernel-values 5e-324");
+    assert_eq!((&found["spectrum"]["rank"], &found["spectrum"]["condition"]), (&6.into(), &1.0.into()));
+}
+
 #[test]
 fn repeated_values_and_both_directions() {
     let group = "0.5,-0.25,0.75";

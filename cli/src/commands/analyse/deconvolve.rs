@@ -15,7 +15,7 @@ use crate::commands::upscale::quality::psnr;
 use crate::error::{Failure, Result};
 use crate::files;
 use crate::images::{Format, Metadata, Picture, Source, Target, alpha};
-use crate::report::{field, note};
+use crate::report::{field, note, number};
 
 /// Most values of a photo: eight doubles are held of each.
 const MAX_VALUES: usize = 1 << 26;
@@ -57,10 +57,14 @@ pub fn run(args: &AnalyseArgs, photo: &Path, out: &mut dyn Write) -> Result<Numb
     field(out, "photo", format_args!("{}, {format}", photo.display()))?;
     field(out, "frame", format_args!("{width}×{height}: what the {columns}×{rows} blur reads lies inside the photo"))?;
     field(out, "model", format_args!("C pads by {}; the photo went on", args.boundary.mode().name()))?;
-    field(out, "noise", format_args!("deviation {deviation}, norm {noise_norm:.4}, seed {seed}"))?;
-    let residual =
-        format!("‖Cx − y‖ = {:.4}, to be {} · ‖noise‖ = {:.4}", solution.residual, args.excess, least.target);
-    field(out, "damping", format_args!("λ = {:.6e}: {residual}", solution.damping))?;
+    field(
+        out,
+        "noise",
+        format_args!("deviation {}, norm {}, seed {seed}", number(deviation, 6), number(noise_norm, 6)),
+    )?;
+    let [reached, target, damping] = [solution.residual, least.target, solution.damping].map(|v| number(v, 6));
+    let residual = format!("‖Cx − y‖ = {reached}, to be {} · ‖noise‖ = {target}", args.excess);
+    field(out, "damping", format_args!("λ = {damping}: {residual}"))?;
     if !least.met {
         field(out, "", "no damping reaches that residual; this one comes nearest")?;
     }

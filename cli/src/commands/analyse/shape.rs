@@ -11,7 +11,7 @@ use serde_json::json;
 use super::Numbers;
 use crate::error::{Failure, Result};
 use crate::layer::Studied;
-use crate::report::{field, lengths, matrix};
+use crate::report::{field, lengths, matrix, number};
 
 /// Most elements along an axis whose counts are listed one by one.
 const MAX_LENGTH: usize = 1 << 24;
@@ -89,7 +89,7 @@ pub fn overlap(layer: &Studied, memory_limit: u128, numbers: &mut Numbers, out: 
                 field(out, "", format_args!("{figure:.4} by gains: (max − min) / mean |Σ w|, the largest, {pair}"))?;
                 let worst: Vec<f64> =
                     gains.gains.slice(ndarray::s![small, large, .., .., ..]).iter().copied().collect();
-                field(out, "gains", format_args!("{} per class of that pair", list_of(&worst, |v| format!("{v:.4}"))))?;
+                field(out, "gains", format_args!("{} per class of that pair", list_of(&worst, |v| number(*v, 5))))?;
                 numbers.insert("phase_gains".to_owned(), json!(gains.gains.iter().collect::<Vec<_>>()));
                 numbers.insert("phase_gains_shape".to_owned(), json!(gains.gains.shape()));
                 numbers.insert("gain_variation".to_owned(), json!({ "largest": figure, "pair": [small, large] }));

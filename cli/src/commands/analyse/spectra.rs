@@ -11,12 +11,15 @@ use super::Numbers;
 use super::shape::list_of;
 use crate::args::AnalyseArgs;
 use crate::error::{Failure, Result};
-use crate::report::{duration, field, lengths, scientific};
+use crate::report::{duration, field, lengths, number, scientific};
 
 /// Limit on the operations of decomposing the symbol at all frequencies: about a minute on two cores.
 const MAX_OPERATIONS: f64 = 1e11;
 /// Largest |W·Wᵀ − I| that counts as rounding of weights kept in f32.
 const ORTHOGONAL: f64 = 1e-6;
+/// Significant digits of one value, and of one among many.
+const DIGITS: usize = 15;
+const FEW_DIGITS: usize = 5;
 
 pub fn report(args: &AnalyseArgs, c: &Convolution<f64, 3>, numbers: &mut Numbers, out: &mut dyn Write) -> Result<()> {
     largest(args, c, numbers, out)?;
@@ -48,6 +51,7 @@ fn largest(args: &AnalyseArgs, c: &Convolution<f64, 3>, numbers: &mut Numbers, o
     for (i, (value, (right, left))) in found.values.iter().zip(&found.residuals).enumerate().take(args.singular_values)
     {
         let [right, left] = [right, left].map(|&residual| scientific(residual));
+        let value = number(*value, DIGITS);
         field(out, &format!("σ{}", i + 1), format_args!("{value:<22} ‖Av − σu‖ {right:<8} ‖Aᵀu − σv‖ {left}"))?;
     }
     let seconds = duration(time.as_secs_f64());
@@ -65,14 +69,18 @@ fn largest(args: &AnalyseArgs, c: &Convolution<f64, 3>, numbers: &mut Numbers, o
         field(
             out,
             "‖C‖",
-            format_args!("≥ {lower}; the bound from above is left out: its symbol takes {cost:.0e} operations"),
+            format_args!(
+                "≥ {}; the bound from above is left out: its symbol takes {cost:.0e} operations",
+                number(lower, DIGITS)
+            ),
         )?;
         numbers.insert("norm".to_owned(), json!({ "lower": lower }));
         return Ok(());
     }
     let bound = norm_bound(c, args.norm_samples)?;
     let grid = lengths(&bound.samples);
-    field(out, "‖C‖", format_args!("{lower} ≤ ‖C‖ ≤ {} (symbol on a {grid} grid)", bound.upper))?;
+    let [least, most] = [lower, bound.upper].map(|value| number(value, DIGITS));
+    field(out, "‖C‖", format_args!("{least} ≤ ‖C‖ ≤ {most} (symbol on a {grid} grid)"))?;
     let norm = json!({ "lower": lower, "upper": bound.upper, "sampled": bound.sampled, "samples": bound.samples });
     numbers.insert("norm".to_owned(), norm);
     Ok(())
@@ -102,11 +110,11 @@ fn dense(args: &AnalyseArgs, c: &Convolution<f64, 3>, numbers: &mut Numbers, out
         spectrum => spectrum?,
     };
     let (rank, least) = (spectrum.rank(), spectrum.rows.min(spectrum.columns));
-    field(out, "values", list_of(&spectrum.values, |value| format!("{value:.4e}")))?;
+    field(out, "values", list_of(&spectrum.values, |value| number(*value, FEW_DIGITS)))?;
     let threshold = scientific(spectrum.threshold());
     field(out, "rank", format_args!("{rank} of {least}: values above max(rows, columns)·ε·σ₁ = {threshold}"))?;
     match spectrum.condition() {
-        Some(condition) => field(out, "condition", format_args!("σ₁/σ_rank = {condition:.6e}"))?,
+        Some(condition) => field(out, "condition", format_args!("σ₁/σ_rank = {}", number(condition, DIGITS)))?,
         None => field(out, "condition", "none: the matrix is zero")?,
     }
     let [lost, unreached] = [spectrum.nullity(), spectrum.rows - rank];
@@ -133,7 +141,7 @@ fn circular(args: &AnalyseArgs, c: &Convolution<f64, 3>, numbers: &mut Numbers, 
         Err(error @ (Error::MemoryLimit { .. } | Error::Unsupported { .. })) => field(out, "left out", error)?,
         spectrum => {
             let values = spectrum?.values;
-            field(out, "values", list_of(&values, |value| format!("{value:.4e}")))?;
+            field(out, "values", list_of(&values, |value| number(*value, FEW_DIGITS)))?;
             numbers.insert("circular".to_owned(), json!(values));
         }
     }
