@@ -19,13 +19,13 @@ use crate::error::Result;
 use crate::formulation::{self, Formulation, FormulationOptions};
 use crate::geometry::{Geometry, Shape, Side};
 use crate::in_weights::InWeights;
-use crate::kernel::Isa;
 use crate::layer::{self, init, taps};
 use crate::matrix::{self, SparseMatrix};
 use crate::operator::{
-    self, Discrepancy, DotTest, Equations, LinearOperator, Lsqr, LsqrOptions, Pad, Solution, Weights, Workspace,
+    self, Discrepancy, DotTest, Equations, LinearOperator, Lsqr, LsqrOptions, Needs, Pad, Solution, Weights, Workspace,
 };
 use crate::plan::pass::Pass;
+use crate::plan::{self, PlanOptions};
 use crate::pooling::{self, Numbering};
 use crate::scalar::Scalar;
 use crate::upsample::learned::{self, Learned, Pair};
@@ -61,7 +61,7 @@ compiled! {
     // Operators.
     fn new_batch(batch: usize, shape: Shape) -> Result<Array5<Self>> = operator::new_batch;
     fn probe(operator: &dyn LinearOperator<Self>, memory_limit: u128) -> Result<CsMat<Self>> = operator::structure::probe;
-    fn transposed(matrix: CsMat<Self>) -> CsMat<Self> = operator::adjoint::transposed;
+    fn transposed(matrix: CsMat<Self>) -> Result<CsMat<Self>> = operator::adjoint::transposed;
     fn product(left: &CsMat<Self>, right: &CsMat<Self>, memory_limit: u128) -> Result<CsMat<Self>>
         = operator::compose::product;
     fn dot_test(operator: &dyn LinearOperator<Self>, batch: usize, seed: u64) -> Result<DotTest> = operator::dot_test::run;
@@ -92,12 +92,10 @@ compiled! {
     fn col2im(geometry: &Geometry<3>, columns: ArrayView3<Self>) -> Result<Array5<Self>> = matrix::col2im::sums;
 
     // Plans.
-    fn new_pass(
-        geometry: Geometry<3>, output: Side, weights: &Weights<Self>, isa: Option<Isa>, batch: Option<usize>
-    ) -> Result<Pass<Self>> = Pass::new;
-    fn resized_pass(
-        pass: &Pass<Self>, geometry: Geometry<3>, weights: &Weights<Self>, isa: Option<Isa>, batch: Option<usize>
-    ) -> Result<Pass<Self>> = Pass::resized;
+    fn planned_pass(
+        direction: (Geometry<3>, Side), weights: &Weights<Self>, pad: Option<&Pad>, options: &PlanOptions,
+        known: Option<&Pass<Self>>,
+    ) -> Result<Pass<Self>> = plan::planned_pass;
     fn repack_pass(pass: &mut Pass<Self>, weights: &Weights<Self>) -> () = Pass::repack;
     fn explain_pass(pass: &Pass<Self>) -> String = Pass::explain;
     fn pass_scratch(pass: &Pass<Self>, batch: usize) -> usize = Pass::scratch_len;
@@ -110,7 +108,7 @@ compiled! {
         = Pass::run_new;
 
     // Convolutions and layers.
-    fn contiguous(weights: Weights<Self>) -> Weights<Self> = operator::contiguous;
+    fn contiguous(weights: Weights<Self>) -> Result<Weights<Self>> = operator::contiguous_weights;
     fn zero_weights(shape: [usize; 5]) -> Result<Weights<Self>> = layer::zero_weights;
     fn init_default(shape: Ix5, bias: Option<usize>, seed: u64) -> (Weights<Self>, Option<Array1<Self>>) = init::uniform;
     fn init_bilinear(shape: Ix5, small_per_group: usize) -> Weights<Self> = init::bilinear;
@@ -119,6 +117,8 @@ compiled! {
     fn formulated(
         geometry: Geometry<3>, weights: Weights<Self>, formulation: Formulation, options: &FormulationOptions
     ) -> Result<Box<dyn LinearOperator<Self>>> = formulation::formulated;
+    fn needs(geometry: Geometry<3>, weights: &Weights<Self>, formulation: Formulation) -> Result<Needs>
+        = formulation::Formulated::needs;
     fn convolve(
         convolution: &Convolution<Self, 3>, output: Side, from: ArrayView5<Self>, to: ArrayViewMut5<Self>,
         workspace: &mut Workspace<Self>,

@@ -12,8 +12,10 @@ use crate::engine::writer::Finish;
 use crate::error::Result;
 use crate::formulation::{Formulation, FormulationOptions};
 use crate::geometry::{Geometry, Shape, Side};
-use crate::matrix::{Entries, Pattern, Sparse, dense_bytes};
-use crate::operator::{LinearOperator, Request, Structure, Weights, Workspace, allocatable, csr_bytes, expect_batch};
+use crate::matrix::{Entries, Pattern, dense_bytes};
+use crate::operator::{
+    LinearOperator, Needs, Request, Structure, Weights, Workspace, allocatable, csr_bytes, expect_batch,
+};
 use crate::plan::pass::Pass;
 use crate::scalar::Scalar;
 use crate::tensor::{BatchedDim, Rank, Ranked, TensorDim, WeightDim, expect_weights, in_rank};
@@ -65,7 +67,8 @@ impl<T: Scalar, const N: usize> Convolution<T, N> {
     /// with five ([`Geometry::weight_shape`]). Contiguous weights are shared, others copied.
     ///
     /// # Errors
-    /// [`Error::Shape`](crate::Error::Shape) if the weights have another shape.
+    /// [`Error::Shape`](crate::Error::Shape) if the weights have another shape; [`Error::Memory`](crate::Error::Memory) if there
+    /// is none for a copy.
     pub fn new<S, W>(geometry: Geometry<N>, weights: ArrayBase<S, W>) -> Result<Self>
     where
         S: DataOwned<Elem = T>,
@@ -73,7 +76,7 @@ impl<T: Scalar, const N: usize> Convolution<T, N> {
     {
         let weights = W::to5(weights.into_shared());
         expect_weights::<N>("the weights", &geometry.weight_shape(), weights.shape())?;
-        Ok(Self { geometry, weights: T::contiguous(weights) })
+        Ok(Self { geometry, weights: T::contiguous(weights)? })
     }
 
     /// The geometry.
@@ -184,7 +187,10 @@ impl<T: Scalar, const N: usize> Convolution<T, N> {
     /// C in a formulation, with the default limit of 1 GiB and the default GEMM.
     ///
     /// # Errors
-    /// [`Error::MemoryLimit`](crate::Error::MemoryLimit) if an explicit matrix would exceed the limit, before it is allocated.
+    /// [`Error::MemoryLimit`](crate::Error::MemoryLimit) if what [`stored_bytes`](Self::stored_bytes) and
+    /// [`scratch_bytes`](Self::scratch_bytes) tell exceeds the limit, before anything is allocated;
+    /// [`Error::Memory`](crate::Error::Memory) if there is none for it, [`Error::Overflow`](crate::Error::Overflow) if it cannot
+    /// be addressed.
     pub fn formulate(&self, formulation: Formulation) -> Result<Box<dyn LinearOperator<T>>> {
         self.formulate_with(formulation, &FormulationOptions::default())
     }
@@ -209,7 +215,8 @@ impl<T: Scalar, const N: usize> Convolution<T, N> {
     /// The matrix C, `[rows, columns]`, as a dense array.
     ///
     /// # Errors
-    /// [`Error::MemoryLimit`](crate::Error::MemoryLimit) if it would exceed `memory_limit` bytes, before it is allocated.
+    /// [`Error::MemoryLimit`](crate::Error::MemoryLimit) if it would exceed `memory_limit` bytes, before it is allocated;
+    /// [`Error::Memory`](crate::Error::Memory) if there is none for it.
     pub fn dense(&self, memory_limit: u128) -> Result<Array2<T>> {
         T::dense(&self.geometry.lift(), &self.weights, memory_limit)
     }
@@ -256,14 +263,36 @@ impl<T: Scalar, const N: usize> Convolution<T, N> {
         csr_bytes::<T>(self.geometry.columns(), self.geometry.entries())
     }
 
-    /// Bytes of matrices that a formulation stores, known before it is built: C for [`Formulation::Dense`], C and Cᵀ for
-    /// [`Formulation::Sparse`], none for the others.
+    /// Bytes that a formulation holds beside the weights, known before it is built: C for [`Formulation::Dense`], C and Cᵀ for
+    /// [`Formulation::Sparse`], the flipped weights for [`Formulation::ZeroInsertion`], the packed weights of both directions for
+    /// [`Formulation::Planned`], none for the others. `u128::MAX` for a formulation that cannot be built, because its tensors
+    /// could never be.
+    ///
+    /// ```
+    /// use convmat::{Channels, Convolution, Formulation, Geometry, Options};
+    /// use ndarray::Array5;
+    /// # fn main() -> convmat::Result<()> {
+    /// let g = Geometry::convolution([6], [3], Channels { small: 2, large: 1 }, &Options::new())?;
+    /// let c = Convolution::new(g, Array5::<f32>::zeros([2, 1, 1, 1, 3]))?;
+    /// assert_eq!(c.stored_bytes(Formulation::Gather), 0);
+    /// assert_eq!(c.stored_bytes(Formulation::Dense), 8 * 6 * 4);
+    /// assert_eq!(c.stored_bytes(Formulation::ZeroInsertion), 6 * 4);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn stored_bytes(&self, formulation: Formulation) -> u128 {
-        match formulation {
-            Formulation::Dense => self.dense_bytes(),
-            Formulation::Sparse => Sparse::<T>::bytes(&self.geometry.lift()),
-            _ => 0,
-        }
+        self.needs(formulation).map_or(u128::MAX, |needs| needs.held)
+    }
+
+    /// Bytes of scratch memory that a formulation takes while one thread multiplies one sample, in the direction that takes
+    /// more, known before it is built: a tile of columns, a panel, a tensor with zeros inserted. `u128::MAX` as for
+    /// [`stored_bytes`](Self::stored_bytes). [`LinearOperator::workspace_len`] tells it for other batches and for all threads.
+    pub fn scratch_bytes(&self, formulation: Formulation) -> u128 {
+        self.needs(formulation).map_or(u128::MAX, |needs| needs.scratch)
+    }
+
+    fn needs(&self, formulation: Formulation) -> Result<Needs> {
+        T::needs(self.geometry.lift(), &self.weights, formulation)
     }
 
     /// The block of C for a range of rows (small indices) and of columns (large indices): itself a convolution. The weights

@@ -145,7 +145,7 @@ pub enum Error {
         /// The spatial sizes.
         sizes: Vec<Vec<usize>>,
     },
-    /// An explicit matrix or tensor would need more bytes than the limit allows.
+    /// A matrix, packed weights or scratch memory would need more bytes than the limit allows.
     MemoryLimit {
         /// What would be built.
         what: &'static str,

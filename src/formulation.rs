@@ -9,10 +9,10 @@ use crate::direct::{Gather, Scatter};
 use crate::error::{ParseNameError, Result};
 use crate::geometry::{Geometry, Shape, Side};
 use crate::kernel::GemmBackend;
-use crate::matrix::{Dense, Im2col, Sparse, ZeroInsertion, csr};
+use crate::matrix::{Dense, Im2col, Sparse, ZeroInsertion, csr, dense_bytes};
 use crate::operator::{
-    DEFAULT_MEMORY_LIMIT, LinearOperator, Method, Request, Structure, Weights, Workspace, allocatable, expect_batch,
-    on_slices,
+    DEFAULT_MEMORY_LIMIT, LinearOperator, Method, Needs, Request, Structure, Weights, Workspace, expect_batch,
+    expect_bytes, on_slices,
 };
 use crate::plan::planned::Planned;
 use crate::scalar::Scalar;
@@ -30,7 +30,11 @@ use crate::scalar::Scalar;
 /// | `Sparse` | 2·entries | C and Cᵀ in CSR form | reach what reads them | nothing |
 /// | `Im2col` | 2·weights·small | a tile per thread | reach what reads them | the batch size |
 /// | `Planned` | 2·entries, padding aside | packed weights, a panel per thread | reach what reads them | nothing |
-/// | `ZeroInsertion` | up to ∏stride times `Im2col` | one tensor with zeros inserted | reach what reads them | the batch size |
+/// | `ZeroInsertion` | up to ∏stride times `Im2col` | flipped weights, a tensor with zeros inserted per sample, a tile per thread | reach what reads them | the batch size |
+///
+/// The memory is what is needed beside weights and tensors: [`Convolution::stored_bytes`](crate::Convolution::stored_bytes) and
+/// [`Convolution::scratch_bytes`](crate::Convolution::scratch_bytes) tell the bytes, and
+/// [`FormulationOptions::memory_limit`] bounds them.
 ///
 /// With non-finite *weights* the last three may turn padding and inserted zeros into NaN (0·∞), and so may `Dense`; the
 /// others never multiply with a zero that is not there. No formulation's bits depend on the number of threads. On integers
@@ -122,7 +126,12 @@ impl FromStr for Formulation {
 #[non_exhaustive]
 #[must_use]
 pub struct FormulationOptions {
-    /// Limit on the bytes of an explicit matrix; 1 GiB by default.
+    /// Limit on the bytes of memory beside weights and tensors, compared before anything is allocated; 1 GiB by default.
+    ///
+    /// It counts what the operator holds ([`Convolution::stored_bytes`](crate::Convolution::stored_bytes)) and the scratch memory
+    /// of one thread that multiplies one sample ([`Convolution::scratch_bytes`](crate::Convolution::scratch_bytes)). More samples
+    /// and more threads take more from the caller's [`Workspace`]: [`LinearOperator::workspace_len`] tells how much. What the
+    /// crates for GEMM pack within a product, a few megabytes, is not counted.
     pub memory_limit: u128,
     /// The crate that multiplies matrices.
     pub gemm: GemmBackend,
@@ -140,7 +149,7 @@ impl FormulationOptions {
         Self { memory_limit: DEFAULT_MEMORY_LIMIT, gemm: GemmBackend::Gemm }
     }
 
-    /// Sets the limit on the bytes of an explicit matrix.
+    /// Sets the limit on bytes of memory.
     pub const fn memory_limit(mut self, memory_limit: u128) -> Self {
         self.memory_limit = memory_limit;
         self
@@ -186,25 +195,43 @@ impl<T: Scalar> Formulated<T> {
         options: &FormulationOptions,
     ) -> Result<Self> {
         let (copy, limit) = (weights.clone(), options.memory_limit);
-        let formulation = formulation.resolve();
-        // Explicit matrices have a limit. The others list the axes, but not for tensors that could never be.
-        if !matches!(formulation, Formulation::Dense | Formulation::Sparse) {
-            allocatable::<T, 4>(geometry.small_shape(), "the small side of one sample")?;
-            allocatable::<T, 4>(geometry.large_shape(), "the large side of one sample")?;
-        }
-        let method: Box<dyn Method<T>> = match formulation {
+        let method: Box<dyn Method<T>> = match formulation.resolve() {
             Formulation::Auto | Formulation::Planned => {
-                let how = How::Planned(Box::new(Planned::new(geometry, &weights)?));
+                let how = How::Planned(Box::new(Planned::new(geometry, &weights, limit)?));
                 return Ok(Self { geometry, weights, how });
             }
             Formulation::Gather => Box::new(Gather::new(geometry, copy)),
             Formulation::Scatter => Box::new(Scatter::new(geometry, copy)),
             Formulation::Dense => Box::new(Dense::new(&geometry, &copy, options.gemm, limit)?),
             Formulation::Sparse => Box::new(Sparse::new(&geometry, &copy, limit)?),
-            Formulation::Im2col => Box::new(Im2col::new(&geometry, copy, options.gemm)),
-            Formulation::ZeroInsertion => Box::new(ZeroInsertion::new(geometry, copy, options.gemm)?),
+            Formulation::Im2col => {
+                let im2col = Im2col::new(&geometry, copy, options.gemm);
+                expect_bytes(
+                    "a tile of columns",
+                    im2col.needs().bytes(),
+                    limit,
+                    "the direct sums, which hold nothing",
+                )?;
+                Box::new(im2col)
+            }
+            Formulation::ZeroInsertion => Box::new(ZeroInsertion::new(geometry, copy, options.gemm, limit)?),
         };
         Ok(Self { geometry, weights, how: How::Method(method) })
+    }
+
+    /// What a formulation takes, before it is built.
+    ///
+    /// # Errors
+    /// [`Error::Overflow`](crate::Error::Overflow) or [`Error::Memory`](crate::Error::Memory) where its tensors could never be.
+    pub(crate) fn needs(geometry: Geometry<3>, weights: &Weights<T>, formulation: Formulation) -> Result<Needs> {
+        Ok(match formulation.resolve() {
+            Formulation::Gather | Formulation::Scatter => Needs::default(),
+            Formulation::Dense => Needs { held: dense_bytes::<T>(&geometry), scratch: 0 },
+            Formulation::Sparse => Needs { held: Sparse::<T>::bytes(&geometry), scratch: 0 },
+            Formulation::Im2col => Im2col::new(&geometry, weights.clone(), GemmBackend::default()).needs(),
+            Formulation::ZeroInsertion => ZeroInsertion::needs_of(geometry, weights)?,
+            Formulation::Auto | Formulation::Planned => Planned::needs(geometry, weights)?,
+        })
     }
 
     /// Computes the side `output` of a batch from the other one.

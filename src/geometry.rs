@@ -11,13 +11,15 @@ mod polyphase;
 
 use std::ops::Range;
 
-pub use axis::{Axis, Link, Links, Side, TapRange};
+pub(crate) use axis::TapRanges;
+pub use axis::{Axis, Link, Links, Progression, Side, TapRange};
 pub(crate) use gather::Gather;
 pub use options::{Options, OutputSize, Padding};
 pub use per_axis::PerAxis;
 pub use polyphase::Polyphase;
 
 use crate::error::{Error, Result};
+pub(crate) use crate::memory::checked_len;
 
 /// Shape of one sample: `[channels, depth, height, width]`, absent axes of length 1.
 pub type Shape = [usize; 4];
@@ -313,16 +315,6 @@ fn try_axes<const N: usize>(f: impl Fn(usize) -> Result<Axis>) -> Result<[Axis; 
         *axis = f(i)?;
     }
     Ok(axes)
-}
-
-/// The product of lengths, if an array of that many 8-byte elements can be addressed.
-pub(crate) fn checked_len(lengths: &[usize], what: &'static str) -> Result<usize> {
-    // A zero length must not hide the overflow of the others: ndarray refuses such shapes too.
-    let bytes = lengths.iter().filter(|&&n| n != 0).try_fold(8usize, |product, &n| product.checked_mul(n));
-    match bytes {
-        Some(bytes) if bytes <= isize::MAX as usize => Ok(lengths.iter().product()),
-        _ => Err(Error::Overflow { what }),
-    }
 }
 
 #[cfg(test)]

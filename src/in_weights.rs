@@ -10,8 +10,8 @@ use ndarray::{Array, Array5, ArrayView5, ArrayViewMut5, Dimension};
 
 use crate::convolution::Convolution;
 use crate::error::{Error, Result};
-use crate::geometry::{Geometry, Shape, Side};
-use crate::operator::{LinearOperator, Workspace, expect_shape, with_batch};
+use crate::geometry::{Geometry, Shape, Side, checked_len};
+use crate::operator::{LinearOperator, Workspace, allocatable, copied, expect_shape, with_batch};
 use crate::scalar::Scalar;
 use crate::tensor::{TensorDim, in_rank};
 use crate::weight_gradient::weight_gradient;
@@ -54,13 +54,16 @@ impl<T: Scalar> InWeights<T> {
     /// The operator for an input `[batch, channels, spatial…]` or `[channels, spatial…]` on one side of a geometry.
     ///
     /// # Errors
-    /// [`Error::Shape`] if the input does not lie on that side of the geometry.
+    /// [`Error::Shape`] if the input does not lie on that side of the geometry; [`Error::Memory`] if there is none for its
+    /// weights, [`Error::Overflow`] for an output that cannot be addressed.
     pub fn new<const N: usize, I: TensorDim<N>>(geometry: Geometry<N>, side: Side, input: Array<T, I>) -> Result<Self> {
         let (geometry, input) = (geometry.lift(), I::to5(input));
         expect_shape("the input", &with_batch(input.dim().0, geometry.shape(side)), input.shape())
             .map_err(in_rank::<N, I>)?;
         let template = Convolution::new(geometry, T::zero_weights(geometry.weight_shape())?)?;
-        Ok(Self { geometry, side, input, template })
+        let this = Self { geometry, side, input, template };
+        checked_len(&this.output_shape(), "the number of elements of the output")?;
+        Ok(this)
     }
 
     fn output(&self) -> Side {
@@ -84,9 +87,9 @@ impl<T: Scalar> InWeights<T> {
         expect_shape("the weights", &with_batch(sets, self.domain()), weights.shape())?;
         expect_shape("the output", &with_batch(sets, self.range()), y.shape())?;
         for (weights, mut y) in weights.outer_iter().zip(y.outer_iter_mut()) {
-            let weights = reshaped(weights.to_owned(), self.geometry.weight_shape())?;
+            let weights = reshaped(copied(&weights, "the weights")?, self.geometry.weight_shape())?;
             let c = Convolution::new(self.geometry, weights)?;
-            let mut output = Array5::zeros(self.output_shape());
+            let mut output = Array5::zeros(allocatable::<T, 5>(self.output_shape(), "the output")?);
             match self.side {
                 Side::Large => c.apply_into(&self.input, &mut output, workspace)?,
                 Side::Small => c.apply_adjoint_into(&self.input, &mut output, workspace)?,
@@ -101,12 +104,12 @@ impl<T: Scalar> InWeights<T> {
         expect_shape("the output", &with_batch(sets, self.range()), y.shape())?;
         expect_shape("the weights", &with_batch(sets, self.domain()), w.shape())?;
         for (y, mut w) in y.outer_iter().zip(w.outer_iter_mut()) {
-            let output = reshaped(y.to_owned(), self.output_shape())?;
+            let output = reshaped(copied(&y, "the output")?, self.output_shape())?;
             let (large, small) = match self.side {
                 Side::Large => (self.input.view(), output.view()),
                 Side::Small => (output.view(), self.input.view()),
             };
-            let mut gradient = Array5::zeros(self.geometry.weight_shape());
+            let mut gradient = Array5::zeros(allocatable::<T, 5>(self.geometry.weight_shape(), "the weight gradient")?);
             weight_gradient(&self.geometry, large, small, gradient.view_mut())?;
             w.iter_mut().zip(gradient.iter()).for_each(|(to, &from)| *to = from);
         }

@@ -19,7 +19,10 @@ use crate::error::{Error, Result};
 use crate::formulation::{Formulation, FormulationOptions};
 use crate::geometry::{Channels, Geometry, Options, OutputSize, Padding, PerAxis, Side};
 use crate::in_weights::InWeights;
-use crate::operator::{Adjoint, Compose, LinearOperator, Pad, PadMode, Weights, allocatable, expect_shape, with_batch};
+use crate::operator::{
+    Adjoint, Compose, LinearOperator, Pad, PadMode, Weights, allocatable, copied, expect_shape,
+    with_batch,
+};
 use crate::scalar::Scalar;
 use crate::tensor::{
     BatchedDim, Rank, Ranked, TensorDim, WeightDim, expect_weights, in_rank, on_own_axis, spatial_size,
@@ -169,7 +172,7 @@ impl<D: Direction, T: Scalar, const N: usize> Layer<D, T, N> {
     where
         W: WeightDim<N>,
     {
-        let weights = T::contiguous(W::to5(weights));
+        let weights = T::contiguous(W::to5(weights))?;
         let layer = Self { weights, bias, options, padding_mode: PadMode::Zeros, direction: PhantomData };
         layer.validate()?;
         Ok(layer)
@@ -192,7 +195,8 @@ impl<D: Direction, T: Scalar, const N: usize> Layer<D, T, N> {
         // A geometry of this kernel, so that everything that could be wrong is found before anything is allocated.
         let (channels, plain) = (Channels { small, large }, Options::new().groups(options.groups));
         let shape = Geometry::smallest(D::INPUT, kernel.per_axis(), channels, &plain)?.weight_shape();
-        Self::from_shared(T::zero_weights(shape)?, Some(Array1::zeros(out_channels)), options)
+        let bias = Array1::zeros(allocatable::<T, 1>([out_channels], "the bias")?);
+        Self::from_shared(T::zero_weights(shape)?, Some(bias), options)
     }
 
     /// The same layer without bias.
@@ -398,7 +402,7 @@ impl<D: Direction, T: Scalar, const N: usize> Layer<D, T, N> {
     /// [`operator`](Self::operator) in a formulation.
     ///
     /// # Errors
-    /// As [`operator`](Self::operator), and [`Error::MemoryLimit`] for an explicit matrix over the limit.
+    /// As [`operator`](Self::operator), and [`Error::MemoryLimit`] for a formulation over the limit.
     pub fn operator_with(
         &self,
         input: [usize; N],
@@ -442,7 +446,7 @@ impl<D: Direction, T: Scalar, const N: usize> Layer<D, T, N> {
     pub fn in_weights<I: TensorDim<N>>(&self, x: &ArrayRef<T, I>) -> Result<InWeights<T>> {
         let x = I::to5(x.view());
         let (pad, c) = self.read(spatial_size(x.shape()), &self.options)?;
-        let x = pad.map_or_else(|| Ok(x.to_owned()), |pad| pad.apply(x)).map_err(in_rank::<N, I>)?;
+        let x = pad.map_or_else(|| copied(&x, "the input"), |pad| pad.apply(x)).map_err(in_rank::<N, I>)?;
         InWeights::new(*c.geometry(), D::INPUT, I::from5(x))
     }
 
@@ -511,7 +515,7 @@ pub(crate) fn gradients<T: Scalar>(
     expect_shape("the output gradient", &with_batch(batch, operator.range()), grad.shape())?;
     let input_gradient = operator.apply_adjoint(grad)?;
     let source = padded.as_ref().map_or(x, |padded| padded.view());
-    let mut weights = Array5::zeros(geometry.weight_shape());
+    let mut weights = Array5::zeros(allocatable::<T, 5>(geometry.weight_shape(), "the weight gradient")?);
     let (large, small) = match input {
         Side::Large => (source, grad),
         Side::Small => (grad, source),

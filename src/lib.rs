@@ -117,6 +117,7 @@ mod in_weights;
 mod kernel;
 pub mod layer;
 pub mod matrix;
+mod memory;
 mod operator;
 mod plan;
 mod pooling;

@@ -17,6 +17,11 @@ mod workspace;
 
 use std::fmt;
 
+pub use crate::memory::DEFAULT_MEMORY_LIMIT;
+pub(crate) use crate::memory::{
+    Needs, allocatable, bytes_of, collected, contiguous, copied, csr_bytes, expect_available, expect_bytes, filled,
+    grow, reserved,
+};
 pub use adjoint::Adjoint;
 pub use compose::Compose;
 pub(crate) use dot_test::dot;
@@ -35,9 +40,6 @@ pub use workspace::{Lent, Workspace};
 use crate::error::{Error, Result};
 use crate::geometry::{Shape, checked_len};
 use crate::scalar::Scalar;
-
-/// Default limit on the bytes of an explicit matrix: 1 GiB.
-pub const DEFAULT_MEMORY_LIMIT: u128 = 1 << 30;
 
 /// A linear map between batches of tensors, with its adjoint.
 ///
@@ -191,11 +193,6 @@ forward!(
 /// groups, kD, kH, kW]` row-major.
 pub(crate) type Weights<T> = ArcArray<T, Ix5>;
 
-/// The weights in the layout of [`Weights`], copied only if they have another.
-pub(crate) fn contiguous<T: Scalar>(weights: Weights<T>) -> Weights<T> {
-    if weights.is_standard_layout() { weights } else { weights.as_standard_layout().to_shared() }
-}
-
 /// The weights in their order.
 pub(crate) fn flat<T>(weights: &Weights<T>) -> &[T] {
     weights.as_slice().expect("a convolution keeps its weights contiguous")
@@ -208,6 +205,14 @@ fn sample<'a, T: Scalar>(vector: &'a ArrayView1<T>, shape: Shape) -> Result<CowA
     vector.to_shape(with_batch(1, shape)).map_err(|_| Error::Overflow { what: "the number of elements of a sample" })
 }
 
+/// The same weights in that layout: shared, or copied if they lie otherwise.
+pub(crate) fn contiguous_weights<T: Scalar>(weights: Weights<T>) -> Result<Weights<T>> {
+    if weights.is_standard_layout() {
+        return Ok(weights);
+    }
+    Ok(contiguous(&weights.view(), "a copy of the weights")?.into_owned().into_shared())
+}
+
 /// `[batch, channels, D, H, W]`.
 pub(crate) fn with_batch(batch: usize, shape: Shape) -> [usize; 5] {
     [batch, shape[0], shape[1], shape[2], shape[3]]
@@ -216,16 +221,6 @@ pub(crate) fn with_batch(batch: usize, shape: Shape) -> [usize; 5] {
 /// A zero batch of tensors, or an error if there is no memory for it.
 pub(crate) fn new_batch<T: Scalar>(batch: usize, shape: Shape) -> Result<Array5<T>> {
     Ok(Array5::zeros(allocatable::<T, 5>(with_batch(batch, shape), "the batch")?))
-}
-
-/// The shape itself, if an array of it can be addressed and the allocator grants its memory.
-pub(crate) fn allocatable<T, const N: usize>(shape: [usize; N], what: &'static str) -> Result<[usize; N]> {
-    let elements = checked_len(&shape, what)?;
-    // Asking and giving back costs little next to using it, and a failed allocation would end the program.
-    match Vec::<T>::new().try_reserve_exact(elements) {
-        Ok(()) => Ok(shape),
-        Err(_) => Err(Error::Memory { what, bytes: elements as u128 * size_of::<T>() as u128 }),
-    }
 }
 
 /// Runs `body` on the batch as contiguous slices: checks both shapes, copies other layouts through the workspace, and
@@ -239,9 +234,9 @@ pub(crate) fn on_slices<T: Scalar>(
     body: impl FnOnce(&[T], &mut [T], &mut [T]) -> Result<()>,
 ) -> Result<()> {
     expect_batch(shapes, &input, &output)?;
-    let mut copied_input = workspace.take(if input.is_standard_layout() { 0 } else { input.len() });
-    let mut copied_output = workspace.take(if output.is_standard_layout() { 0 } else { output.len() });
-    let mut scratch = workspace.take(scratch_len);
+    let mut copied_input = workspace.take(if input.is_standard_layout() { 0 } else { input.len() })?;
+    let mut copied_output = workspace.take(if output.is_standard_layout() { 0 } else { output.len() })?;
+    let mut scratch = workspace.take(scratch_len)?;
     let source = match input.to_slice() {
         Some(slice) => slice,
         None => {
@@ -276,20 +271,6 @@ pub(crate) fn expect_shape(what: &'static str, expected: &[usize], actual: &[usi
         return Ok(());
     }
     Err(Error::Shape { what, expected: expected.to_vec(), actual: actual.to_vec() })
-}
-
-/// [`Error::MemoryLimit`] if `bytes` exceeds `limit`.
-pub(crate) fn expect_bytes(what: &'static str, bytes: u128, limit: u128, instead: &'static str) -> Result<()> {
-    if bytes <= limit {
-        return Ok(());
-    }
-    Err(Error::MemoryLimit { what, bytes, limit, instead })
-}
-
-/// Bytes of a CSR matrix with `rows` rows and `entries` nonzeros: a value and a column each, and the row offsets.
-pub(crate) fn csr_bytes<T>(rows: usize, entries: u128) -> u128 {
-    let word = size_of::<usize>() as u128;
-    entries.saturating_mul(size_of::<T>() as u128 + word).saturating_add((rows as u128 + 1) * word)
 }
 
 #[cfg(test)]

@@ -16,14 +16,16 @@ pub use recipe::{ImplicitGemmRecipe, Recipe};
 
 use crate::engine::writer::Finish;
 use crate::engine::{Activation, epilogue};
-use crate::error::{Error, Result, bytes_in_words};
-use crate::geometry::{Geometry, Options, Shape};
+use crate::error::{Result, bytes_in_words};
+use crate::geometry::{Geometry, Options, Shape, Side};
 use crate::kernel::Isa;
 use crate::layer::{Direction, Layer};
-use crate::operator::{DEFAULT_MEMORY_LIMIT, LinearOperator, Pad, Workspace, with_batch};
+use crate::operator::{
+    DEFAULT_MEMORY_LIMIT, LinearOperator, Pad, Weights, Workspace, bytes_of, expect_bytes, with_batch,
+};
 use crate::scalar::Scalar;
 use crate::tensor::{BatchedDim, Rank, Ranked, TensorDim, in_rank};
-use pass::Pass;
+use pass::{Pass, Unpacked};
 
 /// What a plan may use, and what it does to finished sums.
 ///
@@ -42,7 +44,10 @@ pub struct PlanOptions {
     /// Samples that a call will usually have. Any number works; this one is planned for. Without it the plan is prepared for
     /// single samples and for batches.
     pub expected_batch: Option<usize>,
-    /// Limit on the bytes of packed weights and of one thread's scratch memory together; 1 GiB by default.
+    /// Limit on the bytes of memory beside the layer and its tensors; 1 GiB by default. It counts packed weights, the padded
+    /// copy of the input that a padding mode other than zeros needs, and the scratch memory of one thread, for a call of
+    /// `expected_batch` samples (one, if that is not known). It is compared before anything is packed. Every further thread
+    /// takes as much scratch memory again: [`Plan::workspace_len`] tells how much a call takes.
     pub memory_limit: u128,
     /// Applied to every output after bias and residual.
     pub activation: Activation,
@@ -156,8 +161,8 @@ impl<D: Direction, T: Scalar, const N: usize> Plan<D, T, N> {
         epilogue::validate(options.activation)?;
         let (pad, convolution) = layer.read(input_size, layer_options)?;
         let geometry = *convolution.geometry();
-        let pass = T::new_pass(geometry.lift(), D::OUTPUT, convolution.weights5(), options.isa, options.expected_batch)?;
-        let plan = Self {
+        let pass = T::planned_pass((geometry.lift(), D::OUTPUT), convolution.weights5(), pad.as_ref(), options, None)?;
+        Ok(Self {
             layer: layer.clone(),
             layer_options: *layer_options,
             options: options.clone(),
@@ -166,19 +171,7 @@ impl<D: Direction, T: Scalar, const N: usize> Plan<D, T, N> {
             geometry,
             bias: layer.bias().map(|bias| bias.to_vec()),
             pass,
-        };
-        plan.expect_memory()?;
-        Ok(plan)
-    }
-
-    fn expect_memory(&self) -> Result<()> {
-        let scratch = self.workspace_per_thread(self.options.expected_batch.unwrap_or(1));
-        let bytes = self.packed_bytes() as u128 + scratch as u128 * size_of::<T>() as u128;
-        let limit = self.options.memory_limit;
-        if bytes > limit {
-            return Err(Error::MemoryLimit { what: "the plan", bytes, limit, instead: "Formulation::Gather" });
-        }
-        Ok(())
+        })
     }
 
     /// The layer's output for an input of the planned size, in a new array.
@@ -232,11 +225,9 @@ impl<D: Direction, T: Scalar, const N: usize> Plan<D, T, N> {
     pub fn resize(&self, input_size: [usize; N]) -> Result<Self> {
         let (pad, convolution) = self.layer.read(input_size, &self.layer_options)?;
         let geometry = *convolution.geometry();
-        let (isa, batch) = (self.options.isa, self.options.expected_batch);
-        let pass = T::resized_pass(&self.pass, geometry.lift(), convolution.weights5(), isa, batch)?;
-        let plan = Self { input_size, pad, geometry, pass, ..self.clone() };
-        plan.expect_memory()?;
-        Ok(plan)
+        let (pad_of, known) = (pad.as_ref(), Some(&self.pass));
+        let pass = T::planned_pass((geometry.lift(), D::OUTPUT), convolution.weights5(), pad_of, &self.options, known)?;
+        Ok(Self { input_size, pad, geometry, pass, ..self.clone() })
     }
 
     /// Packs the weights and the bias of a layer of the same kind, as after a training step: in place, unless another plan shares
@@ -307,9 +298,7 @@ impl<D: Direction, T: Scalar, const N: usize> Plan<D, T, N> {
     /// Elements of scratch memory that a call with `batch` samples takes from its workspace, for the threads of the current rayon
     /// pool.
     pub fn workspace_len(&self, batch: usize) -> usize {
-        let padded = |shape: [usize; 4]| shape.iter().fold(batch, |len, &n| len.saturating_mul(n));
-        let pad = self.pad.as_ref().map_or(0, |_| padded(self.geometry.shape(D::INPUT)));
-        T::pass_scratch(&self.pass, batch).saturating_add(pad)
+        T::pass_scratch(&self.pass, batch).saturating_add(padded_len::<T>(self.pad.as_ref(), batch))
     }
 
     /// Elements of scratch memory of one thread.
@@ -332,4 +321,35 @@ impl<D: Direction, T: Scalar, const N: usize> Plan<D, T, N> {
             bytes_in_words(scratch as u128),
         )
     }
+}
+
+/// Plans and packs the direction that computes a side of a geometry, or shares the packed weights of a pass `known` for another
+/// size if they lie in the order that is wanted.
+///
+/// # Errors
+/// [`Error::MemoryLimit`] over the limit, before anything is packed.
+pub(crate) fn planned_pass<T: Scalar>(
+    (geometry, output): (Geometry<3>, Side),
+    weights: &Weights<T>,
+    pad: Option<&Pad>,
+    options: &PlanOptions,
+    known: Option<&Pass<T>>,
+) -> Result<Pass<T>> {
+    let unpacked = Unpacked::new(geometry, output, weights, options.isa, options.expected_batch)?;
+    expect_memory(&unpacked, pad, options)?;
+    unpacked.pack(weights, known)
+}
+
+/// Refuses what would take more than the limit, before it is packed.
+fn expect_memory<T: Scalar>(unpacked: &Unpacked<T>, pad: Option<&Pad>, options: &PlanOptions) -> Result<()> {
+    let batch = options.expected_batch.unwrap_or(1);
+    let scratch = padded_len::<T>(pad, batch).saturating_add(unpacked.scratch_per_worker(batch));
+    let bytes = unpacked.packed_bytes().saturating_add(bytes_of::<T>(scratch as u128));
+    expect_bytes("the plan", bytes, options.memory_limit, "Formulation::Gather")
+}
+
+/// Elements of a batch behind its padding.
+fn padded_len<T: Scalar>(pad: Option<&Pad>, batch: usize) -> usize {
+    let len = |shape: Shape| shape.iter().fold(batch, |len, &n| len.saturating_mul(n));
+    pad.map_or(0, |pad| len(LinearOperator::<T>::range(pad)))
 }

@@ -7,7 +7,7 @@ use ndarray::{Array2, Array5, ArrayRef2, ArrayView5, s};
 
 use crate::error::{Error, Result};
 use crate::geometry::{Geometry, Side};
-use crate::operator::{expect_shape, new_batch, with_batch};
+use crate::operator::{allocatable, expect_shape, new_batch, with_batch};
 use crate::scalar::Scalar;
 
 /// Calls `visit(small index, weight index, large index)` for every triple of one sample for which the relation holds.
@@ -102,7 +102,8 @@ pub(crate) fn lifted_transposed_convolution<T: Scalar>(
 /// ∂F/∂w by the definition, in f64: the weight gradient of both directions.
 ///
 /// # Errors
-/// [`Error::Shape`] if a tensor does not fit the geometry or the batches differ.
+/// [`Error::Shape`] if a tensor does not fit the geometry or the batches differ; [`Error::Memory`] if there is none for the
+/// gradient.
 pub fn weight_gradient<T: Scalar, const N: usize>(
     geometry: &Geometry<N>,
     large: ArrayView5<T>,
@@ -119,7 +120,7 @@ pub(crate) fn lifted_weight_gradient<T: Scalar>(
     let batch = large.dim().0;
     expect_shape("the large side", &with_batch(batch, geometry.large_shape()), large.shape())?;
     expect_shape("the small side", &with_batch(batch, geometry.small_shape()), small.shape())?;
-    let mut gradient = Array5::zeros(geometry.weight_shape());
+    let mut gradient = Array5::zeros(allocatable::<f64, 5>(geometry.weight_shape(), "the weight gradient")?);
     for sample in 0..batch {
         for_each_triple(geometry, |small_index, tap, large_index| {
             gradient[tap] += at(&small, sample, small_index) * at(&large, sample, large_index);
@@ -145,7 +146,7 @@ pub(crate) fn lifted_weight_gradient<T: Scalar>(
 /// ```
 ///
 /// # Errors
-/// [`Error::Zero`] if either matrix is empty.
+/// [`Error::Zero`] if either matrix is empty; [`Error::Memory`] or [`Error::Overflow`] if there is no room for the output.
 pub fn trans_conv<T: Scalar>(x: &ArrayRef2<T>, k: &ArrayRef2<T>) -> Result<Array2<T>> {
     T::trans_conv(x, k)
 }
@@ -157,7 +158,9 @@ pub(crate) fn picture<T: Scalar>(x: &ArrayRef2<T>, k: &ArrayRef2<T>) -> Result<A
         }
     }
     let (h, w) = k.dim();
-    let mut y = Array2::zeros((x.nrows() + h - 1, x.ncols() + w - 1));
+    // A matrix is at most a quarter of what can be counted, unless its elements lie on top of each other.
+    let lengths = [x.nrows().saturating_add(h - 1), x.ncols().saturating_add(w - 1)];
+    let mut y = Array2::zeros(allocatable::<T, 2>(lengths, "the output")?);
     for ((i, j), &value) in x.indexed_iter() {
         y.slice_mut(s![i..i + h, j..j + w]).scaled_add(value, k);
     }

@@ -73,7 +73,7 @@ impl<T: Scalar, const N: usize> Upscaler<T, N> {
     /// As [`new`](Self::new), with Cᵀ in a formulation.
     ///
     /// # Errors
-    /// As [`new`](Self::new), and [`Error::MemoryLimit`] for an explicit matrix over the limit.
+    /// As [`new`](Self::new), and [`Error::MemoryLimit`] for a formulation over the limit.
     pub fn with_formulation(
         channels: usize,
         size: [usize; N],

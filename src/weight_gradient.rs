@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::geometry::{Geometry, Side};
 use crate::kernel::{GemmBackend, for_each_task, gemm, split};
 use crate::matrix::{Lowering, Share, blocks};
-use crate::operator::{expect_shape, with_batch};
+use crate::operator::{allocatable, contiguous, expect_shape, filled, with_batch};
 use crate::scalar::Scalar;
 
 /// ∂F/∂w of the trilinear form `F(y, w, x) = Σ y[small]·w[tap]·x[large]`, into `gradient`.
@@ -39,7 +39,8 @@ use crate::scalar::Scalar;
 /// ```
 ///
 /// # Errors
-/// [`Error::Shape`] if a tensor does not fit the geometry or the batches differ.
+/// [`Error::Shape`] if a tensor does not fit the geometry or the batches differ; [`Error::Memory`] if there is none for the
+/// tiles, or for copies of tensors that are not contiguous.
 pub fn weight_gradient<T: Scalar, const N: usize>(
     geometry: &Geometry<N>,
     large: ArrayView5<T>,
@@ -59,12 +60,12 @@ pub(crate) fn lifted<T: Scalar>(
     expect_shape("the large side", &with_batch(batch, g.shape(Side::Large)), large.shape())?;
     expect_shape("the small side", &with_batch(batch, g.shape(Side::Small)), small.shape())?;
     expect_shape("the weight gradient", &g.weight_shape(), gradient.shape())?;
-    let (large, small) = (large.as_standard_layout(), small.as_standard_layout());
+    let (large, small) = (contiguous(&large, "the large side")?, contiguous(&small, "the small side")?);
     let (large, small) = (large.as_slice().unwrap_or_default(), small.as_slice().unwrap_or_default());
     match gradient.as_slice_mut() {
         Some(gradient) => contract(&Lowering::new(g), batch, large, small, gradient),
         None => {
-            let mut copy = Array5::zeros(g.weight_shape());
+            let mut copy = Array5::zeros(allocatable::<T, 5>(g.weight_shape(), "the weight gradient")?);
             contract(&Lowering::new(g), batch, large, small, copy.as_slice_mut().unwrap_or_default())?;
             gradient.assign(&copy);
             Ok(())
@@ -80,7 +81,7 @@ fn contract<T: Scalar>(low: &Lowering, batch: usize, large: &[T], small: &[T], g
     let gradient = ArrayViewMut3::from_shape(shape, gradient).map_err(|_| Error::Overflow { what: "the weights" })?;
     let work = low.work::<T>(batch, Share::Weights);
     let tiling = work.tiling;
-    let mut scratch = vec![T::zero(); work.scratch_len()];
+    let mut scratch = filled(work.scratch_len(), T::zero(), "scratch memory")?;
     let mut tasks: Vec<_> = split(gradient, 0, 1)
         .zip(0..low.groups)
         .flat_map(|(group_gradient, group)| {

@@ -201,7 +201,7 @@ pub struct VerifyArgs {
     /// Seed of the random numbers (ChaCha8)
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
-    /// Limit on an explicit matrix: bytes, or with KiB, MiB, GiB
+    /// Limit on what a formulation holds and on one thread's scratch memory: bytes, or with KiB, MiB, GiB
     #[arg(long, value_name = "BYTES", default_value_t = Bytes(convmat::DEFAULT_MEMORY_LIMIT))]
     pub memory_limit: Bytes,
 }

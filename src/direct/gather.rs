@@ -2,8 +2,9 @@
 
 use rayon::prelude::*;
 
+use super::Row;
 use crate::error::Result;
-use crate::geometry::{Geometry, Links, Side, TapRange};
+use crate::geometry::{Geometry, Links, Side};
 use crate::kernel::WORTH_A_TASK;
 use crate::operator::{Method, Weights, flat};
 use crate::scalar::Scalar;
@@ -20,45 +21,14 @@ pub(crate) struct Gather<T> {
     weights: Weights<T>,
     /// Links of the depth and height axes, from the small and from the large side.
     outer: [[Links; 2]; 2],
-    width_taps: Vec<TapRange>,
+    width: Row,
 }
 
 impl<T: Scalar> Gather<T> {
-    /// Prepares the links of every axis.
     pub(crate) fn new(geometry: Geometry<3>, weights: Weights<T>) -> Self {
         let [depth, height, width] = *geometry.axes();
         let outer = [Side::Small, Side::Large].map(|side| [depth.links(side), height.links(side)]);
-        Self { geometry, weights, outer, width_taps: width.tap_ranges() }
-    }
-
-    /// Adds what one input row contributes to one output row, tap by tap, clipped to the valid range of each.
-    fn add_row(&self, output: Side, from: &[T], weights: &[T], to: &mut [T]) {
-        let stride = self.geometry.axes()[2].stride();
-        for (&weight, tap) in weights.iter().zip(&self.width_taps) {
-            if tap.small.is_empty() {
-                continue;
-            }
-            match (output, stride) {
-                (Side::Small, 1) => {
-                    let to = &mut to[tap.small.clone()];
-                    let from = &from[tap.first_large..][..to.len()];
-                    to.iter_mut().zip(from).for_each(|(to, &from)| *to += weight * from);
-                }
-                (Side::Large, 1) => {
-                    let from = &from[tap.small.clone()];
-                    let to = &mut to[tap.first_large..][..from.len()];
-                    to.iter_mut().zip(from).for_each(|(to, &from)| *to += weight * from);
-                }
-                (Side::Small, _) => {
-                    let from = from[tap.first_large..].iter().step_by(stride);
-                    to[tap.small.clone()].iter_mut().zip(from).for_each(|(to, &from)| *to += weight * from);
-                }
-                (Side::Large, _) => {
-                    let to = to[tap.first_large..].iter_mut().step_by(stride);
-                    to.zip(&from[tap.small.clone()]).for_each(|(to, &from)| *to += weight * from);
-                }
-            }
-        }
+        Self { geometry, weights, outer, width: Row::new(&width) }
     }
 }
 
@@ -84,18 +54,21 @@ impl<T: Scalar> Method<T> for Gather<T> {
             to.fill(T::zero());
             let (h, d) = (row % height, row / height % depth);
             let (channel, sample) = (row / (height * depth) % channels, row / (height * depth * channels));
+            let (links_d, links_h) = (depth_links.at(d), height_links.at(h));
             for i in 0..other_per_group {
                 let other = channel / own_per_group * other_per_group + i;
                 let filter = match output {
                     Side::Small => channel * large_per_group + i,
                     Side::Large => other * large_per_group + channel % own_per_group,
                 };
-                for link_d in depth_links.at(d) {
-                    for link_h in height_links.at(h) {
+                for link_d in links_d.clone() {
+                    for link_h in links_h.clone() {
                         let plane = (sample * from_channels + other) * from_depth + link_d.other;
                         let from = &from[(plane * from_height + link_h.other) * from_width..][..from_width];
                         let tap = ((filter * kernel_d + link_d.tap) * kernel_h + link_h.tap) * kernel_w;
-                        self.add_row(output, from, &weights[tap..][..kernel_w], to);
+                        for (tap, &weight) in weights[tap..][..kernel_w].iter().enumerate() {
+                            self.width.add(output, tap, weight, from, to);
+                        }
                     }
                 }
             }

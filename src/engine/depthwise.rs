@@ -85,6 +85,11 @@ struct Call<'a, 'f, T> {
 }
 
 impl Depthwise {
+    /// Whether groups of so many input channels and so many phases along the width are what this is for.
+    pub(crate) const fn is_for(inputs: usize, phases_of_width: usize) -> bool {
+        inputs == 1 && phases_of_width <= MOST_PHASES
+    }
+
     /// `None` where it would not pay: groups of several input channels, rows much shorter than a vector, few rows that
     /// are very long, many phases along the width, input rows that would be split for every output channel anew; and
     /// where lists of taps are out of proportion.
@@ -93,9 +98,8 @@ impl Depthwise {
         let elements = |axis: &AxisPhases| axis.output.max(axis.input).max(1);
         let channels = phases.channel_groups * phases.outputs;
         let taps = phases.kernel.iter().fold(1usize, |taps, &kernel| taps.saturating_mul(kernel));
-        let pays = phases.inputs == 1
+        let pays = Self::is_for(phases.inputs, width.gathers.len())
             && SHARE_OF_VECTOR * width.positions >= lanes::<T>(level.isa())
-            && width.gathers.len() <= MOST_PHASES
             && (elements(width) <= CELL || channels >= FEWEST_CHANNELS)
             && (width.input_step == 1 || phases.outputs == 1);
         let is_in_proportion = taps <= MOST_TAPS

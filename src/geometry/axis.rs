@@ -9,10 +9,14 @@
 //! windows and residue classes are asked for here and derived nowhere else. It knows no channels, arrays or weights.
 
 mod derived;
+mod links;
 
-use std::fmt;
 use std::iter::StepBy;
 use std::ops::Range;
+
+pub(crate) use links::TapRanges;
+use links::{Classes, ceil_quotient};
+pub use links::{Links, Progression, TapRange};
 
 use crate::error::{Error, Result};
 
@@ -76,49 +80,6 @@ pub struct Link {
     pub tap: usize,
     /// The index on the other side.
     pub other: usize,
-}
-
-/// For every index of one side its [`Link`]s, ascending in `other`.
-#[derive(Clone)]
-pub struct Links {
-    offsets: Vec<usize>,
-    links: Vec<Link>,
-}
-
-impl fmt::Debug for Links {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Links").field("indices", &self.len()).field("links", &self.links.len()).finish()
-    }
-}
-
-impl Links {
-    /// The links of one index; empty for an index that no tap reaches or that is out of range.
-    #[inline]
-    pub fn at(&self, index: usize) -> &[Link] {
-        match (self.offsets.get(index), self.offsets.get(index + 1)) {
-            (Some(&start), Some(&end)) => &self.links[start..end],
-            _ => &[],
-        }
-    }
-
-    /// Number of indices.
-    pub fn len(&self) -> usize {
-        self.offsets.len() - 1
-    }
-
-    /// Whether the side has no index.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-}
-
-/// The small indices that one tap connects, and where the first of them lands; each next one lands `stride` further.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TapRange {
-    /// Small indices for which the tap stays inside `large`.
-    pub small: Range<usize>,
-    /// The large index of `small.start`; 0 for an empty range.
-    pub first_large: usize,
 }
 
 impl Axis {
@@ -274,41 +235,17 @@ impl Axis {
         range_of_multiples(large.start as isize + shift, large.end as isize + shift, self.stride, self.small)
     }
 
-    /// [`smalls_of_tap`](Self::smalls_of_tap) with the landing of its first index, for every tap. O(kernel).
-    pub fn tap_ranges(&self) -> Vec<TapRange> {
-        (0..self.kernel)
-            .map(|tap| {
-                let small = self.smalls_of_tap(tap);
-                TapRange { first_large: self.large_at(small.start, tap).unwrap_or(0), small }
-            })
-            .collect()
-    }
-
-    /// The taps that reach one large index, descending, so that the small indices they come from ascend.
-    ///
-    /// Only taps with `tap·dilation ≡ large + begin (mod stride)` reach it. With g = gcd(stride, dilation) the residue class
-    /// r = (large + begin) mod stride is reached only if g | r; its taps then are an arithmetic progression of step
-    /// stride/g, and from one such tap to the next lower one the small index moves by dilation/g. O(log stride) to start.
-    pub fn taps_of_large(&self, large: usize) -> impl Iterator<Item = Link> + use<> {
-        let axis = *self;
-        let candidates = if large < self.large { self.residue_class(large) } else { None };
-        // The relation bounds the taps to an interval on top of their residue class; the ends are cut by small_at.
-        candidates
-            .map(|(first, step)| (first..axis.kernel).step_by(step))
-            .into_iter()
-            .flatten()
-            .rev()
-            .filter_map(move |tap| axis.small_at(large, tap).map(|other| Link { tap, other }))
+    /// The taps that reach one large index, descending, so that the small indices they come from ascend; [`links`](Self::links)
+    /// answers the same for many indices sooner. O(log stride).
+    pub fn taps_of_large(&self, large: usize) -> Progression {
+        self.links(Side::Large).at(large)
     }
 
     /// The first tap of the residue class of a large index and the step between its taps, if taps reach the class.
     pub(super) fn residue_class(&self, large: usize) -> Option<(usize, usize)> {
-        let residue = self.class_of_large(large);
-        let (g, inverse) = gcd_and_inverse(self.dilation, self.stride);
-        let step = self.stride / g;
-        // dilation·tap ≡ residue (mod stride)  ⇔  tap ≡ (residue/g)·(dilation/g)⁻¹ (mod stride/g)
-        let first = ((residue / g) as u128 * inverse as u128 % step as u128) as usize;
-        (residue.is_multiple_of(g) && first < self.kernel).then_some((first, step))
+        let classes = Classes::of(self);
+        let first = classes.first_tap(self.class_of_large(large)).filter(|&first| first < self.kernel)?;
+        Some((first, classes.tap_step))
     }
 
     /// The residue class that a tap reaches, `tap·dilation mod stride`: large indices of [`class_of_large`](Self::class_of_large).
@@ -319,37 +256,21 @@ impl Axis {
 
     /// The residue class of a large index, `(large + begin) mod stride`. Only taps of the same class reach it.
     pub const fn class_of_large(&self, large: usize) -> usize {
-        (large as isize + self.begin).rem_euclid(self.stride as isize) as usize
+        // Any index is allowed, so it is reduced before the sum; a stride is at most a quarter of what fits.
+        let begin = self.begin.rem_euclid(self.stride as isize) as usize;
+        (large % self.stride + begin) % self.stride
     }
 
     /// Step between the taps of one residue class, `stride / gcd(stride, dilation)`. From one of them to the next higher one the
     /// small index that reaches the same large index falls by [`small_step`](Self::small_step).
     pub fn tap_step(&self) -> usize {
-        self.stride / gcd_and_inverse(self.dilation, self.stride).0
+        Classes::of(self).tap_step
     }
 
     /// Step between the small indices from which consecutive taps of one residue class reach the same large index,
     /// `dilation / gcd(stride, dilation)`.
     pub fn small_step(&self) -> usize {
-        self.dilation / gcd_and_inverse(self.dilation, self.stride).0
-    }
-
-    /// The links of every index of one side. O(length + links).
-    pub fn links(&self, side: Side) -> Links {
-        let mut offsets = Vec::with_capacity(self.length(side) + 1);
-        let mut links = Vec::new();
-        offsets.push(0);
-        for index in 0..self.length(side) {
-            match side {
-                Side::Small => links.extend(
-                    self.taps_of_small(index)
-                        .filter_map(|tap| self.large_at(index, tap).map(|other| Link { tap, other })),
-                ),
-                Side::Large => links.extend(self.taps_of_large(index)),
-            }
-            offsets.push(links.len());
-        }
-        Links { offsets, links }
+        Classes::of(self).small_step
     }
 
     /// Number of (small, tap, large) triples. O(kernel).
@@ -384,7 +305,7 @@ impl Axis {
 
 /// The i in 0..count with `low ≤ i·step < high`.
 fn range_of_multiples(low: isize, high: isize, step: usize, count: usize) -> Range<usize> {
-    let ceil_div = |value: isize| (value.max(0) as usize).div_ceil(step);
+    let ceil_div = |value: isize| ceil_quotient(value.max(0) as usize, step);
     let (start, end) = (ceil_div(low), ceil_div(high).min(count));
     if start < end { start..end } else { 0..0 }
 }

@@ -57,6 +57,14 @@ impl Gather {
 }
 
 impl Axis {
+    /// Number of the gathers into one side.
+    pub(crate) fn gather_count(&self, output: Side) -> usize {
+        match output {
+            Side::Small => 1,
+            Side::Large => self.with_free_stride().stride().min(self.large()),
+        }
+    }
+
     /// The gathers into one side, ascending in `output_first`; together they reach every output once. O(min(stride, large)·log).
     pub(crate) fn gathers(&self, output: Side) -> Vec<Gather> {
         match output {
@@ -73,7 +81,7 @@ impl Axis {
             }],
             Side::Large => {
                 let axis = self.with_free_stride();
-                (0..axis.stride().min(axis.large())).map(|first| axis.residue_gather(first)).collect()
+                (0..self.gather_count(output)).map(|first| axis.residue_gather(first)).collect()
             }
         }
     }

@@ -6,6 +6,8 @@
 
 use super::axis::{Axis, Side};
 use super::{Geometry, Shape};
+use crate::error::Result;
+use crate::memory::{bytes_of, expect_available};
 
 /// The elements of one side in polyphase order.
 ///
@@ -21,10 +23,10 @@ use super::{Geometry, Shape};
 /// # fn main() -> convmat::Result<()> {
 /// let o = Options::new().stride([2]);
 /// let g = Geometry::convolution([5], [3], Channels { small: 1, large: 1 }, &o)?;
-/// let columns = g.polyphase(Side::Large);
+/// let columns = g.polyphase(Side::Large)?;
 /// assert_eq!(columns.order(), [0, 2, 4, 1, 3]); // even, then odd
 /// assert_eq!(columns.starts(), [0, 3]);
-/// assert_eq!(g.polyphase(Side::Small).order(), [0, 1]);
+/// assert_eq!(g.polyphase(Side::Small)?.order(), [0, 1]);
 /// # Ok(())
 /// # }
 /// ```
@@ -71,8 +73,16 @@ impl Axis {
 
 impl<const N: usize> Geometry<N> {
     /// The elements of one side in polyphase order. O(elements) in time and memory.
-    pub fn polyphase(&self, side: Side) -> Polyphase {
+    ///
+    /// # Errors
+    /// [`Error::Memory`](crate::Error::Memory) if there is none for the order.
+    pub fn polyphase(&self, side: Side) -> Result<Polyphase> {
         let [channels, _, height, width]: Shape = self.shape(side);
+        // A place and at most a block per element, and lists of the indices of every axis.
+        let elements = self.shape(side).iter().map(|&length| length as u128).product::<u128>();
+        let lengths = self.axes().iter().map(|axis| axis.length(side) as u128).sum::<u128>();
+        let bytes = bytes_of::<[usize; 2]>(elements).saturating_add(bytes_of::<[usize; 8]>(lengths));
+        expect_available(bytes, "the polyphase order")?;
         let [depth_classes, height_classes, width_classes] = self.spatial().map(|axis| axis.phases(side));
         let plane = self.spatial().iter().map(|axis| axis.length(side)).product::<usize>();
         let (mut order, mut starts) = (Vec::with_capacity(channels * plane), Vec::new());
@@ -90,7 +100,7 @@ impl<const N: usize> Geometry<N> {
                 }
             }
         }
-        Polyphase { order, starts }
+        Ok(Polyphase { order, starts })
     }
 }
 
@@ -132,7 +142,7 @@ mod tests {
             };
             prop_assume!(geometry.is_ok());
             let g = geometry.unwrap();
-            let sides = [Side::Small, Side::Large].map(|side| g.polyphase(side));
+            let sides = [Side::Small, Side::Large].map(|side| g.polyphase(side).unwrap());
             let [rows, columns] = &sides;
             let [row_blocks, column_blocks] = sides.each_ref().map(blocks);
             let place = |phases: &Polyphase, index| phases.order.iter().position(|&at| at == index).unwrap();
@@ -156,7 +166,7 @@ mod tests {
     fn orders_are_permutations_by_channel_class_and_position() {
         let o = Options::new().stride([2, 3]).dilation([1, 2]).groups(2);
         let g = Geometry::convolution([5, 7], [2, 2], Channels { small: 2, large: 4 }, &o).unwrap();
-        let phases = g.polyphase(Side::Large);
+        let phases = g.polyphase(Side::Large).unwrap();
         let mut want = Vec::new();
         for channel in 0..4 {
             // Written out: height classes mod 2, width classes mod 3 and then by the parity of the quotient.
@@ -169,7 +179,7 @@ mod tests {
         assert_eq!(phases.order(), want);
         assert_eq!(phases.starts().len(), 4 * 2 * 6);
         assert_eq!(phases.starts()[..4], [0, 6, 9, 12]);
-        let sorted: BTreeSet<_> = g.polyphase(Side::Small).order().iter().copied().collect();
+        let sorted: BTreeSet<_> = g.polyphase(Side::Small).unwrap().order().iter().copied().collect();
         assert!(sorted.into_iter().eq(0..g.rows()));
     }
 }

@@ -9,7 +9,7 @@ use ndarray::Array5;
 use super::{Layer, Transposed};
 use crate::error::{Error, Result};
 use crate::geometry::{Options, PerAxis};
-use crate::operator::{Weights, allocatable};
+use crate::operator::{Weights, allocatable, collected};
 use crate::scalar::Scalar;
 
 /// Keys' parameter for which PyTorch's `bicubic` is known.
@@ -94,8 +94,8 @@ impl Interpolation {
         // Taps beyond 2²⁴ per axis would serve no image that fits into memory.
         let (kernel, padding) = self.window(scale).filter(|&(kernel, _)| kernel <= 1 << 24).ok_or(overflow)?;
         let center = (kernel - 1) as f64 / 2.0;
-        let taps = (0..kernel).map(|t| self.weight((t as f64 - center) / scale as f64)).collect();
-        Ok((taps, padding))
+        let taps = (0..kernel).map(|t| self.weight((t as f64 - center) / scale as f64));
+        Ok((collected(taps, "the taps")?, padding))
     }
 }
 

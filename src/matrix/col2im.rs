@@ -61,7 +61,9 @@ pub(crate) fn sums<T: Scalar>(g: &Geometry<3>, columns: ArrayView3<T>) -> Result
     let map = ColumnMap::new(g);
     let columns = columns.as_standard_layout();
     if let (Some(to), Some(from)) = (x.as_slice_mut(), columns.as_slice()) {
-        let tasks = to.par_chunks_mut(PLANES * plane).zip(from.par_chunks(PLANES * taps * pixels));
+        // An empty batch of columns may have any size.
+        let of_task = PLANES.saturating_mul(taps * pixels);
+        let tasks = to.par_chunks_mut(PLANES * plane).zip(from.par_chunks(of_task));
         tasks.for_each(|(planes, columns)| {
             map.for_each_runs(0..pixels, |runs| {
                 let columns = columns.chunks_exact(taps * pixels);

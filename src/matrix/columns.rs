@@ -6,14 +6,14 @@
 
 use std::ops::Range;
 
-use crate::geometry::{Axis, Geometry, TapRange};
+use crate::geometry::{Axis, Geometry, TapRange, TapRanges};
 use crate::scalar::Scalar;
 
-/// The map of a geometry, with the valid ranges along the width computed once.
+/// The map of a geometry.
 #[derive(Clone, Debug)]
 pub(crate) struct ColumnMap {
     axes: [Axis; 3],
-    width_taps: Vec<TapRange>,
+    width_taps: TapRanges,
 }
 
 /// Where consecutive pixels lie: within one row of the small side.
@@ -138,13 +138,14 @@ impl ColumnMap {
         let mut tap = 0;
         for depth_tap in 0..depth_axis.kernel() {
             for height_tap in 0..height_axis.kernel() {
-                for width_tap in &self.width_taps {
+                for width_tap in 0..width_axis.kernel() {
+                    let width_tap = self.width_taps.at(width_tap);
                     for segment in self.segments(pixels.clone()) {
                         let row = depth_axis
                             .large_at(segment.depth, depth_tap)
                             .zip(height_axis.large_at(segment.height, height_tap))
                             .map(|(depth, height)| (depth * height_axis.large() + height) * width_axis.large());
-                        runs.add(tap, &segment, row, width_tap);
+                        runs.add(tap, &segment, row, &width_tap);
                     }
                     tap += 1;
                     if runs.inside.len() + runs.padding.len() >= MAX_RUNS {

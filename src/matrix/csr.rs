@@ -5,9 +5,10 @@ use sprs::CsMat;
 use super::entries::Pattern;
 use crate::error::{Error, Result};
 use crate::geometry::{Geometry, Side};
-use crate::operator::{Weights, csr_bytes, expect_bytes, flat};
+use crate::operator::{Weights, csr_bytes, expect_available, expect_bytes, flat, reserved};
 use crate::scalar::Scalar;
 
+const WHAT: &str = "the sparse matrix";
 pub(super) const INSTEAD: &str = "im2col, which needs no matrix";
 
 /// C (rows on the small side) or Cᵀ (rows on the large side) in CSR form, columns ascending within a row. Entries are
@@ -17,7 +18,7 @@ pub(super) const INSTEAD: &str = "im2col, which needs no matrix";
 ///
 /// # Errors
 /// [`Error::MemoryLimit`] before anything is allocated if it would exceed `memory_limit` bytes; [`Error::Overflow`] if it cannot
-/// be addressed.
+/// be addressed, [`Error::Memory`] if there is none for it.
 pub(crate) fn csr<T: Scalar>(
     geometry: &Geometry<3>,
     weights: &Weights<T>,
@@ -26,20 +27,22 @@ pub(crate) fn csr<T: Scalar>(
 ) -> Result<CsMat<T>> {
     let count = geometry.shape(rows).iter().product();
     let bytes = csr_bytes::<T>(count, geometry.entries());
-    expect_bytes("the sparse matrix", bytes, memory_limit, INSTEAD)?;
+    expect_bytes(WHAT, bytes, memory_limit, INSTEAD)?;
     if bytes > isize::MAX as u128 {
         return Err(Error::Overflow { what: "the number of entries of the sparse matrix" });
     }
     let pattern = Pattern::new(geometry, rows);
     let entries = geometry.entries() as usize;
-    let mut offsets = Vec::with_capacity(count + 1);
-    let (mut indices, mut values) = (Vec::with_capacity(entries), Vec::with_capacity(entries));
+    // All at once, so that what does not fit is refused before any of it is written.
+    expect_available(bytes, WHAT)?;
+    let mut offsets = reserved(count + 1, WHAT)?;
+    let (mut indices, mut values) = (reserved(entries, WHAT)?, reserved(entries, WHAT)?);
     let weights = flat(weights);
     offsets.push(0);
     for row in 0..count {
         pattern.for_each_run(row, |column, weight, links| {
-            indices.extend(links.iter().map(|link| column + link.other));
-            values.extend(links.iter().map(|link| weights[weight + link.tap]));
+            indices.extend(links.clone().map(|link| column + link.other));
+            values.extend(links.map(|link| weights[weight + link.tap]));
         });
         offsets.push(indices.len());
     }

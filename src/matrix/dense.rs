@@ -6,7 +6,7 @@ use super::entries::Pattern;
 use crate::error::{Error, Result};
 use crate::geometry::{Geometry, Side};
 use crate::kernel::{GemmBackend, parallel_gemm};
-use crate::operator::{Method, Weights, expect_bytes, flat};
+use crate::operator::{Method, Weights, allocatable, expect_bytes, flat};
 use crate::scalar::Scalar;
 
 /// Bytes of the dense matrix: `rows · columns · size_of::<T>()`.
@@ -18,14 +18,14 @@ pub(crate) fn dense_bytes<T: Scalar>(geometry: &Geometry<3>) -> u128 {
 ///
 /// # Errors
 /// [`Error::MemoryLimit`] before anything is allocated if it would exceed `memory_limit` bytes; [`Error::Overflow`] if no array
-/// can be that large.
+/// can be that large, [`Error::Memory`] if there is none for it.
 pub(crate) fn dense<T: Scalar>(geometry: &Geometry<3>, weights: &Weights<T>, memory_limit: u128) -> Result<Array2<T>> {
     let bytes = dense_bytes::<T>(geometry);
     expect_bytes("the dense matrix", bytes, memory_limit, "the sparse matrix or im2col")?;
     if bytes > isize::MAX as u128 {
         return Err(Error::Overflow { what: "the number of elements of the dense matrix" });
     }
-    let mut matrix = Array2::zeros((geometry.rows(), geometry.columns()));
+    let mut matrix = Array2::zeros(allocatable::<T, 2>([geometry.rows(), geometry.columns()], "the dense matrix")?);
     let weights = flat(weights);
     let pattern = Pattern::new(geometry, Side::Small);
     for (row, mut values) in matrix.outer_iter_mut().enumerate() {

@@ -2,7 +2,7 @@
 
 use std::vec;
 
-use crate::geometry::{Geometry, Link, Links, Side};
+use crate::geometry::{Geometry, Links, Progression, Side};
 
 /// One structural nonzero: `C[row, column] = weights[weight]`, whatever the weight's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +36,7 @@ pub struct Pattern {
 }
 
 impl Pattern {
-    /// The pattern of C or Cᵀ. O(lengths + links) per axis in time and memory, however many channels there are.
+    /// The pattern of C or Cᵀ. It holds a few numbers, whatever the sizes.
     pub fn new<const N: usize>(geometry: &Geometry<N>, rows: Side) -> Self {
         let geometry = geometry.lift();
         Self { geometry, rows, links: geometry.axes().map(|axis| axis.links(rows)) }
@@ -60,14 +60,14 @@ impl Pattern {
     #[inline]
     pub fn for_each_in_row(&self, row: usize, mut visit: impl FnMut(usize, usize)) {
         self.for_each_run(row, |column, weight, links| {
-            links.iter().for_each(|link| visit(column + link.other, weight + link.tap));
+            links.for_each(|link| visit(column + link.other, weight + link.tap));
         });
     }
 
     /// Calls `visit(column, weight, links)` for every run of entries of one row along the width: each link adds its `other` to
     /// the column and its tap to the weight.
     #[inline]
-    pub(super) fn for_each_run(&self, row: usize, mut visit: impl FnMut(usize, usize, &[Link])) {
+    pub(super) fn for_each_run(&self, row: usize, mut visit: impl FnMut(usize, usize, Progression)) {
         let [channels, depth, height, width] = self.geometry.shape(self.rows);
         let plane = depth * height * width;
         if plane == 0 || row >= channels * plane {
@@ -83,6 +83,7 @@ impl Pattern {
         let (own_per_group, other_per_group) =
             (self.geometry.channels_per_group(self.rows), self.geometry.channels_per_group(other));
         let group = channel / own_per_group;
+        let [links_d, links_h, links_w] = [self.links[0].at(d), self.links[1].at(h), self.links[2].at(w)];
         for i in 0..other_per_group {
             let other_channel = group * other_per_group + i;
             let weight = match self.rows {
@@ -90,11 +91,11 @@ impl Pattern {
                 Side::Large => other_channel * large_per_group + channel % own_per_group,
             } * taps;
             let column = other_channel * other_plane;
-            for link_d in self.links[0].at(d) {
-                for link_h in self.links[1].at(h) {
+            for link_d in links_d.clone() {
+                for link_h in links_h.clone() {
                     let column = column + (link_d.other * other_height + link_h.other) * other_width;
                     let weight = weight + (link_d.tap * kernel_h + link_h.tap) * kernel_w;
-                    visit(column, weight, self.links[2].at(w));
+                    visit(column, weight, links_w.clone());
                 }
             }
         }

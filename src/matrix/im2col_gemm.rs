@@ -6,7 +6,7 @@ use super::lowering::{Lowering, Share, Work, blocks, matrix_mut};
 use crate::error::{Error, Result};
 use crate::geometry::{Geometry, Side};
 use crate::kernel::{GemmBackend, for_each_task, gemm, split};
-use crate::operator::{Method, Weights, flat};
+use crate::operator::{Method, Needs, Weights, bytes_of, flat};
 use crate::scalar::Scalar;
 
 /// The formulation by lowering: with W the weights as a `[small channels, large channels · taps]` matrix,
@@ -26,7 +26,7 @@ use crate::scalar::Scalar;
 /// no two threads add to one element.
 #[derive(Clone, Debug)]
 pub(crate) struct Im2col<T> {
-    weights: Weights<T>,
+    pub(super) weights: Weights<T>,
     lowering: Lowering,
     backend: GemmBackend,
 }
@@ -45,6 +45,11 @@ impl<T: Scalar> Im2col<T> {
         Self { lowering: Lowering::new(geometry), weights, backend }
     }
 
+    /// The same with other weights of as many channels and taps.
+    pub(super) fn with_weights(self, weights: Weights<T>) -> Self {
+        Self { weights, ..self }
+    }
+
     fn weights(&self) -> Result<ArrayView3<'_, T>> {
         self.lowering.weights(flat(&self.weights))
     }
@@ -55,6 +60,17 @@ impl<T: Scalar> Im2col<T> {
             Side::Large => Share::Channels,
         };
         self.lowering.work::<T>(batch, share)
+    }
+
+    /// Elements of scratch memory that one worker needs.
+    pub(crate) fn scratch_per_worker(&self, output: Side, batch: usize) -> usize {
+        self.work(output, batch).scratch_per_worker
+    }
+
+    /// What both directions take: a tile, and no copy of the weights.
+    pub(crate) fn needs(&self) -> Needs {
+        let scratch = [Side::Small, Side::Large].map(|output| self.scratch_per_worker(output, 1));
+        Needs { held: 0, scratch: bytes_of::<T>(scratch[0].max(scratch[1]) as u128) }
     }
 
     fn forward(&self, batch: usize, work: &Work, x: &[T], y: &mut [T], scratch: &mut [T]) -> Result<()> {

@@ -58,7 +58,7 @@ pub(crate) struct Work {
 impl Work {
     /// Elements of scratch memory in all.
     pub(crate) fn scratch_len(&self) -> usize {
-        self.workers * self.scratch_per_worker
+        self.workers.saturating_mul(self.scratch_per_worker)
     }
 }
 

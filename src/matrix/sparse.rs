@@ -13,7 +13,8 @@ use crate::geometry::{Geometry, Shape, Side};
 use crate::kernel::lanes::{Lanes, Rows};
 use crate::kernel::{WORTH_A_TASK, for_each_task};
 use crate::operator::{
-    LinearOperator, Method, Request, Structure, Weights, Workspace, csr_bytes, expect_bytes, expect_shape, on_slices,
+    LinearOperator, Method, Request, Structure, Weights, Workspace, csr_bytes, expect_available, expect_bytes,
+    expect_shape, on_slices,
 };
 use crate::scalar::Scalar;
 
@@ -142,6 +143,7 @@ impl<T: Scalar> SparseMatrix<T> {
     fn copied(&self, memory_limit: u128) -> Result<CsMat<T>> {
         let bytes = csr_bytes::<T>(self.matrix.rows(), self.matrix.nnz() as u128);
         expect_bytes("a copy of the matrix", bytes, memory_limit, "csr")?;
+        expect_available(bytes, "a copy of the matrix")?;
         Ok(self.matrix.clone())
     }
 }
@@ -165,6 +167,7 @@ impl<T: Scalar> Sparse<T> {
     pub(crate) fn new(geometry: &Geometry<3>, weights: &Weights<T>, memory_limit: u128) -> Result<Self> {
         let bytes = Self::bytes(geometry);
         expect_bytes("the sparse matrix and its transpose", bytes, memory_limit, INSTEAD)?;
+        expect_available(bytes, "the sparse matrix and its transpose")?;
         let of = |rows| csr(geometry, weights, rows, memory_limit);
         Ok(Self { matrix: of(Side::Small)?, transpose: of(Side::Large)? })
     }

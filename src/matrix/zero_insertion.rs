@@ -14,13 +14,14 @@ use super::im2col_gemm::Im2col;
 use crate::error::{Error, Result};
 use crate::geometry::{Channels, Geometry, Shape, Side};
 use crate::kernel::GemmBackend;
-use crate::operator::{Method, Weights, flat, with_batch};
+use crate::operator::{Method, Needs, Weights, bytes_of, collected, expect_bytes, flat, with_batch};
 use crate::scalar::Scalar;
 
 /// The formulation by zero insertion (Dumoulin & Visin 2016, section 4).
 ///
-/// **Cost.** `2 · ∏weights · ∏((small − 1)·stride + 1)` operations for C, `2 · ∏weights · ∏large` for Cᵀ, and one
-/// intermediate tensor of `∏((small − 1)·stride + 1)` elements per channel and sample.
+/// **Cost.** `2 · ∏weights · ∏((small − 1)·stride + 1)` operations for C, `2 · ∏weights · ∏large` for Cᵀ. It holds a flipped
+/// copy of the weights; a call takes one intermediate tensor of `∏((small − 1)·stride + 1)` elements per channel and sample,
+/// and the tiles of [`Im2col`].
 /// **Non-finite data** reach exactly the outputs that read them, as long as the weights are finite: an infinite weight
 /// meets the inserted zeros and yields NaN.
 /// **Bits** as for [`Im2col`], which runs the stride-1 convolutions.
@@ -39,8 +40,23 @@ impl<T: Scalar> ZeroInsertion<T> {
     /// Prepares both stride-1 convolutions and the flipped copy of the weights.
     ///
     /// # Errors
-    /// [`Error::Overflow`] if a tensor with its zeros inserted cannot be addressed.
-    pub(crate) fn new(geometry: Geometry<3>, weights: Weights<T>, backend: GemmBackend) -> Result<Self> {
+    /// [`Error::Overflow`] if a tensor with its zeros inserted cannot be addressed; [`Error::MemoryLimit`] before anything is
+    /// allocated if what [`needs`](Self::needs) says is over the limit.
+    pub(crate) fn new(
+        geometry: Geometry<3>,
+        weights: Weights<T>,
+        backend: GemmBackend,
+        memory_limit: u128,
+    ) -> Result<Self> {
+        let unflipped = Self::unflipped(geometry, weights, backend)?;
+        let bytes = unflipped.needs().bytes();
+        expect_bytes("the tensor with zeros inserted", bytes, memory_limit, "any other formulation")?;
+        let kernel = flip_and_transpose(&unflipped.flipped.weights, geometry.groups())?;
+        Ok(Self { flipped: unflipped.flipped.with_weights(kernel), ..unflipped })
+    }
+
+    /// All but the flipping of the weights: nothing is allocated.
+    fn unflipped(geometry: Geometry<3>, weights: Weights<T>, backend: GemmBackend) -> Result<Self> {
         let Channels { small, large } = geometry.channels();
         let [mut positions, mut flipped] = [*geometry.axes(); 2];
         for (i, axis) in geometry.axes().iter().enumerate() {
@@ -49,13 +65,27 @@ impl<T: Scalar> ZeroInsertion<T> {
         }
         let positions = Geometry::new(positions, geometry.channels(), geometry.groups())?;
         let flipped = Geometry::new(flipped, Channels { small: large, large: small }, geometry.groups())?;
-        let kernel = flip_and_transpose(&weights, geometry.groups())?;
         Ok(Self {
             inserted: positions.small_shape(),
-            unit_stride: Im2col::new(&positions, weights, backend),
-            flipped: Im2col::new(&flipped, kernel, backend),
+            unit_stride: Im2col::new(&positions, weights.clone(), backend),
+            flipped: Im2col::new(&flipped, weights, backend),
             geometry,
         })
+    }
+
+    /// What the formulation takes.
+    ///
+    /// # Errors
+    /// [`Error::Overflow`] if a tensor with its zeros inserted cannot be addressed.
+    pub(crate) fn needs_of(geometry: Geometry<3>, weights: &Weights<T>) -> Result<Needs> {
+        Ok(Self::unflipped(geometry, weights.clone(), GemmBackend::default())?.needs())
+    }
+
+    fn needs(&self) -> Needs {
+        let tiles = [&self.unit_stride, &self.flipped].map(|method| method.scratch_per_worker(Side::Small, 1));
+        let scratch = self.inserted_len().saturating_add(tiles[0].max(tiles[1]));
+        let weights = self.geometry.weight_shape().iter().product::<usize>();
+        Needs { held: bytes_of::<T>(weights as u128), scratch: bytes_of::<T>(scratch as u128) }
     }
 
     /// Elements of the small side of one sample with zeros inserted.
@@ -82,7 +112,7 @@ fn flip_and_transpose<T: Scalar>(weights: &Weights<T>, groups: usize) -> Result<
     let grouped = ArrayView4::from_shape((groups, small, large, d * h * w), flat(weights)).map_err(overflow)?;
     let mut flipped = grouped.permuted_axes([0, 2, 1, 3]);
     flipped.invert_axis(Axis(3));
-    let values: Vec<T> = flipped.iter().copied().collect();
+    let values = collected(flipped.iter().copied(), "the flipped weights")?;
     Array5::from_shape_vec([groups * large, small, d, h, w], values).map(Array5::into_shared).map_err(overflow)
 }
 

@@ -3,7 +3,7 @@
 use ndarray::{ArrayView5, ArrayViewMut5};
 use sprs::CsMat;
 
-use super::{LinearOperator, Request, Structure, Workspace, csr_of};
+use super::{LinearOperator, Request, Structure, Workspace, csr_bytes, csr_of, expect_available};
 use crate::error::Result;
 use crate::geometry::Shape;
 use crate::scalar::Scalar;
@@ -27,8 +27,10 @@ use crate::scalar::Scalar;
 pub struct Adjoint<A>(pub A);
 
 /// The transpose of a CSR matrix, in CSR form.
-pub(crate) fn transposed<T: Scalar>(matrix: CsMat<T>) -> CsMat<T> {
-    matrix.transpose_into().to_csr()
+pub(crate) fn transposed<T: Scalar>(matrix: CsMat<T>) -> Result<CsMat<T>> {
+    // Turning columns into rows takes a copy.
+    expect_available(csr_bytes::<T>(matrix.cols(), matrix.nnz() as u128), "the transposed matrix")?;
+    Ok(matrix.transpose_into().to_csr())
 }
 
 impl<T: Scalar, A: LinearOperator<T>> LinearOperator<T> for Adjoint<A> {
@@ -48,6 +50,6 @@ impl<T: Scalar, A: LinearOperator<T>> LinearOperator<T> for Adjoint<A> {
         self.0.workspace_len(batch)
     }
     fn structural_matrix(&self, request: Request) -> Option<Result<Structure<T>>> {
-        Some(csr_of(&self.0, request.memory_limit).map(|matrix| Structure(T::transposed(matrix))))
+        Some(csr_of(&self.0, request.memory_limit).and_then(T::transposed).map(Structure))
     }
 }

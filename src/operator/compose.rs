@@ -5,7 +5,9 @@ use std::fmt;
 use ndarray::{ArrayView5, ArrayViewMut5};
 use sprs::{CsMat, smmp::mul_csr_csr};
 
-use super::{LinearOperator, Request, Structure, Workspace, csr_bytes, csr_of, expect_bytes, expect_shape, with_batch};
+use super::{
+    LinearOperator, Request, Structure, Workspace, csr_bytes, csr_of, expect_available, expect_bytes, expect_shape, with_batch,
+};
 use crate::error::{Error, Result};
 use crate::geometry::{Shape, checked_len};
 use crate::scalar::Scalar;
@@ -59,7 +61,7 @@ impl<T: Scalar, A: LinearOperator<T>, B: LinearOperator<T>> Compose<T, A, B> {
     ) -> Result<()> {
         let shape = with_batch(batch, self.right.range());
         let len = checked_len(&shape, "the number of elements of the intermediate batch")?;
-        let mut between = workspace.take(len);
+        let mut between = workspace.take(len)?;
         let not_contiguous = |_| Error::Overflow { what: "the intermediate batch" };
         let result = ArrayViewMut5::from_shape(shape, &mut between)
             .map_err(not_contiguous)
@@ -109,6 +111,8 @@ impl<T: Scalar, A: LinearOperator<T>, B: LinearOperator<T>> LinearOperator<T> fo
 pub(crate) fn product<T: Scalar>(left: &CsMat<T>, right: &CsMat<T>, memory_limit: u128) -> Result<CsMat<T>> {
     // Each entry of the left factor meets one row of the right one: an upper bound on the product's entries.
     let entries = left.indices().iter().map(|&row| right.indptr().nnz_in_outer_sz(row) as u128).sum();
-    expect_bytes("the product's matrix", csr_bytes::<T>(left.rows(), entries), memory_limit, "apply")?;
+    let bytes = csr_bytes::<T>(left.rows(), entries);
+    expect_bytes("the product's matrix", bytes, memory_limit, "apply")?;
+    expect_available(bytes, "the product's matrix")?;
     Ok(mul_csr_csr(left.view(), right.view()))
 }

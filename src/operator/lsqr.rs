@@ -4,7 +4,7 @@ use ndarray::{Array5, ArrayView5, Zip};
 
 use super::dot_test::dot;
 use super::unit::{InUnit, Unit, exponent, scale};
-use super::{LinearOperator, Workspace, expect_shape, new_batch, with_batch};
+use super::{LinearOperator, Workspace, copied, expect_shape, new_batch, with_batch};
 use crate::error::{Error, Result};
 use crate::scalar::Scalar;
 
@@ -141,13 +141,14 @@ fn bidiagonalise<T: Scalar, A: LinearOperator<T> + ?Sized>(
 ) -> Result<Lsqr<T>> {
     let mut workspace = Workspace::new();
     let mut x = new_batch(1, operator.domain())?;
-    let mut u = b.mapv(|value| data.of_value(value));
+    let mut u = copied(&b, "the right-hand side")?;
+    u.mapv_inplace(|value| data.of_value(value));
     let beta = normalise(&mut u);
     let mut v = new_batch(1, operator.domain())?;
     operator.apply_adjoint_into(u.view(), v.view_mut(), &mut workspace)?;
     let mut alpha = normalise(&mut v);
-    let (mut w, start) = (v.clone(), alpha * beta);
-    let (mut image, mut preimage) = (u.clone(), v.clone());
+    let (mut w, start) = (copied(&v.view(), "a search direction")?, alpha * beta);
+    let (mut image, mut preimage) = (new_batch(1, operator.range())?, new_batch(1, operator.domain())?);
     let (mut phi_bar, mut rho_bar) = (beta, alpha);
     let (mut iterations, mut gradient) = (0, start);
     while iterations < options.max_iterations && gradient > options.tolerance * start {

@@ -9,7 +9,9 @@ use ndarray::{ArrayView5, ArrayViewMut5};
 use rayon::prelude::*;
 use sprs::CsMat;
 
-use super::{LinearOperator, Request, Structure, Workspace, allocatable, csr_bytes, expect_bytes, on_slices};
+use super::{
+    LinearOperator, Request, Structure, Workspace, collected, csr_bytes, expect_bytes, filled, on_slices, reserved,
+};
 use crate::error::{Error, ParseNameError, Result};
 use crate::geometry::{Shape, checked_len};
 use crate::scalar::Scalar;
@@ -118,11 +120,12 @@ impl Pad {
         }
         checked_len(&domain, "the number of elements before padding")?;
         checked_len(&range, "the number of elements after padding")?;
-        range[1..].iter().try_for_each(|&length| allocatable::<Option<usize>, 1>([length], "the padding").map(drop))?;
-        let sources = std::array::from_fn(|axis| {
+        let mut sources = [const { Vec::new() }; 3];
+        for (axis, sources) in sources.iter_mut().enumerate() {
             let begin = amounts[axis].0 as isize;
-            (0..range[axis + 1] as isize).map(|i| mode.source(i - begin, domain[axis + 1])).collect()
-        });
+            let source = |i| mode.source(i as isize - begin, domain[axis + 1]);
+            *sources = collected((0..range[axis + 1]).map(source), "the padding")?;
+        }
         Ok(Self { domain, range, sources })
     }
 
@@ -146,10 +149,10 @@ impl Pad {
                 .ok_or(Error::PadLength { axis, mode: "crop", amount: begin.saturating_add(end), max: length })?;
         }
         checked_len(&domain, "the number of elements before cropping")?;
-        range[1..]
-            .iter()
-            .try_for_each(|&length| allocatable::<Option<usize>, 1>([length], "the cropping").map(drop))?;
-        let sources = std::array::from_fn(|axis| (0..range[axis + 1]).map(|i| Some(i + amounts[axis].0)).collect());
+        let mut sources = [const { Vec::new() }; 3];
+        for (axis, sources) in sources.iter_mut().enumerate() {
+            *sources = collected((0..range[axis + 1]).map(|i| Some(i + amounts[axis].0)), "the cropping")?;
+        }
         Ok(Self { domain, range, sources })
     }
 
@@ -214,8 +217,9 @@ impl Pad {
     /// A row per padded element, with the 1 that it reads, or nothing.
     pub(crate) fn csr<T: Scalar>(&self, memory_limit: u128) -> Result<CsMat<T>> {
         let (columns, rows) = (self.domain.iter().product(), self.range.iter().product());
-        expect_bytes("the padding's matrix", csr_bytes::<T>(rows, rows as u128), memory_limit, "apply")?;
-        let (mut offsets, mut indices) = (Vec::with_capacity(rows + 1), Vec::with_capacity(rows));
+        const WHAT: &str = "the padding's matrix";
+        expect_bytes(WHAT, csr_bytes::<T>(rows, rows as u128), memory_limit, "apply")?;
+        let (mut offsets, mut indices) = (reserved(rows + 1, WHAT)?, reserved(rows, WHAT)?);
         offsets.push(0);
         for channel in 0..self.domain[0] {
             for row in self.rows() {
@@ -225,7 +229,7 @@ impl Pad {
                 }
             }
         }
-        let ones = vec![T::one(); indices.len()];
+        let ones = filled(indices.len(), T::one(), WHAT)?;
         Ok(CsMat::new((rows, columns), offsets, indices, ones))
     }
 }

@@ -7,7 +7,7 @@ use ndarray::{Array5, ArrayView5};
 use super::dot_test::dot;
 use super::lsqr::combine;
 use super::unit::{InUnit, Unit, scale, size};
-use super::{LinearOperator, Workspace, expect_shape, new_batch, with_batch};
+use super::{LinearOperator, Workspace, copied, expect_shape, new_batch, with_batch};
 use crate::error::{Error, Result};
 use crate::scalar::Scalar;
 
@@ -89,7 +89,9 @@ pub(crate) fn solve<'a, T: Scalar>(
     let mut x = new_batch::<T>(1, domain)?;
     let targets = equations.iter().flat_map(|block| block.target.iter().copied());
     let data = Unit::of(targets, "every element of a target")?;
-    let mut residuals: Vec<_> = equations.iter().map(|block| block.target.mapv(|value| data.of_value(value))).collect();
+    let residuals = equations.iter().map(|block| copied(&block.target, "a residual"));
+    let mut residuals = residuals.collect::<Result<Vec<Array5<T>>>>()?;
+    residuals.iter_mut().for_each(|residual| residual.mapv_inplace(|value| data.of_value(value)));
     // One unit for all operators, that of the largest.
     let sizes = equations.iter().map(|block| size(block.operator)).collect::<Result<Vec<_>>>()?;
     let unit = Unit { exponent: sizes.iter().flatten().copied().max().unwrap_or(0) };
@@ -98,7 +100,7 @@ pub(crate) fn solve<'a, T: Scalar>(
     };
     let operators: Vec<_> = equations.iter().zip(&sizes).map(in_unit).collect();
     let mut gradient = adjoint(&operators, &residuals, &mut workspace)?;
-    let mut direction = gradient.clone();
+    let mut direction = copied(&gradient.view(), "a search direction")?;
     let (start, mut norm) = (dot(&gradient, &gradient), dot(&gradient, &gradient));
     let mut iterations = 0;
     let mut lanczos = Tridiagonal::default();

@@ -4,10 +4,9 @@
 //! [`LinearOperator`] without a sparse matrix of one particular library, and products of their operators and this crate's
 //! still have structural factors.
 
-use ndarray::Array5;
 use sprs::CsMat;
 
-use super::{LinearOperator, Workspace, csr_bytes, expect_bytes, with_batch};
+use super::{LinearOperator, Workspace, csr_bytes, expect_available, expect_bytes, grow, new_batch, reserved};
 use crate::error::Result;
 use crate::geometry::checked_len;
 use crate::scalar::Scalar;
@@ -40,7 +39,7 @@ pub struct Structure<T>(pub(crate) CsMat<T>);
 ///
 /// # Errors
 /// [`Error::MemoryLimit`](crate::Error::MemoryLimit) if the matrix, or the dense block of columns that probing needs, exceeds
-/// `memory_limit` bytes; those of the operator.
+/// `memory_limit` bytes; [`Error::Memory`](crate::Error::Memory) if there is none for it; those of the operator.
 pub fn csr_of<T: Scalar, A: LinearOperator<T> + ?Sized>(operator: &A, memory_limit: u128) -> Result<CsMat<T>> {
     match operator.structural_matrix(Request { memory_limit }) {
         Some(matrix) => matrix.map(|Structure(matrix)| matrix),
@@ -50,6 +49,7 @@ pub fn csr_of<T: Scalar, A: LinearOperator<T> + ?Sized>(operator: &A, memory_lim
 
 /// The matrix of an operator from its action on unit vectors, a block of them at a time.
 pub(crate) fn probe<T: Scalar>(operator: &dyn LinearOperator<T>, memory_limit: u128) -> Result<CsMat<T>> {
+    const WHAT: &str = "the probed matrix";
     const INSTEAD: &str = "apply and apply_adjoint";
     let (domain, range) = (operator.domain(), operator.range());
     let columns = checked_len(&domain, "the number of columns")?;
@@ -58,26 +58,32 @@ pub(crate) fn probe<T: Scalar>(operator: &dyn LinearOperator<T>, memory_limit: u
     expect_bytes("one probed column", column_bytes, memory_limit, INSTEAD)?;
     let block = ((memory_limit / column_bytes).min(64) as usize).min(columns.max(1));
     // Columns of A are rows of its transpose: CSC.
-    let (mut offsets, mut indices, mut values) = (vec![0], Vec::new(), Vec::new());
+    let mut offsets = reserved(columns + 1, WHAT)?;
+    offsets.push(0);
+    let (mut indices, mut values) = (Vec::new(), Vec::new());
     let mut workspace = Workspace::new();
     for start in (0..columns).step_by(block) {
         let count = block.min(columns - start);
-        let mut units = Array5::zeros(with_batch(count, domain));
+        let mut units = new_batch(count, domain)?;
         units
             .iter_mut()
             .enumerate()
             .filter(|(i, _)| i % columns == start + i / columns)
             .for_each(|(_, unit)| *unit = T::one());
-        let mut images = Array5::zeros(with_batch(count, range));
+        let mut images = new_batch(count, range)?;
         operator.apply_into(units.view(), images.view_mut(), &mut workspace)?;
         for column in images.outer_iter() {
-            for (row, &value) in column.iter().enumerate().filter(|(_, value)| **value != T::zero()) {
-                indices.push(row);
-                values.push(value);
-            }
+            let entries = || column.iter().enumerate().filter(|(_, value)| **value != T::zero());
+            let count = entries().count();
+            expect_bytes(WHAT, csr_bytes::<T>(rows, (indices.len() + count) as u128), memory_limit, INSTEAD)?;
+            grow(&mut indices, count, WHAT)?;
+            grow(&mut values, count, WHAT)?;
+            indices.extend(entries().map(|(row, _)| row));
+            values.extend(entries().map(|(_, &value)| value));
             offsets.push(indices.len());
-            expect_bytes("the probed matrix", csr_bytes::<T>(rows, indices.len() as u128), memory_limit, INSTEAD)?;
         }
     }
+    // Turning columns into rows takes a copy.
+    expect_available(csr_bytes::<T>(rows, indices.len() as u128), WHAT)?;
     Ok(CsMat::new_csc((rows, columns), offsets, indices, values).to_csr())
 }

@@ -158,7 +158,7 @@ impl<'a, A: ?Sized> InUnit<'a, A> {
         if self.before == 0 {
             product(x, y.view_mut(), workspace)?;
         } else {
-            let mut copy = workspace.take(x.len());
+            let mut copy = workspace.take(x.len())?;
             copy.iter_mut().zip(&x).for_each(|(to, &from)| *to = multiplied(from, self.before));
             let view = ArrayView5::from_shape(x.raw_dim(), &copy);
             let result = match view {

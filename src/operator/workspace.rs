@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::bytes_of;
+use crate::error::{Error, Result};
 use crate::scalar::Scalar;
 
 /// Scratch memory for [`LinearOperator`](crate::LinearOperator)s: it grows on first use and is reused afterwards.
@@ -55,16 +57,22 @@ impl<T: Scalar> Workspace<T> {
     /// Lends a buffer of exactly `len` elements. Their contents are arbitrary: results of earlier calls, NaN among them.
     ///
     /// A buffer that is not [given](Self::give) back is freed like any other, and the next call asks the allocator again.
-    #[must_use = "a buffer that is dropped at once is freed"]
-    pub fn take(&mut self, len: usize) -> Lent<T> {
+    ///
+    /// # Errors
+    /// [`Error::Memory`] if there is none for it.
+    pub fn take(&mut self, len: usize) -> Result<Lent<T>> {
         if len == 0 {
-            return Lent { buffer: Vec::new(), len };
+            return Ok(Lent { buffer: Vec::new(), len });
         }
         let mut buffer = self.buffers.pop().unwrap_or_default();
         if buffer.len() < len {
+            if buffer.try_reserve(len - buffer.len()).is_err() {
+                self.buffers.push(buffer);
+                return Err(Error::Memory { what: "scratch memory", bytes: bytes_of::<T>(len as u128) });
+            }
             buffer.resize(len, T::zero());
         }
-        Lent { buffer, len }
+        Ok(Lent { buffer, len })
     }
 
     /// Takes a lent buffer back, to lend it again. A buffer of another workspace moves here.
@@ -115,9 +123,9 @@ mod tests {
     fn buffers_are_reused_and_never_shrink() {
         let mut workspace = Workspace::<f32>::new();
         for round in 0..3 {
-            let outer = workspace.take(10);
-            let inner = workspace.take(4);
-            let nothing = workspace.take(0);
+            let outer = workspace.take(10).unwrap();
+            let inner = workspace.take(4).unwrap();
+            let nothing = workspace.take(0).unwrap();
             assert_eq!((outer.len(), inner.len(), nothing.len()), (10, 4, 0));
             workspace.give(nothing);
             workspace.give(inner);
@@ -126,6 +134,6 @@ mod tests {
             assert!(!workspace.is_empty());
         }
         workspace.fill(7.0);
-        assert_eq!(workspace.take(10)[..], [7.0; 10]);
+        assert_eq!(workspace.take(10).unwrap()[..], [7.0; 10]);
     }
 }

@@ -36,7 +36,7 @@ const PLENTY_OF_SCRATCH: usize = 1 << 20;
 /// Samples of a batch whose size is not known.
 const MANY: usize = 64;
 /// Most phases of an implicit GEMM: each has a row of its own in every tile's buffer.
-const MOST_PHASES: usize = 4096;
+pub(super) const MOST_PHASES: usize = 4096;
 /// Fewest cells of a batch: with as many, two threads are busy nearly to the end.
 const CELLS: usize = 16;
 /// Fewest chunks of a cell: packing a panel does not pay for fewer.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ndarray::{Array5, ArrayView5, ArrayViewMut5, Axis};
 
-use super::design::design;
+use super::design::{MOST_PHASES, design};
 use super::recipe::{ImplicitGemmRecipe, Recipe};
 use crate::engine::depthwise::Depthwise;
 use crate::engine::implicit_gemm::{ImplicitGemm, Prepared};
@@ -12,15 +12,15 @@ use crate::engine::phases::Phases;
 use crate::engine::weights;
 use crate::engine::writer::Finish;
 use crate::error::{Error, Result};
-use crate::geometry::{Geometry, Side};
+use crate::geometry::{checked_len, Gather, Geometry, Side};
 use crate::kernel::cache::Caches;
 use crate::kernel::dispatch::Level;
 use crate::kernel::micro::lanes;
 use crate::kernel::{GemmBackend, Isa, workers};
 use crate::matrix::Im2col;
 use crate::operator::{
-    LinearOperator, Method, Pad, Weights, Workspace, allocatable, expect_batch, expect_shape, flat, new_batch,
-    on_slices, with_batch,
+    LinearOperator, Method, Pad, Weights, Workspace, allocatable, bytes_of, expect_available, expect_batch,
+    expect_shape, filled, flat, new_batch, on_slices, with_batch,
 };
 use crate::scalar::Scalar;
 
@@ -75,6 +75,84 @@ fn level(isa: Option<Isa>) -> Result<Level> {
     Level::new(isa).ok_or(Error::Unsupported { option: isa.name(), on: "this processor" })
 }
 
+/// The phases of a direction, unless they are so many that only columns serve them: then they are not even listed.
+fn phases(geometry: &Geometry<3>, output: Side) -> Result<Option<Phases>> {
+    let counts = geometry.axes().map(|axis| axis.gather_count(output));
+    let all = counts.iter().fold(1usize, |product, &count| product.saturating_mul(count));
+    if all > MOST_PHASES && !Depthwise::is_for(geometry.channels_per_group(output.other()), counts[2]) {
+        return Ok(None);
+    }
+    // A gather each, its number in a group, and where every tap reads.
+    let taps = geometry.axes().iter().map(|axis| axis.kernel() as u128).sum();
+    let listed = counts.iter().map(|&count| count as u128).sum();
+    expect_available(bytes_of::<(Gather, usize)>(listed).saturating_add(bytes_of::<isize>(taps)), "a list of phases")?;
+    Ok(Some(Phases::new(geometry, output)))
+}
+
+/// A direction that is designed, so that all it is going to take is known, and not packed.
+pub(crate) struct Unpacked<T>(Pass<T>);
+
+impl<T: Scalar> Unpacked<T> {
+    /// Plans the direction that computes the side `output`, for batches of about `batch` samples if that is known.
+    pub(crate) fn new(
+        geometry: Geometry<3>,
+        output: Side,
+        weights: &Weights<T>,
+        isa: Option<Isa>,
+        batch: Option<usize>,
+    ) -> Result<Self> {
+        let level = level(isa)?;
+        // Phases and blocks are listed, but not for tensors that could never be.
+        allocatable::<T, 4>(geometry.small_shape(), "the small side of one sample")?;
+        allocatable::<T, 4>(geometry.large_shape(), "the large side of one sample")?;
+        let lowered = || Engine::Lowered(Box::new(Im2col::new(&geometry, weights.clone(), GemmBackend::default())));
+        let Some(phases) = phases(&geometry, output)? else {
+            return Ok(Self(Pass { geometry, output, recipe: Recipe::Lowered, engine: lowered() }));
+        };
+        let recipe = design::<T>(&phases, level, Caches::detect(), batch);
+        let engine = match &recipe {
+            Recipe::Lowered => lowered(),
+            Recipe::Depthwise { .. } => {
+                let depthwise =
+                    Depthwise::new::<T>(&phases, level).ok_or(Error::Overflow { what: "a list of taps" })?;
+                Engine::Depthwise(Box::new(depthwise), weights.clone())
+            }
+            Recipe::ImplicitGemm(recipe) => {
+                let (gemm, ways) = prepare::<T>(phases, level, recipe)?;
+                Engine::ImplicitGemm(Box::new(Packed { gemm, weights: Arc::new(Vec::new()), ways }))
+            }
+        };
+        Ok(Self(Pass { geometry, output, recipe, engine }))
+    }
+
+    /// Bytes of the weights once they are packed.
+    pub(crate) fn packed_bytes(&self) -> u128 {
+        self.0.packed_bytes() as u128
+    }
+
+    /// Elements of scratch memory per worker.
+    pub(crate) fn scratch_per_worker(&self, batch: usize) -> usize {
+        self.0.scratch_per_worker(batch)
+    }
+
+    /// Packs the weights, unless those of a pass `known` for another size lie in the order that is wanted: then they are
+    /// shared.
+    pub(crate) fn pack(mut self, weights: &Weights<T>, known: Option<&Pass<T>>) -> Result<Pass<T>> {
+        if let Engine::ImplicitGemm(packed) = &mut self.0.engine {
+            let gemm = &packed.gemm;
+            packed.weights = match known.map(|known| &known.engine) {
+                Some(Engine::ImplicitGemm(known)) if gemm.packs_like(&known.gemm) => known.weights.clone(),
+                _ => {
+                    let mut to = filled(gemm.weights.len(gemm.phases.channel_groups), T::zero(), "the packed weights")?;
+                    weights::pack(&gemm.phases, &gemm.weights, flat(weights), &mut to);
+                    Arc::new(to)
+                }
+            };
+        }
+        Ok(self.0)
+    }
+}
+
 impl<T: Scalar> Pass<T> {
     /// Plans and packs the direction that computes the side `output`, for batches of about `batch` samples if that is known.
     pub(crate) fn new(
@@ -84,63 +162,7 @@ impl<T: Scalar> Pass<T> {
         isa: Option<Isa>,
         batch: Option<usize>,
     ) -> Result<Self> {
-        Self::build(geometry, output, weights, isa, batch, None)
-    }
-
-    /// The same direction of a geometry that differs in its lengths. The packed weights are shared if they lie in the same order.
-    pub(crate) fn resized(
-        &self,
-        geometry: Geometry<3>,
-        weights: &Weights<T>,
-        isa: Option<Isa>,
-        batch: Option<usize>,
-    ) -> Result<Self> {
-        let known = match &self.engine {
-            Engine::ImplicitGemm(packed) => Some(&**packed),
-            Engine::Lowered(_) | Engine::Depthwise(..) => None,
-        };
-        Self::build(geometry, self.output, weights, isa, batch, known)
-    }
-
-    /// Plans, and packs unless the weights `known` from another size are in the order that is wanted.
-    fn build(
-        geometry: Geometry<3>,
-        output: Side,
-        weights: &Weights<T>,
-        isa: Option<Isa>,
-        batch: Option<usize>,
-        known: Option<&Packed<T>>,
-    ) -> Result<Self> {
-        let level = level(isa)?;
-        // Phases and blocks are listed, but not for tensors that could never be.
-        allocatable::<T, 4>(geometry.small_shape(), "the small side of one sample")?;
-        allocatable::<T, 4>(geometry.large_shape(), "the large side of one sample")?;
-        let phases = Phases::new(&geometry, output);
-        let recipe = design::<T>(&phases, level, Caches::detect(), batch);
-        let engine = match &recipe {
-            Recipe::Lowered => {
-                Engine::Lowered(Box::new(Im2col::new(&geometry, weights.clone(), GemmBackend::default())))
-            }
-            Recipe::Depthwise { .. } => {
-                let depthwise =
-                    Depthwise::new::<T>(&phases, level).ok_or(Error::Overflow { what: "a list of taps" })?;
-                Engine::Depthwise(Box::new(depthwise), weights.clone())
-            }
-            Recipe::ImplicitGemm(recipe) => {
-                let (gemm, ways) = prepare::<T>(phases, level, recipe)?;
-                let weights = match known {
-                    Some(known) if gemm.packs_like(&known.gemm) => known.weights.clone(),
-                    _ => {
-                        let len = gemm.weights.len(gemm.phases.channel_groups);
-                        let mut packed = vec![T::zero(); allocatable::<T, 1>([len], "the packed weights")?[0]];
-                        weights::pack(&gemm.phases, &gemm.weights, flat(weights), &mut packed);
-                        Arc::new(packed)
-                    }
-                };
-                Engine::ImplicitGemm(Box::new(Packed { gemm, weights, ways }))
-            }
-        };
-        Ok(Self { geometry, output, recipe, engine })
+        Unpacked::new(geometry, output, weights, isa, batch)?.pack(weights, None)
     }
 
     /// Packs other weights of the same shape, in place unless another pass shares the old ones.
@@ -165,7 +187,10 @@ impl<T: Scalar> Pass<T> {
     pub(crate) fn packed_bytes(&self) -> usize {
         match &self.engine {
             Engine::Lowered(_) | Engine::Depthwise(..) => 0,
-            Engine::ImplicitGemm(packed) => size_of_val(packed.weights.as_slice()),
+            Engine::ImplicitGemm(packed) => {
+                let gemm = &packed.gemm;
+                gemm.weights.len(gemm.phases.channel_groups) * size_of::<T>()
+            }
         }
     }
 
@@ -225,7 +250,7 @@ impl<T: Scalar> Pass<T> {
     /// Elements of scratch memory per worker.
     pub(crate) fn scratch_per_worker(&self, batch: usize) -> usize {
         match &self.engine {
-            Engine::Lowered(lowered) => lowered.scratch_len(self.output, 1) / rayon::current_num_threads(),
+            Engine::Lowered(lowered) => lowered.scratch_per_worker(self.output, 1),
             Engine::Depthwise(depthwise, _) => depthwise.scratch_len(),
             Engine::ImplicitGemm(packed) => packed.way(batch).scratch_len(),
         }
@@ -258,7 +283,7 @@ impl<T: Scalar> Pass<T> {
             return self.run(x, y, finish, workspace);
         };
         let shape = with_batch(x.dim().0, planned);
-        let mut padded = workspace.take(shape.iter().product());
+        let mut padded = workspace.take(checked_len(&shape, "the padded batch")?)?;
         let result = ArrayViewMut5::from_shape(shape, &mut padded)
             .map_err(|_| Error::Overflow { what: "the padded input" })
             .and_then(|mut padded| {
@@ -301,12 +326,12 @@ impl<T: Scalar> Pass<T> {
                 finish.apply(y);
             }
             Engine::Depthwise(depthwise, weights) => {
-                let mut scratch = workspace.take(self.scratch_len(batch));
+                let mut scratch = workspace.take(self.scratch_len(batch))?;
                 depthwise.run(flat(weights), x, y, finish, &mut scratch);
                 workspace.give(scratch);
             }
             Engine::ImplicitGemm(packed) => {
-                let mut scratch = workspace.take(self.scratch_len(batch));
+                let mut scratch = workspace.take(self.scratch_len(batch))?;
                 packed.gemm.run(packed.way(batch), &packed.weights, x, y, finish, &mut scratch);
                 workspace.give(scratch);
             }

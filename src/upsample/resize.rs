@@ -13,7 +13,9 @@ use super::separable::Separable;
 use crate::error::{Error, Result};
 use crate::geometry::{Shape, checked_len};
 use crate::layer::taps::expect_channels;
-use crate::operator::{LinearOperator, Request, Structure, Workspace, allocatable, csr_bytes, expect_bytes};
+use crate::operator::{
+    LinearOperator, Request, Structure, Workspace, bytes_of, csr_bytes, expect_available, expect_bytes, reserved,
+};
 use crate::scalar::Scalar;
 
 /// How an output element lies on the input's grid. With s the scale (output length / input length unless given):
@@ -230,8 +232,8 @@ impl Resize {
         checked_len(&domain, "the number of elements before resizing")?;
         checked_len(&range, "the number of elements after resizing")?;
         // A start, an offset and a few weights per element of every axis: not for lengths that no tensor can have.
-        let mut lengths_held = domain[1..].iter().chain(&range[1..]);
-        lengths_held.try_for_each(|&length| allocatable::<[f64; 8], 1>([length], "the weights").map(drop))?;
+        let lengths_held = domain[1..].iter().chain(&range[1..]).map(|&length| length as u128).sum();
+        expect_available(bytes_of::<[f64; 8]>(lengths_held), "the weights")?;
         let mut forward = [Band::identity(1), Band::identity(1), Band::identity(1)];
         for (i, lengths) in lengths.into_iter().enumerate() {
             let ResizeOptions { mode, coordinates, antialias, exclude_outside } = options;
@@ -307,12 +309,12 @@ impl Resize {
         let bands @ [depth, height, width] = self.forward.bands();
         let entries = bands.iter().fold(self.domain[0] as u128, |n, band| n.saturating_mul(band.entries()));
         let rows = self.range.iter().product();
-        expect_bytes("the resizing's matrix", csr_bytes::<T>(rows, entries), memory_limit, "apply")?;
-        // No limit is no address space.
-        allocatable::<usize, 1>([rows + 1], "the resizing's matrix")?;
-        allocatable::<[f64; 2], 1>([usize::try_from(entries).unwrap_or(usize::MAX)], "the resizing's matrix")?;
+        const WHAT: &str = "the resizing's matrix";
+        let bytes = csr_bytes::<T>(rows, entries);
+        expect_bytes(WHAT, bytes, memory_limit, "apply")?;
+        expect_available(bytes, WHAT)?;
         let columns = self.domain.iter().product();
-        let (mut offsets, mut indices, mut values) = (Vec::with_capacity(rows + 1), Vec::new(), Vec::new());
+        let (mut offsets, mut indices, mut values) = (reserved(rows + 1, WHAT)?, Vec::new(), Vec::new());
         offsets.push(0);
         for channel in 0..self.domain[0] {
             for (d, h, w) in triples(depth.outputs(), height.outputs(), width.outputs()) {

@@ -68,7 +68,7 @@ pub fn run(args: &MatrixArgs, out: &mut dyn Write) -> Result<()> {
         return Ok(());
     }
     let permuted = args.permute == Some(Permutation::Polyphase);
-    let shown = Shown::new(&layer, args.wrt == Variable::Weights, permuted, values);
+    let shown = Shown::new(&layer, args.wrt == Variable::Weights, permuted, values)?;
     let [below, above] = shown.bandwidth();
     field(out, "bandwidth", format_args!("{below} below the diagonal, {above} above"))?;
     if permuted {

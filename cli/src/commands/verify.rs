@@ -7,6 +7,7 @@ mod check;
 mod contractions;
 mod differences;
 mod problem;
+mod reach;
 
 use std::io::Write;
 
@@ -16,6 +17,7 @@ use ndarray::{Ix3, Ix4, Ix5};
 
 use self::check::{Check, Checks, Outcome};
 use self::problem::{Oracle, Problem};
+use self::reach::within_reach;
 use crate::args::VerifyArgs;
 use crate::error::{Failure, Result};
 use crate::layer::{Layer, layer_in_words, options_in_words};
@@ -41,8 +43,16 @@ pub fn run(args: &VerifyArgs, out: &mut dyn Write) -> Result<()> {
 /// The certificate in `N` dimensions; `I` is the shape type of the layers' tensors.
 fn certify<const N: usize, I: TensorDim<N>>(args: &VerifyArgs, out: &mut dyn Write) -> Result<()> {
     let Layer { side, geometry, options } = Layer::<N>::new(&args.layer, [IN_PER_GROUP, OUT_PER_GROUP])?;
+    let whole = geometry;
+    let (geometry, options) = within_reach(whole, side, options);
     expect_work(&geometry, args.batch)?;
-    describe(&geometry, side, args.batch, out)?;
+    describe(&whole, side, args.batch, out)?;
+    if geometry != whole {
+        let sizes = [Side::Large, Side::Small].map(|side| lengths(&geometry.shape(side)[4 - N..]));
+        let [x, y] = sizes;
+        field(out, "left out", format!("most of x and y that no tap connects; checked: x {x}, y {y}"))?;
+    }
+    writeln!(out)?;
 
     let problem = Problem::random(geometry, side, options, args.batch, args.seed);
     let mut checks = Checks::new(progress::bar(0, "checks"));
@@ -79,7 +89,6 @@ fn describe<const N: usize>(geometry: &Geometry<N>, side: Side, batch: usize, ou
     field(out, "axes", options_in_words(&lifted, N))?;
     field(out, "weights", lengths(&geometry.weight_shape()))?;
     field(out, "C", matrix(geometry.rows(), geometry.columns(), geometry.entries()))?;
-    writeln!(out)?;
     Ok(())
 }
 

@@ -49,12 +49,13 @@ impl Lines {
         Self { count, permutation: None, starts: (0..count).step_by(block.max(1)).collect() }
     }
 
-    fn polyphase(geometry: &Geometry<3>, side: Side) -> Self {
-        let phases = geometry.polyphase(side);
+    fn polyphase(geometry: &Geometry<3>, side: Side) -> convmat::Result<Self> {
+        let phases = geometry.polyphase(side)?;
         let order = phases.order().to_vec();
         let mut place = vec![0; order.len()];
         order.iter().enumerate().for_each(|(at, &index)| place[index] = at);
-        Self { count: order.len(), permutation: Some(Permutation { order, place }), starts: phases.starts().to_vec() }
+        let starts = phases.starts().to_vec();
+        Ok(Self { count: order.len(), permutation: Some(Permutation { order, place }), starts })
     }
 
     pub const fn len(&self) -> usize {
@@ -86,13 +87,13 @@ pub fn name(layer: &Studied, in_weights: bool) -> String {
 
 impl Shown {
     /// The matrix that a layer applies to its input or, with `in_weights`, to its weights.
-    pub fn new(layer: &Studied, in_weights: bool, polyphase: bool, values: Option<Vec<f64>>) -> Self {
+    pub fn new(layer: &Studied, in_weights: bool, polyphase: bool, values: Option<Vec<f64>>) -> convmat::Result<Self> {
         let (geometry, [input, output]) = (&layer.geometry, [layer.side, layer.side.other()]);
         let [small, large, taps @ ..] = geometry.weight_shape();
         let lines = |side: Side| {
             let [channels, size @ ..] = geometry.shape(side);
             let plane = size.iter().product::<usize>();
-            if polyphase { Lines::polyphase(geometry, side) } else { Lines::natural(channels * plane, plane) }
+            if polyphase { Lines::polyphase(geometry, side) } else { Ok(Lines::natural(channels * plane, plane)) }
         };
         let (columns, symbols) = if in_weights {
             let taps_per_channels = taps.iter().product::<usize>();
@@ -101,18 +102,18 @@ impl Shown {
             let columns = Lines::natural(small * large * taps_per_channels, taps_per_channels);
             (columns, Symbols::new(letter, &[channels], size, layer.axes))
         } else {
-            (lines(input), Symbols::new('w', &[small, large], taps, layer.axes))
+            (lines(input)?, Symbols::new('w', &[small, large], taps, layer.axes))
         };
-        Self {
+        Ok(Self {
             name: name(layer, in_weights),
-            rows: lines(output),
+            rows: lines(output)?,
             columns,
             entries: geometry.entries(),
             symbols,
             values,
             pattern: Pattern::new(geometry, output),
             in_weights,
-        }
+        })
     }
 
     /// The entries of the row at one place, columns ascending.
@@ -196,7 +197,7 @@ mod tests {
             let weights = layer.weights.clone().unwrap();
             let c = Convolution::new(layer.geometry, weights.clone()).unwrap().csr(1 << 20).unwrap();
             let want = if layer.side == Side::Large { c } else { c.transpose_into().to_csr() };
-            let shown = Shown::new(&layer, false, false, Some(weights.iter().copied().collect()));
+            let shown = Shown::new(&layer, false, false, Some(weights.iter().copied().collect())).unwrap();
             assert_eq!(shown.csr(), want, "{options}");
             assert_eq!(shown.entries, want.nnz() as u128);
 
@@ -205,7 +206,7 @@ mod tests {
             let input = Array5::from_shape_fn([1, channels, d, h, w], |(_, c, d, h, w)| {
                 (1 + c + 7 * d + 13 * h + 31 * w) as f64
             });
-            let shown = Shown::new(&layer, true, false, Some(input.iter().copied().collect()));
+            let shown = Shown::new(&layer, true, false, Some(input.iter().copied().collect())).unwrap();
             let probed = csr_of(&InWeights::new(layer.geometry.lift(), layer.side, input).unwrap(), 1 << 20).unwrap();
             assert_eq!(shown.csr(), probed, "{options}");
         }

@@ -31,12 +31,12 @@ struct Trial {
     on: Format,
     worst: Worst,
     time: Duration,
-    matrix_bytes: u128,
+    held_bytes: u128,
     workspace_bytes: u128,
 }
 
 pub fn run(job: &Job, format: Format, image: ArrayView5<f32>, out: &mut dyn Write) -> Result<()> {
-    let mut table = Table::new(["formulation", "", ">max |Δ|", ">of bound", ">time", ">matrix", ">workspace", "on"]);
+    let mut table = Table::new(["formulation", "", ">max |Δ|", ">of bound", ">time", ">held", ">workspace", "on"]);
     let mut notes = Vec::new();
     let mut failed = 0;
     let mut checked = 0;
@@ -65,7 +65,7 @@ pub fn run(job: &Job, format: Format, image: ArrayView5<f32>, out: &mut dyn Writ
             scientific(trial.worst.largest),
             format!("{:.0} %", 100.0 * trial.worst.ratio),
             duration(trial.time.as_secs_f64()),
-            bytes_in_words(trial.matrix_bytes),
+            bytes_in_words(trial.held_bytes),
             bytes_in_words(trial.workspace_bytes),
             format!("{}×{}", trial.on.width, trial.on.height),
         ]);
@@ -104,13 +104,7 @@ fn attempt(job: &Job, format: Format, image: ArrayView5<f32>, formulation: Formu
     let (result, time) = timed(job, &upscaler, format, image)?;
     let worst = closed_form(job, format, image).compare(result.view());
     let workspace_bytes = upscaler.workspace_len(1) as u128 * size_of::<f32>() as u128;
-    Ok(Trial {
-        on: format,
-        worst,
-        time,
-        matrix_bytes: upscaler.convolution().stored_bytes(formulation),
-        workspace_bytes,
-    })
+    Ok(Trial { on: format, worst, time, held_bytes: upscaler.convolution().stored_bytes(formulation), workspace_bytes })
 }
 
 /// The same on the largest window in the middle of the image that the limit allows, or on none; and what to say of it.

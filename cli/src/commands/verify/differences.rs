@@ -7,13 +7,13 @@
 use std::collections::BTreeSet;
 
 use convmat::geometry::Side;
-use convmat::{Direction, Forward, Geometry, Gradients, Layer, Options, Scalar, TensorDim, Transposed};
+use convmat::{Direction, Forward, Gradients, Layer, Scalar, TensorDim, Transposed};
 use ndarray::{Array, Array1, Array5, Axis};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::check::Checks;
-use super::problem::{Exact, Oracle, Problem};
+use super::problem::{Exact, Oracle, Problem, options_of};
 use crate::commands::rounding::{Worst, gamma};
 use crate::error::Result;
 
@@ -27,7 +27,7 @@ pub fn check<const N: usize, I: TensorDim<N>>(
     oracle: &Oracle,
     checks: &mut Checks,
 ) -> Result<()> {
-    let options = |side| if side == problem.side { Some(problem.options) } else { partner(&problem.geometry, side) };
+    let options = |side| if side == problem.side { Some(problem.options) } else { options_of(&problem.geometry, side) };
     let shared = problem.weights.to_shared();
     let convolution = options(Side::Large)
         .map(|o| Layer::<Forward, f64, N>::from_shared(shared.clone(), Some(problem.small_bias.clone()), o))
@@ -55,33 +55,6 @@ fn skip(layer: &str, checks: &mut Checks) {
     checks.skipped(format!("gradients of the {layer}"), "layer", "no options of it give this geometry");
 }
 
-/// Options of a layer reading `side` that give an existing geometry, where there are any: an output much longer than the
-/// taps reach is no convolution's input.
-fn partner<const N: usize>(geometry: &Geometry<N>, side: Side) -> Option<Options<N>> {
-    let axes = geometry.axes();
-    let (mut pads, mut excess) = ([(0, 0); N], [0; N]);
-    for (i, axis) in axes.iter().enumerate() {
-        let begin = usize::try_from(axis.begin()).ok()?;
-        let reach = (axis.small() - 1) * axis.stride() + axis.extent();
-        let end = reach.saturating_sub(begin + axis.large());
-        (pads[i], excess[i]) = ((begin, end), begin + axis.large() + end - reach);
-    }
-    let options = Options::new()
-        .stride(axes.map(|axis| axis.stride()))
-        .dilation(axes.map(|axis| axis.dilation()))
-        .groups(geometry.groups())
-        .padding(pads);
-    let (channels, kernel) = (geometry.channels(), geometry.kernel());
-    let (options, found) = match side {
-        Side::Large => (options, Geometry::convolution(geometry.large_size(), kernel, channels, &options)),
-        Side::Small => {
-            let options = options.output_padding(excess);
-            (options, Geometry::transposed(geometry.small_size(), kernel, channels, &options))
-        }
-    };
-    (found.ok()? == *geometry).then_some(options)
-}
-
 /// All gradients of one layer, its partner's forward among them.
 fn differentiate<D: Direction, const N: usize, I: TensorDim<N>, E: Direction>(
     [name, partner_name]: [&str; 2],
@@ -104,7 +77,8 @@ fn differentiate<D: Direction, const N: usize, I: TensorDim<N>, E: Direction>(
     let magnitude_of_bias: Vec<f64> = g.axis_iter(Axis(1)).map(|g| g.iter().map(|g| g.abs()).sum()).collect();
     let per_channel = (g.len() / bias.len().max(1)) as f64;
     let sampling = Sampling {
-        flops: problem.geometry.entries().saturating_mul(2 * x.dim().0 as u128),
+        // Every element is read or written, whether or not a tap reaches it.
+        operations: problem.geometry.entries().saturating_mul(2 * x.dim().0 as u128) + (x.len() + g.len()) as u128,
         seed: problem.seed,
         // Per output its products and the bias, then the inner product with g, and the difference.
         roundings: forward.most_terms() + 1.0 + g.len() as f64 + 2.0,
@@ -184,7 +158,7 @@ impl<'a> Terms<'a> {
 /// How ℓ is differenced: at which coordinates, and how far off ℓ itself may be.
 struct Sampling {
     /// Operations of one evaluation of ℓ.
-    flops: u128,
+    operations: u128,
     seed: u64,
     /// Rounding errors that a term of ℓ can pass through.
     roundings: f64,
@@ -195,7 +169,7 @@ struct Sampling {
 impl Sampling {
     /// Differences `loss(i, step)` at all of `len` coordinates, or at a random sample of as many as the budget allows.
     fn run(&self, len: usize, loss: impl Fn(usize, f64) -> convmat::Result<f64>) -> Result<Differences<'_>> {
-        let affordable = BUDGET / (2 * self.flops.max(1));
+        let affordable = BUDGET / (2 * self.operations.max(1));
         let count = usize::try_from(affordable).unwrap_or(usize::MAX).clamp(COORDINATES.0, COORDINATES.1).min(len);
         let mut coordinates = BTreeSet::new();
         if count == len {

@@ -5,12 +5,39 @@
 //! no formulation and no bound.
 
 use convmat::geometry::Side;
-use convmat::{Geometry, Options, Result, Scalar, reference};
+use convmat::{Geometry, Options, Padding, Result, Scalar, reference};
 use ndarray::{Array1, Array5, ArrayView5};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use crate::layer::number;
+
+/// Options of a layer reading `side` that give an existing geometry, where there are any: an output much longer than the
+/// taps reach is no convolution's input.
+pub fn options_of<const N: usize>(geometry: &Geometry<N>, side: Side) -> Option<Options<N>> {
+    let axes = geometry.axes();
+    let (mut pads, mut excess) = ([(0, 0); N], [0; N]);
+    for (i, axis) in axes.iter().enumerate() {
+        let begin = usize::try_from(axis.begin()).ok()?;
+        let reach = (axis.small() - 1) * axis.stride() + axis.extent();
+        let end = reach.saturating_sub(begin + axis.large());
+        (pads[i], excess[i]) = ((begin, end), begin + axis.large() + end - reach);
+    }
+    let options = Options::new()
+        .stride(axes.map(|axis| axis.stride()))
+        .dilation(axes.map(|axis| axis.dilation()))
+        .groups(geometry.groups())
+        .pad(Padding::Explicit(pads));
+    let (channels, kernel) = (geometry.channels(), geometry.kernel());
+    let (options, found) = match side {
+        Side::Large => (options, Geometry::convolution(geometry.large_size(), kernel, channels, &options)),
+        Side::Small => {
+            let options = options.output_padding(excess);
+            (options, Geometry::transposed(geometry.small_size(), kernel, channels, &options))
+        }
+    };
+    (found.ok()? == *geometry).then_some(options)
+}
 
 /// A geometry, the layer's options that made it, and random x, y, w and biases.
 pub struct Problem<const N: usize> {
