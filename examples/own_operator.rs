@@ -40,7 +40,7 @@ impl MovingSum {
                 return Err(Error::Shape { what, expected: expected.to_vec(), actual: actual.to_vec() });
             }
         }
-        let mut totals = workspace.take(self.length + 1);
+        let mut totals = workspace.take(self.length + 1)?;
         Zip::from(from.rows()).and(to.rows_mut()).for_each(|from, to| {
             Self::totals(from, &mut totals);
             of_totals(&totals, to);
