@@ -200,6 +200,7 @@ impl LayerMatrix {
 /// How matrices are compared, and how much a search may take.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
+#[must_use]
 pub struct CheckOptions {
     /// Largest difference of an entry, relative to the largest weight (to the largest entry where there are no weights). `None`:
     /// none at all where f32 holds the weight exactly, else 1e-7 of the weight, which rounding to f32 explains.
