@@ -96,7 +96,7 @@ compiled! {
         direction: (Geometry<3>, Side), weights: &Weights<Self>, pad: Option<&Pad>, options: &PlanOptions,
         known: Option<&Pass<Self>>,
     ) -> Result<Pass<Self>> = plan::planned_pass;
-    fn repack_pass(pass: &mut Pass<Self>, weights: &Weights<Self>) -> () = Pass::repack;
+    fn repack_pass(pass: &mut Pass<Self>, weights: &Weights<Self>) -> Result<()> = Pass::repack;
     fn explain_pass(pass: &Pass<Self>) -> String = Pass::explain;
     fn pass_scratch(pass: &Pass<Self>, batch: usize) -> usize = Pass::scratch_len;
     fn pass_scratch_per_worker(pass: &Pass<Self>, batch: usize) -> usize = Pass::scratch_per_worker;

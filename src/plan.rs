@@ -234,10 +234,11 @@ impl<D: Direction, T: Scalar, const N: usize> Plan<D, T, N> {
     /// the old ones.
     ///
     /// # Errors
-    /// [`Error::Shape`] if the weights or the bias have another shape.
+    /// [`Error::Shape`] if the weights or the bias have another shape; [`Error::Memory`] if others share the old ones and there
+    /// is none for new ones.
     pub fn set_parameters(&mut self, layer: &Layer<D, T, N>) -> Result<()> {
         self.layer.set_parameters(layer.weights5().clone(), layer.bias().cloned())?;
-        T::repack_pass(&mut self.pass, layer.weights5());
+        T::repack_pass(&mut self.pass, layer.weights5())?;
         self.bias = layer.bias().map(|bias| bias.to_vec());
         Ok(())
     }

@@ -8,8 +8,8 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 use convmat::{
-    Activation, Channels, ConvTranspose3d, Convolution, Formulation, Geometry, MaxPool, Options, PlanOptions,
-    Workspace, weight_gradient,
+    Activation, Channels, ConvTranspose3d, Convolution, Error, Formulation, FormulationOptions, Geometry, MaxPool,
+    Options, PlanOptions, Workspace, weight_gradient,
 };
 use ndarray::{Array1, Array2, Array4, Array5};
 
@@ -56,6 +56,8 @@ fn allocations(run: impl FnOnce()) -> usize {
 fn memory_is_what_is_declared() {
     lowering_holds_its_workspace_and_little_else();
     pooling_holds_its_results_and_little_else();
+    direct_sums_hold_nothing();
+    what_is_over_the_limit_is_not_packed();
     for threads in [1, 2] {
         the_engine_allocates_nothing_after_its_first_call(threads);
     }
@@ -103,6 +105,39 @@ fn the_engine_allocates_nothing_after_its_first_call(threads: usize) {
             }
         });
     }
+}
+
+/// A list of what is connected would take 24 bytes and more per tap of every element.
+fn direct_sums_hold_nothing() {
+    let channels = Channels { small: 1, large: 1 };
+    let g = Geometry::convolution([1 << 22], [3], channels, &Options::new().padding([1])).unwrap();
+    let c = Convolution::new(g, Array5::<f32>::ones(g.weight_shape())).unwrap();
+    let mut y = Array5::ones([1, 1, 1, 1, 1 << 22]);
+    let x = y.clone();
+    for formulation in [Formulation::Gather, Formulation::Scatter] {
+        let held = peak(|| {
+            let operator = c.formulate(formulation).unwrap();
+            operator.apply_into(x.view(), y.view_mut(), &mut Workspace::new()).unwrap();
+            operator.apply_adjoint_into(x.view(), y.view_mut(), &mut Workspace::new()).unwrap();
+        });
+        assert!(held < 1 << 18, "{formulation}: {held} bytes for a tensor of 16 MiB");
+    }
+}
+
+fn what_is_over_the_limit_is_not_packed() {
+    let layer = ConvTranspose3d::<f32>::zeros(512, 512, [1, 3, 3], Options::new()).unwrap();
+    let packed = layer.plan([1, 8, 8], &PlanOptions::default()).unwrap().packed_bytes();
+    let options = PlanOptions::new().memory_limit(packed as u128);
+    let held = peak(|| assert!(matches!(layer.plan([1, 8, 8], &options), Err(Error::MemoryLimit { .. }))));
+    assert!(held < packed / 4, "{held} bytes to find that {packed} are too many");
+    // The same of the formulation.
+    let c = layer.convolution([1, 8, 8]).unwrap();
+    let options = FormulationOptions::new().memory_limit(packed as u128);
+    let held = peak(|| {
+        let refused = c.formulate_with(Formulation::Planned, &options).err();
+        assert!(matches!(refused, Some(Error::MemoryLimit { .. })));
+    });
+    assert!(held < packed / 4, "{held} bytes to find that twice {packed} are too many");
 }
 
 fn lowering_holds_its_workspace_and_little_else() {

@@ -143,7 +143,7 @@ impl<T: Scalar> Unpacked<T> {
             packed.weights = match known.map(|known| &known.engine) {
                 Some(Engine::ImplicitGemm(known)) if gemm.packs_like(&known.gemm) => known.weights.clone(),
                 _ => {
-                    let mut to = filled(gemm.weights.len(gemm.phases.channel_groups), T::zero(), "the packed weights")?;
+                    let mut to = room_for_weights(gemm)?;
                     weights::pack(&gemm.phases, &gemm.weights, flat(weights), &mut to);
                     Arc::new(to)
                 }
@@ -166,17 +166,23 @@ impl<T: Scalar> Pass<T> {
     }
 
     /// Packs other weights of the same shape, in place unless another pass shares the old ones.
-    pub(crate) fn repack(&mut self, weights: &Weights<T>) {
+    pub(crate) fn repack(&mut self, weights: &Weights<T>) -> Result<()> {
         match &mut self.engine {
             Engine::Lowered(lowered) => {
                 **lowered = Im2col::new(&self.geometry, weights.clone(), GemmBackend::default())
             }
             Engine::Depthwise(_, own) => *own = weights.clone(),
             Engine::ImplicitGemm(packed) => {
-                let to = Arc::make_mut(&mut packed.weights);
-                weights::pack(&packed.gemm.phases, &packed.gemm.weights, flat(weights), to);
+                let gemm = &packed.gemm;
+                if Arc::get_mut(&mut packed.weights).is_none() {
+                    packed.weights = Arc::new(room_for_weights(gemm)?);
+                }
+                if let Some(to) = Arc::get_mut(&mut packed.weights) {
+                    weights::pack(&gemm.phases, &gemm.weights, flat(weights), to);
+                }
             }
         }
+        Ok(())
     }
 
     pub(crate) fn recipe(&self) -> &Recipe {
@@ -352,6 +358,11 @@ impl<T> Packed<T> {
         }
         &best.prepared
     }
+}
+
+/// Room for packed weights.
+fn room_for_weights<T: Scalar>(gemm: &ImplicitGemm) -> Result<Vec<T>> {
+    filled(gemm.weights.len(gemm.phases.channel_groups), T::zero(), "the packed weights")
 }
 
 /// Everything of a recipe but the weights.

@@ -29,11 +29,36 @@ fn a_matrix_fits_exactly_its_bytes<const N: usize>() {
         assert_eq!(with(Formulation::Sparse, both), None);
         let what = "the sparse matrix and its transpose";
         assert_eq!(with(Formulation::Sparse, both - 1), over(what, both, "im2col, which needs no matrix"));
-        for formulation in [Formulation::Auto, Formulation::Gather, Formulation::Scatter, Formulation::Im2col] {
-            assert_eq!(with(formulation, 0), None, "{formulation} needs no matrix");
-        }
-        assert_eq!(with(Formulation::ZeroInsertion, 0), None);
         assert!(csr_of(&c, csr).is_ok() && csr_of(&c, csr - 1).is_err());
+    });
+}
+
+in_every_rank!(every_formulation_fits_exactly_what_it_announces);
+
+fn every_formulation_fits_exactly_what_it_announces<const N: usize>() {
+    let pool = ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+    for_cases(40, case::<N>(10_000), |case| {
+        let c = case.convolution(&distinct::<f32>(case.literal().weight_shape()));
+        for &formulation in Formulation::ALL {
+            let (held, scratch) = (c.stored_bytes(formulation), c.scratch_bytes(formulation));
+            let with = |memory_limit| {
+                c.formulate_with(formulation, &FormulationOptions::new().memory_limit(memory_limit))
+            };
+            let operator = with(held + scratch).unwrap();
+            let workspace = pool.install(|| operator.workspace_len(1)) * size_of::<f32>();
+            assert_eq!(workspace as u128, scratch, "{formulation}");
+            match formulation {
+                Formulation::Gather | Formulation::Scatter => assert_eq!((held, scratch), (0, 0), "{formulation}"),
+                _ if held + scratch > 0 => {
+                    let Some(Error::MemoryLimit { bytes, limit, .. }) = with(held + scratch - 1).err() else {
+                        panic!("{formulation} ignores its limit")
+                    };
+                    assert_eq!((bytes, limit), (held + scratch, bytes - 1), "{formulation}");
+                }
+                _ => {}
+            }
+        }
+        assert_eq!(c.stored_bytes(Formulation::ZeroInsertion), 4 * c.weights().len() as u128);
     });
 }
 
@@ -82,10 +107,12 @@ fn a_sparse_matrix_over_the_limit_allocates_nothing() {
     let c = of_length(1 << 50);
     assert!(matches!(c.csr(1 << 30), Err(Error::MemoryLimit { .. })));
     assert!(matches!(csr_of(&c, 1 << 30), Err(Error::MemoryLimit { .. })));
-    // The others would list the links of every index: no tensor of that size can ever be given to them.
-    for formulation in [Formulation::Gather, Formulation::Scatter, Formulation::Im2col, Formulation::ZeroInsertion] {
-        assert!(matches!(c.formulate(formulation).err(), Some(Error::Memory { .. })), "{formulation}");
+    // The direct sums list nothing, and a tile is a tile. No tensor with zeros inserted and no plan can be that large.
+    for formulation in [Formulation::Gather, Formulation::Scatter, Formulation::Im2col] {
+        assert!(c.formulate(formulation).is_ok(), "{formulation}");
     }
+    assert!(matches!(c.formulate(Formulation::ZeroInsertion).err(), Some(Error::MemoryLimit { .. })));
+    assert!(matches!(c.formulate(Formulation::Planned).err(), Some(Error::Memory { .. })));
     // No limit is no address space: still an error.
     assert!(matches!(of_length(1 << 59).csr(u128::MAX), Err(Error::Overflow { .. })));
 }

@@ -20,6 +20,7 @@ mod pooling;
 mod random_layers;
 mod ranks;
 mod resizing;
+mod room;
 mod tiles;
 #[path = "../../benches/common/turns.rs"]
 #[expect(dead_code, reason = "one figure of it is used")]

@@ -194,6 +194,22 @@ fn memory_has_a_limit() {
 }
 
 #[test]
+fn the_limit_counts_padded_inputs_and_holds_for_resized_plans() {
+    let layer = Conv2d::<f32>::zeros(3, 4, [3, 3], Options::new().padding([1, 1])).unwrap().init_default(1);
+    let layer = layer.padding_mode(PadMode::Replicate).unwrap();
+    let planned = |size, memory_limit| layer.plan(size, &PlanOptions::new().memory_limit(memory_limit));
+    let plan = planned([8, 8], u128::MAX).unwrap();
+    let bytes = plan.packed_bytes() + 4 * (plan.workspace_per_thread(1) + 3 * 10 * 10);
+    let fitting = planned([8, 8], bytes as u128).unwrap();
+    assert!(matches!(planned([8, 8], bytes as u128 - 1).err(), Some(Error::MemoryLimit { .. })));
+    assert!(fitting.resize([8, 8]).is_ok());
+    // Another 3·(102² − 10²) elements.
+    let refused = fitting.resize([100, 100]).err();
+    let Some(Error::MemoryLimit { bytes: needed, limit, .. }) = refused else { panic!("{refused:?}") };
+    assert!(limit == bytes as u128 && needed > 4 * 3 * 102 * 102, "{needed}");
+}
+
+#[test]
 fn recipes_are_equal_for_equal_requests_and_say_what_they_do() {
     let layer = up(10);
     let plan = |size| layer.plan(size, &PlanOptions::default()).unwrap();

@@ -1,5 +1,7 @@
 //! `convmat verify`.
 
+use std::time::{Duration, Instant};
+
 use super::common::Run;
 
 #[test]
@@ -31,6 +33,48 @@ fn certificates_say_what_they_leave_out() {
     Run::of(&["verify", "--transposed", "--input", "3", "--kernel", "2", "--output-shape", "9"])
         .succeeds()
         .says("no options of it give this geometry");
+}
+
+#[test]
+fn a_formulation_without_room_is_left_out_and_the_others_are_checked() {
+    // With 2⁴⁶ − 1 zeros between the elements a row of three takes 1 PiB: over the limit, or more than there is.
+    for limit in ["1GiB", "1000000TiB"] {
+        let run = Run::of(
+            &[
+                &[
+                    "verify",
+                    "--input",
+                    "8",
+                    "--kernel",
+                    "3",
+                    "--stride",
+                    "70368744177664",
+                    "--padding",
+                    "70368744177663",
+                ],
+                &["--memory-limit", limit][..],
+            ]
+            .concat(),
+        );
+        let run = run.succeeds().says(" 0 FAILED, 8 skipped").says("gather").says("planned");
+        let skipped: Vec<_> = run.out.lines().filter(|line| line.contains("skipped")).collect();
+        assert!(skipped[..8].iter().all(|line| line.contains("zero-insertion") && line.contains("iB")), "{skipped:?}");
+    }
+    Run::of(&["verify", "--input", "8", "--kernel", "3", "--stride", "2147483648", "--padding", "2147483647"])
+        .succeeds()
+        .says(" 0 FAILED, 8 skipped");
+}
+
+#[test]
+fn padding_that_nothing_reads_takes_no_time() {
+    // A few hundred numbers behind a million zeros, for which the gradients alone were computed 3000 times.
+    let arguments = "verify --conv --input 3x4x7 --kernel 4x2x2 --stride 2x2147483647x3 --padding 3,5x3,2x2,1000000 \
+                     --groups 3 --in-channels 6 --out-channels 6";
+    let start = Instant::now();
+    let arguments: Vec<_> = arguments.split_whitespace().collect();
+    Run::of(&arguments).succeeds().says(" 0 FAILED").says("checked: x 3×4×7, y 4×1×");
+    // A second or two of processor time; many minutes if every output were computed each time.
+    assert!(start.elapsed() < Duration::from_secs(120), "{:?}", start.elapsed());
 }
 
 #[test]
