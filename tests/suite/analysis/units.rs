@@ -60,7 +60,7 @@ fn the_largest_values_take_the_same_steps() {
     // The second layer is crowded at the top of its spectrum, so that a filter is of use.
     let crowded = |exponent: i32| {
         let g =
-            Geometry::convolution([3000], [3], Channels { small: 1, large: 1 }, &Options::new().padding([1])).unwrap();
+            Geometry::convolution([500], [3], Channels { small: 1, large: 1 }, &Options::new().padding([1])).unwrap();
         let weights = Array5::from_shape_fn(g.weight_shape(), |i| times([1.0, 2.0, 1.5][i.4], exponent));
         Convolution::new(g, weights).unwrap()
     };
@@ -80,7 +80,7 @@ fn the_largest_values_take_the_same_steps() {
     for exponent in [-1074, -1000, -512, -100, 3, 500, 900] {
         check(singular_values(&layer(exponent), &options).unwrap(), &plain, exponent);
     }
-    for exponent in [-1000, 900] {
+    for exponent in [-900, 900] {
         check(singular_values(&crowded(exponent), &options).unwrap(), &slow, exponent);
     }
 }
