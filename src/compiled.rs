@@ -37,7 +37,7 @@ macro_rules! compiled {
     (@trait $($(#[$attribute:meta])* fn $name:ident($($argument:ident: $type:ty),* $(,)?) -> $result:ty = $function:path;)*) => {
         /// Functions that are generic in the element type, with their type filled in.
         #[doc(hidden)]
-        #[expect(private_interfaces, reason = "no method can be named outside of this crate")]
+        #[expect(private_interfaces, reason = "the trait is sealed, and its methods are for this crate")]
         pub trait Compiled: Sized {
             $($(#[$attribute])* fn $name($($argument: $type),*) -> $result where Self: Scalar;)*
         }

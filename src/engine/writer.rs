@@ -313,24 +313,27 @@ impl<T: Scalar> Store<'_, '_, '_, '_, T> {
                     let first =
                         [cell.first[0] + s, first_channel, cell.first[2] + d, cell.first[3] + h, cell.first[4] + w];
                     let line = Line { map, buffer, of_row, is_gap, pitch: *pitch, lane: run.lane };
-                    let bias = |channel| finish.bias(first_channel + channel);
-                    if let Some(mut rows) = cell.rows_of_channels(at, chunk.channels, count) {
-                        line.merge::<V, Q>(vectors, 0, bias, &mut rows);
+                    // All channels in place, or one after the other through `row`: one call for both, because it is inlined.
+                    let mut done = 0;
+                    while done < chunk.channels {
+                        let in_place = cell.rows_of_channels(at, chunk.channels, count);
+                        let is_in_place = in_place.is_some();
+                        let mut rows = match in_place {
+                            Some(rows) => rows,
+                            None => ChannelRows::one(&mut row[..count]),
+                        };
+                        line.merge::<V, Q>(vectors, done, |channel| finish.bias(first_channel + channel), &mut rows);
+                        let channels = rows.channels();
                         if !is_plain {
-                            for channel in 0..chunk.channels {
-                                finish.after(
-                                    [first[0], first[1] + channel, first[2], first[3], first[4]],
-                                    rows.row(channel),
-                                );
+                            for channel in 0..channels {
+                                let number = first[1] + done + channel;
+                                finish.after([first[0], number, first[2], first[3], first[4]], rows.row(channel));
                             }
                         }
-                        continue;
-                    }
-                    for channel in 0..chunk.channels {
-                        let out = &mut row[..count];
-                        line.merge::<V, Q>(vectors, channel, |_| bias(channel), &mut ChannelRows::one(out));
-                        finish.after([first[0], first[1] + channel, first[2], first[3], first[4]], out);
-                        cell.write([s, chunk.first + channel, d, h, w], out);
+                        if !is_in_place {
+                            cell.write([s, chunk.first + done, d, h, w], &row[..count]);
+                        }
+                        done += channels;
                     }
                 }
             }
@@ -350,7 +353,7 @@ struct Line<'a, T> {
 }
 
 impl<T: Scalar> Line<'_, T> {
-    /// Merges the phases of channels from `first` on, for as many channels as `out` has.
+    /// The rows of channels from `first` on, which have the biases of their numbers.
     #[inline(always)]
     fn merge<V: Vector<T>, const Q: usize>(
         &self,
@@ -360,25 +363,34 @@ impl<T: Scalar> Line<'_, T> {
         out: &mut ChannelRows<T>,
     ) {
         if self.is_gap {
-            return merge(vectors, &self.map.alone, Lines { buffer: self.buffer, phases: [None] }, bias, out);
-        }
-        if Q == 0 {
             for channel in 0..out.channels() {
-                let start = |q: usize| {
-                    let phase = self.of_row[q]?;
-                    Some((phase.first + (first + channel) * phase.step) * self.pitch + self.lane)
-                };
-                merge_many(vectors, self.buffer, (self.of_row.len(), start), bias(channel), out.row(channel));
+                out.row(channel).fill(bias(first + channel));
             }
             return;
         }
-        let mut phases = [None; Q];
-        for (q, phase) in phases.iter_mut().enumerate() {
-            *phase = self.of_row[q].map(|of_phase| {
-                ((of_phase.first + first * of_phase.step) * self.pitch + self.lane, of_phase.step * self.pitch)
-            });
+        // A match on the parameter itself: the other arm is not even compiled.
+        match Q {
+            0 => {
+                for channel in 0..out.channels() {
+                    let start = |q: usize| {
+                        let phase = self.of_row[q]?;
+                        Some((phase.first + (first + channel) * phase.step) * self.pitch + self.lane)
+                    };
+                    let bias = bias(first + channel);
+                    merge_many(vectors, self.buffer, (self.of_row.len(), start), bias, out.row(channel));
+                }
+            }
+            _ => {
+                let mut phases = [None; Q];
+                for (q, phase) in phases.iter_mut().enumerate() {
+                    *phase = self.of_row[q].map(|of_phase| {
+                        ((of_phase.first + first * of_phase.step) * self.pitch + self.lane, of_phase.step * self.pitch)
+                    });
+                }
+                let lines = Lines { buffer: self.buffer, phases };
+                merge(vectors, &self.map.pattern, lines, |channel| bias(first + channel), out);
+            }
         }
-        merge(vectors, &self.map.pattern, Lines { buffer: self.buffer, phases }, bias, out);
     }
 }
 

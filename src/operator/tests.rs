@@ -24,7 +24,7 @@ fn a_box_is_the_operator_in_it() {
     assert_eq!(y, back, "padding and adding back is symmetric");
     assert!(y.iter().any(|&value| value != 0.0));
     let matrix = csr_of(through, u128::MAX).unwrap();
-    assert_eq!(matrix.to_dense(), probe(&composed, u128::MAX).unwrap().to_dense());
+    assert_eq!(matrix.to_dense(), probe::<f64>(&composed, u128::MAX).unwrap().to_dense());
 }
 
 #[test]
@@ -39,7 +39,7 @@ fn the_adjoint_exchanges_the_directions() {
     assert_eq!(adjoint.apply_adjoint(x.view()).unwrap(), composed.apply(x.view()).unwrap());
     assert_ne!(composed.apply(x.view()).unwrap(), composed.apply_adjoint(x.view()).unwrap());
     assert_eq!(adjoint.workspace_len(2), 2 * 4 * 7);
-    assert_eq!(csr_of(&adjoint, u128::MAX).unwrap().to_dense(), probe(&adjoint, u128::MAX).unwrap().to_dense());
+    assert_eq!(csr_of(&adjoint, u128::MAX).unwrap().to_dense(), probe::<f64>(&adjoint, u128::MAX).unwrap().to_dense());
 }
 
 #[test]
@@ -77,14 +77,14 @@ fn probing_works_in_blocks_of_any_size_and_keeps_to_its_limit() {
     let (column, matrix) = ((70 + 140) * 8, csr_bytes::<f64>(140, 140));
     assert!(matrix > column);
     for limit in [u128::MAX, matrix, 3 * column] {
-        assert_eq!(probe::<f64, _>(&pad(), limit).unwrap().to_dense(), want, "limit {limit}");
+        assert_eq!(probe::<f64>(&pad(), limit).unwrap().to_dense(), want, "limit {limit}");
     }
     for limit in [0, column - 1, column, matrix - 1] {
-        let error = probe::<f64, _>(&pad(), limit).unwrap_err();
+        let error = probe::<f64>(&pad(), limit).unwrap_err();
         let Error::MemoryLimit { what, bytes, limit: found, .. } = error else { panic!("{error} under limit {limit}") };
         let want = if limit < column { ("one probed column", column) } else { ("the probed matrix", bytes) };
         assert_eq!((what, bytes, found), (want.0, want.1, limit));
     }
     let nothing = Pad::new([1, 1, 0, 3], [(0, 0); 3], PadMode::Zeros).unwrap();
-    assert_eq!(probe::<f64, _>(&nothing, u128::MAX).unwrap().shape(), (0, 0));
+    assert_eq!(probe::<f64>(&nothing, u128::MAX).unwrap().shape(), (0, 0));
 }
