@@ -118,7 +118,7 @@ pub type ConvTranspose3d<T> = Layer<Transposed, T, 3>;
 ///
 /// ```
 /// use convmat::{Conv2d, Options};
-/// use ndarray::{Array3, Array4};
+/// use ndarray::Array3;
 /// # fn main() -> convmat::Result<()> {
 /// let conv = Conv2d::<f32>::zeros(3, 8, [5, 5], Options::new())?.init_default(1);
 /// let x = Array3::ones([3, 16, 16]);
