@@ -2,9 +2,9 @@
 
 mod quick;
 
-use convmat_measure::{Workload, pool};
 use convmat::geometry::Side;
 use convmat::{Formulation, FormulationOptions, LinearOperator, Workspace, weight_gradient};
+use convmat_measure::{Workload, pool};
 use criterion::{BenchmarkId, Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
 use quick::quick;
 

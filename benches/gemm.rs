@@ -4,10 +4,10 @@
 
 mod quick;
 
-use convmat_measure::{Workload, pool};
 use convmat::{Formulation, FormulationOptions, GemmBackend, Workspace};
-use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use convmat_measure::product::BareProduct;
+use convmat_measure::{Workload, pool};
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use quick::quick;
 
 fn layers() -> [Workload; 4] {

@@ -7,13 +7,12 @@
 //! scripts/compare_criterion.py three
 //! ```
 
-
 use std::time::Duration;
 
+use convmat::{GemmBackend, Workspace};
 use convmat_measure::method::{Method, Output, Problem};
 use convmat_measure::turns::medians;
 use convmat_measure::{layer_file, pool};
-use convmat::{GemmBackend, Workspace};
 use criterion::{Criterion, criterion_group, criterion_main};
 
 const LAYERS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/three_layers.json");

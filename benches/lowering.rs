@@ -2,9 +2,9 @@
 
 mod quick;
 
-use convmat_measure::{Workload, pool, random};
 use convmat::geometry::Side;
 use convmat::matrix::{col2im, im2col};
+use convmat_measure::{Workload, pool, random};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use ndarray::Array3;
 use quick::quick;

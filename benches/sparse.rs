@@ -6,9 +6,9 @@ mod quick;
 
 use std::time::Duration;
 
-use convmat_measure::{Workload, pool, random};
 use convmat::geometry::Side;
 use convmat::{Formulation, FormulationOptions, LinearOperator, Workspace};
+use convmat_measure::{Workload, pool, random};
 use criterion::{Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
 use ndarray::Array2;
 use quick::quick;

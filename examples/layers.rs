@@ -23,18 +23,17 @@
 //!
 //! Exit code: 0, or 1 if a file could not be used, a layer was impossible or a result wrong, or 2 for wrong arguments.
 
-
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::str::FromStr;
 use std::time::Duration;
 
+use convmat::{Error, Formulation, FormulationOptions, Isa, ParseNameError, PlanOptions, Workspace, bytes_in_words};
 use convmat_measure::check::{self, Compared};
 use convmat_measure::{
     Effort, Workload, available_memory, copy_bandwidth, geometric_mean, in_turns, layer_file, median, peak, pool,
     processor, random,
 };
-use convmat::{Error, Formulation, FormulationOptions, Isa, ParseNameError, PlanOptions, Workspace, bytes_in_words};
 use ndarray::{Array1, Array5};
 use rayon::prelude::*;
 use serde_json::{Map, Value, json};

@@ -20,8 +20,7 @@ use crate::formulation::{Formulation, FormulationOptions};
 use crate::geometry::{Channels, Geometry, Options, OutputSize, Padding, PerAxis, Side};
 use crate::in_weights::InWeights;
 use crate::operator::{
-    Adjoint, Compose, LinearOperator, Pad, PadMode, Weights, allocatable, copied, expect_shape,
-    with_batch,
+    Adjoint, Compose, LinearOperator, Pad, PadMode, Weights, allocatable, copied, expect_shape, with_batch,
 };
 use crate::scalar::Scalar;
 use crate::tensor::{

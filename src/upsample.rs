@@ -113,7 +113,7 @@ impl<T: Scalar, const N: usize> Upscaler<T, N> {
     /// use convmat::{Upscaler, layer::taps::Interpolation};
     /// use ndarray::Array3;
     /// # fn main() -> convmat::Result<()> {
-    /// let up = Upscaler::<f32, 2>::new(3, [16, 24], [2, 2], Interpolation::Bilinear)?;
+    /// let up = Upscaler::<f32, 2>::new(3, [16, 24], [2, 2], Interpolation::Linear)?;
     /// assert_eq!(up.apply(&Array3::ones([3, 16, 24]))?, Array3::ones([3, 32, 48]));
     /// # Ok(())
     /// # }

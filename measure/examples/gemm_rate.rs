@@ -14,14 +14,13 @@
 //! A ratio is that of the medians. Exit code: 0, 1 if a file could not be used, 2 for
 //! wrong arguments.
 
-
 use std::process::ExitCode;
 use std::time::Duration;
 
-use convmat_measure::{Effort, Workload, geometric_mean, in_turns, layer_file, median, pool};
 use convmat::{Formulation, FormulationOptions, GemmBackend, PlanOptions, Workspace};
-use ndarray::Array1;
 use convmat_measure::product::BareProduct;
+use convmat_measure::{Effort, Workload, geometric_mean, in_turns, layer_file, median, pool};
+use ndarray::Array1;
 
 const USAGE: &str = "usage: gemm_rate LAYERS.json [--threads N] [--min-channels C] [--only NAME,NAME] [--planned]";
 const EFFORT: Effort = Effort { time: Duration::from_millis(400), turns: 11, fewest: 11, most: Duration::from_secs(3) };

@@ -8,14 +8,11 @@
 //! output with the same workspace, "fresh" over calls that take new memory for both. `scripts/resize_speed.py` sets it
 //! beside PyTorch.
 
-#[path = "../benches/common/turns.rs"]
-#[expect(dead_code, reason = "one figure of it is used")]
-mod turns;
-
 use std::process::ExitCode;
 use std::time::Instant;
 
 use convmat::{LinearOperator, Resize, ResizeOptions, ResizeTo, Workspace};
+use convmat_measure::turns;
 use ndarray::Array5;
 use serde_json::{Map, json};
 

@@ -205,7 +205,11 @@ impl PhaseGains {
         T::phase_gains(&geometry.lift(), weights, memory_limit)
     }
 
-    pub(crate) fn lifted<T: Scalar>(geometry: &Geometry<3>, weights: ArrayView5<T>, memory_limit: u128) -> Result<Self> {
+    pub(crate) fn lifted<T: Scalar>(
+        geometry: &Geometry<3>,
+        weights: ArrayView5<T>,
+        memory_limit: u128,
+    ) -> Result<Self> {
         expect_shape("the weights", &geometry.weight_shape(), weights.shape())?;
         let axes = geometry.spatial();
         let [d, h, w] = axes.map(|axis| axis.stride());

@@ -349,7 +349,7 @@ mod tests {
     /// The filtered iteration alone, as bits: values, then vectors.
     fn filtered(operator: &Convolution<f64, 2>, count: usize) -> Result<Vec<u64>> {
         let size = (operator.geometry().columns(), operator.geometry().rows());
-        let turned = InUnit::new::<f64>(operator)?;
+        let turned = InUnit::new::<f64>(operator as &dyn LinearOperator<f64>)?;
         let mut products = Products { operator: turned, swapped: false, workspace: Workspace::new(), count: 0 };
         let (mut random, mut restarts) = (ChaCha8Rng::seed_from_u64(3), 0);
         let bounds = (&mut restarts, 1000);

@@ -6,7 +6,8 @@ use ndarray::{ArrayView5, ArrayViewMut5};
 use sprs::{CsMat, smmp::mul_csr_csr};
 
 use super::{
-    LinearOperator, Request, Structure, Workspace, csr_bytes, csr_of, expect_available, expect_bytes, expect_shape, with_batch,
+    LinearOperator, Request, Structure, Workspace, csr_bytes, csr_of, expect_available, expect_bytes, expect_shape,
+    with_batch,
 };
 use crate::error::{Error, Result};
 use crate::geometry::{Shape, checked_len};

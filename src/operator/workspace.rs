@@ -17,12 +17,15 @@ use crate::scalar::Scalar;
 ///
 /// ```
 /// use convmat::Workspace;
+/// # fn main() -> convmat::Result<()> {
 /// let mut workspace = Workspace::<f32>::new();
-/// let mut scratch = workspace.take(3);
+/// let mut scratch = workspace.take(3)?;
 /// scratch.copy_from_slice(&[1.0, 2.0, 3.0]); // what was in it meant nothing
 /// assert_eq!((scratch.iter().sum::<f32>(), workspace.len()), (6.0, 0));
 /// workspace.give(scratch);
 /// assert_eq!(workspace.len(), 3); // kept for the next call
+/// # Ok(())
+/// # }
 /// ```
 #[derive(Clone, Default)]
 pub struct Workspace<T> {

@@ -12,7 +12,7 @@ use crate::engine::phases::Phases;
 use crate::engine::weights;
 use crate::engine::writer::Finish;
 use crate::error::{Error, Result};
-use crate::geometry::{checked_len, Gather, Geometry, Side};
+use crate::geometry::{Gather, Geometry, Side, checked_len};
 use crate::kernel::cache::Caches;
 use crate::kernel::dispatch::Level;
 use crate::kernel::micro::lanes;

@@ -22,9 +22,6 @@ mod ranks;
 mod resizing;
 mod room;
 mod tiles;
-#[path = "../../benches/common/turns.rs"]
-#[expect(dead_code, reason = "one figure of it is used")]
-mod turns;
 mod upscaler;
 mod values;
 mod views;

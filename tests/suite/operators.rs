@@ -175,10 +175,10 @@ fn operators_on_nothing_have_empty_matrices() {
         let empty = block(rows, columns);
         assert_matrix(&empty, &Array2::zeros((height, width)), "a window");
         assert_matrix(&Adjoint(empty.clone()), &Array2::zeros((width, height)), "its adjoint");
-        let square = Compose::new(Adjoint(empty.clone()), empty.clone()).unwrap();
+        let square = Compose::<f64, _, _>::new(Adjoint(empty.clone()), empty.clone()).unwrap();
         assert_matrix(&square, &Array2::zeros((width, width)), "a product through nothing");
         let x = Array5::<f64>::ones([3, 1, 1, 1, width]);
-        assert_eq!(square.apply(x.view()).unwrap(), Array5::zeros([3, 1, 1, 1, width]));
+        assert_eq!(square.apply(x.view()).unwrap(), Array5::<f64>::zeros([3, 1, 1, 1, width]));
     }
 }
 
@@ -200,7 +200,7 @@ impl Totals {
                 return Err(Error::Shape { what, expected: expected.to_vec(), actual: actual.to_vec() });
             }
         }
-        let mut totals = workspace.take(self.0);
+        let mut totals = workspace.take(self.0)?;
         assert_eq!(totals.len(), self.0);
         for (from, to) in from.rows().into_iter().zip(to.rows_mut()) {
             let mut sum = 0.0;
@@ -281,7 +281,7 @@ fn large_holders_print_shapes_and_no_elements() {
     let pad = Pad::new([40, 1, 64, 64], [(0, 0), (300, 0), (0, 300)], PadMode::Replicate).unwrap();
     let boxed = c.formulate(Formulation::Scatter).unwrap();
     let mut workspace = Workspace::<f64>::new();
-    let lent = [workspace.take(1000), workspace.take(3)];
+    let lent = [workspace.take(1000).unwrap(), workspace.take(3).unwrap()];
     let texts = [
         (format!("{c:?}"), "weights: [50, 40, 1, 9, 9]"),
         (format!("{layer:?}"), "Conv2d { in_channels: 40, out_channels: 50, kernel: [9, 9], bias: true"),

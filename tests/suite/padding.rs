@@ -96,7 +96,7 @@ fn check<const N: usize, I: TensorDim<N>>(case: &Case<N>, options: Options<N>, m
     for_each_source(x.dim().into(), pads, mode, |to, from| padded[to] = x[from]);
     let output = literal.convolution(&weights, &padded);
     let padded_gradient = literal.transposed(&weights, &grad);
-    let mut input_gradient = Array5::zeros(x.raw_dim());
+    let mut input_gradient = Array5::<f64>::zeros(x.raw_dim());
     for_each_source(x.dim().into(), pads, mode, |to, from| input_gradient[from] += padded_gradient[to]);
 
     let bias = Array1::from_elem(output.dim().1, 3.0);

@@ -174,7 +174,7 @@ fn pooling_is_undone_where_windows_do_not_fill_the_input() {
     }
     assert!(refused < 30, "{refused} of 600: two sizes rarely suit every index");
     // Overlapping windows with padding and dilation are undone as well.
-    let pool = MaxPool::new([3]).stride([2]).dilation([2]).pad([(1, 1)]).index_base(IndexBase::Tensor);
+    let pool = MaxPool::new([3]).stride([2]).dilation([2]).padding([(1, 1)]).index_base(IndexBase::Tensor);
     let x = array![[5.0, 0.0, 7.0, 0.0, 0.0, 6.0, 0.0, 0.0], [0.0, 9.0, 0.0, 0.0, 4.0, 0.0, 0.0, 0.0]]
         .insert_axis(ndarray::Axis(0));
     let (y, indices) = pool.forward(&x).unwrap();
@@ -219,7 +219,7 @@ fn indices_of_a_whole_tensor_count_in_one_size_or_in_none() {
 #[test]
 fn errors_carry_the_numbers_of_the_caller() {
     // Windows of extent 5 (kernel 3, dilation 2) over 4 elements and 5 of padding: the first lies before them.
-    let pool = MaxPool::new([1, 3]).stride([1, 1]).dilation([1, 2]).pad([(0, 0), (5, 1)]);
+    let pool = MaxPool::new([1, 3]).stride([1, 1]).dilation([1, 2]).padding([(0, 0), (5, 1)]);
     let refused = pool.forward(&Array3::<f32>::ones([2, 7, 4])).unwrap_err();
     assert_eq!(refused, Error::EmptyOutput { axis: 1, input: 4, padding: 6, extent: 5 });
     let refused = MaxPool::new([2, 6]).forward(&Array3::<f32>::ones([2, 7, 4])).unwrap_err();
@@ -227,7 +227,7 @@ fn errors_carry_the_numbers_of_the_caller() {
     let refused = MaxPool::new([2, 2]).stride([1, 0]).forward(&Array3::<f32>::ones([2, 7, 4])).unwrap_err();
     assert_eq!(refused, Error::Zero { what: "stride", axis: 1 });
     // A window that steps over the input: taps at −1 and 3, then at 1 and 5 around nothing.
-    let refused = MaxPool::new([2]).stride([1]).dilation([4]).pad([(1, 3)]).forward(&array![[1., 2.]]).unwrap_err();
+    let refused = MaxPool::new([2]).stride([1]).dilation([4]).padding([(1, 3)]).forward(&array![[1., 2.]]).unwrap_err();
     assert_eq!(refused, Error::EmptyOutput { axis: 0, input: 2, padding: 4, extent: 5 });
     // Shapes are the caller's, without the axes that are absent.
     let pool = MaxPool::new([2]);
@@ -253,7 +253,7 @@ fn windows_are_those_of_their_definition() {
     // One long axis, whose outputs are shared among tasks, and dilated windows that leave gaps.
     let x = Array1::from_shape_fn(70_000, |i| ((i * 7919) % 10_007) as f32).insert_axis(ndarray::Axis(0));
     for (kernel, stride, dilation, pad) in [(40, 1, 1, 0), (3, 2, 5, 4), (2, 7, 300, 1)] {
-        let pool = MaxPool::new([kernel]).stride([stride]).dilation([dilation]).pad([(pad, pad)]);
+        let pool = MaxPool::new([kernel]).stride([stride]).dilation([dilation]).padding([(pad, pad)]);
         let (y, indices) = pool.forward(&x).unwrap();
         for (i, (&value, &index)) in y.iter().zip(&indices).enumerate() {
             let places =
@@ -268,7 +268,7 @@ fn windows_are_those_of_their_definition() {
 #[test]
 fn requests_beyond_all_memory_are_refused_at_once() {
     // So many windows that nothing can list them.
-    let wide = MaxPool::new([1 << 59]).stride([1]).pad([((1 << 59) - 1, (1 << 59) - 1)]);
+    let wide = MaxPool::new([1 << 59]).stride([1]).padding([((1 << 59) - 1, (1 << 59) - 1)]);
     assert!(matches!(wide.forward(&array![[1.0f32]]), Err(Error::Memory { .. } | Error::Overflow { .. })));
     let far = MaxPool::new([1]).stride([1 << 50]);
     let (y, indices) = (Array2::<f64>::ones([1, 512]), Array2::zeros([1, 512]));

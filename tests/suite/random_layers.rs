@@ -17,7 +17,6 @@ use crate::engine::{
     BATCHES, Engine, THREADS, Towards, layouts_do_not_matter, plan, poison_reaches_what_reads_it,
     right_and_reproducible, shapes,
 };
-use crate::turns;
 use crate::values::reals;
 use crate::views::Layout;
 
@@ -141,7 +140,7 @@ fn medians(engines: [&dyn Engine<f32>; 2], x: &Array5<f32>, y: &mut Array5<f32>)
             break;
         }
     }
-    seconds.map(|seconds| turns::median(&seconds))
+    seconds.map(|seconds| convmat_measure::median(&seconds))
 }
 
 #[test]

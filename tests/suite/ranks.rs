@@ -124,7 +124,7 @@ fn a_padding_mode_is_no_part_of_the_input_shape() {
 
 #[test]
 fn upscalers_speak_their_rank() {
-    let up = Upscaler::<f64, 2>::new(2, [3, 4], [2, 2], Interpolation::Bilinear).unwrap();
+    let up = Upscaler::<f64, 2>::new(2, [3, 4], [2, 2], Interpolation::Linear).unwrap();
     let x5 = reals::<f64>([2, 2, 1, 3, 4], 5);
     let x = x5.clone().index_axis_move(Axis(2), 0);
     let y5 = LinearOperator::apply(&up, x5.view()).unwrap();
@@ -203,7 +203,7 @@ fn errors_have_the_axes_of_the_caller_in_2d() {
     let other = Conv2d::<f32>::zeros(8, 64, [3, 3], o).unwrap();
     let pool = MaxPool::new([2, 2]);
     let (values, indices) = pool.forward(&one([3, 4, 4])).unwrap();
-    let up = Upscaler::<f32, 2>::new(3, [4, 6], [2, 2], Interpolation::Bilinear).unwrap();
+    let up = Upscaler::<f32, 2>::new(3, [4, 6], [2, 2], Interpolation::Linear).unwrap();
     let mut updated = plan.clone();
     for (message, error) in [
         ("the input has shape [1, 32, 16, 16]; expected [1, 64, 16, 16]", text(conv.forward(&wrong))),
@@ -239,7 +239,7 @@ fn errors_have_the_axes_of_the_caller_in_2d() {
         ),
         (
             "the weights (out channels, in channels / groups, kernel) has shape [64, 8, 3, 3]; expected [8, 64, 3, 3]",
-            text(updated.update_weights(&other)),
+            text(updated.set_parameters(&other)),
         ),
         (
             "the weights (out channels, in channels / groups, kernel) has shape [8, 64, 2, 3, 3]; \
@@ -277,15 +277,15 @@ fn errors_have_the_axes_of_the_caller_in_2d() {
         ("the input has shape [3, 8, 10]; expected [3, 8, 12]", text(up.apply_adjoint(&one([3, 8, 10])))),
         (
             "scale[1] is 0; every scale must be at least 1",
-            text(Upscaler::<f32, 2>::new(3, [4, 6], [2, 0], Interpolation::Bilinear)),
+            text(Upscaler::<f32, 2>::new(3, [4, 6], [2, 0], Interpolation::Linear)),
         ),
         (
             "channels is 0; it must be at least 1",
-            text(Upscaler::<f32, 2>::new(0, [4, 6], [2, 2], Interpolation::Bilinear)),
+            text(Upscaler::<f32, 2>::new(0, [4, 6], [2, 2], Interpolation::Linear)),
         ),
         (
             "input[1] is 0; every input must be at least 1",
-            text(Upscaler::<f32, 2>::new(3, [4, 0], [2, 2], Interpolation::Bilinear)),
+            text(Upscaler::<f32, 2>::new(3, [4, 0], [2, 2], Interpolation::Linear)),
         ),
     ] {
         assert_eq!(error, message);

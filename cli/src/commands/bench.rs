@@ -40,7 +40,6 @@ use std::time::{Duration, SystemTime};
 
 use convmat::Isa;
 
-use convmat_measure::machine;
 use self::execution::{Execution, Message, Task};
 use self::journal::Journal;
 use self::measure::Settings;
@@ -53,6 +52,7 @@ use crate::args::BenchArgs;
 use crate::error::{Failure, Result};
 use crate::files;
 use crate::progress;
+use convmat_measure::machine;
 
 pub fn run(args: &BenchArgs, out: &mut dyn Write) -> Result<()> {
     if let Some([old, new]) = args.compare.as_deref() {

@@ -185,8 +185,7 @@ fn exports_are_what_torch_computed() {
         assert_eq!(npz(fs::read(folder.path("c.npz")).unwrap()).0, want, "golden {i}");
         assert_eq!(mtx(&fs::read_to_string(folder.path("c.mtx")).unwrap()), want, "golden {i}");
 
-        let file =
-            format!("{}/tests/cli/matrices/{}", env!("CARGO_MANIFEST_DIR"), golden["file"].as_str().unwrap());
+        let file = format!("{}/tests/cli/matrices/{}", env!("CARGO_MANIFEST_DIR"), golden["file"].as_str().unwrap());
         Run::of(&[&["check", &file], &options[..]].concat()).succeeds().says("verdict       it is the matrix C");
     }
 }

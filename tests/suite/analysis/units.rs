@@ -29,7 +29,7 @@ fn spectra_and_bounds_are_scaled_exactly() {
     let c = layer(0);
     let (spectrum, circular) = (Spectrum::new(&c, 1 << 24).unwrap(), circular_spectrum(&c, 1 << 24).unwrap());
     let (lost, bound) = (null_space(&c, 1 << 24).unwrap(), norm_bound(&c, 16).unwrap());
-    let gains = PhaseGains::new(c.geometry(), c.weights().view(), 1 << 20).unwrap();
+    let gains = PhaseGains::new(c.geometry(), c.weights5().view(), 1 << 20).unwrap();
     for exponent in [-1074, -1050, -1000, -800, -512, -300, -13, 1, 100, 513, 800, 900] {
         let c = layer(exponent);
         let found = Spectrum::new(&c, 1 << 24).unwrap();
@@ -37,7 +37,7 @@ fn spectra_and_bounds_are_scaled_exactly() {
         assert_eq!(null_space(&c, 1 << 24).unwrap(), lost);
         let around = circular_spectrum(&c, 1 << 24).unwrap();
         let above = norm_bound(&c, 16).unwrap();
-        let sums = PhaseGains::new(c.geometry(), c.weights().view(), 1 << 20).unwrap();
+        let sums = PhaseGains::new(c.geometry(), c.weights5().view(), 1 << 20).unwrap();
         assert_eq!(sums.worst(), gains.worst());
         if exponent >= -1000 {
             assert_eq!(found.values, all(&spectrum.values, exponent));
@@ -64,7 +64,7 @@ fn the_largest_values_take_the_same_steps() {
         let weights = Array5::from_shape_fn(g.weight_shape(), |i| times([1.0, 2.0, 1.5][i.4], exponent));
         Convolution::new(g, weights).unwrap()
     };
-    let options = SingularOptions { count: 3, ..SingularOptions::default() };
+    let options = SingularOptions::new().count(3);
     let (plain, slow) =
         (singular_values(&layer(0), &options).unwrap(), singular_values(&crowded(0), &options).unwrap());
     assert!(slow.restarts > 0);
@@ -122,7 +122,7 @@ fn known_values_at_the_ends_of_the_range() {
         assert!(matches!(singular_values(&c, &SingularOptions::default()), Err(Error::NotFinite { .. })));
         assert!(matches!(circular_spectrum(&c, 1 << 20), Err(Error::NotFinite { .. })));
         assert!(matches!(norm_bound(&c, 8), Err(Error::NotFinite { .. })));
-        assert!(matches!(PhaseGains::new(c.geometry(), c.weights().view(), 1 << 20), Err(Error::NotFinite { .. })));
+        assert!(matches!(PhaseGains::new(c.geometry(), c.weights5().view(), 1 << 20), Err(Error::NotFinite { .. })));
         assert!(Orthogonality::new(&c, 1 << 20).unwrap().defect.is_nan());
     }
 }

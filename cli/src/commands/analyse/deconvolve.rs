@@ -62,8 +62,8 @@ pub fn run(args: &AnalyseArgs, photo: &Path, out: &mut dyn Write) -> Result<Numb
         "noise",
         format_args!("deviation {}, norm {}, seed {seed}", number(deviation, 6), number(noise_norm, 6)),
     )?;
-    let [reached, target, damping] = [solution.residual, least.target, solution.damping].map(|v| number(v, 6));
-    let residual = format!("‖Cx − y‖ = {reached}, to be {} · ‖noise‖ = {target}", args.excess);
+    let [reached, wanted, damping] = [solution.residual, least.target, solution.damping].map(|v| number(v, 6));
+    let residual = format!("‖Cx − y‖ = {reached}, to be {} · ‖noise‖ = {wanted}", args.excess);
     field(out, "damping", format_args!("λ = {damping}: {residual}"))?;
     if !least.met {
         field(out, "", "no damping reaches that residual; this one comes nearest")?;

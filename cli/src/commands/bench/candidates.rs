@@ -2,9 +2,9 @@
 
 use convmat::GemmBackend;
 
-use convmat_measure::method::{Method, Output};
 use super::record::{Candidate, Direction};
 use crate::error::{Failure, Result};
+use convmat_measure::method::{Method, Output};
 
 /// Names that stand for several formulations.
 const KINDS: [(&str, &[Candidate]); 3] = [

@@ -10,13 +10,13 @@ use std::process::{Child, Command, Stdio};
 
 use serde::{Deserialize, Serialize};
 
-use convmat_measure::machine::pool;
 use super::interrupt;
 use super::measure::{self, Settings};
 use super::points::Point;
 use super::record::{Ceiling, Problem};
 use super::trials::{ROUNDS, Trial};
 use crate::error::{Failure, Result};
+use convmat_measure::machine::pool;
 
 /// The hidden command that measures a round.
 const COMMAND: &str = "bench-round";

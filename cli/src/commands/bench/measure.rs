@@ -11,16 +11,16 @@ use rayon::ThreadPool;
 use serde::{Deserialize, Serialize};
 
 use super::candidates::{method, output};
-use convmat_measure::check::{self, Compared};
-use convmat_measure::machine::{CpuTime, available_memory, cores, pool};
-use convmat_measure::method::{Built, Method, Output, Problem};
-use convmat_measure::turns::{Effort, in_turns};
 use super::memory;
 use super::points::Point;
 use super::record::{Candidate, Ceiling, Direction, Outcome, Record, Work};
 use super::trials::{ROUNDS, Round, Trial};
 use crate::commands::rounding::{Worst, gamma};
 use crate::error::{Failure, Result};
+use convmat_measure::check::{self, Compared};
+use convmat_measure::machine::{CpuTime, available_memory, cores, pool};
+use convmat_measure::method::{Built, Method, Output, Problem};
+use convmat_measure::turns::{Effort, in_turns};
 
 /// Elements of a result that are compared with the definition.
 const SAMPLE: usize = 64;

@@ -4,15 +4,15 @@ use std::path::Path;
 
 use convmat::{Options, Padding};
 
-use convmat_measure::Workload;
-use convmat_measure::machine::cores;
-use convmat_measure::workload::layers_of;
 use super::record::{Direction, Op, Problem, Sweep};
 use crate::args::{BenchArgs, Contraction, LayerArgs};
 use crate::error::{Failure, Result};
 use crate::files;
 use crate::layer::Layer;
 use crate::values::{Lengths, Pads};
+use convmat_measure::Workload;
+use convmat_measure::machine::cores;
+use convmat_measure::workload::layers_of;
 
 /// A layer to be measured.
 #[derive(Clone, Debug)]

@@ -1,9 +1,9 @@
 //! Warnings about a measurement: too few rounds, too short runs, outliers, drift, a busy machine. It measures nothing.
 
-use convmat_measure::machine::cores;
-use convmat_measure::turns::median;
 use super::record::Spread;
 use super::trials::{ROUNDS, Round};
+use convmat_measure::machine::cores;
+use convmat_measure::turns::median;
 
 /// Seconds below which waking threads and reading memory for the first time are a good part of a run.
 const SHORT: f64 = 10e-6;

@@ -18,9 +18,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use convmat_measure::turns::{median, quantile};
 use super::quality;
 use super::record::{Measured, Outcome, Record, Spread};
+use convmat_measure::turns::{median, quantile};
 
 /// Rounds of a run.
 pub const ROUNDS: usize = 15;

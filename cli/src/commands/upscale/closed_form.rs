@@ -218,8 +218,7 @@ mod tests {
     fn colours_are_weighted_by_alpha() {
         // White beside invisible black, in the first row; ¾ and ¼ of each along both axes.
         let image = Array5::from_shape_fn([1, 2, 1, 1, 2], |i| if i.4 == 0 { 255.0 } else { 0.0 });
-        let form =
-            ClosedForm::new(image.view(), &Rule::Interpolation(Interpolation::Bilinear), 2).weighted_by(1, 255.0);
+        let form = ClosedForm::new(image.view(), &Rule::Interpolation(Interpolation::Linear), 2).weighted_by(1, 255.0);
         let alpha = [255.0, 191.25, 63.75, 0.0];
         let result = |colour: [f32; 4]| {
             Array5::from_shape_fn([1, 2, 1, 2, 4], |i| if i.1 == 0 { colour[i.4] } else { alpha[i.4] })
@@ -230,7 +229,7 @@ mod tests {
         assert!(!form.compare(result([255.0, 191.25, 63.75, 0.0]).view()).passed());
         assert!(!form.compare(result([255.0, 255.0, 255.0, 255.0]).view()).passed());
         let opaque = ndarray::Array5::from_elem([1, 2, 1, 1, 2], 255.0);
-        let form = ClosedForm::new(opaque.view(), &Rule::Interpolation(Interpolation::Bilinear), 2);
+        let form = ClosedForm::new(opaque.view(), &Rule::Interpolation(Interpolation::Linear), 2);
         assert!(!form.weighted_by(1, 255.0).is_weighted());
     }
 

@@ -87,7 +87,7 @@ impl Job {
         format: Format,
         pictures: ArrayView5<T>,
     ) -> convmat::Result<Array5<T>> {
-        let product = |x: ArrayView5<T>| upscaler.apply(x);
+        let product = |x: ArrayView5<T>| LinearOperator::apply(upscaler, x);
         if self.rule.mixes_pixels() { alpha::resample(pictures, format, product) } else { product(pictures) }
     }
 

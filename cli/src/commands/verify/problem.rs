@@ -5,7 +5,7 @@
 //! no formulation and no bound.
 
 use convmat::geometry::Side;
-use convmat::{Geometry, Options, Padding, Result, Scalar, reference};
+use convmat::{Geometry, Options, Result, Scalar, reference};
 use ndarray::{Array1, Array5, ArrayView5};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -27,7 +27,7 @@ pub fn options_of<const N: usize>(geometry: &Geometry<N>, side: Side) -> Option<
         .stride(axes.map(|axis| axis.stride()))
         .dilation(axes.map(|axis| axis.dilation()))
         .groups(geometry.groups())
-        .pad(Padding::Explicit(pads));
+        .padding(pads);
     let (channels, kernel) = (geometry.channels(), geometry.kernel());
     let (options, found) = match side {
         Side::Large => (options, Geometry::convolution(geometry.large_size(), kernel, channels, &options)),
