@@ -94,9 +94,10 @@ pub enum Command {
     /// Upsample PNG and JPEG images by transposed convolution.
     ///
     /// U = crop · Cᵀ · pad, per channel, in f32, rounded to nearest and clamped at the end; colours are weighted by alpha. Bit depth
-    /// and channels of an image are kept (grey of fewer than 8 bits gets 8); EXIF orientation is applied. Kept are the colour profile
-    /// and PNG's other labels of colour, the printed size, and PNG's texts about the picture. An indexed PNG stays one: with its own palette where that has every colour of the result, as with --kernel nearest, else with the
-    /// result's colours, quantized to 256 if there are more.
+    /// and channels of an image are kept (grey of fewer than 8 bits gets 8); EXIF orientation is applied. The colour profile and
+    /// PNG's other labels of colour are kept, the printed size, and PNG's texts about the picture. An indexed PNG stays one: with
+    /// its own palette where that has every colour of the result, as with --kernel nearest, else with the result's colours,
+    /// quantized to 256 if there are more.
     ///
     /// Several images of one size and kind share one operator and are multiplied together, as many as 256 MiB of buffers hold.
     /// Existing outputs are skipped unless --force is given, inputs that are outputs of other inputs as well; a bad file does

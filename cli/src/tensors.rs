@@ -74,7 +74,7 @@ pub fn npy(bytes: &[u8]) -> std::result::Result<ArrayD<f64>, String> {
 }
 
 /// The header of an array in NumPy's format and the values behind it; none of bytes that do not begin as one.
-pub fn npy_parts(bytes: &[u8]) -> std::result::Result<Option<(&[u8], &[u8])>, &'static str> {
+pub fn npy_parts(bytes: &[u8]) -> std::result::Result<Option<[&[u8]; 2]>, &'static str> {
     if !bytes.starts_with(b"\x93NUMPY") {
         return Ok(None);
     }
@@ -85,13 +85,14 @@ pub fn npy_parts(bytes: &[u8]) -> std::result::Result<Option<(&[u8], &[u8])>, &'
         (Some(2 | 3), _, Some(digits)) => (&bytes[12..], length(digits)),
         _ => return Ok(None),
     };
-    rest.split_at_checked(length).map(Some).ok_or("it ends within its header")
+    let parts = rest.split_at_checked(length).ok_or("it ends within its header")?;
+    Ok(Some(parts.into()))
 }
 
 /// Refuses a header in NumPy's format that claims more numbers than the file has bytes: ndarray-npy allocates what is claimed before
 /// it reads, and an allocation that fails ends the program. Anything else that may be wrong is for ndarray-npy to say.
 pub fn expect_whole(bytes: &[u8]) -> std::result::Result<(), String> {
-    let Some((header, _)) = npy_parts(bytes)? else { return Ok(()) };
+    let Some([header, _]) = npy_parts(bytes)? else { return Ok(()) };
     // The shape is the tuple of numbers; no other tuple of a header holds any.
     for tuple in String::from_utf8_lossy(header).split('(').skip(1) {
         let numbers = tuple.split(')').next().unwrap_or_default().split(',').map(str::trim);

@@ -106,7 +106,7 @@ pub fn matrix(bytes: Vec<u8>) -> Parsed<CsMat<f64>> {
 /// A string that stands alone in an array of type S or U.
 fn text(array: &[u8]) -> Parsed<String> {
     // In U each character is followed by three zeros.
-    let (_, characters) = npy_parts(array)?.ok_or("its format is no string")?;
+    let [_, characters] = npy_parts(array)?.ok_or("its format is no string")?;
     Ok(characters.iter().filter(|&&byte| byte != 0).map(|&byte| char::from(byte)).collect())
 }
 

@@ -228,7 +228,7 @@ mod tests {
         // Without weights, and with a colour where nothing is seen but another should stand.
         assert!(!form.compare(result([255.0, 191.25, 63.75, 0.0]).view()).passed());
         assert!(!form.compare(result([255.0, 255.0, 255.0, 255.0]).view()).passed());
-        let opaque = ndarray::Array5::from_elem([1, 2, 1, 1, 2], 255.0);
+        let opaque = Array5::from_elem([1, 2, 1, 1, 2], 255.0);
         let form = ClosedForm::new(opaque.view(), &Rule::Interpolation(Interpolation::Linear), 2);
         assert!(!form.weighted_by(1, 255.0).is_weighted());
     }
