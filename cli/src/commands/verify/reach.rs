@@ -21,10 +21,12 @@ pub fn within_reach<const N: usize>(
     side: Side,
     options: Options<N>,
 ) -> (Geometry<N>, Options<N>) {
-    if geometry.rows().saturating_add(geometry.columns()) <= ALL {
+    let axes = geometry.axes();
+    // To find what taps reach takes as long as there are taps; kernels beyond that bound are refused for their length.
+    let is_small = geometry.rows().saturating_add(geometry.columns()) <= ALL;
+    if is_small || axes.iter().any(|axis| axis.kernel() > ALL) {
         return (geometry, options);
     }
-    let axes = geometry.axes();
     let small = axes.map(|axis| widened(axis.small_needed(0..axis.large()), axis.small()));
     let large = axes.map(|axis| widened(axis.large_needed(0..axis.small()), axis.large()));
     let rest = geometry.window(small, large).ok();
