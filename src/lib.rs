@@ -51,16 +51,21 @@
 //! | you want | take |
 //! |---|---|
 //! | a layer as in PyTorch, with gradients | [`Conv1d`], [`Conv2d`], [`Conv3d`], [`ConvTranspose1d`], [`ConvTranspose2d`], [`ConvTranspose3d`] |
+//! | stride, padding, dilation, groups, output size | [`Options`], [`Padding`], [`OutputSize`] |
+//! | the same layer many times, as fast as it goes | [`Plan`], made by [`Layer::plan`] with [`PlanOptions`]; [`Recipe`] says what it does |
+//! | bias, residual and activation in the same pass | [`Activation`], [`Plan::run_with_residual_into`] |
+//! | no allocation per call, memory of one's own | [`Workspace`]; limits on memory: [`PlanOptions::memory_limit`], [`FormulationOptions::memory_limit`] |
 //! | the operator C: its matrix, windows, formulations | [`Convolution`], [`Formulation`] |
 //! | only where entries lie, before any weights | [`Geometry`], [`geometry::Axis`] |
-//! | operators in general: swap, compose, pad, test | [`Adjoint`], [`Compose`], [`Pad`], [`dot_test`] |
+//! | operators in general, one's own too: swap, compose, pad, test | [`LinearOperator`], [`Adjoint`], [`Compose`], [`Pad`], [`dot_test`] |
+//! | the matrix of any operator | [`csr_of`], [`Convolution::dense`], [`Convolution::csr`] |
 //! | im2col and col2im themselves | [`matrix::im2col()`], [`matrix::col2im()`] |
 //! | the weight gradient | [`weight_gradient()`] |
 //! | images upsampled by transposed convolution | [`Upscaler`] |
 //! | resizing by rule, and upsampling that was learned | [`Resize`], [`upsample::learned`] |
 //! | the layer as a linear map of its weights, least squares | [`InWeights`], [`least_squares`] |
 //! | damped least squares, with the damping that suits a noise | [`lsqr()`], [`discrepancy()`] |
-//! | singular values, norms, rank, overlap, receptive fields | the module `analysis` (feature `analysis`) |
+//! | singular values, norms, rank, overlap, receptive fields; the mistake in a matrix | the module `analysis` (feature `analysis`) |
 //! | max pooling with indices, and unpooling | [`MaxPool`] |
 //! | the definitions, literally | [`mod@reference`], [`trans_conv`] |
 //!
@@ -79,7 +84,9 @@
 //! * **Padding** is given as `(begin, end)` per axis and reads as zero. `output_padding` lengthens the end of a transposed
 //!   convolution's output; places that no tap reaches hold the bias alone.
 //! * **Adjoint, not inverse.** Cᵀ·C·x is not x, and col2im does not undo im2col.
-//! * **Determinism.** No result depends on the number of threads, to the bit; [`Formulation`] says which depend on the batch.
+//! * **Threads.** Everything runs on the current `rayon` pool. No result depends on the number of threads, to the bit.
+//! * **The same bits.** Layers, plans, direct sums and the sparse matrix also give the same bits for any batch; [`Formulation`]
+//!   says which formulations do not. Plans of other sizes or instruction sets may round differently.
 //! * **Errors.** Everything a caller can get wrong is an [`Error`] with the numbers that explain it; nothing public panics.
 //!   An impossible request fails before it allocates.
 //! * **Memory.** Scratch memory is the caller's [`Workspace`]; operators are immutable and hide none.
@@ -131,9 +138,11 @@ pub use convolution::Convolution;
 pub use engine::Activation;
 pub use error::{Error, ParseNameError, Result, bytes_in_words};
 pub use formulation::{Formulation, FormulationOptions};
+#[doc(inline)]
 pub use geometry::{Channels, Geometry, Options, OutputSize, Padding, PerAxis, Shape};
 pub use in_weights::InWeights;
 pub use kernel::{GemmBackend, Isa};
+#[doc(inline)]
 pub use layer::{
     Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d, Direction, Forward, Gradients, Layer,
     Transposed,
@@ -146,11 +155,13 @@ pub use operator::{
 };
 pub use plan::{ImplicitGemmRecipe, Plan, PlanOptions, Recipe};
 pub use pooling::{IndexBase, MaxPool};
+#[doc(inline)]
 pub use reference::trans_conv;
 pub use scalar::{Precision, Scalar};
 /// The version of `sprs` whose matrices this crate's functions take and return.
 pub use sprs;
 pub use tensor::{BatchedDim, ColumnsDim, Rank, Ranked, TensorDim, WeightDim};
+#[doc(inline)]
 pub use upsample::{Coordinates, Resize, ResizeMode, ResizeOptions, ResizeTo, Rounding, Upscaler};
 pub use weight_gradient::weight_gradient;
 

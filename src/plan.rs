@@ -307,19 +307,21 @@ impl<D: Direction, T: Scalar, const N: usize> Plan<D, T, N> {
         T::pass_scratch_per_worker(&self.pass, batch)
     }
 
-    /// Recipe, memory and work in one paragraph.
+    /// Why the plan is what it is: a sentence for every choice, then work and memory.
     #[must_use]
     pub fn explain(&self) -> String {
-        let raw = self.layer.weights5().len() * size_of::<T>();
-        let scratch = self.workspace_per_thread(self.options.expected_batch.unwrap_or(1)) * size_of::<T>();
+        let raw = bytes_in_words(bytes_of::<T>(self.layer.weights5().len() as u128));
+        let scratch = self.workspace_per_thread(self.options.expected_batch.unwrap_or(1));
+        let weights = match self.packed_bytes() {
+            0 => format!("Weights are read as they are ({raw})"),
+            packed => format!("Packed weights take {} ({raw} unpacked)", bytes_in_words(packed as u128)),
+        };
         format!(
-            "{}: {} useful operations per sample. {} Packed weights take {} ({} unpacked), scratch memory {} per thread.",
-            self.recipe(),
-            self.geometry.entries().saturating_mul(2),
+            "{} {weights}, scratch memory {} per thread; a sample takes {} useful operations. Recipe: {}.",
             T::explain_pass(&self.pass),
-            bytes_in_words(self.packed_bytes() as u128),
-            bytes_in_words(raw as u128),
-            bytes_in_words(scratch as u128),
+            bytes_in_words(bytes_of::<T>(scratch as u128)),
+            self.geometry.entries().saturating_mul(2),
+            self.recipe(),
         )
     }
 }

@@ -1,5 +1,7 @@
 //! One direction of a geometry, planned and packed: what plans, operators and layers run.
 
+mod explain;
+
 use std::sync::Arc;
 
 use ndarray::{Array5, ArrayView5, ArrayViewMut5, Axis};
@@ -15,7 +17,6 @@ use crate::error::{Error, Result};
 use crate::geometry::{Gather, Geometry, Side, checked_len};
 use crate::kernel::cache::Caches;
 use crate::kernel::dispatch::Level;
-use crate::kernel::micro::lanes;
 use crate::kernel::{GemmBackend, Isa, workers};
 use crate::matrix::Im2col;
 use crate::operator::{
@@ -53,17 +54,6 @@ struct Packed<T> {
 struct PreparedWay {
     prepared: Prepared,
     cycles: f64,
-}
-
-/// Different values in order of their first appearance.
-fn summary(values: &[String]) -> String {
-    let mut different: Vec<&str> = Vec::new();
-    for value in values {
-        if !different.contains(&value.as_str()) {
-            different.push(value);
-        }
-    }
-    different.join(", ")
 }
 
 /// The level of an instruction set.
@@ -198,42 +188,6 @@ impl<T: Scalar> Pass<T> {
                 gemm.weights.len(gemm.phases.channel_groups) * size_of::<T>()
             }
         }
-    }
-
-    /// What the recipe's numbers come to, in sentences.
-    pub(crate) fn explain(&self) -> String {
-        let packed = match &self.engine {
-            Engine::Lowered(_) => {
-                return "Panels would be out of proportion, so columns are made and multiplied by a GEMM crate."
-                    .to_owned();
-            }
-            Engine::Depthwise(..) => {
-                return "One input channel per group: rows are read in place and summed in registers.".to_owned();
-            }
-            Engine::ImplicitGemm(packed) => packed,
-        };
-        let gemm = &packed.gemm;
-        let rows: Vec<String> = gemm.weights.rows.iter().map(|rows| rows.per_tile.to_string()).collect();
-        let samples = |way: &PreparedWay| way.prepared.samples();
-        let cycles = packed.ways.iter().map(|way| match samples(way) {
-            1 => format!("{:.0}", way.cycles),
-            count => format!("{:.0} in panels of {count}", way.cycles / count as f64),
-        });
-        let cycles: Vec<String> = cycles.collect();
-        let taps: usize = gemm.phases.groups.iter().map(|group| group.phases * group.taps).sum();
-        format!(
-            "{} phases in {} groups that read alike, {taps} taps in all; register tiles of {} rows and up to {} vectors of {} \
-             lanes; {} output and {} input channels at a time. Of the cuts tried, this one is the cheapest by estimate: {} \
-             cycles of one thread per sample.",
-            gemm.phases.phases(),
-            gemm.phases.groups.len(),
-            summary(&rows),
-            gemm.tile.vectors,
-            lanes::<T>(gemm.level.isa()),
-            gemm.weights.chunk,
-            gemm.weights.inputs_per_block,
-            cycles.join(", "),
-        )
     }
 
     /// Elements of scratch memory for a batch of contiguous tensors and the threads of the current pool.

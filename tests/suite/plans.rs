@@ -218,7 +218,12 @@ fn recipes_are_equal_for_equal_requests_and_say_what_they_do() {
     assert_eq!(recipe.isa, Isa::best());
     assert!((1..=10).contains(&recipe.channels_per_chunk) && (1..=6).contains(&recipe.inputs_per_block));
     let text = plan([16, 16]).explain();
-    assert!(text.contains("4 phases in 4 groups") && text.contains("per thread"), "{text}");
+    for part in ["4 phases in 4 groups", "because", "By estimate", "per thread", &recipe.to_string()] {
+        assert!(text.contains(part), "{part} in {text}");
+    }
+    let depthwise = ConvTranspose2d::<f32>::zeros(4, 4, 3, Options::new().groups(4)).unwrap();
+    let text = depthwise.plan([64, 64], &PlanOptions::new()).unwrap().explain();
+    assert!(text.contains("one input channel") && text.contains("Weights are read as they are (144 B)"), "{text}");
 }
 
 #[test]

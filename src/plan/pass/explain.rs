@@ -1,0 +1,115 @@
+//! Why a direction is computed as it is, in sentences. It reads what was designed and decides nothing.
+
+use super::{Engine, Packed, Pass, Recipe};
+use crate::engine::phases::Phases;
+use crate::kernel::micro::lanes;
+use crate::plan::design::MOST_PHASES;
+use crate::plan::recipe::Way;
+use crate::scalar::Scalar;
+
+impl<T: Scalar> Pass<T> {
+    /// What was chosen, and the reason for it, a sentence for every choice.
+    pub(crate) fn explain(&self) -> String {
+        match (&self.engine, &self.recipe) {
+            (Engine::ImplicitGemm(packed), Recipe::ImplicitGemm(recipe)) => {
+                let mut sentences = vec![of_phases(&packed.gemm.phases), of_blocks(packed)];
+                sentences.extend(recipe.ways.iter().map(|way| of_way(way, &packed.gemm.phases)));
+                sentences.push(of_estimate(&recipe.ways));
+                sentences.join(" ")
+            }
+            (Engine::Depthwise(..), _) => "A group has one input channel, so that its outputs share no sums: rows are read in \
+                 place and summed in registers, which is estimated to take less time than packing them for a product."
+                .to_owned(),
+            _ => self.of_lowering(),
+        }
+    }
+
+    fn of_lowering(&self) -> String {
+        let phases = self.geometry.axes().iter().map(|axis| axis.gather_count(self.output) as u128).product::<u128>();
+        let why = if phases > MOST_PHASES as u128 {
+            format!("{phases} phases are more than the {MOST_PHASES} that a tile has rows for")
+        } else {
+            "no part of the output is small enough for one thread's scratch memory".to_owned()
+        };
+        format!("Columns are made and multiplied by a GEMM crate, because {why}.")
+    }
+}
+
+/// Different values in order of their first appearance.
+fn listed(values: impl Iterator<Item = usize>) -> String {
+    let mut different: Vec<String> = Vec::new();
+    for value in values.map(|value| value.to_string()) {
+        if !different.contains(&value) {
+            different.push(value);
+        }
+    }
+    different.join(" or ")
+}
+
+/// What the rows of the product are.
+fn of_phases(phases: &Phases) -> String {
+    let taps = listed(phases.groups.iter().map(|group| group.taps));
+    match (phases.phases(), phases.groups.len()) {
+        (1, _) => format!("Every output is one sum over {taps} taps, so that all outputs are the columns of one product."),
+        (count, groups) => format!(
+            "The stride makes {count} phases in {groups} groups that read alike: each phase is a correlation of {taps} taps \
+             without stride, so that no inserted zero is multiplied and no output is written twice."
+        ),
+    }
+}
+
+/// What is computed at a time.
+fn of_blocks<T: Scalar>(packed: &Packed<T>) -> String {
+    let (gemm, weights) = (&packed.gemm, &packed.gemm.weights);
+    let rows = listed(weights.rows.iter().map(|rows| rows.per_tile));
+    let inputs = match weights.blocks() {
+        1 => format!("all {} input channels are summed at once, because what a tile reads of them", weights.inputs),
+        _ => format!(
+            "{} of {} input channels are summed at a time, so that what a tile reads of them",
+            weights.inputs_per_block, weights.inputs
+        ),
+    };
+    format!(
+        "{} of {} output channels are computed at a time, with all their phases: they fill register tiles of {rows} rows by up \
+         to {} vectors of {} lanes best; {inputs} stays in the first-level cache.",
+        weights.chunk,
+        weights.outputs,
+        gemm.tile.vectors,
+        lanes::<T>(gemm.level.isa()),
+    )
+}
+
+/// How positions are cut.
+fn of_way(way: &Way, phases: &Phases) -> String {
+    let [d, h, w] = way.cut.block;
+    let positions = phases.axes.each_ref().map(|axis| axis.positions);
+    let samples = &way.cut.samples;
+    let who = match (samples.stacked, samples.interleaved) {
+        (1, 1) => "One sample fills a panel".to_owned(),
+        (stacked, 1) => format!("{stacked} samples share a panel, because one has too few positions to fill vectors"),
+        (_, interleaved) => {
+            format!("{interleaved} samples lie side by side in the lanes, because rows of one are shorter than vectors")
+        }
+    };
+    let mut text = format!("{who}, {d}×{h}×{w} of {}×{}×{} positions at a time", positions[0], positions[1], positions[2]);
+    if way.cut.by_valid_taps.contains(&true) {
+        text += "; borders are computed apart, without the taps that lie outside";
+    }
+    if way.is_scattered {
+        text += "; outputs go to listed places, because their rows are short";
+    }
+    text + "."
+}
+
+/// What the ways to cut a batch are estimated to take.
+fn of_estimate(ways: &[Way]) -> String {
+    let cycles = ways.iter().map(|way| match way.cut.samples.count() {
+        1 => format!("{:.0}", way.cycles),
+        count => format!("{:.0} in panels of {count}", way.cycles / count as f64),
+    });
+    let cycles: Vec<String> = cycles.collect();
+    format!(
+        "By estimate a sample takes {} cycles of one thread; every other cut that was weighed takes longer.",
+        cycles.join(" or ")
+    )
+}
