@@ -399,8 +399,9 @@ fn lift<const N: usize>(size: [usize; N]) -> [usize; 3] {
 
 /// [`Error::Shape`] unless the tensor that belongs to indices has as many samples and channels.
 fn expect_planes<const N: usize>(tensor: &[usize], indices: &[usize]) -> Result<()> {
-    let [tensor, indices] = [tensor, indices].map(|shape| &shape[..shape.len() - N]);
-    expect_shape("what is not spatial of the indices", tensor, indices)
+    let planes = tensor.len() - N;
+    let expected: Vec<usize> = tensor[..planes].iter().chain(&indices[planes..]).copied().collect();
+    expect_shape("the indices", &expected, indices)
 }
 
 fn is_nan<T: Scalar>(value: T) -> bool {

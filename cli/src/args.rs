@@ -150,7 +150,7 @@ pub struct UpscaleArgs {
     /// Print the PSNR (dB) of the result against this image of the result's size and kind
     #[arg(long, value_name = "FILE")]
     pub reference: Option<PathBuf>,
-    /// Limit on an explicit matrix: bytes, or with KiB, MiB, GiB
+    /// Limit on what a formulation holds and on one thread's scratch memory: bytes, or with KiB, MiB, GiB
     #[arg(long, value_name = "BYTES", default_value_t = Bytes(convmat::DEFAULT_MEMORY_LIMIT))]
     pub memory_limit: Bytes,
     /// Replace what exists

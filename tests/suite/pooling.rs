@@ -240,8 +240,7 @@ fn errors_carry_the_numbers_of_the_caller() {
     assert_eq!(pool.unpool(&y, &array![[0]], None).unwrap_err(), shape("the indices", &[1, 2], &[1, 1]));
     assert_eq!(pool.backward(&x, &array![[0]], &y).unwrap_err(), shape("the indices", &[1, 2], &[1, 1]));
     let two = array![[0, 2], [0, 2]];
-    let what = "what is not spatial of the indices";
-    assert_eq!(pool.unpool_backward(&two, &x).unwrap_err(), shape(what, &[1], &[2]));
+    assert_eq!(pool.unpool_backward(&two, &x).unwrap_err(), shape("the indices", &[1, 2], &[2, 2]));
     assert_eq!(
         pool.unpool(&y, &array![[0, 2]], Some([6])).unwrap_err(),
         Error::OutputSize { axis: 0, size: 6, min: 3, max: 5 }

@@ -17,9 +17,11 @@ impl<T: Scalar> Pass<T> {
                 sentences.push(of_estimate(&recipe.ways));
                 sentences.join(" ")
             }
-            (Engine::Depthwise(..), _) => "A group has one input channel, so that its outputs share no sums: rows are read in \
+            (Engine::Depthwise(..), _) => {
+                "A group has one input channel, so that its outputs share no sums: rows are read in \
                  place and summed in registers, which is estimated to take less time than packing them for a product."
-                .to_owned(),
+                    .to_owned()
+            }
             _ => self.of_lowering(),
         }
     }
@@ -50,7 +52,9 @@ fn listed(values: impl Iterator<Item = usize>) -> String {
 fn of_phases(phases: &Phases) -> String {
     let taps = listed(phases.groups.iter().map(|group| group.taps));
     match (phases.phases(), phases.groups.len()) {
-        (1, _) => format!("Every output is one sum over {taps} taps, so that all outputs are the columns of one product."),
+        (1, _) => {
+            format!("Every output is one sum over {taps} taps, so that all outputs are the columns of one product.")
+        }
         (count, groups) => format!(
             "The stride makes {count} phases in {groups} groups that read alike: each phase is a correlation of {taps} taps \
              without stride, so that no inserted zero is multiplied and no output is written twice."
@@ -91,7 +95,8 @@ fn of_way(way: &Way, phases: &Phases) -> String {
             format!("{interleaved} samples lie side by side in the lanes, because rows of one are shorter than vectors")
         }
     };
-    let mut text = format!("{who}, {d}×{h}×{w} of {}×{}×{} positions at a time", positions[0], positions[1], positions[2]);
+    let mut text =
+        format!("{who}, {d}×{h}×{w} of {}×{}×{} positions at a time", positions[0], positions[1], positions[2]);
     if way.cut.by_valid_taps.contains(&true) {
         text += "; borders are computed apart, without the taps that lie outside";
     }
