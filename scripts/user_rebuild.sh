@@ -5,12 +5,12 @@
 #
 # Makes a scratch crate that depends on the package by path (this repository by default), builds it, touches main.rs and builds
 # again, three times. Prints the least of the three, in user and system time of cargo and all its children, and fails if it
-# exceeds the limit. A CARGO_TARGET_DIR that is set is used and kept. What the user's crate compiles is its own code and thin
+# exceeds a limit that is given. A CARGO_TARGET_DIR that is set is used and kept. What the user's crate compiles is its own code and thin
 # generic functions of the package; the engine is to be linked.
 set -euo pipefail
 
 package=$(realpath "${1:-$(dirname "$0")/..}")
-limit=${2:-3}
+limit=${2:-}
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 
@@ -56,5 +56,5 @@ for _ in 1 2 3; do
     seconds=$({ time build; } 2>&1 | awk 'END { print $1 + $2 }')
     least=$(printf '%s\n' "$seconds" ${least:+"$least"} | sort -g | head -n 1)
 done
-echo "rebuild of a user's crate with one plan: $least s of processor time (at most $limit)"
-awk -v least="$least" -v limit="$limit" 'BEGIN { exit !(least <= limit) }'
+echo "rebuild of a user's crate with one plan: $least s of processor time${limit:+, at most $limit}"
+[ -z "$limit" ] || awk -v least="$least" -v limit="$limit" 'BEGIN { exit !(least <= limit) }'

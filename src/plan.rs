@@ -177,7 +177,8 @@ impl<D: Direction, T: Scalar, const N: usize> Plan<D, T, N> {
     /// The layer's output for an input of the planned size, in a new array.
     ///
     /// # Errors
-    /// [`Error::Shape`] if the input has another size or number of channels; [`Error::Memory`] if there is none for the output.
+    /// [`Error::Shape`](crate::Error::Shape) if the input has another size or number of channels;
+    /// [`Error::Memory`](crate::Error::Memory) if there is none for the output.
     pub fn run<I: TensorDim<N>>(&self, x: &ArrayRef<T, I>) -> Result<Array<T, I>> {
         let y = T::run_pass_new(&self.pass, self.pad.as_ref(), I::to5(x.view()), &self.finish(None));
         Ok(I::from5(y.map_err(in_rank::<N, I>)?))
@@ -186,7 +187,7 @@ impl<D: Direction, T: Scalar, const N: usize> Plan<D, T, N> {
     /// The layer's output into `y`, whose contents before do not matter, with scratch memory from `workspace`.
     ///
     /// # Errors
-    /// [`Error::Shape`] if a tensor does not have the planned size and the same batch as the other.
+    /// [`Error::Shape`](crate::Error::Shape) if a tensor does not have the planned size and the same batch as the other.
     pub fn run_into<I: TensorDim<N>>(
         &self,
         x: &ArrayRef<T, I>,
@@ -234,7 +235,8 @@ impl<D: Direction, T: Scalar, const N: usize> Plan<D, T, N> {
     /// the old ones.
     ///
     /// # Errors
-    /// [`Error::Shape`] if the weights or the bias have another shape; [`Error::Memory`] if others share the old ones and there
+    /// [`Error::Shape`](crate::Error::Shape) if the weights or the bias have another shape;
+    /// [`Error::Memory`](crate::Error::Memory) if others share the old ones and there
     /// is none for new ones.
     pub fn set_parameters(&mut self, layer: &Layer<D, T, N>) -> Result<()> {
         self.layer.set_parameters(layer.weights5().clone(), layer.bias().cloned())?;
@@ -330,7 +332,7 @@ impl<D: Direction, T: Scalar, const N: usize> Plan<D, T, N> {
 /// size if they lie in the order that is wanted.
 ///
 /// # Errors
-/// [`Error::MemoryLimit`] over the limit, before anything is packed.
+/// [`Error::MemoryLimit`](crate::Error::MemoryLimit) over the limit, before anything is packed.
 pub(crate) fn planned_pass<T: Scalar>(
     (geometry, output): (Geometry<3>, Side),
     weights: &Weights<T>,

@@ -33,7 +33,7 @@ use crate::tensor::{ColumnsDim, TensorDim};
 /// ```
 ///
 /// # Errors
-/// Those of a convolution of an input of `output_size`; [`Error::Shape`] if the number of rows is not a multiple of the
+/// Those of a convolution of an input of `output_size`; [`Error::Shape`](crate::Error::Shape) if the number of rows is not a multiple of the
 /// taps or the number of columns is not that convolution's output size.
 pub fn col2im<T: Scalar, const N: usize, C: ColumnsDim<N>>(
     columns: &ArrayRef<T, C>,
