@@ -128,8 +128,8 @@ compiled! {
         = layer::directed;
     fn gradients(
         pad: Option<Pad>, c: Convolution<Self, 3>, input: Side, x: ArrayView5<Self>, grad: ArrayView5<Self>
-    ) -> Result<(Array5<Self>, Array5<Self>)> = layer::gradients;
-    fn bias_gradient(grad_output: ArrayView5<Self>) -> Array1<Self> = layer::bias_gradient;
+    ) -> Result<(Array5<Self>, Array5<Self>)> = layer::gradients::of_convolution;
+    fn bias_gradient(grad_output: ArrayView5<Self>) -> Array1<Self> = layer::gradients::of_bias;
     fn weight_gradient(
         geometry: &Geometry<3>, large: ArrayView5<Self>, small: ArrayView5<Self>, gradient: ArrayViewMut5<Self>
     ) -> Result<()> = weight_gradient::lifted;

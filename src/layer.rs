@@ -4,6 +4,7 @@
 //! operator C that their weights and options define.
 
 mod direction;
+pub(crate) mod gradients;
 pub(crate) mod init;
 mod planned;
 pub mod taps;
@@ -12,7 +13,8 @@ use std::fmt;
 use std::marker::PhantomData;
 
 pub use direction::{Direction, Forward, Transposed};
-use ndarray::{ArcArray, Array, Array1, Array5, ArrayBase, ArrayRef, ArrayView, ArrayView5, Axis, DataOwned, Ix5};
+pub use gradients::Gradients;
+use ndarray::{ArcArray, Array, Array1, ArrayBase, ArrayRef, ArrayView, DataOwned, Ix5};
 
 use crate::convolution::Convolution;
 use crate::error::{Error, Result};
@@ -26,7 +28,6 @@ use crate::scalar::Scalar;
 use crate::tensor::{
     BatchedDim, Rank, Ranked, TensorDim, WeightDim, expect_weights, in_rank, on_own_axis, spatial_size,
 };
-use crate::weight_gradient::weight_gradient;
 
 /// A convolution or transposed convolution layer with `N` spatial axes.
 ///
@@ -112,31 +113,6 @@ pub type ConvTranspose2d<T> = Layer<Transposed, T, 2>;
 ///
 #[doc = include_str!("layer/transposed.md")]
 pub type ConvTranspose3d<T> = Layer<Transposed, T, 3>;
-
-/// Gradients of a scalar loss with respect to a layer's input, weights and bias.
-///
-/// ```
-/// use convmat::{Conv2d, Options};
-/// use ndarray::Array3;
-/// # fn main() -> convmat::Result<()> {
-/// let conv = Conv2d::<f32>::zeros(3, 8, [5, 5], Options::new())?.init_default(1);
-/// let x = Array3::ones([3, 16, 16]);
-/// let gradients = conv.backward(&x, &conv.forward(&x)?)?;
-/// assert_eq!(gradients.input.dim(), (3, 16, 16));
-/// assert_eq!(gradients.weights.dim(), (8, 3, 5, 5)); // four axes, with a batch or without
-/// # Ok(())
-/// # }
-/// ```
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Gradients<T, I: TensorDim<N>, const N: usize> {
-    /// With respect to the input, of its shape.
-    pub input: Array<T, I>,
-    /// With respect to the weights, of the shape of [`Layer::weights`].
-    pub weights: Array<T, I::Batched>,
-    /// With respect to the bias, if the layer has one.
-    pub bias: Option<Array1<T>>,
-}
 
 impl<D: Direction, T: Scalar, const N: usize> Layer<D, T, N> {
     /// A layer from its weights, in PyTorch's layout with N + 2 axes, and its bias, one value per output channel.
@@ -448,38 +424,6 @@ impl<D: Direction, T: Scalar, const N: usize> Layer<D, T, N> {
         let x = pad.map_or_else(|| copied(&x, "the input"), |pad| pad.apply(x)).map_err(in_rank::<N, I>)?;
         InWeights::new(*c.geometry(), D::INPUT, I::from5(x))
     }
-
-    /// Gradients of a loss, given the input and the loss's gradient with respect to the output. The size of `grad_output`
-    /// may be any that [`forward`](Self::forward) or [`forward_to`](Self::forward_to) gives for this input.
-    ///
-    /// The input gradient is the adjoint of the layer's operator; the weight gradient is [`weight_gradient`] whichever
-    /// direction the layer has; the bias gradient is the sum over batch and pixels.
-    ///
-    /// # Errors
-    /// As [`forward`](Self::forward); [`Error::Shape`] if `grad_output` does not have the output's shape.
-    pub fn backward<I: TensorDim<N>>(
-        &self,
-        x: &ArrayRef<T, I>,
-        grad_output: &ArrayRef<T, I>,
-    ) -> Result<Gradients<T, I, N>> {
-        let (x, grad) = (I::to5(x.view()), I::to5(grad_output.view()));
-        let input = spatial_size(x.shape());
-        let options = self.options_for_output(input, spatial_size(grad.shape()))?;
-        let (pad, c) = self.read(input, &options)?;
-        let (input, weights) = T::gradients(pad, c.lift(), D::INPUT, x, grad).map_err(in_rank::<N, I>)?;
-        let bias = self.bias.as_ref().map(|_| T::bias_gradient(grad));
-        Ok(Gradients { input: I::from5(input), weights: <I::Batched as TensorDim<N>>::from5(weights), bias })
-    }
-
-    /// The options under which the layer's output has the given size: its own, or for a transposed convolution those of
-    /// [`forward_to`](Self::forward_to).
-    fn options_for_output(&self, input: [usize; N], output: [usize; N]) -> Result<Options<N>> {
-        let is_own = |geometry: Geometry<N>| geometry.axes().map(|axis| axis.length(D::OUTPUT)) == output;
-        if D::INPUT == Side::Large || self.geometry(input).is_ok_and(is_own) {
-            return Ok(self.options);
-        }
-        Ok(self.options.output_size(output))
-    }
 }
 
 /// C read from the side `input` on, behind its padding.
@@ -498,40 +442,7 @@ pub(crate) fn directed<T: Scalar>(
     })
 }
 
-/// The gradients with respect to the input and the weights of C, read from the side `input` on, behind its padding.
-pub(crate) fn gradients<T: Scalar>(
-    pad: Option<Pad>,
-    c: Convolution<T, 3>,
-    input: Side,
-    x: ArrayView5<T>,
-    grad: ArrayView5<T>,
-) -> Result<(Array5<T>, Array5<T>)> {
-    let padded = pad.as_ref().map(|pad| pad.apply(x)).transpose()?;
-    let geometry = *c.geometry();
-    let operator = directed(pad, Box::new(c), input)?;
-    let batch = x.dim().0;
-    expect_shape("the input", &with_batch(batch, operator.domain()), x.shape())?;
-    expect_shape("the output gradient", &with_batch(batch, operator.range()), grad.shape())?;
-    let input_gradient = operator.apply_adjoint(grad)?;
-    let source = padded.as_ref().map_or(x, |padded| padded.view());
-    let mut weights = Array5::zeros(allocatable::<T, 5>(geometry.weight_shape(), "the weight gradient")?);
-    let (large, small) = match input {
-        Side::Large => (source, grad),
-        Side::Small => (grad, source),
-    };
-    weight_gradient(&geometry, large, small, weights.view_mut())?;
-    Ok((input_gradient, weights))
-}
-
 /// Zero weights, if there is memory for them.
 pub(crate) fn zero_weights<T: Scalar>(shape: [usize; 5]) -> Result<Weights<T>> {
     Ok(ArcArray::zeros(allocatable::<T, 5>(shape, "the weights")?))
-}
-
-/// The bias gradient: the sum of the output gradient over batch and pixels, accumulated in f64.
-pub(crate) fn bias_gradient<T: Scalar>(grad_output: ArrayView5<T>) -> Array1<T> {
-    grad_output
-        .axis_iter(Axis(1))
-        .map(|channel| T::from_f64(channel.iter().fold(0.0, |sum, &value| sum + value.to_f64())))
-        .collect()
 }
