@@ -44,7 +44,7 @@ impl<D: Direction, T: Scalar, const N: usize> Layer<D, T, N> {
     /// direction the layer has; the bias gradient is the sum over batch and pixels.
     ///
     /// # Errors
-    /// As [`forward`](Self::forward); [`Error::Shape`] if `grad_output` does not have the output's shape.
+    /// As [`forward`](Self::forward); [`Error::Shape`](crate::Error::Shape) if `grad_output` does not have the output's shape.
     pub fn backward<I: TensorDim<N>>(
         &self,
         x: &ArrayRef<T, I>,
