@@ -1,25 +1,10 @@
-//! What can be said on the command line. It describes arguments, with their defaults and units, and does nothing.
-
-mod analyse;
-mod animate;
-mod bench;
-mod check;
-mod explore;
-mod layer;
-mod matrix;
+//! What can be said on the command line about pictures. It describes arguments, with their defaults and units, and does nothing.
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use convmat::Formulation;
 
-pub use self::analyse::{AnalyseArgs, Blur};
-pub use self::animate::{AnimateArgs, Show, Theme};
-pub use self::bench::{BenchArgs, Contraction, Sweep};
-pub use self::check::CheckArgs;
-pub use self::explore::ExploreArgs;
-pub use self::layer::{LayerArgs, WeightArgs};
-pub use self::matrix::{MatrixArgs, Permutation, Variable};
 use crate::values::{Bytes, Window, between, bicubic_parameter};
 
 /// Convolution as a matrix C, transposed convolution as Cᵀ.
@@ -30,67 +15,21 @@ pub struct Cli {
     pub command: Command,
 }
 
+#[cfg(feature = "study")]
+const EXAMPLES: &str = crate::study::EXAMPLES;
+#[cfg(not(feature = "study"))]
 const EXAMPLES: &str = "\
 Examples:
-  convmat bench --sweep channels
-  convmat analyse --input 16x16 --kernel 3 --padding 1 --seed 1
   convmat upscale photo.png                        writes photo-2x.png, bicubic
   convmat upscale photo.jpg --scale 3 -o large.png --verify
   convmat upscale photos --kernel learned -o large writes large/…-2x.png
-  convmat matrix --input 4x4 --kernel 3            prints C
-  convmat matrix --input 6x6 --kernel 3 --seed 1 -o c.npz
-  convmat check c.npz --input 6x6 --kernel 3       names the mistake, if it is not C
-  convmat animate --transposed --input 3x3 --kernel 3 --stride 2 -o scatter.svg
-  convmat verify --input 6x6 --kernel 3x3 --stride 2
-  convmat verify --transposed --input 5 --kernel 4 --stride 2 --padding 1 --output-padding 1
+
+This program is built for pictures alone; without --no-default-features it also shows, checks, analyses and measures matrices.
 
 Exit codes: 0 success, 1 failure, 2 wrong usage. NO_COLOR is honoured.";
 
 #[derive(Subcommand, Debug)]
 pub enum Command {
-    /// Measure the formulations against each other: time, memory, roofline, and after how many applications building pays.
-    ///
-    /// Along a sweep or for the layers of a file, the formulations take turns (A B C, A B C, …) after a warm-up; medians and quartiles
-    /// are reported, with the time to build apart from the time to run. Each result is compared with the definition before it is
-    /// timed. Memory is the high-water mark of a counting allocator. What would take more than --memory-limit is shown as
-    /// refused. Ctrl-C keeps what was measured, and --resume goes on. The folder gets results.csv, results.json, plots and a report.
-    Bench(Box<BenchArgs>),
-    /// A round of `bench`, which starts it: reads as JSON from stdin what to measure, and writes what comes of it to stdout.
-    #[command(hide = true)]
-    BenchRound,
-    /// Whether somebody's matrix is the one of a layer, and if not, which mistake makes it.
-    ///
-    /// The matrix is the one that the layer applies: C with --conv, Cᵀ with --transposed, rows and columns row-major over [channels,
-    /// spatial…]. Without weights, finds whether any make it that convolution, and prints them. If it is not, the first wrong entry
-    /// is explained, and every usual mistake that reproduces the matrix is named: flipped kernels, transposes, other orders of
-    /// elements, channels or axes, padding at the other end, groups mixed up, stride and dilation exchanged; if no single one does,
-    /// every two of them.
-    Check(CheckArgs),
-    /// See and export the matrix of a layer: symbols, values, files, pictures.
-    ///
-    /// The matrix is the one that the layer applies: C with --conv, Cᵀ with --transposed, rows and columns row-major over [channels,
-    /// spatial…]. Without weights its entries are symbols: w₀₁ is tap (0, 1), w₂₀,₀₁ that of channels 2 and 0, in the order of PyTorch's
-    /// weights. Small ones are printed. Pictures have one colour per tap; the legend has the shape of the kernel.
-    Matrix(MatrixArgs),
-    /// Draw a layer step by step, as an animated SVG, a GIF, or TikZ frames.
-    ///
-    /// One or two spatial axes, one sample, one output channel. Every number is computed by the crate: outputs and partial sums by
-    /// the operator on the input that has been read so far, taps from the nonzeros of its matrix, columns by im2col. Weights are 1 to
-    /// 5 in turns unless they are given.
-    Animate(AnimateArgs),
-    /// Study one convolution's matrix in a browser.
-    ///
-    /// Serves a page on 127.0.0.1 and prints its address; Ctrl-C ends it. Input, kernel, output and matrix stand side by side,
-    /// and what belongs together lights up together. The layer can be changed there; every number is computed by this program,
-    /// nothing is loaded from elsewhere. --export writes one file that works without this program, for all layers of the given
-    /// ranges.
-    Explore(ExploreArgs),
-    /// Analyse a layer as a matrix: overlap, receptive field, singular values, norms, spectra.
-    ///
-    /// The largest singular values come from block Golub–Kahan bidiagonalisation through products with C and Cᵀ alone, the norm's upper
-    /// bound from the symbol, the full spectrum of small matrices from a dense decomposition. Without weights, only what the
-    /// geometry decides is printed. --deconvolve is an experiment with a photo: Cᵀ is not C⁻¹, and one sees what an inverse costs.
-    Analyse(Box<AnalyseArgs>),
     /// Upsample PNG and JPEG images by transposed convolution.
     ///
     /// U = crop · Cᵀ · pad, per channel, in f32, rounded to nearest and clamped at the end; colours are weighted by alpha. Bit depth
@@ -103,12 +42,6 @@ pub enum Command {
     /// Existing outputs are skipped unless --force is given, inputs that are outputs of other inputs as well; a bad file does
     /// not stop the others and is listed at the end.
     Upscale(UpscaleArgs),
-    /// Check one geometry in every formulation: values, adjoints, gradients.
-    ///
-    /// Compares all formulations, both directions, in f32 and f64 with the definition, ⟨y, C·x⟩ with ⟨Cᵀ·y, x⟩ and ⟨∂F/∂w, w⟩,
-    /// and the layers' gradients with central differences. Every bound follows from rounding. Lengths are written 6x6; one
-    /// given once applies to every axis.
-    Verify(VerifyArgs),
     /// Learn the taps that upsample photographs best, by least squares.
     ///
     /// Every image and its antialiased bicubic half, rounded to grey levels, is a pair; the K × K taps of one transposed
@@ -116,6 +49,9 @@ pub enum Command {
     /// the normal equations. Mirror images count as well, so the taps are symmetric. Soft copies of the images keep the taps from
     /// sharpening what has no detail. What is not opaque counts as it looks over black.
     LearnUpsampling(LearnArgs),
+    #[cfg(feature = "study")]
+    #[command(flatten)]
+    Study(crate::study::Command),
 }
 
 /// Arguments of `upscale`.
@@ -190,23 +126,6 @@ pub enum Kernel {
     Learned,
 }
 
-/// Arguments of `verify`.
-#[derive(Args, Debug)]
-#[command(after_help = VERIFY_EXAMPLES)]
-pub struct VerifyArgs {
-    #[command(flatten)]
-    pub layer: LayerArgs,
-    /// Samples
-    #[arg(long, value_name = "COUNT", default_value_t = 2)]
-    pub batch: usize,
-    /// Seed of the random numbers (ChaCha8)
-    #[arg(long, default_value_t = 0)]
-    pub seed: u64,
-    /// Limit on what a formulation holds and on one thread's scratch memory: bytes, or with KiB, MiB, GiB
-    #[arg(long, value_name = "BYTES", default_value_t = Bytes(convmat::DEFAULT_MEMORY_LIMIT))]
-    pub memory_limit: Bytes,
-}
-
 /// Arguments of `learn-upsampling`.
 #[derive(Args, Debug)]
 #[command(after_help = LEARN_EXAMPLES)]
@@ -241,10 +160,3 @@ const LEARN_EXAMPLES: &str = "\
 Examples:
   convmat learn-upsampling holiday/*.jpg -o taps.safetensors
   convmat learn-upsampling a.png b.png -o sharp.safetensors --kernel 10 --soft-weight 0";
-
-const VERIFY_EXAMPLES: &str = "\
-Examples:
-  convmat verify --input 6x6 --kernel 3x3 --stride 2
-  convmat verify --input 9 --kernel 4 --padding 1,2 --dilation 2 --groups 2
-  convmat verify --transposed --input 4x5 --kernel 3 --stride 2 --padding 1 --output-padding 1
-  convmat verify --transposed --input 3x3x3 --kernel 2 --stride 2 --output-shape 7";

@@ -3,18 +3,18 @@
 //! Every failure of any command arrives here as a [`Failure`] and becomes one line on stderr and an exit code. This file
 //! knows no command, no image and no convolution.
 #![deny(unsafe_code)]
+// Pictures alone need less of what the commands share.
+#![cfg_attr(not(feature = "study"), allow(dead_code))]
 
 mod args;
 mod commands;
 mod error;
 mod files;
 mod images;
-mod layer;
-mod markup;
-mod matrices;
 mod progress;
 mod report;
-mod symbols;
+#[cfg(feature = "study")]
+mod study;
 mod taps;
 mod tensors;
 mod values;
