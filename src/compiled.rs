@@ -25,7 +25,7 @@ use crate::operator::{
     self, Discrepancy, DotTest, Equations, LinearOperator, Lsqr, LsqrOptions, Needs, Pad, Solution, Weights, Workspace,
 };
 use crate::plan::pass::Pass;
-use crate::plan::{self, PlanOptions};
+use crate::plan::{self, Like, PlanOptions, PreparedConvolution};
 use crate::pooling::{self, Numbering};
 use crate::scalar::Scalar;
 use crate::upsample::learned::{self, Learned, Pair};
@@ -94,8 +94,10 @@ compiled! {
     // Plans.
     fn planned_pass(
         direction: (Geometry<3>, Side), weights: &Weights<Self>, pad: Option<&Pad>, options: &PlanOptions,
-        known: Option<&Pass<Self>>,
+        like: Like, known: Option<&Pass<Self>>,
     ) -> Result<Pass<Self>> = plan::planned_pass;
+    fn prepare(convolution: &Convolution<Self, 3>, options: &PlanOptions) -> Result<PreparedConvolution<Self>>
+        = plan::planned::prepare;
     fn repack_pass(pass: &mut Pass<Self>, weights: &Weights<Self>) -> Result<()> = Pass::repack;
     fn explain_pass(pass: &Pass<Self>) -> String = Pass::explain;
     fn pass_scratch(pass: &Pass<Self>, batch: usize) -> usize = Pass::scratch_len;
@@ -118,7 +120,7 @@ compiled! {
         geometry: Geometry<3>, weights: Weights<Self>, formulation: Formulation, options: &FormulationOptions
     ) -> Result<Box<dyn LinearOperator<Self>>> = formulation::formulated;
     fn needs(geometry: Geometry<3>, weights: &Weights<Self>, formulation: Formulation) -> Result<Needs>
-        = formulation::Formulated::needs;
+        = formulation::needs;
     fn convolve(
         convolution: &Convolution<Self, 3>, output: Side, from: ArrayView5<Self>, to: ArrayViewMut5<Self>,
         workspace: &mut Workspace<Self>,

@@ -16,7 +16,8 @@ use crate::matrix::{Entries, Pattern, dense_bytes};
 use crate::operator::{
     LinearOperator, Needs, Request, Structure, Weights, Workspace, allocatable, csr_bytes, expect_batch,
 };
-use crate::plan::pass::Pass;
+use crate::plan::pass::Unpacked;
+use crate::plan::{Like, PlanOptions, PreparedConvolution};
 use crate::scalar::Scalar;
 use crate::tensor::{BatchedDim, Rank, Ranked, TensorDim, WeightDim, expect_weights, in_rank};
 use crate::weight_gradient::weight_gradient;
@@ -207,6 +208,17 @@ impl<T: Scalar, const N: usize> Convolution<T, N> {
         T::formulated(self.geometry.lift(), self.weights.clone(), formulation, options)
     }
 
+    /// C planned and packed in both directions, for many products. An `expected_batch` is that of the products; solvers multiply
+    /// single tensors.
+    ///
+    /// # Errors
+    /// [`Error::MemoryLimit`](crate::Error::MemoryLimit) if the packed weights of both directions and one thread's scratch memory
+    /// exceed the limit, before anything is packed; [`Error::Unsupported`](crate::Error::Unsupported) for an activation, which is
+    /// not linear, and for an instruction set that this processor lacks.
+    pub fn prepare(&self, options: &PlanOptions) -> Result<PreparedConvolution<T>> {
+        T::prepare(&self.lift(), options)
+    }
+
     /// The same map, its geometry lifted to three spatial axes.
     pub(crate) fn lift(&self) -> Convolution<T, 3> {
         Convolution { geometry: self.geometry.lift(), weights: self.weights.clone() }
@@ -306,9 +318,10 @@ impl<T: Scalar, const N: usize> Convolution<T, N> {
 }
 
 impl<T: Scalar> Convolution<T, 3> {
-    /// One direction, planned and packed.
-    fn pass(&self, output: Side, batch: usize) -> Result<Pass<T>> {
-        Pass::new(self.geometry, output, &self.weights, None, Some(batch))
+    /// One direction, planned for a batch.
+    fn design(&self, output: Side, batch: usize) -> Result<Unpacked<T>> {
+        let options = PlanOptions::new().expected_batch(batch);
+        Unpacked::new(self.geometry, output, &self.weights, &options, Like::Anything)
     }
 
     /// Computes the side `output` of a batch from the other one.
@@ -320,12 +333,13 @@ impl<T: Scalar> Convolution<T, 3> {
         workspace: &mut Workspace<T>,
     ) -> Result<()> {
         expect_batch((self.geometry.shape(output.other()), self.geometry.shape(output)), &from, &to)?;
-        self.pass(output, from.dim().0)?.run(from, to, &Finish::none(), workspace)
+        let pass = self.design(output, from.dim().0)?.pack(&self.weights, None)?;
+        pass.run(from, to, &Finish::none(), workspace)
     }
 
     /// Elements of scratch memory that either direction takes.
     pub(crate) fn scratch_len(&self, batch: usize) -> usize {
-        let scratch = |output| self.pass(output, batch).map_or(0, |pass| pass.scratch_len(batch));
+        let scratch = |output| self.design(output, batch).map_or(0, |pass| pass.scratch_len(batch));
         scratch(Side::Small).max(scratch(Side::Large))
     }
 }
@@ -349,6 +363,11 @@ impl<T: Scalar, const N: usize> LinearOperator<T> for Convolution<T, N> {
 
     fn workspace_len(&self, batch: usize) -> usize {
         T::convolution_scratch(&self.lift(), batch)
+    }
+
+    fn prepared(&self) -> Option<Result<Box<dyn LinearOperator<T> + '_>>> {
+        let prepared = self.prepare(&PlanOptions::new().memory_limit(u128::MAX).expected_batch(1));
+        Some(prepared.map(|prepared| Box::new(prepared) as Box<dyn LinearOperator<T>>))
     }
 
     fn structural_matrix(&self, request: Request) -> Option<Result<Structure<T>>> {

@@ -163,6 +163,11 @@ pub enum Error {
         /// The largest value.
         high: f64,
     },
+    /// A recipe that a layer of this size cannot be planned by.
+    Recipe {
+        /// The recipe, as it is printed.
+        recipe: String,
+    },
     /// A computation would take more steps than the limit allows.
     WorkLimit {
         /// What would be computed.
@@ -239,6 +244,7 @@ impl fmt::Display for Error {
                 bytes_in_words(*bytes),
                 bytes_in_words(*limit)
             ),
+            Error::Recipe { recipe } => write!(f, "this layer cannot be planned for this size as asked: {recipe}"),
             Error::Clamp { low, high } => {
                 write!(f, "a clamp from {low} to {high} leaves nothing; its low must not be above its high")
             }

@@ -5,16 +5,17 @@ use std::str::FromStr;
 
 use ndarray::{ArrayView5, ArrayViewMut5};
 
+use crate::convolution::Convolution;
 use crate::direct::{Gather, Scatter};
 use crate::error::{ParseNameError, Result};
 use crate::geometry::{Geometry, Shape, Side};
 use crate::kernel::GemmBackend;
 use crate::matrix::{Dense, Im2col, Sparse, ZeroInsertion, csr, dense_bytes};
 use crate::operator::{
-    DEFAULT_MEMORY_LIMIT, LinearOperator, Method, Needs, Request, Structure, Weights, Workspace, expect_batch,
-    expect_bytes, on_slices,
+    DEFAULT_MEMORY_LIMIT, LinearOperator, Method, Needs, Request, Structure, Weights, Workspace, expect_bytes,
+    on_slices,
 };
-use crate::plan::planned::Planned;
+use crate::plan::{PlanOptions, planned};
 use crate::scalar::Scalar;
 
 /// A way to multiply with C and Cᵀ. All compute the same map; they differ in time, memory and what they show.
@@ -162,19 +163,11 @@ impl FormulationOptions {
     }
 }
 
-/// C in one formulation, as an operator.
-pub(crate) struct Formulated<T> {
+/// C in one formulation but the planned one, as an operator.
+struct Formulated<T> {
     geometry: Geometry<3>,
     weights: Weights<T>,
-    how: How<T>,
-}
-
-/// What runs a formulation.
-enum How<T> {
-    /// On contiguous tensors.
-    Method(Box<dyn Method<T>>),
-    /// On views of any strides.
-    Planned(Box<Planned<T>>),
+    method: Box<dyn Method<T>>,
 }
 
 /// C in a formulation.
@@ -184,73 +177,51 @@ pub(crate) fn formulated<T: Scalar>(
     formulation: Formulation,
     options: &FormulationOptions,
 ) -> Result<Box<dyn LinearOperator<T>>> {
-    Ok(Box::new(Formulated::new(geometry, weights, formulation, options)?))
+    let (copy, limit) = (weights.clone(), options.memory_limit);
+    let method: Box<dyn Method<T>> = match formulation.resolve() {
+        Formulation::Auto | Formulation::Planned => {
+            let convolution = Convolution::new(geometry, weights)?;
+            return Ok(Box::new(planned::prepare(&convolution, &PlanOptions::new().memory_limit(limit))?));
+        }
+        Formulation::Gather => Box::new(Gather::new(geometry, copy)),
+        Formulation::Scatter => Box::new(Scatter::new(geometry, copy)),
+        Formulation::Dense => Box::new(Dense::new(&geometry, &copy, options.gemm, limit)?),
+        Formulation::Sparse => Box::new(Sparse::new(&geometry, &copy, limit)?),
+        Formulation::Im2col => {
+            let im2col = Im2col::new(&geometry, copy, options.gemm);
+            expect_bytes("a tile of columns", im2col.needs().bytes(), limit, "the direct sums, which hold nothing")?;
+            Box::new(im2col)
+        }
+        Formulation::ZeroInsertion => Box::new(ZeroInsertion::new(geometry, copy, options.gemm, limit)?),
+    };
+    Ok(Box::new(Formulated { geometry, weights, method }))
+}
+
+/// What a formulation takes, before it is built.
+///
+/// # Errors
+/// [`Error::Overflow`](crate::Error::Overflow) or [`Error::Memory`](crate::Error::Memory) where its tensors could never be.
+pub(crate) fn needs<T: Scalar>(geometry: Geometry<3>, weights: &Weights<T>, formulation: Formulation) -> Result<Needs> {
+    Ok(match formulation.resolve() {
+        Formulation::Gather | Formulation::Scatter => Needs::default(),
+        Formulation::Dense => Needs { held: dense_bytes::<T>(&geometry), scratch: 0 },
+        Formulation::Sparse => Needs { held: Sparse::<T>::bytes(&geometry), scratch: 0 },
+        Formulation::Im2col => Im2col::new(&geometry, weights.clone(), GemmBackend::default()).needs(),
+        Formulation::ZeroInsertion => ZeroInsertion::needs_of(geometry, weights)?,
+        Formulation::Auto | Formulation::Planned => planned::needs(geometry, weights)?,
+    })
 }
 
 impl<T: Scalar> Formulated<T> {
-    pub(crate) fn new(
-        geometry: Geometry<3>,
-        weights: Weights<T>,
-        formulation: Formulation,
-        options: &FormulationOptions,
-    ) -> Result<Self> {
-        let (copy, limit) = (weights.clone(), options.memory_limit);
-        let method: Box<dyn Method<T>> = match formulation.resolve() {
-            Formulation::Auto | Formulation::Planned => {
-                let how = How::Planned(Box::new(Planned::new(geometry, &weights, limit)?));
-                return Ok(Self { geometry, weights, how });
-            }
-            Formulation::Gather => Box::new(Gather::new(geometry, copy)),
-            Formulation::Scatter => Box::new(Scatter::new(geometry, copy)),
-            Formulation::Dense => Box::new(Dense::new(&geometry, &copy, options.gemm, limit)?),
-            Formulation::Sparse => Box::new(Sparse::new(&geometry, &copy, limit)?),
-            Formulation::Im2col => {
-                let im2col = Im2col::new(&geometry, copy, options.gemm);
-                expect_bytes(
-                    "a tile of columns",
-                    im2col.needs().bytes(),
-                    limit,
-                    "the direct sums, which hold nothing",
-                )?;
-                Box::new(im2col)
-            }
-            Formulation::ZeroInsertion => Box::new(ZeroInsertion::new(geometry, copy, options.gemm, limit)?),
-        };
-        Ok(Self { geometry, weights, how: How::Method(method) })
-    }
-
-    /// What a formulation takes, before it is built.
-    ///
-    /// # Errors
-    /// [`Error::Overflow`](crate::Error::Overflow) or [`Error::Memory`](crate::Error::Memory) where its tensors could never be.
-    pub(crate) fn needs(geometry: Geometry<3>, weights: &Weights<T>, formulation: Formulation) -> Result<Needs> {
-        Ok(match formulation.resolve() {
-            Formulation::Gather | Formulation::Scatter => Needs::default(),
-            Formulation::Dense => Needs { held: dense_bytes::<T>(&geometry), scratch: 0 },
-            Formulation::Sparse => Needs { held: Sparse::<T>::bytes(&geometry), scratch: 0 },
-            Formulation::Im2col => Im2col::new(&geometry, weights.clone(), GemmBackend::default()).needs(),
-            Formulation::ZeroInsertion => ZeroInsertion::needs_of(geometry, weights)?,
-            Formulation::Auto | Formulation::Planned => Planned::needs(geometry, weights)?,
-        })
-    }
-
     /// Computes the side `output` of a batch from the other one.
     fn run(&self, output: Side, from: ArrayView5<T>, to: ArrayViewMut5<T>, workspace: &mut Workspace<T>) -> Result<()> {
         let input = output.other();
         let shapes = (self.geometry.shape(input), self.geometry.shape(output));
         let batch = from.dim().0;
-        match &self.how {
-            How::Method(method) => {
-                let scratch = method.scratch_len(output, batch);
-                on_slices(shapes, from, to, scratch, workspace, |from, to, scratch| {
-                    method.run(output, batch, from, to, scratch)
-                })
-            }
-            How::Planned(planned) => {
-                expect_batch(shapes, &from, &to)?;
-                planned.run(output, from, to, workspace)
-            }
-        }
+        let scratch = self.method.scratch_len(output, batch);
+        on_slices(shapes, from, to, scratch, workspace, |from, to, scratch| {
+            self.method.run(output, batch, from, to, scratch)
+        })
     }
 }
 
@@ -272,10 +243,7 @@ impl<T: Scalar> LinearOperator<T> for Formulated<T> {
     }
 
     fn workspace_len(&self, batch: usize) -> usize {
-        match &self.how {
-            How::Method(method) => method.scratch_len(Side::Small, batch).max(method.scratch_len(Side::Large, batch)),
-            How::Planned(planned) => planned.scratch_len(batch),
-        }
+        self.method.scratch_len(Side::Small, batch).max(self.method.scratch_len(Side::Large, batch))
     }
 
     fn structural_matrix(&self, request: Request) -> Option<Result<Structure<T>>> {

@@ -6,7 +6,7 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
-pub(crate) mod cache;
+mod cache;
 mod combine;
 pub(crate) mod dispatch;
 mod gemm;
@@ -27,6 +27,7 @@ pub(crate) mod scatter;
 mod tile;
 pub(crate) mod vector;
 
+pub use cache::Caches;
 pub(crate) use combine::{Stores, combine};
 pub use gemm::GemmBackend;
 pub(crate) use gemm::{gemm, parallel_gemm};

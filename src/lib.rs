@@ -53,7 +53,9 @@
 //! | a layer as in PyTorch, with gradients | [`Conv1d`], [`Conv2d`], [`Conv3d`], [`ConvTranspose1d`], [`ConvTranspose2d`], [`ConvTranspose3d`] |
 //! | stride, padding, dilation, groups, output size | [`Options`], [`Padding`], [`OutputSize`] |
 //! | the same layer many times, as fast as it goes | [`Plan`], made by [`Layer::plan`] with [`PlanOptions`]; [`Recipe`] says what it does |
+//! | a block of the outputs, for images larger than memory | [`Plan::window`] |
 //! | bias, residual and activation in the same pass | [`Activation`], [`Plan::run_with_residual_into`] |
+//! | many products with C and Cᵀ, as solvers need them | [`PreparedConvolution`], made by [`Convolution::prepare`] |
 //! | no allocation per call, memory of one's own | [`Workspace`]; limits on memory: [`PlanOptions::memory_limit`], [`FormulationOptions::memory_limit`] |
 //! | the operator C: its matrix, windows, formulations | [`Convolution`], [`Formulation`] |
 //! | only where entries lie, before any weights | [`Geometry`], [`geometry::Axis`] |
@@ -141,7 +143,7 @@ pub use formulation::{Formulation, FormulationOptions};
 #[doc(inline)]
 pub use geometry::{Channels, Geometry, Options, OutputSize, Padding, PerAxis, Shape};
 pub use in_weights::InWeights;
-pub use kernel::{GemmBackend, Isa};
+pub use kernel::{Caches, GemmBackend, Isa};
 #[doc(inline)]
 pub use layer::{
     Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d, Direction, Forward, Gradients, Layer,
@@ -153,7 +155,7 @@ pub use operator::{
     Adjoint, Compose, DEFAULT_MEMORY_LIMIT, Discrepancy, DotTest, Equations, Lent, LinearOperator, Lsqr, LsqrOptions,
     Pad, PadMode, Solution, Workspace, csr_of, discrepancy, dot_test, least_squares, lsqr,
 };
-pub use plan::{ImplicitGemmRecipe, Plan, PlanOptions, Recipe};
+pub use plan::{ImplicitGemmRecipe, Plan, PlanOptions, PreparedConvolution, Recipe};
 pub use pooling::{IndexBase, MaxPool};
 #[doc(inline)]
 pub use reference::trans_conv;

@@ -134,12 +134,28 @@ pub trait LinearOperator<T: Scalar>: Send + Sync {
         Ok(self.apply_adjoint(sample(&y, self.range())?.view())?.into_flat())
     }
 
+    /// The same operator, prepared for many products: what every product would do anew is done once. `None`, as it is unless
+    /// implemented, where nothing can be done beforehand. Solvers ask for it before they begin.
+    ///
+    /// # Errors
+    /// The operator's own, such as [`Error::Memory`] where there is none for what it would hold.
+    fn prepared(&self) -> Option<Result<Box<dyn LinearOperator<T> + '_>>> {
+        None
+    }
+
     /// The matrix as [`csr_of`] asks for it. Its types cannot be named outside of this crate, so neither can the method be
     /// implemented there: operators from elsewhere are probed.
     #[doc(hidden)]
     fn structural_matrix(&self, _request: Request) -> Option<Result<Structure<T>>> {
         None
     }
+}
+
+/// An operator prepared for many products, or itself where there is nothing to prepare.
+pub(crate) fn for_many_products<'a, T: Scalar>(
+    operator: &'a (dyn LinearOperator<T> + 'a),
+) -> Result<Box<dyn LinearOperator<T> + 'a>> {
+    operator.prepared().unwrap_or_else(|| Ok(Box::new(operator)))
 }
 
 /// What points to an operator is one.
@@ -166,6 +182,9 @@ macro_rules! forward {
             }
             fn workspace_len(&self, batch: usize) -> usize {
                 (**self).workspace_len(batch)
+            }
+            fn prepared(&self) -> Option<Result<Box<dyn LinearOperator<T> + '_>>> {
+                (**self).prepared()
             }
             fn structural_matrix(&self, request: Request) -> Option<Result<Structure<T>>> {
                 (**self).structural_matrix(request)

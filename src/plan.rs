@@ -10,15 +10,18 @@ pub(crate) mod planned;
 mod recipe;
 
 use std::fmt;
+use std::ops::Range;
 
 use ndarray::{Array, ArrayRef, ArrayView5};
+pub use planned::PreparedConvolution;
+pub(crate) use recipe::Like;
 pub use recipe::{ImplicitGemmRecipe, Recipe};
 
 use crate::engine::writer::Finish;
 use crate::engine::{Activation, epilogue};
-use crate::error::{Result, bytes_in_words};
+use crate::error::{Error, Result, bytes_in_words};
 use crate::geometry::{Geometry, Options, Shape, Side};
-use crate::kernel::Isa;
+use crate::kernel::{Caches, Isa};
 use crate::layer::{Direction, Layer};
 use crate::operator::{
     DEFAULT_MEMORY_LIMIT, LinearOperator, Pad, Weights, Workspace, bytes_of, expect_bytes, with_batch,
@@ -41,6 +44,8 @@ use pass::{Pass, Unpacked};
 pub struct PlanOptions {
     /// The instruction set; the processor's widest one by default.
     pub isa: Option<Isa>,
+    /// The caches that plans are cut to; this processor's by default.
+    pub caches: Option<Caches>,
     /// Samples that a call will usually have. Any number works; this one is planned for. Without it the plan is prepared for
     /// single samples and for batches.
     pub expected_batch: Option<usize>,
@@ -62,12 +67,24 @@ impl Default for PlanOptions {
 impl PlanOptions {
     /// The processor's widest instruction set, any batch, 1 GiB, no activation.
     pub const fn new() -> Self {
-        Self { isa: None, expected_batch: None, memory_limit: DEFAULT_MEMORY_LIMIT, activation: Activation::Identity }
+        Self {
+            isa: None,
+            caches: None,
+            expected_batch: None,
+            memory_limit: DEFAULT_MEMORY_LIMIT,
+            activation: Activation::Identity,
+        }
     }
 
     /// Sets the instruction set; `None` is the processor's widest.
     pub fn isa(mut self, isa: impl Into<Option<Isa>>) -> Self {
         self.isa = isa.into();
+        self
+    }
+
+    /// Sets the caches that plans are cut to; `None` is those of this processor.
+    pub fn caches(mut self, caches: impl Into<Option<Caches>>) -> Self {
+        self.caches = caches.into();
         self
     }
 
@@ -102,7 +119,8 @@ impl PlanOptions {
 /// are skipped or, on large planes, few.
 /// **Memory.** Weights are packed once and shared by [`resize`](Self::resize)d plans. [`run_into`](Self::run_into) allocates nothing once
 /// its workspace has grown.
-/// **Bits** depend on the recipe alone: neither on the number of threads nor on the other samples of the batch. A non-finite
+/// **Bits** depend on the recipe alone: neither on the number of threads nor on the other samples of the batch.
+/// [`resize`](Self::resize) and [`window`](Self::window) keep the order of sums, and with it the bits. A non-finite
 /// input reaches exactly the outputs that read it.
 ///
 /// A plan is immutable and may be shared between threads, each with a workspace of its own. It runs on the current rayon pool.
@@ -134,6 +152,8 @@ pub struct Plan<D, T, const N: usize> {
     geometry: Geometry<N>,
     bias: Option<Vec<T>>,
     pass: Pass<T>,
+    /// Whether it computes a block of a larger plan's outputs.
+    is_window: bool,
 }
 
 /// Layer, sizes, recipe and bytes, not the weights.
@@ -157,11 +177,13 @@ impl<D: Direction, T: Scalar, const N: usize> Plan<D, T, N> {
         layer_options: &Options<N>,
         input_size: [usize; N],
         options: &PlanOptions,
+        like: Like,
     ) -> Result<Self> {
         epilogue::validate(options.activation)?;
         let (pad, convolution) = layer.read(input_size, layer_options)?;
         let geometry = *convolution.geometry();
-        let pass = T::planned_pass((geometry.lift(), D::OUTPUT), convolution.weights5(), pad.as_ref(), options, None)?;
+        let (direction, weights) = ((geometry.lift(), D::OUTPUT), convolution.weights5());
+        let pass = T::planned_pass(direction, weights, pad.as_ref(), options, like, None)?;
         Ok(Self {
             layer: layer.clone(),
             layer_options: *layer_options,
@@ -171,6 +193,7 @@ impl<D: Direction, T: Scalar, const N: usize> Plan<D, T, N> {
             geometry,
             bias: layer.bias().map(|bias| bias.to_vec()),
             pass,
+            is_window: false,
         })
     }
 
@@ -218,16 +241,72 @@ impl<D: Direction, T: Scalar, const N: usize> Plan<D, T, N> {
         Finish { bias: self.bias.as_deref(), activation: self.options.activation, residual }
     }
 
-    /// The same plan for another input size. Packed weights are shared where they can be, so this takes as long as the design
-    /// alone.
+    /// The same plan for another input size, with the same bits: each output that both sizes compute from the same inputs has the same
+    /// ones. Packed weights are shared, and planning is arithmetic, so that this takes microseconds.
     ///
     /// # Errors
-    /// As [`Layer::plan`].
+    /// As [`Layer::plan`]; [`Error::Recipe`](crate::Error::Recipe) if no recipe with the same bits suits the size, as where a panel of
+    /// it would be out of all proportion: plan the layer anew; [`Error::Unsupported`](crate::Error::Unsupported) for the plan of a
+    /// window, whose size follows from its outputs.
     pub fn resize(&self, input_size: [usize; N]) -> Result<Self> {
+        if self.is_window {
+            return Err(Error::Unsupported { option: "resize", on: "the plan of a window" });
+        }
         let (pad, convolution) = self.layer.read(input_size, &self.layer_options)?;
-        let geometry = *convolution.geometry();
-        let (pad_of, known) = (pad.as_ref(), Some(&self.pass));
-        let pass = T::planned_pass((geometry.lift(), D::OUTPUT), convolution.weights5(), pad_of, &self.options, known)?;
+        self.of_family(*convolution.geometry(), pad, input_size)
+    }
+
+    /// The plan of a block of the outputs, and the block of the input that it reads.
+    ///
+    /// Its outputs are those of the whole, bit by bit. The input's ranges are the smallest that hold everything the outputs read; padding
+    /// is done where the whole's border is, and nowhere else. An output that reads no input at all makes them `0..0`.
+    /// [`Recipe::Lowered`] is the exception: the GEMM crate's sums depend on the number of columns, so that its windows are equal
+    /// within rounding.
+    ///
+    /// ```
+    /// use convmat::{Conv1d, Options, PlanOptions};
+    /// use ndarray::{Array3, s};
+    /// # fn main() -> convmat::Result<()> {
+    /// let conv = Conv1d::<f32>::zeros(3, 5, [5], Options::new().padding(2))?.init_default(1);
+    /// let whole = conv.plan([1000], &PlanOptions::new())?;
+    /// let x = Array3::from_shape_fn([1, 3, 1000], |(_, c, i)| ((i * 7 + c) % 13) as f32);
+    /// let (window, [read]) = whole.window([0..100])?;
+    /// assert_eq!(read, 0..102); // two more after them, and the whole's padding before
+    /// assert_eq!(window.run(&x.slice(s![.., .., read]))?, whole.run(&x)?.slice(s![.., .., 0..100]));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Window`](crate::Error::Window) if a range leaves the output or ends before it starts, and those of
+    /// [`resize`](Self::resize).
+    pub fn window(&self, outputs: [Range<usize>; N]) -> Result<(Self, [Range<usize>; N])> {
+        let needed = match D::OUTPUT {
+            Side::Small => self.geometry.large_needed(outputs.clone()),
+            Side::Large => self.geometry.small_needed(outputs.clone()),
+        };
+        let (small, large) = match D::OUTPUT {
+            Side::Small => (outputs, needed.clone()),
+            Side::Large => (needed.clone(), outputs),
+        };
+        let geometry = self.geometry.window(small, large)?;
+        let (pad, read) = match &self.pad {
+            None => (None, needed),
+            Some(pad) => {
+                let spatial = std::array::from_fn(|i| i.checked_sub(3 - N).map_or(0..1, |i| needed[i].clone()));
+                let (pad, read) = pad.window(spatial)?;
+                (Some(pad), std::array::from_fn(|i| read[i + 3 - N].clone()))
+            }
+        };
+        let window = self.of_family(geometry, pad, read.each_ref().map(Range::len))?;
+        Ok((Self { is_window: true, ..window }, read))
+    }
+
+    /// This plan for other sizes.
+    fn of_family(&self, geometry: Geometry<N>, pad: Option<Pad>, input_size: [usize; N]) -> Result<Self> {
+        let (direction, weights) = ((geometry.lift(), D::OUTPUT), self.layer.weights5());
+        let like = Like::Family(self.pass.recipe());
+        let pass = T::planned_pass(direction, weights, pad.as_ref(), &self.options, like, Some(&self.pass))?;
         Ok(Self { input_size, pad, geometry, pass, ..self.clone() })
     }
 
@@ -338,9 +417,10 @@ pub(crate) fn planned_pass<T: Scalar>(
     weights: &Weights<T>,
     pad: Option<&Pad>,
     options: &PlanOptions,
+    like: Like,
     known: Option<&Pass<T>>,
 ) -> Result<Pass<T>> {
-    let unpacked = Unpacked::new(geometry, output, weights, options.isa, options.expected_batch)?;
+    let unpacked = Unpacked::new(geometry, output, weights, options, like)?;
     expect_memory(&unpacked, pad, options)?;
     unpacked.pack(weights, known)
 }

@@ -16,7 +16,10 @@ pub enum Precision {
 }
 
 mod sealed {
-    pub trait Sealed: crate::compiled::Compiled + crate::kernel::vector::Vectors + sprs::MulAcc {}
+    pub trait Sealed:
+        crate::compiled::Compiled + crate::kernel::vector::Vectors + crate::engine::epilogue::Elementary + sprs::MulAcc
+    {
+    }
     impl Sealed for f32 {}
     impl Sealed for f64 {}
 }

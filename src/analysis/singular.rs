@@ -9,7 +9,8 @@ use super::filter::{self, Filtered};
 use crate::error::{Error, Result};
 use crate::geometry::{Shape, checked_len};
 use crate::operator::{
-    DEFAULT_MEMORY_LIMIT, InUnit, LinearOperator, Workspace, allocatable, expect_bytes, new_batch, with_batch,
+    DEFAULT_MEMORY_LIMIT, InUnit, LinearOperator, Workspace, allocatable, expect_bytes, for_many_products, new_batch,
+    with_batch,
 };
 
 /// Vectors of a block at first.
@@ -187,7 +188,8 @@ fn largest(operator: &dyn LinearOperator<f64>, options: &SingularOptions) -> Res
     expect_bytes(what, held.saturating_mul(8), options.memory_limit, "fewer singular values")?;
     allocatable::<f64, 1>([usize::try_from(held).map_err(|_| Error::Overflow { what })?], what)?;
 
-    let turned = InUnit::new::<f64>(operator)?;
+    let operator = for_many_products(operator)?;
+    let turned = InUnit::new::<f64>(&*operator)?;
     let unit = turned.unit();
     let mut products = Products { operator: turned, swapped: rows < columns, workspace: Workspace::new(), count: 0 };
     let mut random = ChaCha8Rng::seed_from_u64(options.seed);

@@ -90,21 +90,24 @@ impl Depthwise {
         inputs == 1 && phases_of_width <= MOST_PHASES
     }
 
-    /// `None` where it would not pay: groups of several input channels, rows much shorter than a vector, few rows that
-    /// are very long, many phases along the width, input rows that would be split for every output channel anew; and
-    /// where lists of taps are out of proportion.
+    /// Whether it may be faster than a product: not for rows much shorter than a vector, for few rows that are very long, or where
+    /// input rows would be split for every output channel anew.
+    pub(crate) fn pays<T: Scalar>(phases: &Phases, level: Level) -> bool {
+        let width = &phases.axes[2];
+        let channels = phases.channel_groups * phases.outputs;
+        SHARE_OF_VECTOR * width.positions >= lanes::<T>(level.isa())
+            && (width.output.max(width.input) <= CELL || channels >= FEWEST_CHANNELS)
+            && (width.input_step == 1 || phases.outputs == 1)
+    }
+
+    /// `None` for groups of several input channels, for many phases along the width, and where lists of taps are out of proportion.
     pub(crate) fn new<T: Scalar>(phases: &Phases, level: Level) -> Option<Self> {
         let [depth, height, width] = &phases.axes;
         let elements = |axis: &AxisPhases| axis.output.max(axis.input).max(1);
-        let channels = phases.channel_groups * phases.outputs;
         let taps = phases.kernel.iter().fold(1usize, |taps, &kernel| taps.saturating_mul(kernel));
-        let pays = Self::is_for(phases.inputs, width.gathers.len())
-            && SHARE_OF_VECTOR * width.positions >= lanes::<T>(level.isa())
-            && (elements(width) <= CELL || channels >= FEWEST_CHANNELS)
-            && (width.input_step == 1 || phases.outputs == 1);
         let is_in_proportion = taps <= MOST_TAPS
             && [depth, height].iter().zip(phases.kernel).all(|(axis, kernel)| axis.output <= MOST_READS / kernel);
-        if !pays || !is_in_proportion {
+        if !Self::is_for(phases.inputs, width.gathers.len()) || !is_in_proportion {
             return None;
         }
         let is_interleaved = width.gathers.len() == 2;
@@ -148,7 +151,7 @@ impl Depthwise {
             summed,
             input: phases.axes.each_ref().map(|axis| axis.input),
             output: phases.axes.each_ref().map(|axis| axis.output),
-            channels,
+            channels: phases.channel_groups * phases.outputs,
             outputs: phases.outputs,
             channels_per_cell: (CELL / volume).max(1),
             taps,
@@ -243,7 +246,7 @@ impl Depthwise {
             run(self.level, &self.sweep, &source, block);
         };
         let complete = |row: usize, out: &mut [T]| {
-            finish.after([s, number, first[2] + row / height, first[3] + row % height, first[4]], out);
+            finish.after(self.level, [s, number, first[2] + row / height, first[3] + row % height, first[4]], out);
         };
         if self.phases_apart == 1
             && let Some(out) = cell.plane(channel, 0)

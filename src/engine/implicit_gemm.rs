@@ -22,7 +22,7 @@ use ndarray::{ArrayView5, ArrayViewMut5};
 
 use super::panel::{Listed, PanelAxis, Part, Source, pack};
 use super::phases::Phases;
-use super::schedule::{BlockPlan, Cut, Schedule, TilePlan, TileShape};
+use super::schedule::{BlockPlan, BlockTally, Cut, Schedule, Tally, TilePlan, TileShape};
 use super::weights::WeightLayout;
 use super::writer::{Chunk, Finish, RowMap, Writer};
 use crate::kernel::dispatch::Level;
@@ -156,16 +156,20 @@ impl ImplicitGemm {
         self.weights.buffer_rows() * self.pitch::<T>() + lanes::<T>(self.level.isa())
     }
 
-    /// What one worker needs for a schedule whose cells have `chunks` chunks.
-    pub(crate) fn scratch<T: Scalar>(&self, schedule: &Schedule, chunks: usize) -> Scratch {
+    /// What a cut is going to run, in numbers; `None` where [`Schedule::new`] refuses it.
+    pub(crate) fn tally<T: Scalar>(&self, cut: Cut) -> Option<Tally> {
+        Tally::new::<T>(&self.phases, &self.panels, &self.tile, lanes::<T>(self.level.isa()), cut)
+    }
+
+    /// What one worker needs for cells of `chunks` chunks.
+    pub(crate) fn scratch<T: Scalar>(&self, tally: &Tally, chunks: usize) -> Scratch {
         let inputs = self.weights.inputs_per_block.min(self.weights.inputs);
-        let largest = |of: &dyn Fn(&BlockPlan) -> usize| schedule.plans().iter().map(of).max().unwrap_or(0);
-        let interleaved = schedule.cut.samples.interleaved;
-        let lens: [usize; 3] =
-            std::array::from_fn(|i| schedule.blocks[i].iter().map(|block| block.len).max().unwrap_or(0));
-        let buffers = if self.weights.blocks() > 1 { largest(&|plan| plan.tiles.len()) * chunks } else { 1 };
+        let largest = |of: &dyn Fn(&BlockTally) -> usize| tally.kinds.iter().map(of).max().unwrap_or(0);
+        let interleaved = tally.cut.samples.interleaved;
+        let lens: [usize; 3] = std::array::from_fn(|i| largest(&|kind| kind.lens[i]));
+        let buffers = if self.weights.blocks() > 1 { largest(&BlockTally::tile_count) * chunks } else { 1 };
         Scratch {
-            panel: largest(&|plan| plan.panel.len(inputs, lanes::<T>(self.level.isa()) + self.pitch::<T>())),
+            panel: largest(&|kind| kind.panel.len(inputs, lanes::<T>(self.level.isa()) + self.pitch::<T>())),
             sums: buffers * self.buffer_len::<T>(),
             stage: if interleaved > 1 { self.map.stage_len(lens, self.weights.chunk, interleaved) } else { 0 },
             row: lens[2] * self.map.width_phases(),
@@ -173,8 +177,8 @@ impl ImplicitGemm {
     }
 
     /// Prepares a cut for cells of at most `most` chunks, whose panels are packed in the time of `packing` chunks.
-    /// Outputs are stored by lists of places if `is_scattered`, in rows otherwise. `None` if [`Schedule::new`] refuses
-    /// the cut or offsets of places do not fit in 32 bits.
+    /// Outputs are stored by lists of places if `is_scattered` and offsets of places fit in 32 bits, in rows otherwise. `None` if
+    /// [`Schedule::new`] refuses the cut.
     pub(crate) fn prepare<T: Scalar>(
         &self,
         cut: Cut,
@@ -184,10 +188,9 @@ impl ImplicitGemm {
         let lanes = lanes::<T>(self.level.isa());
         let schedule = Schedule::new::<T>(&self.phases, &self.panels, &self.tile, lanes, cut)?;
         let of_plan = |plan: &BlockPlan| {
-            let tiles = plan.tiles.iter().filter(|_| is_scattered);
-            tiles
-                .map(|tile| self.map.places(plan, tile, &self.phases, [self.pitch::<T>(), lanes]))
-                .collect::<Option<Vec<_>>>()
+            let places = |tile| self.map.places(plan, tile, &self.phases, [self.pitch::<T>(), lanes]);
+            let all = if is_scattered { plan.tiles.iter().map(places).collect() } else { None };
+            all.unwrap_or_default()
         };
         let all = self.weights.chunks();
         let even = |parts| all.div_ceil(all.div_ceil(most.div_ceil(parts)));
@@ -198,10 +201,10 @@ impl ImplicitGemm {
             cost: all as f64 / all.div_ceil(chunks) as f64 + packing,
         });
         Some(Prepared {
-            places: schedule.plans().iter().map(of_plan).collect::<Option<Vec<_>>>()?,
+            places: schedule.plans().iter().map(of_plan).collect(),
             channel_cuts: channel_cuts.collect(),
             position_starts: std::array::from_fn(|i| schedule.output_starts(i, self.phases.axes[i].output_step)),
-            scratch: self.scratch::<T>(&schedule, most),
+            scratch: self.scratch::<T>(&self.tally::<T>(cut)?, most),
             listed: schedule.only_plan().and_then(|plan| Listed::new(&self.panels, &plan.panel, plan.lens)),
             schedule,
         })

@@ -5,8 +5,9 @@
 //! inner dimension taps × input channels. Thus a few channels with a large stride make as tall a matrix as many
 //! channels do. It knows no tensors and no sizes of blocks.
 
-use std::ops::Range;
+mod regions;
 
+use self::regions::Regions;
 use crate::geometry::{Gather, Geometry, Side};
 
 /// Gathers of one axis that read the same places.
@@ -33,6 +34,8 @@ pub(crate) struct AxisPhases {
     pub(crate) output_step: usize,
     /// Outputs of the longest phase.
     pub(crate) positions: usize,
+    /// Positions with the same valid taps.
+    pub(crate) regions: Regions,
 }
 
 impl AxisPhases {
@@ -46,10 +49,12 @@ impl AxisPhases {
             }
         }
         let first = gathers.first();
+        let positions = first.map_or(0, |gather| gather.outputs);
         Self {
+            regions: Regions::new(&groups, &gathers, positions, input),
             input_step: first.map_or(1, |gather| gather.input_step),
             output_step: first.map_or(1, |gather| gather.output_step),
-            positions: first.map_or(0, |gather| gather.outputs),
+            positions,
             gathers,
             groups,
             input,
@@ -58,7 +63,8 @@ impl AxisPhases {
     }
 
     /// The τ of a group whose input exists at position j.
-    pub(crate) fn valid_taps(&self, group: usize, j: usize) -> Range<usize> {
+    #[cfg(test)]
+    pub(crate) fn valid_taps(&self, group: usize, j: usize) -> std::ops::Range<usize> {
         let gather = self.groups[group].members[0];
         self.gathers[gather].valid_taps(j, self.input)
     }

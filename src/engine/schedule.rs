@@ -6,8 +6,13 @@
 //! nothing is multiplied by zero; on planes of a few pixels that is worth a third of the work. A region is covered by vectors, and vectors
 //! are grouped into *tiles*. It knows no weights and runs nothing.
 
+mod covering;
+mod tally;
+
 use std::ops::Range;
 
+use self::covering::{Covering, Piece, Tiles, rows};
+pub(crate) use self::tally::{BlockTally, Tally};
 use super::panel::{PanelAxis, PanelShape, Samples};
 use super::phases::{AxisPhases, Phases};
 use super::weights::WeightLayout;
@@ -15,13 +20,13 @@ use crate::kernel::Isa;
 use crate::kernel::micro::{TapShift, vector_counts};
 
 /// Positions of one axis within a block that may use the same taps.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct AxisRun {
     /// Relative to the block.
     start: usize,
     len: usize,
-    /// Their taps, per group of the axis.
-    taps: Vec<Range<usize>>,
+    /// The set of their taps among the axis's regions.
+    set: usize,
 }
 
 /// A block along one axis.
@@ -37,31 +42,25 @@ pub(crate) struct AxisBlock {
 }
 
 /// Cuts an axis into blocks of at most `len` positions.
-fn axis_blocks(axis: &AxisPhases, panel: &PanelAxis, len: usize, by_valid_taps: bool) -> Vec<AxisBlock> {
-    let all = || axis.groups.iter().map(|group| 0..group.offsets.len()).collect::<Vec<_>>();
-    let valid = |j| (0..axis.groups.len()).map(|group| axis.valid_taps(group, j)).collect::<Vec<_>>();
+fn axis_blocks(
+    axis: &AxisPhases,
+    panel: &PanelAxis,
+    len: usize,
+    by_valid_taps: bool,
+) -> impl Iterator<Item = AxisBlock> {
     let count = axis.positions.div_ceil(len.max(1)).max(1);
     let len = axis.positions.div_ceil(count).max(1);
-    (0..axis.positions)
-        .step_by(len)
-        .map(|start| {
-            let len = len.min(axis.positions - start);
-            let mut runs: Vec<AxisRun> = Vec::new();
-            if by_valid_taps {
-                for j in 0..len {
-                    let taps = valid(start + j);
-                    match runs.last_mut() {
-                        Some(run) if run.taps == taps => run.len += 1,
-                        _ => runs.push(AxisRun { start: j, len: 1, taps }),
-                    }
-                }
-            } else {
-                runs.push(AxisRun { start: 0, len, taps: all() });
+    (0..axis.positions).step_by(len).map(move |start| {
+        let len = len.min(axis.positions - start);
+        let runs = match by_valid_taps {
+            true => {
+                axis.regions.within(start..start + len).map(|(start, len, set)| AxisRun { start, len, set }).collect()
             }
-            let end = if start + len == axis.positions { axis.output } else { (start + len) * axis.output_step };
-            AxisBlock { start, len, outputs: end - start * axis.output_step, pitch: panel.pitch(start, len), runs }
-        })
-        .collect()
+            false => vec![AxisRun { start: 0, len, set: 0 }],
+        };
+        let end = if start + len == axis.positions { axis.output } else { (start + len) * axis.output_step };
+        AxisBlock { start, len, outputs: end - start * axis.output_step, pitch: panel.pitch(start, len), runs }
+    })
 }
 
 /// Neighbouring outputs of one row within a tile.
@@ -202,8 +201,9 @@ impl Schedule {
         lanes: usize,
         cut: Cut,
     ) -> Option<Self> {
-        let blocks: [Vec<AxisBlock>; 3] =
-            std::array::from_fn(|i| axis_blocks(&phases.axes[i], &panels[i], cut.block[i], cut.by_valid_taps[i]));
+        let blocks: [Vec<AxisBlock>; 3] = std::array::from_fn(|i| {
+            axis_blocks(&phases.axes[i], &panels[i], cut.block[i], cut.by_valid_taps[i]).collect()
+        });
         let regions = blocks.iter().map(|axis| axis.iter().map(|block| block.runs.len()).sum::<usize>());
         if regions.product::<usize>().saturating_mul(phases.groups.len()) > MOST_TAP_LISTS {
             return None;
@@ -231,11 +231,6 @@ impl Schedule {
     pub(crate) fn plan(&self, [d, h, w]: [usize; 3]) -> (&BlockPlan, usize) {
         let number = self.plan_of[(d * self.blocks[1].len() + h) * self.blocks[2].len() + w];
         (&self.plans[number], number)
-    }
-
-    /// The number of the plan of every block.
-    pub(crate) fn plan_numbers(&self) -> impl Iterator<Item = usize> {
-        self.plan_of.iter().copied()
     }
 
     pub(crate) fn plans(&self) -> &[BlockPlan] {
@@ -309,7 +304,7 @@ fn push_taps(
 ) {
     let numbers = phases.groups[group].axes;
     let axes = phases.axis_groups(group);
-    let valid: [Range<usize>; 3] = std::array::from_fn(|i| runs[i].taps[numbers[i]].clone());
+    let valid: [Range<usize>; 3] = std::array::from_fn(|i| phases.axes[i].regions.taps(runs[i].set, numbers[i]));
     let counts = axes.map(|axis| axis.offsets.len());
     for d in valid[0].clone() {
         for h in valid[1].clone() {
@@ -325,53 +320,32 @@ fn push_taps(
 }
 
 /// Covers a region with vectors and groups them into tiles.
-fn cover(plan: &mut BlockPlan, [d, h, w]: [&AxisRun; 3], vectors_per_tile: usize, lanes: usize, region: usize) {
-    let Samples { stacked, interleaved } = plan.panel.samples;
+fn cover(plan: &mut BlockPlan, runs: [&AxisRun; 3], vectors_per_tile: usize, lanes: usize, region: usize) {
     let first_base = plan.bases.len();
-    // Pairs of a vector's index in this region and a run whose lane counts from the start of that vector.
-    let mut pieces: Vec<(usize, Run)> = Vec::new();
-    let mut covered = 0;
-    let rows = (0..stacked)
-        .flat_map(|s| (d.start..d.start + d.len).flat_map(move |d| (h.start..h.start + h.len).map(move |h| (s, d, h))));
-    for (s, d, h) in rows {
-        let row = s * plan.panel.sample + plan.panel.position([d, h, 0]);
-        let (mut at, end) = (w.start * interleaved, (w.start + w.len) * interleaved);
-        while at < end {
-            let position = row + at;
-            if position >= covered {
-                plan.bases.push(position as u32);
-                covered = position + lanes;
+    let [start, len] = [runs[2].start, runs[2].len].map(|places| places * plan.panel.samples.interleaved);
+    let mut covering = Covering::new(lanes);
+    let first_lanes: Vec<usize> = rows(plan.panel, runs)
+        .map(|(.., position)| {
+            let covered = covering.row(position, len);
+            plan.bases.extend(covered.bases().map(|base| base as u32));
+            covered.lane
+        })
+        .collect();
+    let tiles = Tiles::new(covering.vectors, vectors_per_tile);
+    let mut tile = 0;
+    for ((s, d, h, _), lane) in rows(plan.panel, runs).zip(first_lanes) {
+        for (number, Piece { lane, at, len }) in tiles.pieces(tile, lane..lane + len, lanes) {
+            if number > tile || plan.tiles.last().is_none_or(|last| last.region != region) {
+                let bases = tiles.vectors(number);
+                let (bases, next) = (first_base + bases.start..first_base + bases.end, plan.runs.len());
+                plan.tiles.push(TilePlan { bases, runs: next..next, region });
+                tile = number;
             }
-            let vector = plan.bases.len() - 1 - first_base;
-            let len = (end - at).min(covered - position);
-            pieces.push((vector, Run { lane: position - (covered - lanes), len, s, d, h, x: at }));
-            at += len;
-        }
-    }
-    let vectors = plan.bases.len() - first_base;
-    let tiles = vectors.div_ceil(vectors_per_tile);
-    let mut pieces = pieces.into_iter().peekable();
-    for number in 0..tiles {
-        // Tiles are of even sizes, because a last tile of one vector has too few sums to hide the latency.
-        let (start, end) = (vectors * number / tiles, vectors * (number + 1) / tiles);
-        let first_run = plan.runs.len();
-        while let Some((vector, run)) = pieces.next_if(|(vector, _)| *vector < end) {
-            let run = Run { lane: (vector - start) * lanes + run.lane, ..run };
-            match plan.runs[first_run..].last_mut() {
-                // Vectors of a tile lie side by side in the buffer, so that a run continues from one to the next.
-                Some(last)
-                    if (last.d, last.h, last.lane + last.len, last.x + last.len) == (run.d, run.h, run.lane, run.x) =>
-                {
-                    last.len += run.len;
-                }
-                _ => plan.runs.push(run),
+            plan.runs.push(Run { lane, len, s, d, h, x: start + at });
+            if let Some(last) = plan.tiles.last_mut() {
+                last.runs.end = plan.runs.len();
             }
         }
-        plan.tiles.push(TilePlan {
-            bases: first_base + start..first_base + end,
-            runs: first_run..plan.runs.len(),
-            region,
-        });
     }
 }
 

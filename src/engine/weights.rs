@@ -9,10 +9,12 @@
 
 use std::ops::Range;
 
+use rayon::prelude::*;
+
 use super::phases::Phases;
 use crate::geometry::Side;
-use crate::kernel::Isa;
 use crate::kernel::micro::max_rows;
+use crate::kernel::{Isa, workers};
 use crate::scalar::Scalar;
 
 /// Rows of one group of phases within a chunk.
@@ -107,13 +109,52 @@ impl WeightLayout {
     }
 }
 
-/// Packs weights `[small channels, large channels / groups, taps]` into `to`.
+/// Packs weights `[small channels, large channels / groups, taps]` into `to`, chunk by chunk, on the threads of the current pool.
 pub(crate) fn pack<T: Scalar>(phases: &Phases, layout: &WeightLayout, weights: &[T], to: &mut [T]) {
-    let [_, kernel_h, kernel_w] = phases.kernel;
-    let kernel: usize = phases.kernel.iter().product();
-    // For every (group, phase, tap) the index of the tap in the kernel.
-    let taps: Vec<Vec<usize>> = (0..phases.groups.len())
-        .map(|number| {
+    let source = Source::new(phases, weights);
+    let mut chunks = Vec::with_capacity(phases.channel_groups * layout.blocks() * layout.chunks());
+    let mut rest = to;
+    for group in 0..phases.channel_groups {
+        for block in 0..layout.blocks() {
+            for chunk in 0..layout.chunks() {
+                let Some((to, after)) = rest.split_at_mut_checked(layout.of_chunk(group, block, chunk).len()) else {
+                    return;
+                };
+                chunks.push(([group, block, chunk], to));
+                rest = after;
+            }
+        }
+    }
+    let elements = layout.len(phases.channel_groups) as u128;
+    let together = chunks.len().div_ceil(workers(chunks.len(), elements * CYCLES)).max(1);
+    let pack = |(at, to): &mut ([usize; 3], &mut [T])| source.pack(layout, *at, to);
+    match together >= chunks.len() {
+        true => chunks.iter_mut().for_each(pack),
+        false => chunks.par_chunks_mut(together).for_each(|chunks| chunks.iter_mut().for_each(pack)),
+    }
+}
+
+/// What packing an element takes, as [`workers`] counts work: about as long as so many operations.
+const CYCLES: u128 = 16;
+/// Inputs that are packed for one tap after the other: as many lines of the weights stay in the first-level cache.
+const INPUTS: usize = 16;
+
+/// The weights, and where those of every tap of every phase lie.
+struct Source<'a, T> {
+    weights: &'a [T],
+    /// Per group of phases, the index in the kernel of every phase's taps, one phase after the other.
+    taps: Vec<Vec<usize>>,
+    /// Elements of one channel group, and from one output and input channel to the next.
+    of_group: usize,
+    of_output: usize,
+    of_input: usize,
+}
+
+impl<'a, T: Scalar> Source<'a, T> {
+    fn new(phases: &Phases, weights: &'a [T]) -> Self {
+        let [_, kernel_h, kernel_w] = phases.kernel;
+        let kernel: usize = phases.kernel.iter().product();
+        let of_group = |number: usize| {
             let axes = phases.axis_groups(number);
             let lists: [Vec<Vec<usize>>; 3] = std::array::from_fn(|i| {
                 let gathers = axes[i].members.iter().map(|&member| &phases.axes[i].gathers[member]);
@@ -132,36 +173,52 @@ pub(crate) fn pack<T: Scalar>(phases: &Phases, layout: &WeightLayout, weights: &
                 }
             }
             flat
-        })
-        .collect();
-    // Strides of a weight's output and input channel.
-    let (of_output, of_input) = match phases.output_side {
-        Side::Small => (phases.inputs * kernel, kernel),
-        Side::Large => (kernel, phases.outputs * kernel),
-    };
-    let mut to = to.iter_mut();
-    // In both directions weights begin with the small channel, so that those of a channel group lie side by side.
-    for weights in weights.chunks_exact(phases.outputs * phases.inputs * kernel) {
-        for block in 0..layout.blocks() {
-            for chunk in 0..layout.chunks() {
-                for (rows, taps) in layout.rows.iter().zip(&taps) {
-                    for tile in 0..rows.tiles {
-                        let of_row: Vec<Option<(usize, &[usize])>> = (0..rows.per_tile)
-                            .map(|row| {
-                                let row = tile * rows.per_tile + row;
-                                let (output, phase) = (chunk * layout.chunk + row / rows.phases, row % rows.phases);
-                                let is_real = row < layout.chunk * rows.phases && output < layout.outputs;
-                                is_real.then(|| (output * of_output, &taps[phase * rows.taps..][..rows.taps]))
-                            })
-                            .collect();
-                        for tap in 0..rows.taps {
-                            for input in layout.block(block) {
-                                for row in &of_row {
-                                    let Some(to) = to.next() else { return };
-                                    *to = row.map_or(T::zero(), |(start, taps)| {
-                                        weights[start + input * of_input + taps[tap]]
-                                    });
-                                }
+        };
+        let (of_output, of_input) = match phases.output_side {
+            Side::Small => (phases.inputs * kernel, kernel),
+            Side::Large => (kernel, phases.outputs * kernel),
+        };
+        // In both directions weights begin with the small channel, so that those of a channel group lie side by side.
+        let of_channels = phases.outputs * phases.inputs * kernel;
+        let taps = (0..phases.groups.len()).map(of_group).collect();
+        Self { weights, taps, of_group: of_channels, of_output, of_input }
+    }
+
+    /// Packs one chunk of a block of inputs.
+    fn pack(&self, layout: &WeightLayout, [group, block, chunk]: [usize; 3], mut to: &mut [T]) {
+        let weights = &self.weights[group * self.of_group..][..self.of_group];
+        let inputs = layout.block(block);
+        let mut places = Vec::new();
+        for (rows, taps) in layout.rows.iter().zip(&self.taps) {
+            for tile in 0..rows.tiles {
+                // The rows of a tile that stand for something come first.
+                let first = tile * rows.per_tile;
+                let channels = layout.chunk.min(layout.outputs - chunk * layout.chunk);
+                let real = (channels * rows.phases).saturating_sub(first).min(rows.per_tile);
+                places.clear();
+                for tap in 0..rows.taps {
+                    places.extend((first..first + real).map(|row| {
+                        let (output, phase) = (chunk * layout.chunk + row / rows.phases, row % rows.phases);
+                        output * self.of_output + taps[phase * rows.taps + tap]
+                    }));
+                }
+                let (tile, rest) = to.split_at_mut(rows.taps * inputs.len() * rows.per_tile);
+                to = rest;
+                if real < rows.per_tile {
+                    tile.fill(T::zero());
+                }
+                if real == 0 {
+                    continue;
+                }
+                for start in inputs.clone().step_by(INPUTS) {
+                    let some = start..(start + INPUTS).min(inputs.end);
+                    let of_taps = tile.chunks_exact_mut(inputs.len() * rows.per_tile);
+                    for (to, places) in of_taps.zip(places.chunks_exact(real)) {
+                        let to = &mut to[(start - inputs.start) * rows.per_tile..][..some.len() * rows.per_tile];
+                        for (input, to) in some.clone().zip(to.chunks_exact_mut(rows.per_tile)) {
+                            let weights = &weights[input * self.of_input..];
+                            for (to, &place) in to.iter_mut().zip(places) {
+                                *to = weights[place];
                             }
                         }
                     }

@@ -41,7 +41,7 @@ impl<T: Scalar> Finish<'_, T> {
     }
 
     /// Applies bias, residual and activation to outputs that hold bare sums.
-    pub(crate) fn apply(&self, mut y: ArrayViewMut5<T>) {
+    pub(crate) fn apply(&self, level: Level, mut y: ArrayViewMut5<T>) {
         for (s, mut sample) in y.outer_iter_mut().enumerate() {
             for (c, mut channel) in sample.outer_iter_mut().enumerate() {
                 let bias = self.bias(c);
@@ -49,7 +49,14 @@ impl<T: Scalar> Finish<'_, T> {
                 if let Some(residual) = &self.residual {
                     channel += &residual.slice(s![s, c, .., .., ..]);
                 }
-                channel.iter_mut().for_each(|value| self.activation.apply(std::slice::from_mut(value)));
+                for mut row in channel.rows_mut() {
+                    match row.as_slice_mut() {
+                        Some(row) => self.activation.apply(level, row),
+                        None => {
+                            row.iter_mut().for_each(|value| self.activation.apply(level, std::slice::from_mut(value)))
+                        }
+                    }
+                }
             }
         }
     }
@@ -61,12 +68,12 @@ impl<T: Scalar> Finish<'_, T> {
 
     /// Applies residual and activation to a row of outputs, of which the first is that at `[s, c, d, h, w]`.
     #[inline(never)]
-    pub(super) fn after(&self, [s, c, d, h, w]: [usize; 5], out: &mut [T]) {
+    pub(super) fn after(&self, level: Level, [s, c, d, h, w]: [usize; 5], out: &mut [T]) {
         if let Some(residual) = &self.residual {
             let row = residual.slice(s![s, c, d, h, w..w + out.len()]);
             out.iter_mut().zip(row).for_each(|(out, &value)| *out += value);
         }
-        self.activation.apply(out);
+        self.activation.apply(level, out);
     }
 }
 
@@ -231,13 +238,13 @@ impl<T: Scalar> Job<T> for Unstage<'_, '_, '_, '_, T> {
                         if let Some(out) = cell.row(at, width) {
                             alone(start, out);
                             if !is_plain {
-                                finish.after(first, out);
+                                finish.after(writer.level, first, out);
                             }
                             continue;
                         }
                         let out = &mut row[..width];
                         alone(start, out);
-                        finish.after(first, out);
+                        finish.after(writer.level, first, out);
                         cell.write(at, out);
                     }
                 }
@@ -261,7 +268,8 @@ impl<T: Scalar> Job<T> for Scatter<'_, '_, '_, '_, T> {
         let first = cell.first[1] + chunk.first;
         let bias = |channel| writer.finish.bias(first + channel);
         let activation = writer.finish.activation;
-        let finish = (activation != Activation::Identity).then_some(|values: &mut [T]| activation.apply(values));
+        let finish =
+            (activation != Activation::Identity).then_some(|values: &mut [T]| activation.apply(writer.level, values));
         cell.scatter(vectors, places, buffer, [chunk.first, chunk.channels], bias, finish);
     }
 }
@@ -327,7 +335,11 @@ impl<T: Scalar> Store<'_, '_, '_, '_, T> {
                         if !is_plain {
                             for channel in 0..channels {
                                 let number = first[1] + done + channel;
-                                finish.after([first[0], number, first[2], first[3], first[4]], rows.row(channel));
+                                finish.after(
+                                    writer.level,
+                                    [first[0], number, first[2], first[3], first[4]],
+                                    rows.row(channel),
+                                );
                             }
                         }
                         if !is_in_place {

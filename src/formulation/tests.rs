@@ -36,7 +36,7 @@ fn check<const N: usize>(g: &Geometry<N>, batch: usize, numbers: &mut Numbers) {
     let mut workspace = Workspace::new();
     for &formulation in Formulation::ALL {
         let options = FormulationOptions::default();
-        let operator = Formulated::new(g.lift(), weights.clone().into_shared(), formulation, &options).unwrap();
+        let operator = formulated(g.lift(), weights.clone().into_shared(), formulation, &options).unwrap();
         let mut to = Array5::from_elem(forward.dim(), f32::NAN);
         operator.apply_into(x.view(), to.view_mut(), &mut workspace).unwrap();
         assert_eq!(to, forward, "{formulation} of {g:?}, batch {batch}");
@@ -122,7 +122,7 @@ fn scratch_memory_is_what_the_formulations_say() {
     let g = Geometry::convolution([6, 7], [3, 2], Channels { small: 2, large: 3 }, &options).unwrap();
     let weights = Numbers(4).tensor(g.weight_shape()).into_shared();
     let len = |formulation, batch| {
-        let operator = Formulated::new(g.lift(), weights.clone(), formulation, &FormulationOptions::default()).unwrap();
+        let operator = formulated(g.lift(), weights.clone(), formulation, &FormulationOptions::default()).unwrap();
         operator.workspace_len(batch)
     };
     for batch in [0, 1, 2, 100] {
@@ -144,7 +144,7 @@ fn sparse_products_of_several_tasks_are_the_literal_sums() {
     let weights = numbers.tensor(g.weight_shape());
     let (x, y) = (numbers.tensor(with_batch(16, g.large_shape())), numbers.tensor(with_batch(16, g.small_shape())));
     let options = FormulationOptions::default();
-    let sparse = Formulated::new(g.lift(), weights.clone().into_shared(), Formulation::Sparse, &options).unwrap();
+    let sparse = formulated(g.lift(), weights.clone().into_shared(), Formulation::Sparse, &options).unwrap();
     let forward = reference::convolution(&g, weights.view(), x.view()).unwrap();
     assert_eq!(sparse.apply(x.view()).unwrap().mapv(f64::from), forward);
     let adjoint = reference::transposed_convolution(&g, weights.view(), y.view()).unwrap();

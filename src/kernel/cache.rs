@@ -1,16 +1,50 @@
-//! Sizes of the data caches of the processor that runs.
+//! Sizes of the data caches, of the processor that runs or of any other.
 
-/// Bytes of the first- and second-level data cache that one core may count on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Caches {
+use std::sync::OnceLock;
+
+/// Bytes of the first- and second-level data cache that one core may count on. Plans are cut to them.
+///
+/// ```
+/// use convmat::{Caches, PlanOptions};
+/// // As on a processor that has 48 KiB and 2 MiB, wherever this runs.
+/// let options = PlanOptions::new().caches(Caches::new(48 << 10, 2 << 20));
+/// assert_ne!(options, PlanOptions::new());
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Caches {
     pub(crate) first: usize,
     pub(crate) second: usize,
 }
 
 impl Caches {
+    /// Caches of so many bytes.
+    #[must_use]
+    pub const fn new(first: usize, second: usize) -> Self {
+        Self { first, second }
+    }
+
+    /// Bytes of the first level.
+    #[must_use]
+    pub const fn first_level(self) -> usize {
+        self.first
+    }
+
+    /// Bytes of the second level.
+    #[must_use]
+    pub const fn second_level(self) -> usize {
+        self.second
+    }
+
+    /// Those of this processor, asked once per process: a virtual machine takes tens of microseconds to answer.
+    #[must_use]
+    pub fn detected() -> Self {
+        static DETECTED: OnceLock<Caches> = OnceLock::new();
+        *DETECTED.get_or_init(Self::detect)
+    }
+
     /// What the processor reports, clamped to the sizes of processors of the last decade, because virtual machines
     /// report sizes that no processor has.
-    pub(crate) fn detect() -> Self {
+    fn detect() -> Self {
         let reported = report();
         let level = |number: usize, low: usize, high: usize| reported[number].unwrap_or(low).clamp(low, high);
         Self { first: level(0, 32 << 10, 64 << 10), second: level(1, 256 << 10, 2 << 20) }

@@ -5,7 +5,7 @@ use ndarray::{Array, ArrayRef};
 use super::{Direction, Layer};
 use crate::error::Result;
 use crate::geometry::Options;
-use crate::plan::{Plan, PlanOptions};
+use crate::plan::{Like, Plan, PlanOptions, Recipe};
 use crate::scalar::Scalar;
 use crate::tensor::{TensorDim, spatial_size};
 
@@ -18,7 +18,29 @@ impl<D: Direction, T: Scalar, const N: usize> Layer<D, T, N> {
     /// [`Error::MemoryLimit`](crate::Error::MemoryLimit) over the memory limit; [`Error::NotFinite`](crate::Error::NotFinite) for an
     /// activation's parameter that is NaN, [`Error::Clamp`](crate::Error::Clamp) for a clamp whose `low` is above its `high`.
     pub fn plan(&self, input: [usize; N], options: &PlanOptions) -> Result<Plan<D, T, N>> {
-        Plan::new(self, self.options(), input, options)
+        Plan::new(self, self.options(), input, options, Like::Anything)
+    }
+
+    /// The layer prepared by a recipe of another plan, of whatever process or processor: the same blocks, the same order of sums and
+    /// thus the same bits. `options` tell activation and memory limit; instruction set, caches and batch are the recipe's.
+    ///
+    /// ```
+    /// use convmat::{Caches, ConvTranspose2d, Options, PlanOptions};
+    /// # fn main() -> convmat::Result<()> {
+    /// let layer = ConvTranspose2d::<f32>::zeros(32, 16, [4, 4], Options::new().stride(2).padding(1))?.init_default(1);
+    /// let elsewhere = PlanOptions::new().caches(Caches::new(48 << 10, 2 << 20)).expected_batch(8);
+    /// let recipe = layer.plan([16, 16], &elsewhere)?.recipe().clone();
+    /// let plan = layer.plan_from([16, 16], &recipe, &PlanOptions::new())?;
+    /// assert_eq!(plan.recipe(), &recipe);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`plan`](Self::plan); [`Error::Recipe`](crate::Error::Recipe) if the recipe does not suit the layer and the size,
+    /// [`Error::Unsupported`](crate::Error::Unsupported) if this processor lacks its instruction set.
+    pub fn plan_from(&self, input: [usize; N], recipe: &Recipe, options: &PlanOptions) -> Result<Plan<D, T, N>> {
+        Plan::new(self, self.options(), input, options, Like::Exactly(recipe))
     }
 
     /// The layer's output for an input `[batch, channels, spatial…]` or `[channels, spatial…]`.
@@ -44,6 +66,6 @@ impl<D: Direction, T: Scalar, const N: usize> Layer<D, T, N> {
     fn forward_under<I: TensorDim<N>>(&self, options: &Options<N>, x: &ArrayRef<T, I>) -> Result<Array<T, I>> {
         let view = I::to5(x.view());
         let plan_options = PlanOptions::new().expected_batch(view.dim().0);
-        Plan::new(self, options, spatial_size(view.shape()), &plan_options)?.run(x)
+        Plan::new(self, options, spatial_size(view.shape()), &plan_options, Like::Anything)?.run(x)
     }
 }

@@ -49,6 +49,10 @@ impl<T: Scalar, A: LinearOperator<T>> LinearOperator<T> for Adjoint<A> {
     fn workspace_len(&self, batch: usize) -> usize {
         self.0.workspace_len(batch)
     }
+    fn prepared(&self) -> Option<Result<Box<dyn LinearOperator<T> + '_>>> {
+        let prepared = self.0.prepared()?;
+        Some(prepared.map(|prepared| Box::new(Adjoint(prepared)) as Box<dyn LinearOperator<T> + '_>))
+    }
     fn structural_matrix(&self, request: Request) -> Option<Result<Structure<T>>> {
         Some(csr_of(&self.0, request.memory_limit).and_then(T::transposed).map(Structure))
     }

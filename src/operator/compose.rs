@@ -101,6 +101,19 @@ impl<T: Scalar, A: LinearOperator<T>, B: LinearOperator<T>> LinearOperator<T> fo
         let between = self.right.range().iter().fold(batch, |len, &n| len.saturating_mul(n));
         between.saturating_add(self.left.workspace_len(batch).max(self.right.workspace_len(batch)))
     }
+    fn prepared(&self) -> Option<Result<Box<dyn LinearOperator<T> + '_>>> {
+        let (left, right) = (self.left.prepared(), self.right.prepared());
+        if left.is_none() && right.is_none() {
+            return None;
+        }
+        let left = left.unwrap_or_else(|| Ok(Box::new(&self.left)));
+        let right = right.unwrap_or_else(|| Ok(Box::new(&self.right)));
+        let both = left.and_then(|left| Ok((left, right?)));
+        Some(both.map(|(left, right)| {
+            let product: Box<dyn LinearOperator<T> + '_> = Box::new(Compose { left, right, element: self.element });
+            product
+        }))
+    }
     fn structural_matrix(&self, request: Request) -> Option<Result<Structure<T>>> {
         let limit = request.memory_limit;
         let factors = csr_of(&self.left, limit).and_then(|left| Ok((left, csr_of(&self.right, limit)?)));

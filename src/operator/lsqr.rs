@@ -4,7 +4,7 @@ use ndarray::{Array5, ArrayView5, Zip};
 
 use super::dot_test::dot;
 use super::unit::{InUnit, Unit, exponent, scale};
-use super::{LinearOperator, Workspace, copied, expect_shape, new_batch, with_batch};
+use super::{LinearOperator, Workspace, copied, expect_shape, for_many_products, new_batch, with_batch};
 use crate::error::{Error, Result};
 use crate::scalar::Scalar;
 
@@ -121,7 +121,8 @@ pub(crate) fn run<T: Scalar>(
     }
     expect_shape("the right-hand side", &with_batch(1, operator.range()), b.shape())?;
     let data = Unit::of(b.iter().copied(), "every element of the right-hand side")?;
-    let operator = InUnit::new::<T>(operator)?;
+    let operator = for_many_products(operator)?;
+    let operator = InUnit::new::<T>(&*operator)?;
     let size = operator.unit().exponent;
     // Where λ is the larger one, x is about Aᵀb/λ², which need not fit in the operator's unit: it is computed times 4^power.
     let power = exponent(damping).map_or(0, |exponent| (exponent - size).max(0));
@@ -249,7 +250,8 @@ pub(crate) fn search<T: Scalar>(
     }
     expect_shape("the right-hand side", &with_batch(1, operator.range()), b.shape())?;
     let data = Unit::of(b.iter().copied(), "every element of the right-hand side")?;
-    let operator = InUnit::new::<T>(operator)?;
+    let operator = for_many_products(operator)?;
+    let operator = InUnit::new::<T>(&*operator)?;
     let found = search_in_units(&operator, (b, data), scale(target, -data.exponent), options)?;
     let damping = operator.unit().restore(found.solution.damping);
     let solution = found.solution.restored(data, operator.unit().exponent, 0, damping);

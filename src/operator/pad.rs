@@ -3,6 +3,7 @@
 //! The index maps are the whole semantics; forward reads through them, the adjoint adds back through them.
 
 use std::fmt;
+use std::ops::Range;
 use std::str::FromStr;
 
 use ndarray::{ArrayView5, ArrayViewMut5};
@@ -154,6 +155,24 @@ impl Pad {
             *sources = collected((0..range[axis + 1]).map(|i| Some(i + amounts[axis].0)), "the cropping")?;
         }
         Ok(Self { domain, range, sources })
+    }
+
+    /// The padding of a block of the padded tensor, and the block of the tensor that it reads.
+    ///
+    /// # Errors
+    /// [`Error::Memory`] if there is none for the maps.
+    pub(crate) fn window(&self, padded: [Range<usize>; 3]) -> Result<(Self, [Range<usize>; 3])> {
+        let (mut domain, mut range) = (self.domain, self.range);
+        let (mut sources, mut read) = ([const { Vec::new() }; 3], [const { 0..0 }; 3]);
+        for (axis, padded) in padded.into_iter().enumerate() {
+            let of_block = &self.sources[axis][padded];
+            let used = || of_block.iter().flatten().copied();
+            let start = used().min().unwrap_or(0);
+            read[axis] = start..used().max().map_or(start, |last| last + 1);
+            (domain[axis + 1], range[axis + 1]) = (read[axis].len(), of_block.len());
+            sources[axis] = collected(of_block.iter().map(|source| source.map(|at| at - start)), "the padding")?;
+        }
+        Ok((Self { domain, range, sources }, read))
     }
 
     /// Calls `visit(output row offset, input row offset)` for every pair of rows (along W) within one plane set of one

@@ -7,7 +7,7 @@ use ndarray::{Array5, ArrayView5};
 use super::dot_test::dot;
 use super::lsqr::combine;
 use super::unit::{InUnit, Unit, scale, size};
-use super::{LinearOperator, Workspace, copied, expect_shape, new_batch, with_batch};
+use super::{LinearOperator, Workspace, copied, expect_shape, for_many_products, new_batch, with_batch};
 use crate::error::{Error, Result};
 use crate::scalar::Scalar;
 
@@ -74,8 +74,8 @@ pub fn least_squares<T: Scalar>(
     T::least_squares(equations, tolerance, max_iterations)
 }
 
-pub(crate) fn solve<'a, T: Scalar>(
-    equations: &[Equations<'a, T>],
+pub(crate) fn solve<T: Scalar>(
+    equations: &[Equations<T>],
     tolerance: f64,
     max_iterations: usize,
 ) -> Result<Solution<T>> {
@@ -93,12 +93,14 @@ pub(crate) fn solve<'a, T: Scalar>(
     let mut residuals = residuals.collect::<Result<Vec<Array5<T>>>>()?;
     residuals.iter_mut().for_each(|residual| residual.mapv_inplace(|value| data.of_value(value)));
     // One unit for all operators, that of the largest.
-    let sizes = equations.iter().map(|block| size(block.operator)).collect::<Result<Vec<_>>>()?;
+    let prepared = equations.iter().map(|block| for_many_products(block.operator)).collect::<Result<Vec<_>>>()?;
+    let sizes = prepared.iter().map(|operator| size(&**operator)).collect::<Result<Vec<_>>>()?;
     let unit = Unit { exponent: sizes.iter().flatten().copied().max().unwrap_or(0) };
-    let in_unit = |(block, size): (&Equations<'a, T>, &Option<i32>)| {
-        InUnit::with::<T>(block.operator, size.unwrap_or(unit.exponent), unit.exponent)
-    };
-    let operators: Vec<_> = equations.iter().zip(&sizes).map(in_unit).collect();
+    let operators: Vec<InUnit<dyn LinearOperator<T> + '_>> = prepared
+        .iter()
+        .zip(&sizes)
+        .map(|(operator, size)| InUnit::with::<T>(&**operator, size.unwrap_or(unit.exponent), unit.exponent))
+        .collect();
     let mut gradient = adjoint(&operators, &residuals, &mut workspace)?;
     let mut direction = copied(&gradient.view(), "a search direction")?;
     let (start, mut norm) = (dot(&gradient, &gradient), dot(&gradient, &gradient));

@@ -14,14 +14,14 @@
 //! * *stores*: 1200 times of rows, lines and squares of outputs, on which the estimates' medians are within 6 % of the
 //!   times.
 
-use super::recipe::{ImplicitGemmRecipe, Recipe, Way};
+use super::recipe::{ImplicitGemmRecipe, Like, Recipe, Way};
 use crate::engine::depthwise::Depthwise;
 use crate::engine::implicit_gemm::ImplicitGemm;
 use crate::engine::panel::{Listed, Samples};
 use crate::engine::phases::{AxisPhases, Group, Phases};
-use crate::engine::schedule::{BlockPlan, Cut, Run, Schedule, tile_cost};
+use crate::engine::schedule::{BlockTally, Cut, Tally, tile_cost};
 use crate::engine::weights::row_tiles;
-use crate::kernel::cache::Caches;
+use crate::kernel::Caches;
 use crate::kernel::dispatch::Level;
 use crate::kernel::merge::MOST_PHASES as MOST_MERGED;
 use crate::kernel::micro::{lanes, max_rows, vector_counts};
@@ -98,42 +98,108 @@ const CELL: f64 = 500.0;
 /// Cycles per chunk and tile, whatever the number of rows. Table, Zen 4.
 const CHUNK: f64 = 150.0;
 
-/// The recipe for one direction of a geometry, for batches of about `batch` samples if that is known.
-pub(crate) fn design<T: Scalar>(phases: &Phases, level: Level, caches: Caches, batch: Option<usize>) -> Recipe {
-    let depthwise = Depthwise::new::<T>(phases, level).map(|_| Recipe::Depthwise { isa: level.isa() });
+/// The recipe for one direction of a geometry, for batches of about `batch` samples if that is known; `None` for a recipe to be like
+/// that does not suit the geometry.
+pub(crate) fn design<T: Scalar>(
+    phases: &Phases,
+    level: Level,
+    caches: Caches,
+    batch: Option<usize>,
+    like: Like,
+) -> Option<Recipe> {
+    match like {
+        Like::Anything => Some(fastest::<T>(phases, level, caches, batch)),
+        Like::Family(family) => of_family::<T>(phases, level, caches, batch, family),
+        Like::Exactly(recipe) => exactly::<T>(phases, level, recipe),
+    }
+}
+
+/// The recipe that is estimated to take least.
+fn fastest<T: Scalar>(phases: &Phases, level: Level, caches: Caches, batch: Option<usize>) -> Recipe {
+    let depthwise = Depthwise::pays::<T>(phases, level) && Depthwise::new::<T>(phases, level).is_some();
+    let depthwise = depthwise.then(|| Recipe::Depthwise { isa: level.isa() });
     if phases.phases() > MOST_PHASES {
         return depthwise.unwrap_or(Recipe::Lowered);
     }
     let chunk = channels_per_chunk(phases, level);
     let mut engine = ImplicitGemm::new::<T>(phases.clone(), level, chunk, phases.inputs);
-    let inputs_per_block = inputs_per_block::<T>(&engine, caches);
-    engine.weights.inputs_per_block = inputs_per_block;
-    let ways = |batch| ways::<T>(&engine, caches, batch);
+    engine.weights.inputs_per_block = inputs_per_block::<T>(&engine, caches);
     let mut of_many = None;
     if let Some(depthwise) = depthwise {
         // The two ways to sum differ in bits, and bits must not depend on the batch: the choice is made for MANY
         // samples.
-        let many = of_many.insert(ways(MANY));
+        let many = of_many.insert(ways::<T>(&engine, caches, MANY));
         let of_ways = many.iter().map(Way::cycles_per_sample).min_by(f64::total_cmp);
         let cycles = depthwise_cycles(phases, lanes::<T>(level.isa()));
         if of_ways.is_none_or(|of_ways| cycles <= LEFT_OUT * of_ways) {
             return depthwise;
         }
     }
-    let batch = batch.unwrap_or(MANY);
-    let ways = of_many.filter(|_| batch == MANY).unwrap_or_else(|| ways(batch));
+    let ways = of_many.filter(|_| batch.is_none_or(|batch| batch == MANY));
+    let ways = ways.unwrap_or_else(|| self::ways::<T>(&engine, caches, batch.unwrap_or(MANY)));
+    implicit_gemm(&engine, ways).unwrap_or(Recipe::Lowered)
+}
+
+/// The recipe of an engine with its ways, of which there is at least one.
+fn implicit_gemm(engine: &ImplicitGemm, ways: Vec<Way>) -> Option<Recipe> {
+    let (isa, weights) = (engine.level.isa(), &engine.weights);
+    let (channels_per_chunk, inputs_per_block) = (weights.chunk, weights.inputs_per_block);
     if ways.is_empty() {
-        return Recipe::Lowered;
+        return None;
     }
-    Recipe::ImplicitGemm(ImplicitGemmRecipe { isa: level.isa(), channels_per_chunk: chunk, inputs_per_block, ways })
+    Some(Recipe::ImplicitGemm(ImplicitGemmRecipe { isa, channels_per_chunk, inputs_per_block, ways }))
+}
+
+/// A recipe that sums in the order of another one, for other sizes of the input; weights are packed alike.
+fn of_family<T: Scalar>(
+    phases: &Phases,
+    level: Level,
+    caches: Caches,
+    batch: Option<usize>,
+    family: &Recipe,
+) -> Option<Recipe> {
+    match family {
+        Recipe::Lowered => Some(Recipe::Lowered),
+        Recipe::Depthwise { .. } => Depthwise::new::<T>(phases, level).map(|_| family.clone()),
+        Recipe::ImplicitGemm(_) if phases.phases() > MOST_PHASES => None,
+        Recipe::ImplicitGemm(ImplicitGemmRecipe { channels_per_chunk, inputs_per_block, .. }) => {
+            let engine = ImplicitGemm::new::<T>(phases.clone(), level, *channels_per_chunk, *inputs_per_block);
+            let ways = ways::<T>(&engine, caches, batch.unwrap_or(MANY));
+            implicit_gemm(&engine, ways)
+        }
+    }
+}
+
+/// The recipe itself, if it suits.
+fn exactly<T: Scalar>(phases: &Phases, level: Level, recipe: &Recipe) -> Option<Recipe> {
+    let Recipe::ImplicitGemm(ImplicitGemmRecipe { channels_per_chunk, inputs_per_block, ways, .. }) = recipe else {
+        let suits = matches!(recipe, Recipe::Lowered) || Depthwise::new::<T>(phases, level).is_some();
+        return suits.then(|| recipe.clone());
+    };
+    let is_within = |number: usize, most: usize| (1..=most).contains(&number);
+    if phases.phases() > MOST_PHASES
+        || !is_within(*channels_per_chunk, phases.outputs)
+        || !is_within(*inputs_per_block, phases.inputs)
+    {
+        return None;
+    }
+    let engine = ImplicitGemm::new::<T>(phases.clone(), level, *channels_per_chunk, *inputs_per_block);
+    let of_this_layer = |way: &Way| {
+        let tally = engine.tally::<T>(way.cut)?;
+        Some(Way { scratch: engine.scratch::<T>(&tally, way.chunks_per_cell).len(), ..*way })
+    };
+    let ways = ways.iter().map(of_this_layer).collect::<Option<Vec<_>>>()?;
+    implicit_gemm(&engine, ways)
 }
 
 /// The cheapest ways to cut a batch, by numbers of samples per panel.
 fn ways<T: Scalar>(engine: &ImplicitGemm, caches: Caches, batch: usize) -> Vec<Way> {
     let lanes = lanes::<T>(engine.level.isa());
     let mut ways: Vec<Way> = Vec::new();
+    let valid_taps = valid_taps_to_try(&engine.phases);
     for samples in samples_to_try(engine, lanes, batch) {
-        let candidates = cuts(engine, lanes, samples).filter_map(|cut| way::<T>(engine, caches, batch, cut));
+        let cuts = cuts(engine, lanes, samples, &valid_taps).into_iter();
+        let candidates = cuts.filter_map(|cut| way::<T>(engine, caches, batch, cut));
         let Some(best) = candidates.min_by(|a, b| a.cycles.total_cmp(&b.cycles)) else { continue };
         // More samples per panel have to gain 3 %, because a batch that they do not divide leaves part of its last
         // panel empty.
@@ -227,12 +293,12 @@ fn samples_to_try(engine: &ImplicitGemm, lanes: usize, batch: usize) -> impl Ite
     )
 }
 
-/// Blocks to try for a number of samples per panel.
-fn cuts(engine: &ImplicitGemm, lanes: usize, samples: Samples) -> impl Iterator<Item = Cut> {
+/// Different cuts to try for a number of samples per panel.
+fn cuts(engine: &ImplicitGemm, lanes: usize, samples: Samples, valid_taps: &[[bool; 3]]) -> Vec<Cut> {
     let [d, h, w] = engine.phases.axes.each_ref().map(|axis| axis.positions.max(1));
     let tile = engine.tile.vectors * lanes;
-    let by_valid_taps = valid_taps_to_try(&engine.phases);
-    [8, 16, 24].into_iter().flat_map(move |tiles| {
+    let mut cuts = Vec::with_capacity(3 * valid_taps.len());
+    for tiles in [8, 16, 24] {
         // Blocks grow along the width first, because a block of whole rows reads no inputs of the blocks beside it.
         let mut left = (tiles * tile).div_ceil(samples.count());
         let mut take = |length: usize| {
@@ -242,8 +308,11 @@ fn cuts(engine: &ImplicitGemm, lanes: usize, samples: Samples) -> impl Iterator<
         };
         let (block_w, block_h) = (take(w), take(h));
         let block = [take(d), block_h, block_w];
-        by_valid_taps.clone().into_iter().map(move |by_valid_taps| Cut { samples, block, by_valid_taps })
-    })
+        if cuts.last().is_none_or(|last: &Cut| last.block != block) {
+            cuts.extend(valid_taps.iter().map(|&by_valid_taps| Cut { samples, block, by_valid_taps }));
+        }
+    }
+    cuts
 }
 
 /// Sets of axes to try for [`Cut::by_valid_taps`]: none, depth and height, the width, and all three; of these only axes
@@ -255,10 +324,7 @@ fn valid_taps_to_try(phases: &Phases) -> Vec<[bool; 3]> {
     if phases.axes.iter().map(|axis| axis.positions).product::<usize>() > LARGE {
         return all;
     }
-    let has_borders = phases.axes.each_ref().map(|axis| {
-        let is_whole = |group: usize, j| axis.valid_taps(group, j) == (0..axis.groups[group].offsets.len());
-        (0..axis.positions).any(|j| (0..axis.groups.len()).any(|group| !is_whole(group, j)))
-    });
+    let has_borders = phases.axes.each_ref().map(|axis| axis.regions.has_borders());
     for asked in [[true, true, false], [false, false, true], [true; 3]] {
         let axes = std::array::from_fn(|i| asked[i] && has_borders[i]);
         if !all.contains(&axes) {
@@ -268,22 +334,20 @@ fn valid_taps_to_try(phases: &Phases) -> Vec<[bool; 3]> {
     all
 }
 
-/// A cut with its estimated cost, or `None` if [`Schedule::new`] refuses it or it takes more than [`MOST_SCRATCH`].
+/// A cut with its estimated cost, or `None` if the engine refuses it or it takes more than [`MOST_SCRATCH`].
 fn way<T: Scalar>(engine: &ImplicitGemm, caches: Caches, batch: usize, cut: Cut) -> Option<Way> {
-    let lanes = lanes::<T>(engine.level.isa());
-    let schedule = Schedule::new::<T>(&engine.phases, &engine.panels, &engine.tile, lanes, cut)?;
+    let tally = engine.tally::<T>(cut)?;
     let chunks = engine.weights.chunks();
-    let scratch = |chunks: usize| engine.scratch::<T>(&schedule, chunks).len() * size_of::<T>();
+    let scratch = |chunks: usize| engine.scratch::<T>(&tally, chunks).len() * size_of::<T>();
     // The weights of a cell stay in the second-level cache while its tiles pass by.
     let chunk_bytes = engine.weights.of_chunk(0, 0, 0).len() * size_of::<T>();
     let mut per_cell = (caches.second / 3 / chunk_bytes.max(1)).clamp(1, chunks);
     while per_cell > 1 && scratch(per_cell) > PLENTY_OF_SCRATCH {
         per_cell = per_cell.div_ceil(2);
     }
-    let blocks: usize = schedule.blocks.iter().map(Vec::len).product();
     let cells = |per_cell: usize| {
         let panels = batch.div_ceil(cut.samples.count());
-        panels.saturating_mul(blocks * engine.phases.channel_groups * chunks.div_ceil(per_cell))
+        panels.saturating_mul(tally.blocks * engine.phases.channel_groups * chunks.div_ceil(per_cell))
     };
     while per_cell > FEWEST_CHUNKS && cells(per_cell) < CELLS {
         per_cell = per_cell.div_ceil(2);
@@ -293,7 +357,7 @@ fn way<T: Scalar>(engine: &ImplicitGemm, caches: Caches, batch: usize, cut: Cut)
     if scratch(per_cell) > MOST_SCRATCH {
         return None;
     }
-    let Estimate { computing, packing, is_scattered } = estimate(engine, &schedule, lanes);
+    let Estimate { computing, packing, is_scattered } = estimate(engine, &tally, lanes::<T>(engine.level.isa()));
     let of_group = computing + chunks.div_ceil(per_cell) as f64 * packing;
     Some(Way {
         cut,
@@ -301,6 +365,7 @@ fn way<T: Scalar>(engine: &ImplicitGemm, caches: Caches, batch: usize, cut: Cut)
         is_scattered,
         cycles: engine.phases.channel_groups as f64 * of_group,
         packing: packing * chunks as f64 / computing.max(1.0),
+        scratch: scratch(per_cell) / size_of::<T>(),
     })
 }
 
@@ -314,12 +379,12 @@ struct Estimate {
     is_scattered: bool,
 }
 
-fn estimate(engine: &ImplicitGemm, schedule: &Schedule, lanes: usize) -> Estimate {
+fn estimate(engine: &ImplicitGemm, tally: &Tally, lanes: usize) -> Estimate {
     let (phases, weights) = (&engine.phases, &engine.weights);
     let (chunks, blocks) = (weights.chunks() as f64, weights.blocks() as f64);
-    let interleaved = schedule.cut.samples.interleaved;
+    let Samples { stacked, interleaved } = tally.cut.samples;
     let is_interleaved = interleaved > 1;
-    let is_listed = schedule.only_plan().is_some_and(|plan| Listed::pays(&engine.panels, plan.lens, interleaved));
+    let is_listed = tally.only().is_some_and(|kind| Listed::pays(&engine.panels, kind.lens, interleaved));
     let per_element = match (is_listed, is_interleaved) {
         (true, true) => LISTED_TOGETHER,
         (true, false) => LISTED,
@@ -328,50 +393,59 @@ fn estimate(engine: &ImplicitGemm, schedule: &Schedule, lanes: usize) -> Estimat
     };
     let rows_of_channel = (phases.axes[0].gathers.len() * phases.axes[1].gathers.len()) as f64;
     let rows_per_run = rows_of_channel * phases.outputs as f64;
-    let of_plan = |plan: &BlockPlan| {
+    let width_phases = phases.axes[2].gathers.len();
+    let sums = |kind: &BlockTally| {
         let mut cycles = 0.0;
-        for tile in &plan.tiles {
+        for tile in &kind.tiles {
             for (group, rows) in weights.rows.iter().enumerate() {
-                let steps = (plan.taps(tile.region, group).len() * phases.inputs) as f64;
-                for &vectors in engine.tile.parts(group, tile.bases.len()) {
+                let steps = (tile.taps(phases, group) * phases.inputs) as f64;
+                for &vectors in engine.tile.parts(group, tile.vectors) {
                     let step = tile_cost(rows.per_tile, vectors) as f64 / 8.0;
                     let sums = PARTIAL_SUM * (rows.per_tile * vectors) as f64;
-                    cycles += chunks * rows.tiles as f64 * (steps * step + blocks * (CALL + sums));
+                    let tiles = chunks * (rows.tiles * tile.count) as f64;
+                    cycles += tiles * (steps * step + blocks * (CALL + sums));
                 }
             }
         }
-        let packed = (phases.inputs * plan.panel.channel) as f64;
-        let in_rows: f64 = match schedule.cut.samples.interleaved {
-            1 => {
-                let of_run = |run: &Run| rows_per_run * (RUN + merged(phases.axes[2].gathers.len(), run.len, lanes));
-                let of_chunks = rows_of_channel * chunks * RUN_OF_CHUNK;
-                plan.runs.iter().map(|run| of_run(run) + of_chunks).sum()
-            }
-            samples => {
-                let of_run = |run: &Run| {
-                    let columns = run.len.div_ceil(samples);
-                    SORTED_RUN + COLUMN * columns.min(samples) as f64 + SORTED * run.len as f64
-                };
-                let sorted = rows_per_run * phases.axes[2].gathers.len() as f64;
-                let [depth, height, width] = plan.outputs;
-                // Where planes lie alike on the stage and in the output, each is stored as one run.
-                let is_whole = plan.outputs == engine.map.outputs(plan.lens) && width == phases.axes[2].output;
-                let runs = if is_whole { 1 } else { depth * height };
-                sorted * plan.runs.iter().map(of_run).sum::<f64>() + (phases.outputs * samples * runs) as f64 * RUN
-            }
+        cycles
+    };
+    let in_rows = |kind: &BlockTally| {
+        let of_runs = |of_run: &dyn Fn(usize) -> f64| {
+            kind.runs.iter().map(|&(len, count)| count as f64 * of_run(len)).sum::<f64>()
         };
-        let planes = (phases.inputs * schedule.cut.samples.stacked) as f64;
-        let scattered =
-            plan.runs.iter().map(|run| phases.outputs as f64 * scattered_run(engine, plan, run, lanes)).sum();
-        [cycles, planes * PLANE + packed * per_element + CELL, in_rows, scattered]
+        if !is_interleaved {
+            let of_chunks = rows_of_channel * chunks * RUN_OF_CHUNK;
+            return of_runs(&|len| rows_per_run * (RUN + merged(width_phases, len, lanes)) + of_chunks);
+        }
+        let of_run = |len: usize| {
+            let columns = len.div_ceil(interleaved).min(interleaved);
+            SORTED_RUN + COLUMN * columns as f64 + SORTED * len as f64
+        };
+        let [depth, height, width] = kind.outputs;
+        // Where planes lie alike on the stage and in the output, each is stored as one run.
+        let is_whole = kind.outputs == engine.map.outputs(kind.lens) && width == phases.axes[2].output;
+        let runs = if is_whole { 1 } else { depth * height };
+        rows_per_run * width_phases as f64 * of_runs(&of_run) + (phases.outputs * interleaved * runs) as f64 * RUN
+    };
+    let scattered = |kind: &BlockTally| {
+        let of_run = |&(len, count): &(usize, usize)| count as f64 * scattered_run(engine, interleaved, len, lanes);
+        phases.outputs as f64 * kind.runs.iter().map(of_run).sum::<f64>()
+    };
+    let packing = |kind: &BlockTally| {
+        let packed = (phases.inputs * kind.panel.channel) as f64;
+        (phases.inputs * stacked) as f64 * PLANE + packed * per_element + CELL
+    };
+    let of_all = |of_kind: &dyn Fn(&BlockTally) -> f64| {
+        tally.kinds.iter().map(|kind| kind.count as f64 * of_kind(kind)).sum::<f64>()
     };
     let outputs: usize = phases.axes.iter().map(|axis| axis.output).product();
-    let stored = (outputs * schedule.cut.samples.count() * phases.outputs) as f64;
-    let of_plans: Vec<[f64; 4]> = schedule.plans().iter().map(of_plan).collect();
-    let [sums, packing, in_rows, scattered] = schedule
-        .plan_numbers()
-        .fold([0.0, 0.0, stored * STORED, 0.0], |sums, plan| std::array::from_fn(|i| sums[i] + of_plans[plan][i]));
-    Estimate { computing: sums + in_rows.min(scattered), packing, is_scattered: scattered < in_rows }
+    let stored = (outputs * tally.cut.samples.count() * phases.outputs) as f64;
+    let (in_rows, scattered) = (stored * STORED + of_all(&in_rows), of_all(&scattered));
+    Estimate {
+        computing: of_all(&sums) + in_rows.min(scattered),
+        packing: of_all(&packing),
+        is_scattered: scattered < in_rows,
+    }
 }
 
 /// Estimated cycles to merge many phases into the row of a run, which is done by squares.
@@ -381,18 +455,17 @@ fn merged(phases: usize, len: usize, lanes: usize) -> f64 {
 }
 
 /// Estimated cycles to store the outputs of a run by lists of places, per output channel.
-fn scattered_run(engine: &ImplicitGemm, plan: &BlockPlan, run: &Run, lanes: usize) -> f64 {
-    let interleaved = plan.panel.samples.interleaved;
+fn scattered_run(engine: &ImplicitGemm, interleaved: usize, len: usize, lanes: usize) -> f64 {
     let [phases_d, phases_h, phases_w] = engine.phases.axes.each_ref().map(|axis| axis.gathers.len());
-    let outputs = run.len * phases_d * phases_h * phases_w;
+    let outputs = len * phases_d * phases_h * phases_w;
     let side = samples_per_place(interleaved, lanes);
     if side == 1 {
-        let is_line = interleaved == 1 && phases_w == 1 && run.len >= SHORTEST_LINE;
-        let lines = (outputs / run.len) as f64;
+        let is_line = interleaved == 1 && phases_w == 1 && len >= SHORTEST_LINE;
+        let lines = (outputs / len) as f64;
         return if is_line { lines * LINE + outputs as f64 * STORED } else { outputs as f64 * SCATTERED };
     }
     // Outputs that are neighbours in memory: those of a run or, where rows are whole, those of all rows of a tile.
-    let row = run.len.div_ceil(interleaved) * phases_w;
+    let row = len.div_ceil(interleaved) * phases_w;
     let is_whole = row >= engine.phases.axes[2].output;
     let of_tile = (engine.tile.vectors * lanes / interleaved).max(1) * phases_h * phases_w;
     let row = if is_whole { of_tile.max(row * phases_h) } else { row };

@@ -2,12 +2,13 @@
 
 mod explain;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use ndarray::{Array5, ArrayView5, ArrayViewMut5, Axis};
 
+use super::PlanOptions;
 use super::design::{MOST_PHASES, design};
-use super::recipe::{ImplicitGemmRecipe, Recipe};
+use super::recipe::{ImplicitGemmRecipe, Like, Recipe, Way};
 use crate::engine::depthwise::Depthwise;
 use crate::engine::implicit_gemm::{ImplicitGemm, Prepared};
 use crate::engine::phases::Phases;
@@ -15,9 +16,8 @@ use crate::engine::weights;
 use crate::engine::writer::Finish;
 use crate::error::{Error, Result};
 use crate::geometry::{Gather, Geometry, Side, checked_len};
-use crate::kernel::cache::Caches;
 use crate::kernel::dispatch::Level;
-use crate::kernel::{GemmBackend, Isa, workers};
+use crate::kernel::{Caches, GemmBackend, Isa, workers};
 use crate::matrix::Im2col;
 use crate::operator::{
     LinearOperator, Method, Pad, Weights, Workspace, allocatable, bytes_of, expect_available, expect_batch,
@@ -50,10 +50,10 @@ struct Packed<T> {
     ways: Arc<[PreparedWay]>,
 }
 
-/// A way to cut a batch, prepared to be run, and its estimated cycles for all samples of a panel.
+/// A way to cut a batch. It is prepared when a batch is first run in it: most plans use one of several.
 struct PreparedWay {
-    prepared: Prepared,
-    cycles: f64,
+    way: Way,
+    prepared: OnceLock<Option<Prepared>>,
 }
 
 /// The level of an instruction set.
@@ -83,23 +83,38 @@ fn phases(geometry: &Geometry<3>, output: Side) -> Result<Option<Phases>> {
 pub(crate) struct Unpacked<T>(Pass<T>);
 
 impl<T: Scalar> Unpacked<T> {
-    /// Plans the direction that computes the side `output`, for batches of about `batch` samples if that is known.
+    /// Plans the direction that computes the side `output`.
+    ///
+    /// # Errors
+    /// [`Error::Recipe`] for a recipe that the direction cannot be like.
     pub(crate) fn new(
         geometry: Geometry<3>,
         output: Side,
         weights: &Weights<T>,
-        isa: Option<Isa>,
-        batch: Option<usize>,
+        options: &PlanOptions,
+        like: Like,
     ) -> Result<Self> {
-        let level = level(isa)?;
+        let level = match like {
+            Like::Exactly(Recipe::ImplicitGemm(ImplicitGemmRecipe { isa, .. }) | Recipe::Depthwise { isa }) => {
+                level(Some(*isa))?
+            }
+            _ => level(options.isa)?,
+        };
         // Phases and blocks are listed, but not for tensors that could never be.
         allocatable::<T, 4>(geometry.small_shape(), "the small side of one sample")?;
         allocatable::<T, 4>(geometry.large_shape(), "the large side of one sample")?;
         let lowered = || Engine::Lowered(Box::new(Im2col::new(&geometry, weights.clone(), GemmBackend::default())));
+        let unsuitable = || Error::Recipe { recipe: like.to_string() };
         let Some(phases) = phases(&geometry, output)? else {
-            return Ok(Self(Pass { geometry, output, recipe: Recipe::Lowered, engine: lowered() }));
+            return match like {
+                Like::Anything | Like::Family(Recipe::Lowered) | Like::Exactly(Recipe::Lowered) => {
+                    Ok(Self(Pass { geometry, output, recipe: Recipe::Lowered, engine: lowered() }))
+                }
+                _ => Err(unsuitable()),
+            };
         };
-        let recipe = design::<T>(&phases, level, Caches::detect(), batch);
+        let caches = options.caches.unwrap_or_else(Caches::detected);
+        let recipe = design::<T>(&phases, level, caches, options.expected_batch, like).ok_or_else(unsuitable)?;
         let engine = match &recipe {
             Recipe::Lowered => lowered(),
             Recipe::Depthwise { .. } => {
@@ -107,10 +122,7 @@ impl<T: Scalar> Unpacked<T> {
                     Depthwise::new::<T>(&phases, level).ok_or(Error::Overflow { what: "a list of taps" })?;
                 Engine::Depthwise(Box::new(depthwise), weights.clone())
             }
-            Recipe::ImplicitGemm(recipe) => {
-                let (gemm, ways) = prepare::<T>(phases, level, recipe)?;
-                Engine::ImplicitGemm(Box::new(Packed { gemm, weights: Arc::new(Vec::new()), ways }))
-            }
+            Recipe::ImplicitGemm(recipe) => Engine::ImplicitGemm(Box::new(Packed::new(phases, level, recipe))),
         };
         Ok(Self(Pass { geometry, output, recipe, engine }))
     }
@@ -123,6 +135,11 @@ impl<T: Scalar> Unpacked<T> {
     /// Elements of scratch memory per worker.
     pub(crate) fn scratch_per_worker(&self, batch: usize) -> usize {
         self.0.scratch_per_worker(batch)
+    }
+
+    /// Elements of scratch memory for a batch of contiguous tensors and the threads of the current pool.
+    pub(crate) fn scratch_len(&self, batch: usize) -> usize {
+        self.0.scratch_len(batch)
     }
 
     /// Packs the weights, unless those of a pass `known` for another size lie in the order that is wanted: then they are
@@ -144,17 +161,6 @@ impl<T: Scalar> Unpacked<T> {
 }
 
 impl<T: Scalar> Pass<T> {
-    /// Plans and packs the direction that computes the side `output`, for batches of about `batch` samples if that is known.
-    pub(crate) fn new(
-        geometry: Geometry<3>,
-        output: Side,
-        weights: &Weights<T>,
-        isa: Option<Isa>,
-        batch: Option<usize>,
-    ) -> Result<Self> {
-        Unpacked::new(geometry, output, weights, isa, batch)?.pack(weights, None)
-    }
-
     /// Packs other weights of the same shape, in place unless another pass shares the old ones.
     pub(crate) fn repack(&mut self, weights: &Weights<T>) -> Result<()> {
         match &mut self.engine {
@@ -201,7 +207,8 @@ impl<T: Scalar> Pass<T> {
                 depthwise.scratch_len().saturating_mul(self.workers(depthwise.cells(batch), batch))
             }
             Engine::ImplicitGemm(packed) => {
-                let way = packed.way(batch);
+                // What cannot be prepared is an error of the run.
+                let Ok(way) = packed.prepared(batch) else { return 0 };
                 way.scratch_len().saturating_mul(self.workers(way.cells(batch, self.workers(usize::MAX, batch)), batch))
             }
         }
@@ -212,7 +219,7 @@ impl<T: Scalar> Pass<T> {
         match &self.engine {
             Engine::Lowered(lowered) => lowered.scratch_per_worker(self.output, 1),
             Engine::Depthwise(depthwise, _) => depthwise.scratch_len(),
-            Engine::ImplicitGemm(packed) => packed.way(batch).scratch_len(),
+            Engine::ImplicitGemm(packed) => packed.way(batch).way.scratch,
         }
     }
 
@@ -283,7 +290,7 @@ impl<T: Scalar> Pass<T> {
                         lowered.run(self.output, 1, from, to, scratch)
                     })?;
                 }
-                finish.apply(y);
+                finish.apply(Level::best(), y);
             }
             Engine::Depthwise(depthwise, weights) => {
                 let mut scratch = workspace.take(self.scratch_len(batch))?;
@@ -292,7 +299,7 @@ impl<T: Scalar> Pass<T> {
             }
             Engine::ImplicitGemm(packed) => {
                 let mut scratch = workspace.take(self.scratch_len(batch))?;
-                packed.gemm.run(packed.way(batch), &packed.weights, x, y, finish, &mut scratch);
+                packed.gemm.run(packed.prepared(batch)?, &packed.weights, x, y, finish, &mut scratch);
                 workspace.give(scratch);
             }
         }
@@ -300,36 +307,35 @@ impl<T: Scalar> Pass<T> {
     }
 }
 
-impl<T> Packed<T> {
+impl<T: Scalar> Packed<T> {
+    /// Everything of a recipe but the weights.
+    fn new(phases: Phases, level: Level, recipe: &ImplicitGemmRecipe) -> Self {
+        let gemm = ImplicitGemm::new::<T>(phases, level, recipe.channels_per_chunk, recipe.inputs_per_block);
+        let ways = recipe.ways.iter().map(|&way| PreparedWay { way, prepared: OnceLock::new() });
+        Self { gemm, weights: Arc::new(Vec::new()), ways: ways.collect() }
+    }
+
     /// The way that is cheapest for a batch.
-    fn way(&self, batch: usize) -> &Prepared {
-        let cost = |way: &PreparedWay| batch.div_ceil(way.prepared.samples()) as f64 * way.cycles;
+    fn way(&self, batch: usize) -> &PreparedWay {
+        let cost = |PreparedWay { way, .. }: &PreparedWay| batch.div_ceil(way.cut.samples.count()) as f64 * way.cycles;
         let mut best = &self.ways[0];
         for way in &self.ways[1..] {
             if cost(way) < cost(best) {
                 best = way;
             }
         }
-        &best.prepared
+        best
+    }
+
+    /// That way, ready to run.
+    fn prepared(&self, batch: usize) -> Result<&Prepared> {
+        let PreparedWay { way, prepared } = self.way(batch);
+        let prepare = || self.gemm.prepare::<T>(way.cut, (way.chunks_per_cell, way.packing), way.is_scattered);
+        prepared.get_or_init(prepare).as_ref().ok_or(Error::Overflow { what: "a panel" })
     }
 }
 
 /// Room for packed weights.
 fn room_for_weights<T: Scalar>(gemm: &ImplicitGemm) -> Result<Vec<T>> {
     filled(gemm.weights.len(gemm.phases.channel_groups), T::zero(), "the packed weights")
-}
-
-/// Everything of a recipe but the weights.
-fn prepare<T: Scalar>(
-    phases: Phases,
-    level: Level,
-    recipe: &ImplicitGemmRecipe,
-) -> Result<(ImplicitGemm, Arc<[PreparedWay]>)> {
-    let gemm = ImplicitGemm::new::<T>(phases, level, recipe.channels_per_chunk, recipe.inputs_per_block);
-    let ways = recipe.ways.iter().map(|way| {
-        let prepared = gemm.prepare::<T>(way.cut, (way.chunks_per_cell, way.packing), way.is_scattered);
-        Ok(PreparedWay { prepared: prepared.ok_or(Error::Overflow { what: "a panel" })?, cycles: way.cycles })
-    });
-    let ways = ways.collect::<Result<Vec<_>>>()?;
-    Ok((gemm, ways.into()))
 }

@@ -6,7 +6,10 @@ use crate::engine::panel::Samples;
 use crate::engine::schedule::Cut;
 use crate::kernel::Isa;
 
-/// How one direction of a geometry is computed. Equal recipes give equal bits.
+/// How one direction of a geometry is computed. Equal recipes give equal bits and do the same work; what they are estimated to take is
+/// no part of it.
+///
+/// [`Layer::plan_from`](crate::Layer::plan_from) makes a plan of a recipe.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Recipe {
@@ -36,8 +39,8 @@ pub struct ImplicitGemmRecipe {
     pub(crate) ways: Vec<Way>,
 }
 
-/// One way to cut the positions of a batch.
-#[derive(Clone, Copy, Debug, PartialEq)]
+/// One way to cut the positions of a batch. Estimates and what follows from them are no part of equality.
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Way {
     pub(crate) cut: Cut,
     /// Most chunks that are computed from one panel: their weights stay in the second-level cache.
@@ -48,6 +51,35 @@ pub(crate) struct Way {
     pub(crate) cycles: f64,
     /// What packing a panel takes, in chunks computed from it.
     pub(crate) packing: f64,
+    /// Elements of scratch memory of one worker.
+    pub(crate) scratch: usize,
+}
+
+impl PartialEq for Way {
+    fn eq(&self, other: &Self) -> bool {
+        (self.cut, self.chunks_per_cell, self.is_scattered) == (other.cut, other.chunks_per_cell, other.is_scattered)
+    }
+}
+
+/// What a plan has to be like.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Like<'a> {
+    /// Whatever is fastest.
+    Anything,
+    /// Sums in the same order, so that bits are the same for other sizes of the input.
+    Family(&'a Recipe),
+    /// The same in everything.
+    Exactly(&'a Recipe),
+}
+
+impl fmt::Display for Like<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Anything => f.write_str("any"),
+            Self::Family(recipe) => write!(f, "the family of {recipe}"),
+            Self::Exactly(recipe) => write!(f, "{recipe}"),
+        }
+    }
 }
 
 impl Way {

@@ -21,7 +21,7 @@ use crate::views::{Layout, Stored};
 pub const BATCHES: [usize; 3] = [1, 7, 64];
 pub const THREADS: [usize; 4] = [1, 2, 3, 8];
 
-static POOLS: LazyLock<[ThreadPool; 4]> =
+pub static POOLS: LazyLock<[ThreadPool; 4]> =
     LazyLock::new(|| THREADS.map(|threads| ThreadPoolBuilder::new().num_threads(threads).build().unwrap()));
 
 /// One way to run one direction of a layer by the engine.

@@ -15,6 +15,7 @@ mod limits;
 mod operators;
 mod oracle;
 mod padding;
+mod plan_windows;
 mod plans;
 mod pooling;
 mod random_layers;

@@ -1,8 +1,9 @@
 //! Operators as operators: products, swaps and boxes, their matrices, and what probing finds.
 
 use convmat::{
-    Adjoint, Channels, Compose, Conv2d, Convolution, Error, Formulation, GemmBackend, Geometry, Isa, LinearOperator,
-    Options, Pad, PadMode, PlanOptions, Result, Shape, Workspace, csr_of, dot_test,
+    Activation, Adjoint, Channels, Compose, Conv2d, Convolution, Equations, Error, Formulation, GemmBackend, Geometry,
+    Isa, LinearOperator, LsqrOptions, Options, Pad, PadMode, PlanOptions, Result, Shape, Workspace, csr_of, dot_test,
+    least_squares, lsqr,
 };
 use ndarray::{Array2, Array5, ArrayView5, ArrayViewMut5};
 use proptest::prelude::*;
@@ -321,4 +322,66 @@ fn names_are_read_back() {
         "blas".parse::<GemmBackend>().unwrap_err().to_string(),
         "unknown GEMM crate \"blas\"; there are gemm, matrixmultiply"
     );
+}
+
+/// Counts how often it is prepared, and refuses to be applied.
+struct Counted<'a>(Convolution<f64, 3>, &'a std::sync::atomic::AtomicUsize);
+
+impl LinearOperator<f64> for Counted<'_> {
+    fn domain(&self) -> Shape {
+        self.0.domain()
+    }
+    fn range(&self) -> Shape {
+        self.0.range()
+    }
+    fn apply_into(&self, _: ArrayView5<f64>, _: ArrayViewMut5<f64>, _: &mut Workspace<f64>) -> Result<()> {
+        panic!("applied unprepared")
+    }
+    fn apply_adjoint_into(&self, _: ArrayView5<f64>, _: ArrayViewMut5<f64>, _: &mut Workspace<f64>) -> Result<()> {
+        panic!("applied unprepared")
+    }
+    fn workspace_len(&self, batch: usize) -> usize {
+        self.0.workspace_len(batch)
+    }
+    fn prepared(&self) -> Option<Result<Box<dyn LinearOperator<f64> + '_>>> {
+        self.1.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        self.0.prepared()
+    }
+}
+
+#[test]
+fn solvers_prepare_an_operator_once_wherever_it_stands() {
+    let geometry =
+        Geometry::convolution([1, 6, 7], [1, 3, 2], Channels { small: 3, large: 2 }, &Options::new()).unwrap();
+    let weights =
+        Array5::from_shape_fn([3, 2, 1, 3, 2], |(o, i, _, h, w)| ((o * 7 + i * 5 + h * 3 + w) % 11) as f64 - 5.0);
+    let c = Convolution::new(geometry, weights).unwrap();
+    let b = Array5::from_shape_fn([1, 3, 1, 4, 6], |(_, c, _, i, j)| ((c * 5 + i * 3 + j) % 7) as f64 - 3.0);
+    let want = lsqr(&c, b.view(), 0.5, &LsqrOptions::new()).unwrap().x;
+    let count = std::sync::atomic::AtomicUsize::new(0);
+    let counted = || Counted(c.clone(), &count);
+    let taken = || count.swap(0, std::sync::atomic::Ordering::Relaxed);
+    assert_eq!(lsqr(&counted(), b.view(), 0.5, &LsqrOptions::new()).unwrap().x, want);
+    assert_eq!(taken(), 1);
+    assert_eq!(lsqr(&Adjoint(Adjoint(counted())), b.view(), 0.5, &LsqrOptions::new()).unwrap().x, want);
+    assert_eq!(taken(), 1);
+    let pad = Pad::new(c.range(), [(0, 0); 3], PadMode::Zeros).unwrap();
+    let composed = Compose::<f64, _, _>::new(pad, counted()).unwrap();
+    assert_eq!(lsqr(&composed, b.view(), 0.5, &LsqrOptions::new()).unwrap().x, want);
+    assert_eq!(taken(), 1);
+    let (boxed, counted) = (Box::new(counted()), counted());
+    let borrowed = &counted;
+    let blocks =
+        [&boxed as &dyn LinearOperator<f64>, &borrowed].map(|operator| Equations { operator, target: b.view() });
+    least_squares(&blocks, 1e-6, 50).unwrap();
+    assert_eq!(taken(), 2);
+    // What is prepared holds the packed weights of both directions, and has the bits of what it was prepared from.
+    let prepared = c.prepare(&PlanOptions::new().expected_batch(1)).unwrap();
+    assert!(prepared.packed_bytes() >= 2 * 36 * 8 && prepared.prepared().is_none());
+    let x = Array5::from_shape_fn([1, 2, 1, 6, 7], |(_, c, _, i, j)| (c * 5 + i * 3 + j) as f64 / 7.0);
+    assert_eq!(prepared.apply(x.view()).unwrap(), LinearOperator::apply(&c, x.view()).unwrap());
+    let refused = c.prepare(&PlanOptions::new().activation(Activation::Relu));
+    assert!(matches!(refused, Err(Error::Unsupported { .. })), "{refused:?}");
+    let refused = c.prepare(&PlanOptions::new().memory_limit(100));
+    assert!(matches!(refused, Err(Error::MemoryLimit { .. })), "{refused:?}");
 }

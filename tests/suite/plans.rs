@@ -142,6 +142,30 @@ fn the_epilogue_adds_and_bends_in_that_order() {
 }
 
 #[test]
+fn smooth_activations_follow_the_sums_in_any_layout_of_the_output() {
+    let (layer, x) = (up(6), input(2, [4, 5]));
+    let sums = layer.forward(&x).unwrap();
+    type Formula = fn(f64) -> f64;
+    let cases: [(Activation, Formula); 4] = [
+        (Activation::Tanh, f64::tanh),
+        (Activation::Sigmoid, |y| 1.0 / (1.0 + (-y).exp())),
+        (Activation::Softplus, |y| y.exp().ln_1p()),
+        (Activation::Elu { scale: 0.5 }, |y| if y < 0.0 { 0.5 * y.exp_m1() } else { y }),
+    ];
+    for (activation, formula) in cases {
+        let plan = layer.plan([4, 5], &PlanOptions::new().activation(activation)).unwrap();
+        let y = plan.run(&x).unwrap();
+        for (&y, &sum) in y.iter().zip(&sums) {
+            let want = formula(f64::from(sum));
+            assert!((f64::from(y) - want).abs() <= 5e-7 * want.abs(), "{activation:?} of {sum}: {y}");
+        }
+        let mut last = Array4::from_elem([2, 8, 10, 10], f32::NAN).permuted_axes([0, 3, 1, 2]);
+        plan.run_into(&x, &mut last, &mut Workspace::new()).unwrap();
+        assert_eq!(last, y, "{activation:?}, channels last");
+    }
+}
+
+#[test]
 fn nan_survives_every_activation() {
     let layer = ConvTranspose1d::new(Array3::from_elem([1, 1, 1], 1f32), None, Options::new()).unwrap();
     let x = Array3::from_shape_vec([1, 1, 3], vec![f32::NAN, -1.0, f32::INFINITY]).unwrap();

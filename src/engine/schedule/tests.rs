@@ -27,11 +27,12 @@ fn check_blocks(gemm: &ImplicitGemm, schedule: &Schedule) {
                 assert_eq!(run.start, inside);
                 inside += run.len;
                 for j in block.start + run.start..block.start + run.start + run.len {
-                    for (group, taps) in run.taps.iter().enumerate() {
+                    for group in 0..axis.groups.len() {
+                        let taps = axis.regions.taps(run.set, group);
                         let valid = axis.valid_taps(group, j);
                         match schedule.cut.by_valid_taps[i] {
-                            true => assert_eq!(taps, &valid),
-                            false => assert_eq!(taps, &(0..axis.groups[group].offsets.len())),
+                            true => assert_eq!(taps, valid),
+                            false => assert_eq!(taps, 0..axis.groups[group].offsets.len()),
                         }
                     }
                 }
@@ -95,7 +96,8 @@ fn check_taps(gemm: &ImplicitGemm, block: [&AxisBlock; 3], plan: &BlockPlan, lan
     for (region, (d, h, w)) in ndarray::indices(counts).into_iter().enumerate() {
         let runs = [&block[0].runs[d], &block[1].runs[h], &block[2].runs[w]];
         for (number, group) in phases.groups.iter().enumerate() {
-            let valid: [Range<usize>; 3] = std::array::from_fn(|i| runs[i].taps[group.axes[i]].clone());
+            let valid: [Range<usize>; 3] =
+                std::array::from_fn(|i| phases.axes[i].regions.taps(runs[i].set, group.axes[i]));
             let offsets = phases.axis_groups(number).map(|axis| &axis.offsets);
             let taps = plan.taps(region, number);
             assert_eq!(taps.len(), valid.iter().map(Range::len).product::<usize>());

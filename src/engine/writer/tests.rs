@@ -61,6 +61,7 @@ fn activate(activation: Activation, y: f32) -> f32 {
             }
         }
         Activation::Clamp { low, high } => y.clamp(low as f32, high as f32),
+        other => panic!("{other:?} is not drawn"),
     }
 }
 
@@ -205,7 +206,7 @@ proptest! {
             residual: target.has_residual.then(|| residual.view()),
         };
         let mut y = target.layout.store(&sums);
-        finish.apply(y.view_mut());
+        finish.apply(Level::best(), y.view_mut());
         for (index, &sum) in sums.indexed_iter() {
             let bias = if target.has_bias { bias[index.1] } else { 0.0 };
             let residual = if target.has_residual { residual[index] } else { 0.0 };

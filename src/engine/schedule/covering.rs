@@ -1,0 +1,121 @@
+//! How vectors cover the rows of a region, and how vectors are dealt out to tiles: for lists and for counts alike.
+
+use std::ops::Range;
+
+use super::AxisRun;
+use crate::engine::panel::{PanelShape, Samples};
+
+/// The rows of a region: stacked sample, depth, height, and the place in the panel where each begins; ascending.
+pub(super) fn rows(
+    panel: PanelShape,
+    [d, h, w]: [&AxisRun; 3],
+) -> impl Iterator<Item = (usize, usize, usize, usize)> + use<> {
+    let Samples { stacked, interleaved } = panel.samples;
+    let (depths, heights, first) = (d.start..d.start + d.len, h.start..h.start + h.len, w.start * interleaved);
+    (0..stacked).flat_map(move |s| {
+        let heights = heights.clone();
+        depths.clone().flat_map(move |d| {
+            heights.clone().map(move |h| (s, d, h, s * panel.sample + panel.position([d, h, 0]) + first))
+        })
+    })
+}
+
+/// Vectors that cover rows one after the other. A row that begins within the last vector of the row before is covered from there
+/// on: lanes side by side are places side by side.
+pub(super) struct Covering {
+    lanes: usize,
+    pub(super) vectors: usize,
+    /// The place behind the last vector.
+    end: usize,
+}
+
+/// A row that is covered.
+pub(super) struct Covered {
+    /// Its first lane, counted through all vectors.
+    pub(super) lane: usize,
+    /// Where the first vector that was added for it begins, and their number.
+    first: usize,
+    added: usize,
+    lanes: usize,
+}
+
+impl Covered {
+    /// Where the vectors begin that were added for the row.
+    pub(super) fn bases(&self) -> impl Iterator<Item = usize> + use<> {
+        let Self { first, lanes, .. } = *self;
+        (0..self.added).map(move |number| first + number * lanes)
+    }
+}
+
+impl Covering {
+    pub(super) const fn new(lanes: usize) -> Self {
+        Self { lanes, vectors: 0, end: 0 }
+    }
+
+    /// Covers `len` places from `start` on, behind those that were covered before.
+    pub(super) fn row(&mut self, start: usize, len: usize) -> Covered {
+        let shared = self.end.saturating_sub(start);
+        let lane = self.vectors * self.lanes - shared;
+        let (first, added) = (start.max(self.end), len.saturating_sub(shared).div_ceil(self.lanes));
+        self.vectors += added;
+        if added > 0 {
+            self.end = first + added * self.lanes;
+        }
+        Covered { lane, first, added, lanes: self.lanes }
+    }
+}
+
+/// Tiles of even sizes: a last tile of one vector would have too few sums to hide the latency.
+#[derive(Clone, Copy)]
+pub(super) struct Tiles {
+    all: usize,
+    pub(super) count: usize,
+}
+
+/// A part of a row within a tile.
+pub(super) struct Piece {
+    /// First lane, counted from the start of the tile.
+    pub(super) lane: usize,
+    /// Elements of the row before it.
+    pub(super) at: usize,
+    pub(super) len: usize,
+}
+
+impl Tiles {
+    pub(super) const fn new(vectors: usize, most: usize) -> Self {
+        Self { all: vectors, count: vectors.div_ceil(most) }
+    }
+
+    fn start(self, tile: usize) -> usize {
+        self.all * tile / self.count
+    }
+
+    /// The vectors of a tile.
+    pub(super) fn vectors(self, tile: usize) -> Range<usize> {
+        self.start(tile)..self.start(tile + 1)
+    }
+
+    /// The two numbers of vectors that tiles have, and how many tiles have each; none without tiles.
+    pub(super) fn even(self) -> Option<[(usize, usize); 2]> {
+        let (least, more) = (self.all.checked_div(self.count)?, self.all.checked_rem(self.count)?);
+        Some([(least, self.count - more), (least + 1, more)])
+    }
+
+    /// The pieces into which tiles, from number `tile` on, cut a row that takes a range of lanes.
+    pub(super) fn pieces(self, tile: usize, row: Range<usize>, lanes: usize) -> impl Iterator<Item = (usize, Piece)> {
+        (tile..self.count)
+            .map(move |tile| (tile, self.start(tile) * lanes, self.start(tile + 1) * lanes))
+            .skip_while({
+                let first = row.start;
+                move |&(.., end)| end <= first
+            })
+            .take_while({
+                let end = row.end;
+                move |&(_, start, _)| start < end
+            })
+            .map(move |(tile, start, end)| {
+                let from = row.start.max(start);
+                (tile, Piece { lane: from - start, at: from - row.start, len: row.end.min(end) - from })
+            })
+    }
+}
