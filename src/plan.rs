@@ -5,6 +5,8 @@
 //! loop over pixels.
 
 mod design;
+mod erased;
+mod options;
 pub(crate) mod pass;
 pub(crate) mod planned;
 mod recipe;
@@ -12,100 +14,21 @@ mod recipe;
 use std::fmt;
 use std::ops::Range;
 
-use ndarray::{Array, ArrayRef, ArrayView5};
+pub use erased::{ErasedPlan, Exactness};
+use ndarray::{Array, ArrayRef};
+pub use options::PlanOptions;
 pub use planned::PreparedConvolution;
 pub(crate) use recipe::Like;
 pub use recipe::{ImplicitGemmRecipe, Recipe};
 
-use crate::engine::writer::Finish;
-use crate::engine::{Activation, epilogue};
-use crate::error::{Error, Result, bytes_in_words};
+use crate::engine::epilogue;
+use crate::error::{Error, Result};
 use crate::geometry::{Geometry, Options, Shape, Side};
-use crate::kernel::{Caches, Isa};
 use crate::layer::{Direction, Layer};
-use crate::operator::{
-    DEFAULT_MEMORY_LIMIT, LinearOperator, Pad, Weights, Workspace, bytes_of, expect_bytes, with_batch,
-};
+use crate::operator::{LinearOperator, Pad, Weights, Workspace, bytes_of, expect_bytes};
 use crate::scalar::Scalar;
 use crate::tensor::{BatchedDim, Rank, Ranked, TensorDim, in_rank};
 use pass::{Pass, Unpacked};
-
-/// What a plan may use, and what it does to finished sums.
-///
-/// ```
-/// use convmat::{Activation, Isa, PlanOptions};
-/// let options = PlanOptions::new().isa(Isa::Portable).expected_batch(8).activation(Activation::Relu);
-/// assert_eq!(options.isa, Some(Isa::Portable));
-/// assert_eq!(options.isa(None).expected_batch(None).activation(Activation::Identity), PlanOptions::new());
-/// ```
-#[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
-#[must_use]
-pub struct PlanOptions {
-    /// The instruction set; the processor's widest one by default.
-    pub isa: Option<Isa>,
-    /// The caches that plans are cut to; this processor's by default.
-    pub caches: Option<Caches>,
-    /// Samples that a call will usually have. Any number works; this one is planned for. Without it the plan is prepared for
-    /// single samples and for batches.
-    pub expected_batch: Option<usize>,
-    /// Limit on the bytes of memory beside the layer and its tensors; 1 GiB by default. It counts packed weights, the padded
-    /// copy of the input that a padding mode other than zeros needs, and the scratch memory of one thread, for a call of
-    /// `expected_batch` samples (one, if that is not known). It is compared before anything is packed. Every further thread
-    /// takes as much scratch memory again: [`Plan::workspace_len`] tells how much a call takes.
-    pub memory_limit: u128,
-    /// Applied to every output after bias and residual.
-    pub activation: Activation,
-}
-
-impl Default for PlanOptions {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl PlanOptions {
-    /// The processor's widest instruction set, any batch, 1 GiB, no activation.
-    pub const fn new() -> Self {
-        Self {
-            isa: None,
-            caches: None,
-            expected_batch: None,
-            memory_limit: DEFAULT_MEMORY_LIMIT,
-            activation: Activation::Identity,
-        }
-    }
-
-    /// Sets the instruction set; `None` is the processor's widest.
-    pub fn isa(mut self, isa: impl Into<Option<Isa>>) -> Self {
-        self.isa = isa.into();
-        self
-    }
-
-    /// Sets the caches that plans are cut to; `None` is those of this processor.
-    pub fn caches(mut self, caches: impl Into<Option<Caches>>) -> Self {
-        self.caches = caches.into();
-        self
-    }
-
-    /// Sets the samples that a call will usually have; `None` is single samples and batches.
-    pub fn expected_batch(mut self, expected_batch: impl Into<Option<usize>>) -> Self {
-        self.expected_batch = expected_batch.into();
-        self
-    }
-
-    /// Sets the limit on the bytes of packed weights and of one thread's scratch memory together.
-    pub const fn memory_limit(mut self, memory_limit: u128) -> Self {
-        self.memory_limit = memory_limit;
-        self
-    }
-
-    /// Sets the function of every output.
-    pub const fn activation(mut self, activation: Activation) -> Self {
-        self.activation = activation;
-        self
-    }
-}
 
 /// A layer prepared for one input size: packed weights, a [`Recipe`], bias and activation.
 ///
@@ -148,10 +71,8 @@ pub struct Plan<D, T, const N: usize> {
     layer_options: Options<N>,
     options: PlanOptions,
     input_size: [usize; N],
-    pad: Option<Pad>,
     geometry: Geometry<N>,
-    bias: Option<Vec<T>>,
-    pass: Pass<T>,
+    runs: ErasedPlan<T>,
     /// Whether it computes a block of a larger plan's outputs.
     is_window: bool,
 }
@@ -184,17 +105,18 @@ impl<D: Direction, T: Scalar, const N: usize> Plan<D, T, N> {
         let geometry = *convolution.geometry();
         let (direction, weights) = ((geometry.lift(), D::OUTPUT), convolution.weights5());
         let pass = T::planned_pass(direction, weights, pad.as_ref(), options, like, None)?;
-        Ok(Self {
-            layer: layer.clone(),
-            layer_options: *layer_options,
-            options: options.clone(),
-            input_size,
+        let runs = ErasedPlan {
+            geometry: geometry.lift(),
+            output: D::OUTPUT,
             pad,
-            geometry,
             bias: layer.bias().map(|bias| bias.to_vec()),
+            activation: options.activation,
             pass,
-            is_window: false,
-        })
+            expected_batch: options.expected_batch,
+            weights: weights.len(),
+        };
+        let (layer, options) = (layer.clone(), options.clone());
+        Ok(Self { layer, layer_options: *layer_options, options, input_size, geometry, runs, is_window: false })
     }
 
     /// The layer's output for an input of the planned size, in a new array.
@@ -203,8 +125,7 @@ impl<D: Direction, T: Scalar, const N: usize> Plan<D, T, N> {
     /// [`Error::Shape`](crate::Error::Shape) if the input has another size or number of channels;
     /// [`Error::Memory`](crate::Error::Memory) if there is none for the output.
     pub fn run<I: TensorDim<N>>(&self, x: &ArrayRef<T, I>) -> Result<Array<T, I>> {
-        let y = T::run_pass_new(&self.pass, self.pad.as_ref(), I::to5(x.view()), &self.finish(None));
-        Ok(I::from5(y.map_err(in_rank::<N, I>)?))
+        Ok(I::from5(self.runs.run(I::to5(x.view())).map_err(in_rank::<N, I>)?))
     }
 
     /// The layer's output into `y`, whose contents before do not matter, with scratch memory from `workspace`.
@@ -217,8 +138,7 @@ impl<D: Direction, T: Scalar, const N: usize> Plan<D, T, N> {
         y: &mut ArrayRef<T, I>,
         workspace: &mut Workspace<T>,
     ) -> Result<()> {
-        let (x, y) = (I::to5(x.view()), I::to5(y.view_mut()));
-        T::run_pass(&self.pass, self.pad.as_ref(), x, y, &self.finish(None), workspace).map_err(in_rank::<N, I>)
+        self.runs.run_into(I::to5(x.view()), I::to5(y.view_mut()), workspace).map_err(in_rank::<N, I>)
     }
 
     /// As [`run_into`](Self::run_into), with a tensor of the output's shape added before the activation.
@@ -232,13 +152,13 @@ impl<D: Direction, T: Scalar, const N: usize> Plan<D, T, N> {
         y: &mut ArrayRef<T, I>,
         workspace: &mut Workspace<T>,
     ) -> Result<()> {
-        let (x, y) = (I::to5(x.view()), I::to5(y.view_mut()));
-        let finish = self.finish(Some(I::to5(residual.view())));
-        T::run_pass(&self.pass, self.pad.as_ref(), x, y, &finish, workspace).map_err(in_rank::<N, I>)
+        let (x, residual, y) = (I::to5(x.view()), I::to5(residual.view()), I::to5(y.view_mut()));
+        self.runs.run_with_residual_into(x, residual, y, workspace).map_err(in_rank::<N, I>)
     }
 
-    fn finish<'a>(&'a self, residual: Option<ArrayView5<'a, T>>) -> Finish<'a, T> {
-        Finish { bias: self.bias.as_deref(), activation: self.options.activation, residual }
+    /// The plan without the layer's rank, direction and raw weights; packed weights are shared.
+    pub fn erase(&self) -> ErasedPlan<T> {
+        self.runs.clone()
     }
 
     /// The same plan for another input size, with the same bits: each output that both sizes compute from the same inputs has the same
@@ -290,7 +210,7 @@ impl<D: Direction, T: Scalar, const N: usize> Plan<D, T, N> {
             Side::Large => (needed.clone(), outputs),
         };
         let geometry = self.geometry.window(small, large)?;
-        let (pad, read) = match &self.pad {
+        let (pad, read) = match &self.runs.pad {
             None => (None, needed),
             Some(pad) => {
                 let spatial = std::array::from_fn(|i| i.checked_sub(3 - N).map_or(0..1, |i| needed[i].clone()));
@@ -305,9 +225,22 @@ impl<D: Direction, T: Scalar, const N: usize> Plan<D, T, N> {
     /// This plan for other sizes.
     fn of_family(&self, geometry: Geometry<N>, pad: Option<Pad>, input_size: [usize; N]) -> Result<Self> {
         let (direction, weights) = ((geometry.lift(), D::OUTPUT), self.layer.weights5());
-        let like = Like::Family(self.pass.recipe());
-        let pass = T::planned_pass(direction, weights, pad.as_ref(), &self.options, like, Some(&self.pass))?;
-        Ok(Self { input_size, pad, geometry, pass, ..self.clone() })
+        let (like, known) = (Like::Family(self.recipe()), Some(&self.runs.pass));
+        let pass = T::planned_pass(direction, weights, pad.as_ref(), &self.options, like, known)?;
+        let Self { layer, layer_options, options, is_window, .. } = self;
+        let ErasedPlan { bias, activation, expected_batch, weights, .. } = &self.runs;
+        let runs = ErasedPlan {
+            geometry: direction.0,
+            output: D::OUTPUT,
+            pad,
+            bias: bias.clone(),
+            activation: *activation,
+            pass,
+            expected_batch: *expected_batch,
+            weights: *weights,
+        };
+        let (layer, options) = (layer.clone(), options.clone());
+        Ok(Self { layer, layer_options: *layer_options, options, input_size, geometry, runs, is_window: *is_window })
     }
 
     /// Packs the weights and the bias of a layer of the same kind, as after a training step: in place, unless another plan shares
@@ -319,14 +252,14 @@ impl<D: Direction, T: Scalar, const N: usize> Plan<D, T, N> {
     /// is none for new ones.
     pub fn set_parameters(&mut self, layer: &Layer<D, T, N>) -> Result<()> {
         self.layer.set_parameters(layer.weights5().clone(), layer.bias().cloned())?;
-        T::repack_pass(&mut self.pass, layer.weights5())?;
-        self.bias = layer.bias().map(|bias| bias.to_vec());
+        T::repack_pass(&mut self.runs.pass, layer.weights5())?;
+        self.runs.bias = layer.bias().map(|bias| bias.to_vec());
         Ok(())
     }
 
     /// The recipe.
     pub fn recipe(&self) -> &Recipe {
-        self.pass.recipe()
+        self.runs.recipe()
     }
 
     /// The planned input size.
@@ -355,7 +288,7 @@ impl<D: Direction, T: Scalar, const N: usize> Plan<D, T, N> {
     where
         Rank<N>: Ranked<N>,
     {
-        BatchedDim::<N>::from_shape5(with_batch(batch, self.input5()))
+        BatchedDim::<N>::from_shape5(self.runs.input_shape(batch))
     }
 
     /// The shape of the outputs for `batch` inputs, `[batch, channels, spatial…]`, as arrays are made of it:
@@ -364,46 +297,34 @@ impl<D: Direction, T: Scalar, const N: usize> Plan<D, T, N> {
     where
         Rank<N>: Ranked<N>,
     {
-        BatchedDim::<N>::from_shape5(with_batch(batch, self.geometry.shape(D::OUTPUT)))
+        BatchedDim::<N>::from_shape5(self.runs.output_shape(batch))
     }
 
-    /// `[channels, D, H, W]` of an input sample.
-    fn input5(&self) -> Shape {
-        self.pad.as_ref().map_or(self.geometry.shape(D::INPUT), LinearOperator::<T>::domain)
+    /// What holds between its outputs and those of its other sizes and windows.
+    pub fn exactness(&self) -> Exactness {
+        self.runs.exactness()
     }
 
     /// Bytes of packed weights.
     pub fn packed_bytes(&self) -> usize {
-        self.pass.packed_bytes()
+        self.runs.packed_bytes()
     }
 
     /// Elements of scratch memory that a call with `batch` samples takes from its workspace, for the threads of the current rayon
     /// pool.
     pub fn workspace_len(&self, batch: usize) -> usize {
-        T::pass_scratch(&self.pass, batch).saturating_add(padded_len::<T>(self.pad.as_ref(), batch))
+        self.runs.workspace_len(batch)
     }
 
     /// Elements of scratch memory of one thread.
     pub fn workspace_per_thread(&self, batch: usize) -> usize {
-        T::pass_scratch_per_worker(&self.pass, batch)
+        self.runs.workspace_per_thread(batch)
     }
 
     /// Why the plan is what it is: a sentence for every choice, then work and memory.
     #[must_use]
     pub fn explain(&self) -> String {
-        let raw = bytes_in_words(bytes_of::<T>(self.layer.weights5().len() as u128));
-        let scratch = self.workspace_per_thread(self.options.expected_batch.unwrap_or(1));
-        let weights = match self.packed_bytes() {
-            0 => format!("Weights are read as they are ({raw})"),
-            packed => format!("Packed weights take {} ({raw} unpacked)", bytes_in_words(packed as u128)),
-        };
-        format!(
-            "{} {weights}, scratch memory {} per thread; a sample takes {} useful operations. Recipe: {}.",
-            T::explain_pass(&self.pass),
-            bytes_in_words(bytes_of::<T>(scratch as u128)),
-            self.geometry.entries().saturating_mul(2),
-            self.recipe(),
-        )
+        self.runs.explain()
     }
 }
 

@@ -1,0 +1,82 @@
+//! What may be asked of a plan.
+
+use crate::engine::Activation;
+use crate::kernel::{Caches, Isa};
+use crate::operator::DEFAULT_MEMORY_LIMIT;
+
+/// What a plan may use, and what it does to finished sums.
+///
+/// ```
+/// use convmat::{Activation, Isa, PlanOptions};
+/// let options = PlanOptions::new().isa(Isa::Portable).expected_batch(8).activation(Activation::Relu);
+/// assert_eq!(options.isa, Some(Isa::Portable));
+/// assert_eq!(options.isa(None).expected_batch(None).activation(Activation::Identity), PlanOptions::new());
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+#[must_use]
+pub struct PlanOptions {
+    /// The instruction set; the processor's widest one by default.
+    pub isa: Option<Isa>,
+    /// The caches that plans are cut to; this processor's by default.
+    pub caches: Option<Caches>,
+    /// Samples that a call will usually have. Any number works; this one is planned for. Without it the plan is prepared for
+    /// single samples and for batches.
+    pub expected_batch: Option<usize>,
+    /// Limit on the bytes of memory beside the layer and its tensors; 1 GiB by default. It counts packed weights, the padded
+    /// copy of the input that a padding mode other than zeros needs, and the scratch memory of one thread, for a call of
+    /// `expected_batch` samples (one, if that is not known). It is compared before anything is packed. Every further thread
+    /// takes as much scratch memory again: [`Plan::workspace_len`](crate::Plan::workspace_len) tells how much a call takes.
+    pub memory_limit: u128,
+    /// Applied to every output after bias and residual.
+    pub activation: Activation,
+}
+
+impl Default for PlanOptions {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl PlanOptions {
+    /// The processor's widest instruction set, any batch, 1 GiB, no activation.
+    pub const fn new() -> Self {
+        Self {
+            isa: None,
+            caches: None,
+            expected_batch: None,
+            memory_limit: DEFAULT_MEMORY_LIMIT,
+            activation: Activation::Identity,
+        }
+    }
+
+    /// Sets the instruction set; `None` is the processor's widest.
+    pub fn isa(mut self, isa: impl Into<Option<Isa>>) -> Self {
+        self.isa = isa.into();
+        self
+    }
+
+    /// Sets the caches that plans are cut to; `None` is those of this processor.
+    pub fn caches(mut self, caches: impl Into<Option<Caches>>) -> Self {
+        self.caches = caches.into();
+        self
+    }
+
+    /// Sets the samples that a call will usually have; `None` is single samples and batches.
+    pub fn expected_batch(mut self, expected_batch: impl Into<Option<usize>>) -> Self {
+        self.expected_batch = expected_batch.into();
+        self
+    }
+
+    /// Sets the limit on the bytes of packed weights and of one thread's scratch memory together.
+    pub const fn memory_limit(mut self, memory_limit: u128) -> Self {
+        self.memory_limit = memory_limit;
+        self
+    }
+
+    /// Sets the function of every output.
+    pub const fn activation(mut self, activation: Activation) -> Self {
+        self.activation = activation;
+        self
+    }
+}
