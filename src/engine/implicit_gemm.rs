@@ -22,7 +22,7 @@ use ndarray::{ArrayView5, ArrayViewMut5};
 
 use super::panel::{Listed, PanelAxis, Part, Source, pack};
 use super::phases::Phases;
-use super::schedule::{BlockPlan, BlockTally, Cut, Schedule, Tally, TilePlan, TileShape};
+use super::schedule::{BlockPlan, BlockTally, Counter, Cut, Schedule, Tally, TilePlan, TileShape};
 use super::weights::WeightLayout;
 use super::writer::{Chunk, Finish, RowMap, Writer};
 use crate::kernel::dispatch::Level;
@@ -156,9 +156,9 @@ impl ImplicitGemm {
         self.weights.buffer_rows() * self.pitch::<T>() + lanes::<T>(self.level.isa())
     }
 
-    /// What a cut is going to run, in numbers; `None` where [`Schedule::new`] refuses it.
-    pub(crate) fn tally<T: Scalar>(&self, cut: Cut) -> Option<Tally> {
-        Tally::new::<T>(&self.phases, &self.panels, &self.tile, lanes::<T>(self.level.isa()), cut)
+    /// What counts cuts.
+    pub(crate) fn counter<T: Scalar>(&self) -> Counter<'_> {
+        Counter::new(&self.phases, &self.panels, &self.tile, lanes::<T>(self.level.isa()))
     }
 
     /// What one worker needs for cells of `chunks` chunks.
@@ -204,7 +204,7 @@ impl ImplicitGemm {
             places: schedule.plans().iter().map(of_plan).collect(),
             channel_cuts: channel_cuts.collect(),
             position_starts: std::array::from_fn(|i| schedule.output_starts(i, self.phases.axes[i].output_step)),
-            scratch: self.scratch::<T>(&self.tally::<T>(cut)?, most),
+            scratch: self.scratch::<T>(&self.counter::<T>().count::<T>(cut)?, most),
             listed: schedule.only_plan().and_then(|plan| Listed::new(&self.panels, &plan.panel, plan.lens)),
             schedule,
         })

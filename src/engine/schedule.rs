@@ -12,7 +12,7 @@ mod tally;
 use std::ops::Range;
 
 use self::covering::{Covering, Piece, Tiles, rows};
-pub(crate) use self::tally::{BlockTally, Tally};
+pub(crate) use self::tally::{BlockTally, Counter, Tally};
 use super::panel::{PanelAxis, PanelShape, Samples};
 use super::phases::{AxisPhases, Phases};
 use super::weights::WeightLayout;

@@ -184,8 +184,9 @@ fn exactly<T: Scalar>(phases: &Phases, level: Level, recipe: &Recipe) -> Option<
         return None;
     }
     let engine = ImplicitGemm::new::<T>(phases.clone(), level, *channels_per_chunk, *inputs_per_block);
+    let mut counter = engine.counter::<T>();
     let of_this_layer = |way: &Way| {
-        let tally = engine.tally::<T>(way.cut)?;
+        let tally = counter.count::<T>(way.cut)?;
         Some(Way { scratch: engine.scratch::<T>(&tally, way.chunks_per_cell).len(), ..*way })
     };
     let ways = ways.iter().map(of_this_layer).collect::<Option<Vec<_>>>()?;
@@ -195,11 +196,11 @@ fn exactly<T: Scalar>(phases: &Phases, level: Level, recipe: &Recipe) -> Option<
 /// The cheapest ways to cut a batch, by numbers of samples per panel.
 fn ways<T: Scalar>(engine: &ImplicitGemm, caches: Caches, batch: usize) -> Vec<Way> {
     let lanes = lanes::<T>(engine.level.isa());
-    let mut ways: Vec<Way> = Vec::new();
+    let (mut ways, mut counter): (Vec<Way>, _) = (Vec::new(), engine.counter::<T>());
     let valid_taps = valid_taps_to_try(&engine.phases);
     for samples in samples_to_try(engine, lanes, batch) {
         let cuts = cuts(engine, lanes, samples, &valid_taps).into_iter();
-        let candidates = cuts.filter_map(|cut| way::<T>(engine, caches, batch, cut));
+        let candidates = cuts.filter_map(|cut| way::<T>(engine, &counter.count::<T>(cut)?, caches, batch));
         let Some(best) = candidates.min_by(|a, b| a.cycles.total_cmp(&b.cycles)) else { continue };
         // More samples per panel have to gain 3 %, because a batch that they do not divide leaves part of its last
         // panel empty.
@@ -335,10 +336,10 @@ fn valid_taps_to_try(phases: &Phases) -> Vec<[bool; 3]> {
 }
 
 /// A cut with its estimated cost, or `None` if the engine refuses it or it takes more than [`MOST_SCRATCH`].
-fn way<T: Scalar>(engine: &ImplicitGemm, caches: Caches, batch: usize, cut: Cut) -> Option<Way> {
-    let tally = engine.tally::<T>(cut)?;
+fn way<T: Scalar>(engine: &ImplicitGemm, tally: &Tally, caches: Caches, batch: usize) -> Option<Way> {
+    let cut = tally.cut;
     let chunks = engine.weights.chunks();
-    let scratch = |chunks: usize| engine.scratch::<T>(&tally, chunks).len() * size_of::<T>();
+    let scratch = |chunks: usize| engine.scratch::<T>(tally, chunks).len() * size_of::<T>();
     // The weights of a cell stay in the second-level cache while its tiles pass by.
     let chunk_bytes = engine.weights.of_chunk(0, 0, 0).len() * size_of::<T>();
     let mut per_cell = (caches.second / 3 / chunk_bytes.max(1)).clamp(1, chunks);
@@ -357,7 +358,7 @@ fn way<T: Scalar>(engine: &ImplicitGemm, caches: Caches, batch: usize, cut: Cut)
     if scratch(per_cell) > MOST_SCRATCH {
         return None;
     }
-    let Estimate { computing, packing, is_scattered } = estimate(engine, &tally, lanes::<T>(engine.level.isa()));
+    let Estimate { computing, packing, is_scattered } = estimate(engine, tally, lanes::<T>(engine.level.isa()));
     let of_group = computing + chunks.div_ceil(per_cell) as f64 * packing;
     Some(Way {
         cut,

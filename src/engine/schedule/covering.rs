@@ -52,6 +52,11 @@ impl Covering {
         Self { lanes, vectors: 0, end: 0 }
     }
 
+    /// Behind a vector that ends at a place, which counts as the first.
+    const fn behind(lanes: usize, end: usize) -> Self {
+        Self { lanes, vectors: 1, end }
+    }
+
     /// Covers `len` places from `start` on, behind those that were covered before.
     pub(super) fn row(&mut self, start: usize, len: usize) -> Covered {
         let shared = self.end.saturating_sub(start);
@@ -62,6 +67,71 @@ impl Covering {
             self.end = first + added * self.lanes;
         }
         Covered { lane, first, added, lanes: self.lanes }
+    }
+}
+
+/// The rows of a region in all stacked samples, covered by vectors: as if row by row, in the time of one sample.
+///
+/// How a sample is covered depends on nothing but how many of its places the last vector of the sample before holds already, so that
+/// there are few different ways.
+pub(super) struct Stack {
+    /// Elements of a row.
+    pub(super) len: usize,
+    pub(super) lanes: usize,
+    pub(super) vectors: usize,
+    ways: Vec<Way>,
+    /// Per sample, the number of vectors before its own, and its way.
+    samples: Vec<(usize, usize)>,
+}
+
+/// One way to cover a sample.
+struct Way {
+    /// Places of the sample that the vector before it holds.
+    shared: usize,
+    /// The first lane of every row, that vector's lanes counted.
+    lanes: Vec<usize>,
+    /// Vectors of its own.
+    vectors: usize,
+    /// Places of the next sample that its last vector holds.
+    next: usize,
+}
+
+impl Stack {
+    /// Rows of `len` places that begin at `starts` in the first of so many samples, which lie so far apart.
+    pub(super) fn new(starts: &[usize], len: usize, (samples, apart): (usize, usize), lanes: usize) -> Self {
+        let origin = starts.first().copied().unwrap_or(0);
+        let mut stack = Self { len, lanes, vectors: 0, ways: Vec::new(), samples: Vec::with_capacity(samples) };
+        let mut shared = 0;
+        for _ in 0..samples {
+            let number = stack.ways.iter().position(|way| way.shared == shared).unwrap_or_else(|| {
+                let mut covering = Covering::behind(lanes, origin + shared);
+                let lanes = starts.iter().map(|&start| covering.row(start, len).lane).collect();
+                let (vectors, next) = (covering.vectors - 1, covering.end.saturating_sub(origin + apart));
+                stack.ways.push(Way { shared, lanes, vectors, next });
+                stack.ways.len() - 1
+            });
+            stack.samples.push((stack.vectors, number));
+            stack.vectors += stack.ways[number].vectors;
+            shared = stack.ways[number].next;
+        }
+        stack
+    }
+
+    /// Rows of all samples.
+    pub(super) fn rows(&self) -> usize {
+        self.samples.len() * self.ways.first().map_or(0, |way| way.lanes.len())
+    }
+
+    /// The first lane of the row that goes on where a vector begins, if one does. `sample` is where the search begins and ended.
+    pub(super) fn cut_at(&self, vector: usize, sample: &mut usize) -> Option<usize> {
+        while self.samples.get(*sample + 1).is_some_and(|&(before, _)| before <= vector) {
+            *sample += 1;
+        }
+        let &(before, way) = self.samples.get(*sample)?;
+        let cut = (vector + 1 - before) * self.lanes;
+        let rows = &self.ways[way].lanes;
+        let first = *rows[..rows.partition_point(|&lane| lane < cut)].last()?;
+        (cut < first + self.len).then(|| before * self.lanes + first - self.lanes)
     }
 }
 

@@ -3,10 +3,10 @@
 //! To count takes no longer than there are rows in a block, whatever the channels, so that many cuts can be weighed. It knows no
 //! cost.
 
-use super::covering::{Covering, Tiles, rows};
+use super::covering::{Stack, Tiles, rows};
 use super::{AxisBlock, Cut, MOST_TAP_LISTS, TileShape, axis_blocks, is_alike};
 use crate::engine::panel::{PanelAxis, PanelShape};
-use crate::engine::phases::Phases;
+use crate::engine::phases::{AxisPhases, Phases};
 
 /// The numbers of a cut.
 pub(crate) struct Tally {
@@ -45,45 +45,84 @@ impl TileTally {
     }
 }
 
-impl Tally {
-    /// `None` where [`Schedule::new`](super::Schedule::new) gives none.
-    pub(crate) fn new<T>(
-        phases: &Phases,
-        panels: &[PanelAxis; 3],
-        tile: &TileShape,
-        lanes: usize,
-        cut: Cut,
-    ) -> Option<Self> {
-        let mut regions = phases.groups.len();
-        let mut blocks = 1usize;
-        let axes: [Vec<(AxisBlock, usize)>; 3] = std::array::from_fn(|i| {
-            let mut kinds: Vec<(AxisBlock, usize)> = Vec::new();
-            let [mut all, mut runs] = [0usize; 2];
-            for block in axis_blocks(&phases.axes[i], &panels[i], cut.block[i], cut.by_valid_taps[i]) {
-                (all, runs) = (all + 1, runs + block.runs.len());
-                match kinds.iter_mut().rev().find(|(known, _)| is_alike(known, &block)) {
-                    Some((_, count)) => *count += 1,
-                    None => kinds.push((block, 1)),
-                }
-            }
-            (blocks, regions) = (blocks.saturating_mul(all), regions.saturating_mul(runs));
-            kinds
-        });
-        if regions > MOST_TAP_LISTS {
-            return None;
-        }
-        let mut kinds = Vec::with_capacity(axes.iter().map(Vec::len).product());
-        for (d, of_d) in &axes[0] {
-            for (h, of_h) in &axes[1] {
-                for (w, of_w) in &axes[2] {
-                    let panel = PanelShape::new::<T>(panels, [d.len, h.len, w.len], w.pitch, cut.samples)?;
-                    kinds.push(BlockTally::new([d, h, w], of_d * of_h * of_w, panel, tile.vectors, lanes));
-                }
+/// Blocks of an axis that are alike, with how many there are, and the number of all runs of equal taps.
+struct AxisKinds {
+    kinds: Vec<(AxisBlock, usize)>,
+    blocks: usize,
+    runs: usize,
+}
+
+impl AxisKinds {
+    fn new(axis: &AxisPhases, panel: &PanelAxis, len: usize, by_valid_taps: bool) -> Self {
+        let mut found = Self { kinds: Vec::new(), blocks: 0, runs: 0 };
+        for block in axis_blocks(axis, panel, len, by_valid_taps) {
+            found.blocks += 1;
+            found.runs += block.runs.len();
+            match found.kinds.iter_mut().rev().find(|(known, _)| is_alike(known, &block)) {
+                Some((_, count)) => *count += 1,
+                None => found.kinds.push((block, 1)),
             }
         }
-        Some(Self { cut, blocks, kinds })
+        found
+    }
+}
+
+/// Counts cut after cut of one grid of positions, and remembers what cuts have in common: how an axis falls into blocks.
+pub(crate) struct Counter<'a> {
+    phases: &'a Phases,
+    panels: &'a [PanelAxis; 3],
+    tile: &'a TileShape,
+    lanes: usize,
+    /// Per axis, for most positions of a block and whether valid taps make regions.
+    known: [Vec<((usize, bool), AxisKinds)>; 3],
+    /// Where the rows of a region begin.
+    rows: Vec<usize>,
+}
+
+impl<'a> Counter<'a> {
+    pub(crate) fn new(phases: &'a Phases, panels: &'a [PanelAxis; 3], tile: &'a TileShape, lanes: usize) -> Self {
+        Self { phases, panels, tile, lanes, known: [const { Vec::new() }; 3], rows: Vec::new() }
     }
 
+    /// The numbers of a cut; `None` where [`Schedule::new`](super::Schedule::new) gives none.
+    pub(crate) fn count<T>(&mut self, cut: Cut) -> Option<Tally> {
+        let at: [usize; 3] = std::array::from_fn(|i| {
+            let (known, key) = (&mut self.known[i], (cut.block[i], cut.by_valid_taps[i]));
+            known.iter().position(|(of, _)| *of == key).unwrap_or_else(|| {
+                known.push((key, AxisKinds::new(&self.phases.axes[i], &self.panels[i], key.0, key.1)));
+                known.len() - 1
+            })
+        });
+        let [depth, height, width] = std::array::from_fn(|i| &self.known[i][at[i]].1);
+        let product = |of: fn(&AxisKinds) -> usize| {
+            [depth, height, width].map(of).iter().fold(1usize, |product, &count| product.saturating_mul(count))
+        };
+        if product(|axis| axis.runs).saturating_mul(self.phases.groups.len()) > MOST_TAP_LISTS {
+            return None;
+        }
+        let mut kinds = Vec::with_capacity(product(|axis| axis.kinds.len()));
+        for (d, of_d) in &depth.kinds {
+            for (h, of_h) in &height.kinds {
+                for (w, of_w) in &width.kinds {
+                    let panel = PanelShape::new::<T>(self.panels, [d.len, h.len, w.len], w.pitch, cut.samples)?;
+                    let mut kind = BlockTally {
+                        count: of_d * of_h * of_w,
+                        lens: [d.len, h.len, w.len],
+                        outputs: [d.outputs, h.outputs, w.outputs],
+                        panel,
+                        tiles: Vec::new(),
+                        runs: Vec::new(),
+                    };
+                    kind.count_regions([d, h, w], self.tile.vectors, self.lanes, &mut self.rows);
+                    kinds.push(kind);
+                }
+            }
+        }
+        Some(Tally { cut, blocks: product(|axis| axis.blocks), kinds })
+    }
+}
+
+impl Tally {
     /// The block that holds all positions, if one does.
     pub(crate) fn only(&self) -> Option<&BlockTally> {
         if let ([kind], 1) = (&self.kinds[..], self.blocks) { Some(kind) } else { None }
@@ -91,38 +130,61 @@ impl Tally {
 }
 
 impl BlockTally {
-    fn new(block: [&AxisBlock; 3], count: usize, panel: PanelShape, vectors_per_tile: usize, lanes: usize) -> Self {
-        let mut tally = Self {
-            count,
-            lens: block.map(|axis| axis.len),
-            outputs: block.map(|axis| axis.outputs),
-            panel,
-            tiles: Vec::new(),
-            runs: Vec::new(),
-        };
+    /// Counts the tiles and runs of every region. `starts` is memory for where rows begin.
+    fn count_regions(
+        &mut self,
+        block: [&AxisBlock; 3],
+        vectors_per_tile: usize,
+        lanes: usize,
+        starts: &mut Vec<usize>,
+    ) {
+        let mut sample = self.panel;
+        sample.samples.stacked = 1;
         for run_d in &block[0].runs {
             for run_h in &block[1].runs {
                 for run_w in &block[2].runs {
                     let runs = [run_d, run_h, run_w];
-                    let len = run_w.len * panel.samples.interleaved;
-                    let mut covering = Covering::new(lanes);
-                    rows(panel, runs).for_each(|(.., start)| {
-                        covering.row(start, len);
-                    });
-                    let tiles = Tiles::new(covering.vectors, vectors_per_tile);
-                    tally.count_tiles(tiles, runs.map(|run| run.set));
-                    let (mut covering, mut tile) = (Covering::new(lanes), 0);
-                    for (.., start) in rows(panel, runs) {
-                        let lane = covering.row(start, len).lane;
-                        for (number, piece) in tiles.pieces(tile, lane..lane + len, lanes) {
-                            tile = number;
-                            tally.count_run(piece.len);
-                        }
-                    }
+                    starts.clear();
+                    rows(sample, runs).for_each(|(.., start)| starts.push(start));
+                    let len = run_w.len * sample.samples.interleaved;
+                    let stack = Stack::new(starts, len, (self.panel.samples.stacked, self.panel.sample), lanes);
+                    let tiles = Tiles::new(stack.vectors, vectors_per_tile);
+                    self.count_tiles(tiles, runs.map(|run| run.set));
+                    self.count_runs(tiles, &stack);
                 }
             }
         }
-        tally
+    }
+
+    /// Rows are runs, but for those that begin in one tile and end in another.
+    fn count_runs(&mut self, tiles: Tiles, stack: &Stack) {
+        let mut is_cut = 0;
+        // The row that is being cut: its first lane, and that of what is left of it.
+        let mut row: Option<[usize; 2]> = None;
+        let mut sample = 0;
+        for tile in 1..tiles.count {
+            let vector = tiles.vectors(tile).start;
+            let Some(first) = stack.cut_at(vector, &mut sample) else { continue };
+            let cut = vector * stack.lanes;
+            match &mut row {
+                Some([known, left]) if *known == first => {
+                    self.count_run(cut - *left, 1);
+                    *left = cut;
+                }
+                _ => {
+                    if let Some([first, left]) = row {
+                        self.count_run(first + stack.len - left, 1);
+                    }
+                    self.count_run(cut - first, 1);
+                    row = Some([first, cut]);
+                    is_cut += 1;
+                }
+            }
+        }
+        if let Some([first, left]) = row {
+            self.count_run(first + stack.len - left, 1);
+        }
+        self.count_run(stack.len, stack.rows() - is_cut);
     }
 
     /// Tiles of even sizes have one or two different numbers of vectors.
@@ -135,10 +197,11 @@ impl BlockTally {
         }
     }
 
-    fn count_run(&mut self, len: usize) {
-        match self.runs.iter_mut().rev().find(|(known, _)| *known == len) {
-            Some((_, count)) => *count += 1,
-            None => self.runs.push((len, 1)),
+    fn count_run(&mut self, len: usize, more: usize) {
+        match self.runs.iter_mut().find(|(known, _)| *known == len) {
+            Some((_, count)) => *count += more,
+            None if more > 0 => self.runs.push((len, more)),
+            None => {}
         }
     }
 
@@ -169,7 +232,10 @@ mod tests {
                 let gemm = ImplicitGemm::new::<f32>(phases, level, chunk, inputs);
                 let lanes = lanes::<f32>(level.isa());
                 let parts = (&gemm.phases, &gemm.panels, &gemm.tile);
-                let tally = Tally::new::<f32>(parts.0, parts.1, parts.2, lanes, cut);
+                // Once more after other cuts have been counted, which is remembered.
+            let mut counter = Counter::new(parts.0, parts.1, parts.2, lanes);
+            counter.count::<f32>(Cut { by_valid_taps: cut.by_valid_taps.map(|axis| !axis), ..cut });
+            let tally = counter.count::<f32>(cut);
                 let schedule = Schedule::new::<f32>(parts.0, parts.1, parts.2, lanes, cut);
                 prop_assert_eq!(tally.is_some(), schedule.is_some());
                 let (Some(tally), Some(schedule)) = (tally, schedule) else { return Ok(()) };
