@@ -199,9 +199,22 @@ fn ways<T: Scalar>(engine: &ImplicitGemm, caches: Caches, batch: usize) -> Vec<W
     let (mut ways, mut counter): (Vec<Way>, _) = (Vec::new(), engine.counter::<T>());
     let valid_taps = valid_taps_to_try(&engine.phases);
     for samples in samples_to_try(engine, lanes, batch) {
-        let cuts = cuts(engine, lanes, samples, &valid_taps).into_iter();
-        let candidates = cuts.filter_map(|cut| way::<T>(engine, &counter.count::<T>(cut)?, caches, batch));
-        let Some(best) = candidates.min_by(|a, b| a.cycles.total_cmp(&b.cycles)) else { continue };
+        let mut fastest: Option<Way> = None;
+        for (number, block) in blocks(engine, lanes, samples).into_iter().enumerate() {
+            // Which taps are left out hardly depends on the size of a block: the first one decides.
+            let decided = fastest.filter(|_| number > 0).map(|way| way.cut.by_valid_taps);
+            for &by_valid_taps in &valid_taps {
+                if decided.is_some_and(|decided| decided != by_valid_taps) {
+                    continue;
+                }
+                let tally = counter.count::<T>(Cut { samples, block, by_valid_taps });
+                let way = tally.and_then(|tally| way::<T>(engine, &tally, caches, batch));
+                if way.is_some_and(|way| fastest.is_none_or(|fastest| way.cycles < fastest.cycles)) {
+                    fastest = way;
+                }
+            }
+        }
+        let Some(best) = fastest else { continue };
         // More samples per panel have to gain 3 %, because a batch that they do not divide leaves part of its last
         // panel empty.
         match ways.iter().position(|way| way.cut.samples.count() == samples.count()) {
@@ -294,12 +307,11 @@ fn samples_to_try(engine: &ImplicitGemm, lanes: usize, batch: usize) -> impl Ite
     )
 }
 
-/// Different cuts to try for a number of samples per panel.
-fn cuts(engine: &ImplicitGemm, lanes: usize, samples: Samples, valid_taps: &[[bool; 3]]) -> Vec<Cut> {
+/// Different blocks to try for a number of samples per panel: most positions along each axis.
+fn blocks(engine: &ImplicitGemm, lanes: usize, samples: Samples) -> Vec<[usize; 3]> {
     let [d, h, w] = engine.phases.axes.each_ref().map(|axis| axis.positions.max(1));
     let tile = engine.tile.vectors * lanes;
-    let mut cuts = Vec::with_capacity(3 * valid_taps.len());
-    for tiles in [8, 16, 24] {
+    let blocks = [16, 8, 24].map(|tiles| {
         // Blocks grow along the width first, because a block of whole rows reads no inputs of the blocks beside it.
         let mut left = (tiles * tile).div_ceil(samples.count());
         let mut take = |length: usize| {
@@ -308,12 +320,10 @@ fn cuts(engine: &ImplicitGemm, lanes: usize, samples: Samples, valid_taps: &[[bo
             taken
         };
         let (block_w, block_h) = (take(w), take(h));
-        let block = [take(d), block_h, block_w];
-        if cuts.last().is_none_or(|last: &Cut| last.block != block) {
-            cuts.extend(valid_taps.iter().map(|&by_valid_taps| Cut { samples, block, by_valid_taps }));
-        }
-    }
-    cuts
+        [take(d), block_h, block_w]
+    });
+    let is_new = |&number: &usize| !blocks[..number].contains(&blocks[number]);
+    (0..blocks.len()).filter(is_new).map(|number| blocks[number]).collect()
 }
 
 /// Sets of axes to try for [`Cut::by_valid_taps`]: none, depth and height, the width, and all three; of these only axes

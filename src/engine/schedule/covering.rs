@@ -73,13 +73,18 @@ impl Covering {
 /// The rows of a region in all stacked samples, covered by vectors: as if row by row, in the time of one sample.
 ///
 /// How a sample is covered depends on nothing but how many of its places the last vector of the sample before holds already, so that
-/// there are few different ways.
+/// there are few different ways. A stack is filled again and again, so that its memory is taken once.
+#[derive(Default)]
 pub(super) struct Stack {
     /// Elements of a row.
     pub(super) len: usize,
     pub(super) lanes: usize,
     pub(super) vectors: usize,
+    /// Rows of a sample.
+    of_sample: usize,
     ways: Vec<Way>,
+    /// Per way and row, the first lane of the row, those of the vector before the sample's own counted.
+    first_lanes: Vec<usize>,
     /// Per sample, the number of vectors before its own, and its way.
     samples: Vec<(usize, usize)>,
 }
@@ -88,8 +93,6 @@ pub(super) struct Stack {
 struct Way {
     /// Places of the sample that the vector before it holds.
     shared: usize,
-    /// The first lane of every row, that vector's lanes counted.
-    lanes: Vec<usize>,
     /// Vectors of its own.
     vectors: usize,
     /// Places of the next sample that its last vector holds.
@@ -97,29 +100,31 @@ struct Way {
 }
 
 impl Stack {
-    /// Rows of `len` places that begin at `starts` in the first of so many samples, which lie so far apart.
-    pub(super) fn new(starts: &[usize], len: usize, (samples, apart): (usize, usize), lanes: usize) -> Self {
+    /// Covers rows of `len` places that begin at `starts` in the first of so many samples, which lie so far apart.
+    pub(super) fn fill(&mut self, starts: &[usize], len: usize, (samples, apart): (usize, usize), lanes: usize) {
         let origin = starts.first().copied().unwrap_or(0);
-        let mut stack = Self { len, lanes, vectors: 0, ways: Vec::new(), samples: Vec::with_capacity(samples) };
+        (self.len, self.lanes, self.vectors, self.of_sample) = (len, lanes, 0, starts.len());
+        self.ways.clear();
+        self.first_lanes.clear();
+        self.samples.clear();
         let mut shared = 0;
         for _ in 0..samples {
-            let number = stack.ways.iter().position(|way| way.shared == shared).unwrap_or_else(|| {
+            let number = self.ways.iter().position(|way| way.shared == shared).unwrap_or_else(|| {
                 let mut covering = Covering::behind(lanes, origin + shared);
-                let lanes = starts.iter().map(|&start| covering.row(start, len).lane).collect();
+                self.first_lanes.extend(starts.iter().map(|&start| covering.row(start, len).lane));
                 let (vectors, next) = (covering.vectors - 1, covering.end.saturating_sub(origin + apart));
-                stack.ways.push(Way { shared, lanes, vectors, next });
-                stack.ways.len() - 1
+                self.ways.push(Way { shared, vectors, next });
+                self.ways.len() - 1
             });
-            stack.samples.push((stack.vectors, number));
-            stack.vectors += stack.ways[number].vectors;
-            shared = stack.ways[number].next;
+            self.samples.push((self.vectors, number));
+            self.vectors += self.ways[number].vectors;
+            shared = self.ways[number].next;
         }
-        stack
     }
 
     /// Rows of all samples.
     pub(super) fn rows(&self) -> usize {
-        self.samples.len() * self.ways.first().map_or(0, |way| way.lanes.len())
+        self.samples.len() * self.of_sample
     }
 
     /// The first lane of the row that goes on where a vector begins, if one does. `sample` is where the search begins and ended.
@@ -129,7 +134,7 @@ impl Stack {
         }
         let &(before, way) = self.samples.get(*sample)?;
         let cut = (vector + 1 - before) * self.lanes;
-        let rows = &self.ways[way].lanes;
+        let rows = &self.first_lanes[way * self.of_sample..][..self.of_sample];
         let first = *rows[..rows.partition_point(|&lane| lane < cut)].last()?;
         (cut < first + self.len).then(|| before * self.lanes + first - self.lanes)
     }

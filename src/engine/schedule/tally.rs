@@ -75,13 +75,13 @@ pub(crate) struct Counter<'a> {
     lanes: usize,
     /// Per axis, for most positions of a block and whether valid taps make regions.
     known: [Vec<((usize, bool), AxisKinds)>; 3],
-    /// Where the rows of a region begin.
-    rows: Vec<usize>,
+    /// Where the rows of a region begin, and how they are covered.
+    rows: (Vec<usize>, Stack),
 }
 
 impl<'a> Counter<'a> {
     pub(crate) fn new(phases: &'a Phases, panels: &'a [PanelAxis; 3], tile: &'a TileShape, lanes: usize) -> Self {
-        Self { phases, panels, tile, lanes, known: [const { Vec::new() }; 3], rows: Vec::new() }
+        Self { phases, panels, tile, lanes, known: [const { Vec::new() }; 3], rows: Default::default() }
     }
 
     /// The numbers of a cut; `None` where [`Schedule::new`](super::Schedule::new) gives none.
@@ -130,13 +130,13 @@ impl Tally {
 }
 
 impl BlockTally {
-    /// Counts the tiles and runs of every region. `starts` is memory for where rows begin.
+    /// Counts the tiles and runs of every region, in given memory for its rows.
     fn count_regions(
         &mut self,
         block: [&AxisBlock; 3],
         vectors_per_tile: usize,
         lanes: usize,
-        starts: &mut Vec<usize>,
+        (starts, stack): &mut (Vec<usize>, Stack),
     ) {
         let mut sample = self.panel;
         sample.samples.stacked = 1;
@@ -147,10 +147,10 @@ impl BlockTally {
                     starts.clear();
                     rows(sample, runs).for_each(|(.., start)| starts.push(start));
                     let len = run_w.len * sample.samples.interleaved;
-                    let stack = Stack::new(starts, len, (self.panel.samples.stacked, self.panel.sample), lanes);
+                    stack.fill(starts, len, (self.panel.samples.stacked, self.panel.sample), lanes);
                     let tiles = Tiles::new(stack.vectors, vectors_per_tile);
                     self.count_tiles(tiles, runs.map(|run| run.set));
-                    self.count_runs(tiles, &stack);
+                    self.count_runs(tiles, stack);
                 }
             }
         }
