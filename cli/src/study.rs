@@ -60,26 +60,26 @@ pub enum Command {
     /// is explained, and every usual mistake that reproduces the matrix is named: flipped kernels, transposes, other orders of
     /// elements, channels or axes, padding at the other end, groups mixed up, stride and dilation exchanged; if no single one does,
     /// every two of them.
-    Check(CheckArgs),
+    Check(Box<CheckArgs>),
     /// See and export the matrix of a layer: symbols, values, files, pictures.
     ///
     /// The matrix is the one that the layer applies: C with --conv, Cᵀ with --transposed, rows and columns row-major over [channels,
     /// spatial…]. Without weights its entries are symbols: w₀₁ is tap (0, 1), w₂₀,₀₁ that of channels 2 and 0, in the order of PyTorch's
     /// weights. Small ones are printed. Pictures have one colour per tap; the legend has the shape of the kernel.
-    Matrix(MatrixArgs),
+    Matrix(Box<MatrixArgs>),
     /// Draw a layer step by step, as an animated SVG, a GIF, or TikZ frames.
     ///
     /// One or two spatial axes, one sample, one output channel. Every number is computed by the crate: outputs and partial sums by
     /// the operator on the input that has been read so far, taps from the nonzeros of its matrix, columns by im2col. Weights are 1 to
     /// 5 in turns unless they are given.
-    Animate(AnimateArgs),
+    Animate(Box<AnimateArgs>),
     /// Study one convolution's matrix in a browser.
     ///
     /// Serves a page on 127.0.0.1 and prints its address; Ctrl-C ends it. Input, kernel, output and matrix stand side by side,
     /// and what belongs together lights up together. The layer can be changed there; every number is computed by this program,
     /// nothing is loaded from elsewhere. --export writes one file that works without this program, for all layers of the given
     /// ranges.
-    Explore(ExploreArgs),
+    Explore(Box<ExploreArgs>),
     /// Analyse a layer as a matrix: overlap, receptive field, singular values, norms, spectra.
     ///
     /// The largest singular values come from block Golub–Kahan bidiagonalisation through products with C and Cᵀ alone, the norm's upper
@@ -91,7 +91,7 @@ pub enum Command {
     /// Compares all formulations, both directions, in f32 and f64 with the definition, ⟨y, C·x⟩ with ⟨Cᵀ·y, x⟩ and ⟨∂F/∂w, w⟩,
     /// and the layers' gradients with central differences. Every bound follows from rounding. Lengths are written 6x6; one
     /// given once applies to every axis.
-    Verify(VerifyArgs),
+    Verify(Box<VerifyArgs>),
 }
 
 pub fn run(command: &Command, out: &mut (dyn Write + Send)) -> Result<()> {

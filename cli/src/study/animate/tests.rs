@@ -25,7 +25,7 @@ use crate::study::args::AnimateArgs;
 fn args(line: &str) -> AnimateArgs {
     let words = ["convmat", "animate", "-o", "x.svg"].into_iter().chain(line.split_whitespace());
     match Cli::try_parse_from(words).expect(line).command {
-        args::Command::Study(Command::Animate(args)) => args,
+        args::Command::Study(Command::Animate(args)) => *args,
         other => panic!("{other:?}"),
     }
 }
