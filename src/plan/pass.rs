@@ -104,6 +104,12 @@ impl<T: Scalar> Unpacked<T> {
         allocatable::<T, 4>(geometry.small_shape(), "the small side of one sample")?;
         allocatable::<T, 4>(geometry.large_shape(), "the large side of one sample")?;
         let lowered = || Engine::Lowered(Box::new(Im2col::new(&geometry, weights.clone(), GemmBackend::default())));
+        if let Like::Family(recipe) | Like::Exactly(recipe) = like
+            && geometry.shape(output).contains(&0)
+        {
+            // There is nothing to compute, in any order: any engine does.
+            return Ok(Self(Pass { geometry, output, recipe: recipe.clone(), engine: lowered() }));
+        }
         let unsuitable = || Error::Recipe { recipe: like.to_string() };
         let Some(phases) = phases(&geometry, output)? else {
             return match like {
@@ -339,3 +345,6 @@ impl<T: Scalar> Packed<T> {
 fn room_for_weights<T: Scalar>(gemm: &ImplicitGemm) -> Result<Vec<T>> {
     filled(gemm.weights.len(gemm.phases.channel_groups), T::zero(), "the packed weights")
 }
+
+#[cfg(test)]
+mod tests;

@@ -118,6 +118,12 @@ fn what_is_no_window_is_refused() {
     let layer = Conv2d::<f32>::zeros(2, 3, [3, 3], Options::new()).unwrap();
     let plan = layer.plan([8, 8], &PlanOptions::new()).unwrap();
     assert!(matches!(plan.window([0..7, 0..2]), Err(Error::Window { .. })));
+    let depthwise = Conv2d::<f32>::zeros(8, 8, [3, 3], Options::new().groups(8)).unwrap();
+    for plan in [depthwise.plan([20, 64], &PlanOptions::new()).unwrap(), plan.clone()] {
+        let (empty, _) = plan.window([0..0, 0..0]).unwrap();
+        let x = Array4::zeros(empty.input_shape(2));
+        assert_eq!((empty.run(&x).unwrap().len(), empty.workspace_len(2)), (0, 0));
+    }
     let (window, read) = plan.window([1..1, 0..6]).unwrap();
     assert_eq!((window.output_size(), read[0].len()), ([0, 6], 0));
     assert!(matches!(window.resize([5, 5]), Err(Error::Unsupported { .. })));
