@@ -13,7 +13,6 @@ use rayon::prelude::*;
 
 use super::phases::Phases;
 use crate::geometry::Side;
-use crate::kernel::interleave::{SIDE, transpose_block};
 use crate::kernel::micro::max_rows;
 use crate::kernel::{Isa, workers};
 use crate::scalar::Scalar;
@@ -145,8 +144,6 @@ struct Source<'a, T> {
     weights: &'a [T],
     /// Per group of phases, the index in the kernel of every phase's taps, one phase after the other.
     taps: Vec<Vec<usize>>,
-    /// Taps of the kernel.
-    kernel: usize,
     /// Elements of one channel group, and from one output and input channel to the next.
     of_group: usize,
     of_output: usize,
@@ -184,16 +181,13 @@ impl<'a, T: Scalar> Source<'a, T> {
         // In both directions weights begin with the small channel, so that those of a channel group lie side by side.
         let of_channels = phases.outputs * phases.inputs * kernel;
         let taps = (0..phases.groups.len()).map(of_group).collect();
-        Self { weights, taps, kernel, of_group: of_channels, of_output, of_input }
+        Self { weights, taps, of_group: of_channels, of_output, of_input }
     }
 
     /// Packs one chunk of a block of inputs.
     fn pack(&self, layout: &WeightLayout, [group, block, chunk]: [usize; 3], mut to: &mut [T]) {
         let weights = &self.weights[group * self.of_group..][..self.of_group];
         let inputs = layout.block(block);
-        if self.kernel >= SIDE && layout.rows.iter().all(|rows| rows.phases == 1) {
-            return self.transpose(layout, weights, inputs, chunk, to);
-        }
         let mut places = Vec::new();
         for (rows, taps) in layout.rows.iter().zip(&self.taps) {
             for tile in 0..rows.tiles {
@@ -225,65 +219,6 @@ impl<'a, T: Scalar> Source<'a, T> {
                             let weights = &weights[input * self.of_input..];
                             for (to, &place) in to.iter_mut().zip(places) {
                                 *to = weights[place];
-                            }
-                        }
-                    }
-                }
-            }
-        }
-    }
-
-    /// Packs one chunk of a block of inputs where every group has one phase, so that its rows are output channels: the taps of a channel
-    /// lie side by side in the weights, the channels of a tap in the chunk, and squares of both are transposed in registers.
-    fn transpose(&self, layout: &WeightLayout, weights: &[T], inputs: Range<usize>, chunk: usize, to: &mut [T]) {
-        let Some(Rows { per_tile, tiles, .. }) = layout.rows.iter().copied().find(|rows| rows.tiles > 0) else {
-            return;
-        };
-        let of_tap = inputs.len() * per_tile;
-        // Where each tap of the kernel begins in the first tile, and how far apart tiles are; none for taps that no phase has.
-        let mut places: Vec<Option<[usize; 2]>> = vec![None; self.kernel];
-        let mut start = 0;
-        for taps in &self.taps {
-            for (number, &tap) in taps.iter().enumerate() {
-                places[tap] = Some([start + number * of_tap, taps.len() * of_tap]);
-            }
-            start += tiles * taps.len() * of_tap;
-        }
-        let channels = layout.chunk.min(layout.outputs - chunk * layout.chunk);
-        if channels < tiles * per_tile {
-            to.fill(T::zero());
-        }
-        for first in (0..channels).step_by(per_tile) {
-            let (tile, end) = (first / per_tile, (first + per_tile).min(channels));
-            for start in inputs.clone().step_by(INPUTS) {
-                for row in (first..end).step_by(SIDE) {
-                    for input in start..(start + INPUTS).min(inputs.end) {
-                        let from = input * self.of_input + (chunk * layout.chunk + row) * self.of_output;
-                        let at = (input - inputs.start) * per_tile + row - first;
-                        if row + SIDE > end {
-                            for row in 0..end - row {
-                                let weights = &weights[from + row * self.of_output..][..self.kernel];
-                                for (&weight, place) in weights.iter().zip(&places) {
-                                    if let Some([start, of_tile]) = place {
-                                        to[start + tile * of_tile + at + row] = weight;
-                                    }
-                                }
-                            }
-                            continue;
-                        }
-                        let rows: [&[T]; SIDE] =
-                            std::array::from_fn(|row| &weights[from + row * self.of_output..][..self.kernel]);
-                        for tap in (0..self.kernel).step_by(SIDE) {
-                            // The last square overlaps the one before it.
-                            let tap = tap.min(self.kernel - SIDE);
-                            let mut square = [[T::zero(); SIDE]; SIDE];
-                            for (square, row) in square.iter_mut().zip(rows) {
-                                square.copy_from_slice(&row[tap..tap + SIDE]);
-                            }
-                            for (of_channels, place) in transpose_block(square).iter().zip(&places[tap..]) {
-                                if let Some([start, of_tile]) = place {
-                                    to[start + tile * of_tile + at..][..SIDE].copy_from_slice(of_channels);
-                                }
                             }
                         }
                     }

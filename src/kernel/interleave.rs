@@ -175,7 +175,7 @@ struct Place {
 pub(crate) const SIDE: usize = 4;
 
 #[inline(always)]
-pub(crate) fn transpose_block<T: Scalar>(block: [[T; SIDE]; SIDE]) -> [[T; SIDE]; SIDE] {
+pub(super) fn transpose_block<T: Scalar>(block: [[T; SIDE]; SIDE]) -> [[T; SIDE]; SIDE] {
     #[cfg(target_arch = "x86_64")]
     if T::PRECISION == Precision::Single {
         use std::arch::x86_64::*;
