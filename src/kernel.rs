@@ -6,6 +6,7 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+pub(crate) mod block;
 mod cache;
 mod combine;
 pub(crate) mod dispatch;
@@ -24,6 +25,7 @@ mod portable;
 pub(crate) mod prefetch;
 pub(crate) mod rows;
 pub(crate) mod scatter;
+pub(crate) mod strided;
 mod tile;
 pub(crate) mod vector;
 

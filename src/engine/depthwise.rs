@@ -16,17 +16,19 @@ mod lines;
 use std::ops::Range;
 
 use lines::{Cut, columns, cut, split_lens};
-use ndarray::{ArrayView3, ArrayView5, ArrayViewMut5, Axis, s};
+use ndarray::{ArrayView5, ArrayViewMut5};
 
 use super::phases::{AxisPhases, Phases};
 use super::writer::Finish;
+use crate::kernel::block::Axis;
 use crate::kernel::dispatch::{Available, Job, Level};
-use crate::kernel::for_each_piece;
 use crate::kernel::grid::{Cell, Cuts, Grid};
-use crate::kernel::interleave::{deinterleave, interleave};
+use crate::kernel::interleave::interleave;
 use crate::kernel::micro::lanes;
 use crate::kernel::rows::{Block, Placement, Source, Sweep, run};
+use crate::kernel::strided::Strided;
 use crate::kernel::vector::Vector;
+use crate::kernel::{self, for_each_piece};
 use crate::scalar::Scalar;
 
 /// About how many elements a cell has of the output, or of the input if that has more: some microseconds of work.
@@ -78,8 +80,8 @@ pub(crate) struct Depthwise {
 /// The arguments of a run that all cells share.
 struct Call<'a, 'f, T> {
     weights: &'a [T],
-    x: ArrayView5<'a, T>,
-    /// All of x, if rows may be read in place.
+    x: Strided<'a, T>,
+    /// All of x, if it has no gaps.
     all: Option<&'a [T]>,
     finish: &'a Finish<'f, T>,
 }
@@ -190,8 +192,8 @@ impl Depthwise {
         ];
         // A grid's axis 1 is its slowest: with samples there, cells are handed out in the order of memory.
         let grid = Grid::new(y.permuted_axes([1, 0, 2, 3, 4]), cuts);
-        let all = if self.input_step == 1 { x.to_slice() } else { None };
-        let call = Call { weights, x, all, finish };
+        let all = x.to_slice();
+        let call = Call { weights, x: Strided::new(x), all, finish };
         for_each_piece(scratch, self.scratch_len(), |scratch| {
             let (rows, outputs) = scratch.split_at_mut(self.split_len);
             while let Some(mut cell) = grid.take() {
@@ -216,18 +218,21 @@ impl Depthwise {
         let number = first_channel + channel;
         let (planes, lines) = (self.depth.blocks[cell.index[2]].clone(), self.height.blocks[cell.index[3]].clone());
         let [depth, height, width] = self.input;
-        let len = depth * height * width;
-        let start = (s * x.dim().1 + number / self.outputs) * len;
+        let (len, from) = (depth * height * width, number / self.outputs);
         let [before, after] = self.sweep.margins;
         // Vectors reach beyond the rows by the sweep's margins. Before its first planes and after its last ones a
-        // tensor may have too few elements for that: these planes are copied to scratch memory, which has margins.
-        let in_place = all.filter(|all| before <= start && start + len + after <= all.len());
-        let (elements, start, reads) = match in_place {
-            Some(all) => (all, start, [0..depth, 0..height]),
+        // tensor may have too few elements for that, and in gaps it has none: these planes are copied to scratch
+        // memory, which has margins.
+        let (held, start) = match all {
+            Some(all) => (Some(*all), (s * x.shape()[1] + from) * len),
+            None => (x.sample(s), from * len),
+        };
+        let is_held = |held: &&[T]| self.input_step == 1 && before <= start && start + len + after <= held.len();
+        let (elements, start, reads) = match held.filter(is_held) {
+            Some(held) => (held, start, [0..depth, 0..height]),
             None => {
                 let reads = self.sweep.reads(planes.clone(), lines.clone());
-                let sample = x.index_axis(Axis(0), s);
-                self.split_rows(sample.index_axis(Axis(0), number / self.outputs), &reads, &mut rows[before..]);
+                self.split_rows(x, [s, from], &reads, &mut rows[before..]);
                 (&*rows, before, reads)
             }
         };
@@ -269,51 +274,27 @@ impl Depthwise {
                 Some(out) => deal(out),
                 None => {
                     deal(own);
-                    cell.write(at, own);
+                    cell.write(at, 1, width, own);
                 }
             }
         }
     }
 
-    /// Copies rows of an input plane, each split by residue, so that neighbouring outputs read neighbouring elements.
-    fn split_rows<T: Scalar>(&self, plane: ArrayView3<T>, reads: &[Range<usize>; 2], to: &mut [T]) {
-        let [depth, height] = reads;
-        let (_, lines, width) = plane.dim();
-        let all = plane.to_slice();
-        for (d, to) in depth.clone().zip(to.chunks_mut(self.sweep.plane_len().max(1))) {
-            if let Some(all) = all {
-                let from = &all[(d * lines + height.start) * width..][..height.len() * width];
-                self.level.run(Split { from, width, split: self.split, step: self.input_step, to });
-                continue;
-            }
-            for (h, to) in height.clone().zip(to.chunks_exact_mut(self.split.0.max(1))) {
-                let row = plane.slice(s![d, h, ..]);
-                for (residue, to) in to.chunks_exact_mut(self.split.1).enumerate() {
-                    let row = row.iter().skip(residue).step_by(self.input_step);
-                    to.iter_mut().zip(row).for_each(|(to, &from)| *to = from);
-                }
-            }
-        }
-    }
-}
-
-/// Splits rows that lie side by side.
-struct Split<'a, T> {
-    from: &'a [T],
-    width: usize,
-    split: (usize, usize),
-    step: usize,
-    to: &'a mut [T],
-}
-
-impl<T: Scalar> Job<T> for Split<'_, T> {
-    #[inline(always)]
-    fn run<V: Vector<T>>(self, _: Available<V>) {
-        let (len, stride) = self.split;
-        for (from, to) in self.from.chunks_exact(self.width.max(1)).zip(self.to.chunks_exact_mut(len.max(1))) {
-            match self.step {
-                1 => to.copy_from_slice(from),
-                step => deinterleave(from, to, stride, step),
+    /// Copies rows of an input channel, each split by residue, so that neighbouring outputs read neighbouring elements.
+    fn split_rows<T: Scalar>(&self, x: &Strided<T>, [s, c]: [usize; 2], reads: &[Range<usize>; 2], to: &mut [T]) {
+        let (step, width, (row, residue)) = (self.input_step, self.input[2], self.split);
+        let columns = width / step;
+        // The columns that all residues have, and one more of the first ones.
+        for (residues, columns, first) in [(step, columns, 0), (width % step, 1, columns)] {
+            let axes = [
+                Axis { along: 2, len: reads[0].len(), step: 1, apart: self.sweep.plane_len() },
+                Axis { along: 3, len: reads[1].len(), step: 1, apart: row },
+                Axis { along: 4, len: residues, step: 1, apart: residue },
+                Axis { along: 4, len: columns, step, apart: 1 },
+            ];
+            let block = kernel::block::Block::new(x, &axes, 1);
+            if !block.is_empty() {
+                block.copy(self.level, [s, c, reads[0].start, reads[1].start, first * step], &mut to[first..]);
             }
         }
     }

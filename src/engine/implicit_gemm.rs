@@ -20,7 +20,7 @@
 
 use ndarray::{ArrayView5, ArrayViewMut5};
 
-use super::panel::{Listed, PanelAxis, Part, Source, pack};
+use super::panel::{Listed, PanelAxis, Part, pack};
 use super::phases::Phases;
 use super::schedule::{BlockPlan, BlockTally, Counter, Cut, Schedule, Tally, TilePlan, TileShape};
 use super::weights::WeightLayout;
@@ -30,6 +30,7 @@ use crate::kernel::for_each_piece;
 use crate::kernel::grid::{Cell, Cuts, Grid};
 use crate::kernel::micro::{self, Tile, lanes};
 use crate::kernel::scatter::Places;
+use crate::kernel::strided::Strided;
 use crate::scalar::Scalar;
 
 /// One direction of a convolution, ready to run but for its packed weights.
@@ -167,12 +168,14 @@ impl ImplicitGemm {
         let largest = |of: &dyn Fn(&BlockTally) -> usize| tally.kinds.iter().map(of).max().unwrap_or(0);
         let interleaved = tally.cut.samples.interleaved;
         let lens: [usize; 3] = std::array::from_fn(|i| largest(&|kind| kind.lens[i]));
+        // A run lies in one tile; a row of the stage has all positions.
+        let width = if interleaved > 1 { lens[2] } else { lens[2].min(self.pitch::<T>()) };
         let buffers = if self.weights.blocks() > 1 { largest(&BlockTally::tile_count) * chunks } else { 1 };
         Scratch {
             panel: largest(&|kind| kind.panel.len(inputs, lanes::<T>(self.level.isa()) + self.pitch::<T>())),
             sums: buffers * self.buffer_len::<T>(),
             stage: if interleaved > 1 { self.map.stage_len(lens, self.weights.chunk, interleaved) } else { 0 },
-            row: lens[2] * self.map.width_phases(),
+            row: self.weights.chunk * width * self.map.width_phases(),
         }
     }
 
@@ -226,7 +229,7 @@ impl ImplicitGemm {
         let [d, h, w] = &prepared.position_starts;
         let cuts = [Cuts::Every(prepared.samples()), Cuts::At(channels), Cuts::At(d), Cuts::At(h), Cuts::At(w)];
         let grid = Grid::new(y, cuts);
-        let source = Source::new(x);
+        let source = Strided::new(x);
         for_each_piece(scratch, layout.len(), |scratch| {
             while let Some(cell) = grid.take() {
                 self.cell(prepared, packed, &source, finish, cell, scratch);
@@ -239,7 +242,7 @@ impl ImplicitGemm {
         &self,
         Prepared { schedule, places, listed, scratch: layout, .. }: &Prepared,
         packed: &[T],
-        source: &Source<T>,
+        source: &Strided<T>,
         finish: &Finish<T>,
         mut cell: Cell<T>,
         scratch: &mut [T],
@@ -249,7 +252,7 @@ impl ImplicitGemm {
         let (plan, number_of_plan) = schedule.plan([d, h, w]);
         // Lists of places are made for contiguous outputs and know no residual: other outputs are written in rows.
         let places = &places[number_of_plan];
-        let listed = listed.as_ref().filter(|listed| listed.suits(source));
+        let listed = listed.as_ref().filter(|_| source.has_planes());
         let is_scattered = finish.residual.is_none() && places.first().is_some_and(|places| cell.suits(places));
         let (group, first_output) = (cell.first[1] / self.phases.outputs, cell.first[1] % self.phases.outputs);
         let first_chunk = first_output / self.weights.chunk;
@@ -270,7 +273,7 @@ impl ImplicitGemm {
         let blocks = self.weights.blocks();
         let place = |tile: usize, chunk: usize| if blocks > 1 { (tile * chunks + chunk) * buffer_len } else { 0 };
         // A large output is no longer in the cache: its rows are prefetched before the sums that are written there.
-        let is_large = source.samples() * self.phases.bytes_per_sample::<T>() > LARGE;
+        let is_large = source.shape()[0] * self.phases.bytes_per_sample::<T>() > LARGE;
         for number in 0..blocks {
             let inputs = self.weights.block(number);
             let part = Part {

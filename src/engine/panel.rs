@@ -19,7 +19,7 @@ mod pack;
 use std::ops::Range;
 
 pub(crate) use listed::Listed;
-pub(crate) use pack::{Part, Source, pack};
+pub(crate) use pack::{Part, pack};
 
 use super::phases::AxisPhases;
 use crate::kernel::prefetch::line;

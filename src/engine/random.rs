@@ -78,10 +78,21 @@ pub(crate) enum Layout {
     Reversed,
     /// Every second element of a larger tensor.
     Strided,
+    /// Some channels of a larger tensor.
+    Channels,
+    /// A window of a larger tensor.
+    Window,
 }
 
 pub(crate) fn layouts() -> impl Strategy<Value = Layout> {
-    prop_oneof![Just(Layout::Standard), Just(Layout::ChannelsLast), Just(Layout::Reversed), Just(Layout::Strided)]
+    prop_oneof![
+        Just(Layout::Standard),
+        Just(Layout::ChannelsLast),
+        Just(Layout::Reversed),
+        Just(Layout::Strided),
+        Just(Layout::Channels),
+        Just(Layout::Window)
+    ]
 }
 
 impl Layout {
@@ -101,15 +112,26 @@ impl Layout {
                 stored.assign(tensor);
                 stored
             }
-            Self::Strided => {
-                let shape: [usize; 5] = tensor.dim().into();
-                let Some(&filler) = tensor.first() else { return tensor.clone() };
-                let mut stored = Array5::from_elem(shape.map(|length| 2 * length), filler);
-                (0..5).for_each(|axis| stored.slice_axis_inplace(Axis(axis), Slice::new(0, None, 2)));
-                stored.assign(tensor);
-                stored
-            }
+            Self::Strided => Self::inside(tensor, [0; 5], 2),
+            Self::Channels => Self::inside(tensor, [0, 2, 0, 0, 0], 1),
+            Self::Window => Self::inside(tensor, [0, 0, 1, 1, 2], 1),
         }
+    }
+}
+
+impl Layout {
+    /// The same tensor in a larger one, with so many more elements on either side and steps from one to the next.
+    fn inside<T: Copy>(tensor: &Array5<T>, margins: [usize; 5], step: usize) -> Array5<T> {
+        let Some(&filler) = tensor.first() else { return tensor.clone() };
+        let shape: [usize; 5] = tensor.dim().into();
+        let lens: [usize; 5] = std::array::from_fn(|axis| (shape[axis] + 2 * margins[axis]) * step);
+        let mut stored = Array5::from_elem(lens, filler);
+        for axis in 0..5 {
+            let (start, end) = (margins[axis], margins[axis] + shape[axis] * step);
+            stored.slice_axis_inplace(Axis(axis), Slice::new(start as isize, Some(end as isize), step as isize));
+        }
+        stored.assign(tensor);
+        stored
     }
 }
 

@@ -13,7 +13,7 @@ pub(crate) use self::row_map::RowMap;
 use super::epilogue::Activation;
 use super::schedule::Run;
 use crate::kernel::dispatch::{Available, Job, Level};
-use crate::kernel::grid::{Cell, ChannelRows};
+use crate::kernel::grid::{Cell, RowsMut};
 use crate::kernel::merge::{Lines, merge, merge_many};
 use crate::kernel::scatter::Places;
 use crate::kernel::vector::Vector;
@@ -97,7 +97,7 @@ pub(crate) struct Writer<'a, 'f, T> {
 
 impl<T: Scalar> Writer<'_, '_, T> {
     /// Stores the runs of a tile with one sample: every run becomes a piece of an output row for every phase of depth and height.
-    /// `row` is scratch memory for the longest piece.
+    /// `row` is scratch memory for the longest piece of every channel.
     pub(crate) fn write(&self, buffer: &[T], runs: &[Run], chunk: Chunk, cell: &mut Cell<T>, row: &mut [T]) {
         self.level.run(Store { writer: self, buffer, runs, chunk, cell, row });
     }
@@ -151,6 +151,32 @@ impl<T: Scalar> Writer<'_, '_, T> {
                         }
                     }
                 }
+            }
+        }
+    }
+
+    /// The rows of all channels of a chunk from `at`: in place, or in `row` where the elements of a row are no
+    /// neighbours.
+    #[inline(always)]
+    fn rows<'r>(
+        &self,
+        cell: &'r mut Cell<T>,
+        at: [usize; 5],
+        [channels, count]: [usize; 2],
+        row: &'r mut [T],
+    ) -> RowsMut<'r, T> {
+        match cell.rows_of_channels(at, channels, count) {
+            Some(rows) => rows,
+            None => RowsMut::of(row, count, channels, count),
+        }
+    }
+
+    /// Applies residual and activation to rows of all channels, of which the first is that at `[s, c, d, h, w]`.
+    #[inline(always)]
+    fn finish(&self, [s, c, d, h, w]: [usize; 5], rows: &mut RowsMut<T>) {
+        if !self.finish.is_plain() {
+            for channel in 0..rows.count() {
+                self.finish.after(self.level, [s, c + channel, d, h, w], rows.row(channel));
             }
         }
     }
@@ -216,36 +242,32 @@ impl<T: Scalar> Job<T> for Unstage<'_, '_, '_, '_, T> {
         let [samples, _, depth, height, width] = cell.shape;
         let is_plain = finish.is_plain();
         let is_whole = is_plain && stage_width == width && (depth == 1 || stage_height == height);
+        let first_channel = cell.first[1] + chunk.first;
         for s in 0..samples {
-            for channel in 0..chunk.channels {
-                let bias = finish.bias(cell.first[1] + chunk.first + channel);
-                let start = s * of_sample + channel * plane;
-                let alone = |start: usize, out: &mut [T]| {
-                    let lines = Lines { buffer: stage, phases: [Some((start, 0))] };
-                    merge(vectors, &map.alone, lines, |_| bias, &mut ChannelRows::one(out));
-                };
-                // Where planes lie alike on the stage and in the output, each is written as one row: many have few
-                // pixels.
-                if is_whole && let Some(out) = cell.plane(s, chunk.first + channel) {
-                    alone(start, out);
-                    continue;
+            let start = s * of_sample;
+            let alone = |channel: usize, at: usize, out: &mut RowsMut<T>| {
+                let lines = Lines { buffer: stage, phases: [Some((start + channel * plane + at, plane))] };
+                merge(vectors, &map.alone, lines, |number| finish.bias(first_channel + channel + number), out);
+            };
+            // Where planes lie alike on the stage and in the output, each is written as one row: many have few pixels.
+            if is_whole && cell.has_planes() {
+                for channel in 0..chunk.channels {
+                    if let Some(out) = cell.plane(s, chunk.first + channel) {
+                        alone(channel, 0, &mut RowsMut::one(out));
+                    }
                 }
-                for d in 0..depth {
-                    for h in 0..height {
-                        let start = start + (d * stage_height + h) * stage_width;
-                        let at = [s, chunk.first + channel, d, h, 0];
-                        let first = std::array::from_fn(|i| cell.first[i] + at[i]);
-                        if let Some(out) = cell.row(at, width) {
-                            alone(start, out);
-                            if !is_plain {
-                                finish.after(writer.level, first, out);
-                            }
-                            continue;
-                        }
-                        let out = &mut row[..width];
-                        alone(start, out);
-                        finish.after(writer.level, first, out);
-                        cell.write(at, out);
+                continue;
+            }
+            for d in 0..depth {
+                for h in 0..height {
+                    let start = (d * stage_height + h) * stage_width;
+                    let at = [s, chunk.first, d, h, 0];
+                    let first = std::array::from_fn(|i| cell.first[i] + at[i]);
+                    let mut rows = writer.rows(cell, at, [chunk.channels, width], row);
+                    alone(0, start, &mut rows);
+                    writer.finish(first, &mut rows);
+                    if !cell.is_contiguous() {
+                        cell.write(at, chunk.channels, width, row);
                     }
                 }
             }
@@ -308,7 +330,6 @@ impl<T: Scalar> Store<'_, '_, '_, '_, T> {
         let Writer { map, finish, pitch, .. } = writer;
         let [phases_d, phases_h, phases_w] = map.phases;
         let first_channel = cell.first[1] + chunk.first;
-        let is_plain = finish.is_plain();
         for phase_d in 0..phases_d {
             for phase_h in 0..phases_h {
                 let of_row = &map.rows[(phase_d * phases_h + phase_h) * phases_w..][..phases_w];
@@ -317,35 +338,14 @@ impl<T: Scalar> Store<'_, '_, '_, '_, T> {
                     let Some(([s, d, h, w], count)) = map.landing(run, [phase_d, phase_h], cell.shape) else {
                         continue;
                     };
-                    let at = [s, chunk.first, d, h, w];
-                    let first =
-                        [cell.first[0] + s, first_channel, cell.first[2] + d, cell.first[3] + h, cell.first[4] + w];
                     let line = Line { map, buffer, of_row, is_gap, pitch: *pitch, lane: run.lane };
-                    // All channels in place, or one after the other through `row`: one call for both, because it is inlined.
-                    let mut done = 0;
-                    while done < chunk.channels {
-                        let in_place = cell.rows_of_channels(at, chunk.channels, count);
-                        let is_in_place = in_place.is_some();
-                        let mut rows = match in_place {
-                            Some(rows) => rows,
-                            None => ChannelRows::one(&mut row[..count]),
-                        };
-                        line.merge::<V, Q>(vectors, done, |channel| finish.bias(first_channel + channel), &mut rows);
-                        let channels = rows.channels();
-                        if !is_plain {
-                            for channel in 0..channels {
-                                let number = first[1] + done + channel;
-                                finish.after(
-                                    writer.level,
-                                    [first[0], number, first[2], first[3], first[4]],
-                                    rows.row(channel),
-                                );
-                            }
-                        }
-                        if !is_in_place {
-                            cell.write([s, chunk.first + done, d, h, w], &row[..count]);
-                        }
-                        done += channels;
+                    let at = [s, chunk.first, d, h, w];
+                    let first = std::array::from_fn(|i| cell.first[i] + at[i]);
+                    let mut rows = writer.rows(cell, at, [chunk.channels, count], row);
+                    line.merge::<V, Q>(vectors, |channel| finish.bias(first_channel + channel), &mut rows);
+                    writer.finish(first, &mut rows);
+                    if !cell.is_contiguous() {
+                        cell.write(at, chunk.channels, count, row);
                     }
                 }
             }
@@ -365,42 +365,40 @@ struct Line<'a, T> {
 }
 
 impl<T: Scalar> Line<'_, T> {
-    /// The rows of channels from `first` on, which have the biases of their numbers.
+    /// The rows of all channels, which have the biases of their numbers.
     #[inline(always)]
     fn merge<V: Vector<T>, const Q: usize>(
         &self,
         vectors: Available<V>,
-        first: usize,
         bias: impl Fn(usize) -> T,
-        out: &mut ChannelRows<T>,
+        out: &mut RowsMut<T>,
     ) {
         if self.is_gap {
-            for channel in 0..out.channels() {
-                out.row(channel).fill(bias(first + channel));
+            for channel in 0..out.count() {
+                out.row(channel).fill(bias(channel));
             }
             return;
         }
         // A match on the parameter itself: the other arm is not even compiled.
         match Q {
             0 => {
-                for channel in 0..out.channels() {
+                for channel in 0..out.count() {
                     let start = |q: usize| {
                         let phase = self.of_row[q]?;
-                        Some((phase.first + (first + channel) * phase.step) * self.pitch + self.lane)
+                        Some((phase.first + channel * phase.step) * self.pitch + self.lane)
                     };
-                    let bias = bias(first + channel);
+                    let bias = bias(channel);
                     merge_many(vectors, self.buffer, (self.of_row.len(), start), bias, out.row(channel));
                 }
             }
             _ => {
                 let mut phases = [None; Q];
                 for (q, phase) in phases.iter_mut().enumerate() {
-                    *phase = self.of_row[q].map(|of_phase| {
-                        ((of_phase.first + first * of_phase.step) * self.pitch + self.lane, of_phase.step * self.pitch)
-                    });
+                    *phase = self.of_row[q]
+                        .map(|of_phase| (of_phase.first * self.pitch + self.lane, of_phase.step * self.pitch));
                 }
                 let lines = Lines { buffer: self.buffer, phases };
-                merge(vectors, &self.map.pattern, lines, |channel| bias(first + channel), out);
+                merge(vectors, &self.map.pattern, lines, bias, out);
             }
         }
     }

@@ -5,8 +5,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ndarray::ArrayViewMut5;
 
+use super::interleave::transpose;
 use super::prefetch::{line, prefetch};
 use super::scatter::Places;
+use super::strided::{Plane, strides};
+use crate::scalar::Scalar;
 
 /// Where one axis is cut.
 #[derive(Clone, Copy, Debug)]
@@ -68,7 +71,7 @@ impl<'a, T> Grid<'a, T> {
             assert!(is_sound, "{cuts:?} do not cut an axis of {length}");
         }
         let pieces = std::array::from_fn(|i| cuts[i].pieces(shape[i]));
-        let strides = std::array::from_fn(|i| view.strides()[i]);
+        let strides = strides(shape, std::array::from_fn(|i| view.strides()[i]));
         Self { start: view.as_mut_ptr(), shape, strides, cuts, pieces, next: AtomicUsize::new(0), tensor: PhantomData }
     }
 
@@ -144,18 +147,13 @@ impl<T: Copy> Cell<'_, T> {
 
     /// The rows of `channels` channels from `at`, `count` elements along the width each, if they lie side by side.
     #[inline(always)]
-    pub(crate) fn rows_of_channels(
-        &mut self,
-        at: [usize; 5],
-        channels: usize,
-        count: usize,
-    ) -> Option<ChannelRows<'_, T>> {
+    pub(crate) fn rows_of_channels(&mut self, at: [usize; 5], channels: usize, count: usize) -> Option<RowsMut<'_, T>> {
         if !self.is_contiguous() || channels == 0 {
             return None;
         }
         let offset = self.offset_of_channels(at, channels, count);
         let start = self.start.wrapping_offset(offset);
-        Some(ChannelRows { start, step: self.strides[1], channels, count, cell: PhantomData })
+        Some(RowsMut { start, step: self.strides[1], rows: channels, len: count, cell: PhantomData })
     }
 
     /// As [`offset`](Self::offset), and asserts that the same elements of `channels` channels from there on lie inside
@@ -167,18 +165,23 @@ impl<T: Copy> Cell<'_, T> {
         offset
     }
 
+    /// Whether the elements of a channel of a sample lie side by side, in order.
+    #[inline(always)]
+    pub(crate) fn has_planes(&self) -> bool {
+        let [_, _, depth, height, width] = self.shape;
+        let [_, _, of_d, of_h, of_w] = self.strides;
+        of_w == 1 && (height == 1 || of_h == width as isize) && (depth == 1 || of_d == (height * width) as isize)
+    }
+
     /// All elements of a channel of a sample, if they lie side by side.
     #[inline(always)]
     pub(crate) fn plane(&mut self, s: usize, c: usize) -> Option<&mut [T]> {
-        let [_, _, depth, height, width] = self.shape;
-        let [_, _, of_d, of_h, of_w] = self.strides;
-        let is_joined =
-            of_w == 1 && (height == 1 || of_h == width as isize) && (depth == 1 || of_d == (height * width) as isize);
-        if !is_joined {
+        if !self.has_planes() {
             return None;
         }
+        let [_, _, depth, height, width] = self.shape;
         let offset = self.offset([s, c, 0, 0, 0], width);
-        // SAFETY: `offset` asserted that `s` and `c` are a sample and a channel of the cell. `is_joined` says that each
+        // SAFETY: `offset` asserted that `s` and `c` are a sample and a channel of the cell. `has_planes` says that each
         // of its rows begins where the row before ends, and each plane where the plane before ends, so that its depth ·
         // height · width elements are contiguous. No other cell holds them, and the slice borrows this one mutably.
         Some(unsafe { std::slice::from_raw_parts_mut(self.start.offset(offset), depth * height * width) })
@@ -196,66 +199,91 @@ impl<T: Copy> Cell<'_, T> {
         }
     }
 
-    /// Whether `places` were made for an output of these strides and for cells of this shape; the cell may have fewer
+    /// Whether `places` were made for planes of these strides and for cells of this shape; the cell may have fewer
     /// samples.
     pub(crate) fn suits(&self, places: &Places) -> bool {
-        let [samples, _, rest @ ..] = self.shape;
-        samples <= places.shape[0] && (&places.shape[1..], places.strides) == (&rest[..], self.strides)
+        let ([samples, _, shape @ ..], [_, _, strides @ ..]) = (self.shape, self.strides);
+        samples <= places.shape[0] && (&places.shape[1..], places.strides) == (&shape[..], strides)
     }
 
-    /// The first element of a channel of the cell.
-    pub(super) fn channel_start(&mut self, channel: usize) -> *mut T {
-        self.start.wrapping_offset(channel as isize * self.strides[1])
+    /// The first element of a channel of a sample of the cell, and the distance to that of the next sample.
+    pub(super) fn plane_start(&mut self, s: usize, c: usize) -> (*mut T, isize) {
+        let [of_s, of_c, ..] = self.strides;
+        (self.start.wrapping_offset(s as isize * of_s + c as isize * of_c), of_s)
     }
 
-    /// Writes elements along the width from `at`, however far apart they lie.
-    pub(crate) fn write(&mut self, at: [usize; 5], values: &[T]) {
-        let offset = self.offset(at, values.len());
-        for (i, &value) in values.iter().enumerate() {
-            // SAFETY: `offset` asserted that as many elements along the width as there are values lie inside of the
-            // cell, and element `i` of them is `i` strides along. No other cell holds it, and this one is borrowed
-            // mutably.
-            unsafe { *self.start.offset(offset + i as isize * self.strides[4]) = value }
+    /// Writes rows of `count` elements, one after the other in `values`, to `channels` channels from `at`, however far
+    /// apart their elements lie.
+    pub(crate) fn write(&mut self, at: [usize; 5], channels: usize, count: usize, values: &[T])
+    where
+        T: Scalar,
+    {
+        let start = self.start.wrapping_offset(self.offset_of_channels(at, channels, count));
+        let [_, of_channel, .., of_width] = self.strides;
+        let rows = Plane::of(values, [1, count], [count, channels]);
+        if of_channel == 1 {
+            // All channels of a position are neighbours.
+            return transpose(
+                rows,
+                &mut RowsMut { start, step: of_width, rows: count, len: channels, cell: PhantomData },
+            );
+        }
+        for channel in 0..channels {
+            for i in 0..count {
+                let offset = channel as isize * of_channel + i as isize * of_width;
+                // SAFETY: `offset_of_channels` asserted that as many elements along the width lie inside of the cell in
+                // as many channels, and this one is `i` strides along in one of them. No other cell holds it, and this
+                // one is borrowed mutably.
+                unsafe { *start.offset(offset) = rows.get(i, channel) }
+            }
         }
     }
 }
 
-/// Rows of a cell that differ in the channel alone.
-pub(crate) struct ChannelRows<'a, T> {
+/// Rows of neighbours, equally long and equally far apart: of a cell, or of a slice.
+pub(crate) struct RowsMut<'a, T> {
     start: *mut T,
     step: isize,
-    channels: usize,
-    count: usize,
+    rows: usize,
+    len: usize,
     cell: PhantomData<&'a mut [T]>,
 }
 
-impl<'a, T> ChannelRows<'a, T> {
-    /// The row of one channel.
+impl<'a, T> RowsMut<'a, T> {
+    /// A slice as a row.
     #[inline(always)]
     pub(crate) fn one(row: &'a mut [T]) -> Self {
-        Self { start: row.as_mut_ptr(), step: 0, channels: 1, count: row.len(), cell: PhantomData }
+        Self { start: row.as_mut_ptr(), step: 0, rows: 1, len: row.len(), cell: PhantomData }
+    }
+
+    /// `rows` rows of `len` elements that begin `step` apart in a slice.
+    #[inline(always)]
+    pub(crate) fn of(slice: &'a mut [T], step: usize, rows: usize, len: usize) -> Self {
+        let last = rows.saturating_sub(1).checked_mul(step).and_then(|last| last.checked_add(len));
+        let is_inside = rows == 0 || last.is_some_and(|end| end <= slice.len());
+        assert!(is_inside, "{rows} rows of {len}, {step} apart, leave a slice of {}", slice.len());
+        Self { start: slice.as_mut_ptr(), step: step as isize, rows, len, cell: PhantomData }
     }
 
     #[inline(always)]
-    pub(crate) fn channels(&self) -> usize {
-        self.channels
+    pub(crate) fn count(&self) -> usize {
+        self.rows
     }
 
     /// Elements of a row.
     #[inline(always)]
     pub(crate) fn len(&self) -> usize {
-        self.count
+        self.len
     }
 
-    /// The row of a channel, counted from the first.
     #[inline(always)]
-    pub(crate) fn row(&mut self, channel: usize) -> &mut [T] {
-        assert!(channel < self.channels, "channel {channel} of {}", self.channels);
-        // SAFETY: `rows_of_channels` asserted that `count` contiguous elements of `channels` channels, `step` apart,
-        // lie inside of the cell (`one` has a single row, its slice), and `channel` is one of them. `self` holds the
-        // mutable borrow of the cell or slice for 'a, and the row borrows `self` mutably, so that it is the only way to
-        // these elements.
-        unsafe { std::slice::from_raw_parts_mut(self.start.offset(channel as isize * self.step), self.count) }
+    pub(crate) fn row(&mut self, number: usize) -> &mut [T] {
+        assert!(number < self.rows, "row {number} of {}", self.rows);
+        // SAFETY: `Cell` asserts that `len` contiguous elements of `rows` rows, `step` apart, lie inside of the cell
+        // before it makes these, `of` that they lie in its slice, and `one` has a single row, its slice. `number` is
+        // one of them. `self` holds the mutable borrow of the cell or slice for 'a, and the row borrows `self` mutably,
+        // so that it is the only way to these elements.
+        unsafe { std::slice::from_raw_parts_mut(self.start.offset(number as isize * self.step), self.len) }
     }
 }
 
@@ -267,40 +295,81 @@ mod tests {
 
     #[test]
     fn cells_cover_every_element_once() {
-        let mut tensor = Array5::<u32>::zeros([3, 5, 1, 4, 14]);
+        let mut tensor = Array5::<f32>::zeros([3, 5, 1, 4, 14]);
         let view = tensor.slice_mut(s![.., .., .., ..;-1, ..;2]);
         let cuts = [Cuts::Every(2), Cuts::At(&[0, 2, 4]), Cuts::Every(1), Cuts::At(&[0, 3]), Cuts::Every(3)];
         let grid = Grid::new(view, cuts);
         assert_eq!(grid.len(), 2 * 3 * 2 * 3);
-        let mut count = 0;
+        let mut count = 0.0;
         while let Some(mut cell) = grid.take() {
-            count += 1;
+            count += 1.0;
             let [batch, channels, depth, height, width] = cell.shape;
             for at in ndarray::indices([batch, channels, depth, height]) {
                 let (s, c, d, h) = at;
                 assert!(cell.row([s, c, d, h, 0], 1).is_none(), "the stride is 2");
-                cell.write([s, c, d, h, 0], &vec![count; width]);
+                cell.write([s, c, d, h, 0], 1, width, &vec![count; width]);
             }
         }
         assert_eq!(count as usize, grid.len());
-        assert!(tensor.slice(s![.., .., .., .., ..;2]).iter().all(|&value| value > 0));
-        assert!(tensor.slice(s![.., .., .., .., 1..;2]).iter().all(|&value| value == 0));
+        assert!(tensor.slice(s![.., .., .., .., ..;2]).iter().all(|&value| value > 0.0));
+        assert!(tensor.slice(s![.., .., .., .., 1..;2]).iter().all(|&value| value == 0.0));
     }
 
     #[test]
     fn rows_are_slices_where_elements_touch() {
-        let mut tensor = Array5::<u32>::zeros([1, 1, 1, 2, 6]);
+        let mut tensor = Array5::<f32>::zeros([1, 1, 1, 2, 6]);
         let grid = Grid::new(tensor.view_mut(), [Cuts::Every(1); 5].map(|_| Cuts::Every(6)));
         let mut cell = grid.take().unwrap();
         assert!(grid.take().is_none());
-        cell.row([0, 0, 0, 1, 2], 4).unwrap().fill(7);
-        assert_eq!(tensor.as_slice().unwrap(), [0, 0, 0, 0, 0, 0, 0, 0, 7, 7, 7, 7]);
+        cell.row([0, 0, 0, 1, 2], 4).unwrap().fill(7.0);
+        assert_eq!(tensor.as_slice().unwrap(), [0., 0., 0., 0., 0., 0., 0., 0., 7., 7., 7., 7.]);
+    }
+
+    #[test]
+    fn rows_are_written_however_their_elements_lie() {
+        for is_channels_last in [true, false] {
+            for (channels, count) in (1..10).flat_map(|channels| (1..19).map(move |count| (channels, count))) {
+                let lens = if is_channels_last {
+                    [1, 2, 3, 2 * count + 6, channels + 2]
+                } else {
+                    [1, channels + 2, 2, 3, count + 3]
+                };
+                let mut memory = Array5::from_elem(lens, -1.0f64);
+                let mut tensor = if is_channels_last {
+                    memory.slice_mut(s![.., .., ..2, ..;2, ..]).permuted_axes([0, 4, 1, 2, 3])
+                } else {
+                    memory.slice_mut(s![.., .., .., ..2, ..])
+                };
+                let shape: [usize; 5] = tensor.dim().into();
+                let grid = Grid::new(tensor.view_mut(), shape.map(Cuts::Every));
+                let values: Vec<f64> = (0..channels * count).map(|value| value as f64).collect();
+                grid.take().unwrap().write([0, 1, 0, 1, 2], channels, count, &values);
+                for ((_, c, d, h, w), &value) in tensor.indexed_iter() {
+                    let is_written = (1..=channels).contains(&c) && d == 0 && h == 1 && (2..2 + count).contains(&w);
+                    assert_eq!(value, if is_written { ((c - 1) * count + w - 2) as f64 } else { -1.0 });
+                }
+            }
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "leave a cell")]
+    fn channels_stay_inside() {
+        let mut tensor = Array5::<f32>::zeros([1, 2, 1, 1, 6]);
+        let grid = Grid::new(tensor.view_mut(), [Cuts::Every(6); 5]);
+        grid.take().unwrap().write([0, 1, 0, 0, 0], 2, 3, &[0.0; 6]);
+    }
+
+    #[test]
+    #[should_panic(expected = "leave a slice")]
+    fn rows_of_a_slice_stay_inside() {
+        RowsMut::of(&mut [0.0; 10], 4, 3, 3);
     }
 
     #[test]
     #[should_panic(expected = "leave a cell")]
     fn rows_stay_inside() {
-        let mut tensor = Array5::<u32>::zeros([1, 1, 1, 2, 6]);
+        let mut tensor = Array5::<f32>::zeros([1, 1, 1, 2, 6]);
         let grid = Grid::new(tensor.view_mut(), [Cuts::Every(6); 5]);
         grid.take().unwrap().row([0, 0, 0, 0, 3], 4);
     }
@@ -308,7 +377,7 @@ mod tests {
     #[test]
     #[should_panic(expected = "do not cut")]
     fn unsorted_cuts_are_refused() {
-        let mut tensor = Array5::<u32>::zeros([1, 1, 1, 2, 6]);
+        let mut tensor = Array5::<f32>::zeros([1, 1, 1, 2, 6]);
         Grid::new(
             tensor.view_mut(),
             [Cuts::Every(6), Cuts::Every(6), Cuts::Every(6), Cuts::At(&[0, 0]), Cuts::Every(6)],

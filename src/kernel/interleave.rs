@@ -2,6 +2,8 @@
 //! transposing. All functions are `#[inline(always)]`, so that they are compiled for the instruction set of the job
 //! that calls them.
 
+use super::grid::RowsMut;
+use super::strided::Plane;
 use crate::scalar::{Precision, Scalar};
 
 /// `to[count · j + r] = rows[r · stride + j]`, with `count` rows; the length of `to` is a multiple of `count`.
@@ -76,16 +78,14 @@ fn deinterleave_blocks<T: Copy, const N: usize, const B: usize>(groups: &[[T; N]
     }
 }
 
-/// `to[i · apart + j] = from[i · strides[0] + j · strides[1]]` for all i and j below `lens`.
+/// Element (i, j) becomes element j of row i.
 #[inline(always)]
-pub(crate) fn transpose<T: Scalar>(from: &[T], strides: [usize; 2], to: &mut [T], apart: usize, lens: [usize; 2]) {
-    if strides == [1, lens[0]] && lens[0] <= 4 {
-        return deinterleave(&from[..lens[0] * lens[1]], to, apart, lens[0]);
-    }
-    if strides[0] != 1 || lens[0] < SIDE || lens[1] < SIDE {
+pub(crate) fn transpose<T: Scalar>(from: Plane<T>, to: &mut RowsMut<T>) {
+    let lens = from.lens();
+    if !from.has_lines() || lens[0] < SIDE || lens[1] < SIDE {
         for i in 0..lens[0] {
-            for j in 0..lens[1] {
-                to[i * apart + j] = from[i * strides[0] + j * strides[1]];
+            for (j, to) in to.row(i)[..lens[1]].iter_mut().enumerate() {
+                *to = from.get(i, j);
             }
         }
         return;
@@ -93,45 +93,36 @@ pub(crate) fn transpose<T: Scalar>(from: &[T], strides: [usize; 2], to: &mut [T]
     // The last block of either direction overlaps the one before it, so that no element is left over.
     for j in (0..lens[1]).step_by(SIDE) {
         let j = j.min(lens[1] - SIDE);
-        let rows: [&[T]; SIDE] = std::array::from_fn(|r| &from[(j + r) * strides[1]..][..lens[0]]);
+        let lines: [&[T]; SIDE] = std::array::from_fn(|r| from.line(j + r));
         for i in (0..lens[0]).step_by(SIDE) {
             let i = i.min(lens[0] - SIDE);
             let mut block = [[T::zero(); SIDE]; SIDE];
             for r in 0..SIDE {
-                block[r].copy_from_slice(&rows[r][i..i + SIDE]);
+                block[r].copy_from_slice(&lines[r][i..i + SIDE]);
             }
             let block = transpose_block(block);
             for (r, row) in block.iter().enumerate() {
-                to[(i + r) * apart + j..][..SIDE].copy_from_slice(row);
+                to.row(i + r)[j..][..SIDE].copy_from_slice(row);
             }
         }
     }
 }
 
-/// Lays planes of `[rows, columns]` elements, which begin `stride` apart, side by side: element (row, column) of plane p goes to
-/// `row · apart + column · count + p`, for the first `planes` of `count`.
+/// Lays the lines of a plane side by side, each of which is rows of `columns` elements: element (row, column) of line p
+/// goes to `row · apart + column · count + p`.
 #[inline(always)]
-pub(crate) fn interleave_planes<T: Scalar>(
-    from: &[T],
-    (planes, stride): (usize, usize),
-    [rows, columns]: [usize; 2],
-    to: &mut [T],
-    [apart, count]: [usize; 2],
-) {
-    let len = rows * columns;
+pub(crate) fn interleave_lines<T: Scalar>(from: Plane<T>, columns: usize, to: &mut [T], [apart, count]: [usize; 2]) {
+    let [len, lines] = from.lens();
     if len < SIDE {
-        for row in 0..rows {
-            for column in 0..columns {
-                let to = &mut to[row * apart + column * count..][..planes];
-                let from = &from[row * columns + column..];
-                to.iter_mut().enumerate().for_each(|(p, to)| *to = from[p * stride]);
-            }
+        for i in 0..len {
+            let to = &mut to[i / columns * apart + i % columns * count..][..lines];
+            to.iter_mut().enumerate().for_each(|(p, to)| *to = from.get(i, p));
         }
         return;
     }
-    if planes < SIDE {
-        for p in 0..planes {
-            for (row, from) in from[p * stride..][..len].chunks_exact(columns).enumerate() {
+    if lines < SIDE {
+        for p in 0..lines {
+            for (row, from) in from.line(p).chunks_exact(columns).enumerate() {
                 for (column, &value) in from.iter().enumerate() {
                     to[row * apart + column * count + p] = value;
                 }
@@ -139,12 +130,12 @@ pub(crate) fn interleave_planes<T: Scalar>(
         }
         return;
     }
-    // Planes that lie a multiple of a page apart share few sets of a cache, so that it holds few of them at a time: a
-    // group of SIDE planes is read to its end before the next one. The last group, and the last block, overlap the one
+    // Lines that lie a multiple of a page apart share few sets of a cache, so that it holds few of them at a time: a
+    // group of SIDE lines is read to its end before the next one. The last group, and the last block, overlap the one
     // before.
-    for p in (0..planes).step_by(SIDE) {
-        let p = p.min(planes - SIDE);
-        let group: [&[T]; SIDE] = std::array::from_fn(|i| &from[(p + i) * stride..][..len]);
+    for p in (0..lines).step_by(SIDE) {
+        let p = p.min(lines - SIDE);
+        let group: [&[T]; SIDE] = std::array::from_fn(|i| from.line(p + i));
         let mut place = Place { at: p, column: 0 };
         for i in (0..len).step_by(SIDE) {
             if i > len - SIDE {
@@ -153,8 +144,8 @@ pub(crate) fn interleave_planes<T: Scalar>(
             }
             let i = i.min(len - SIDE);
             let block = std::array::from_fn(|r| std::array::from_fn(|j| group[r][i + j]));
-            for of_planes in transpose_block(block) {
-                to[place.at..][..SIDE].copy_from_slice(&of_planes);
+            for of_lines in transpose_block(block) {
+                to[place.at..][..SIDE].copy_from_slice(&of_lines);
                 place.at += count;
                 place.column += 1;
                 if place.column == columns {
@@ -165,7 +156,7 @@ pub(crate) fn interleave_planes<T: Scalar>(
     }
 }
 
-/// Where an element of a group of planes goes in `to`, and its column.
+/// Where an element of a group of lines goes in `to`, and its column.
 struct Place {
     at: usize,
     column: usize,
@@ -220,7 +211,7 @@ mod tests {
                 let from: Vec<f32> = (0..1000u16).map(f32::from).collect();
                 let apart = j_len + 2;
                 let mut to = vec![f32::NAN; apart * (i_len + 1)];
-                transpose(&from, strides, &mut to, apart, [i_len, j_len]);
+                transpose(Plane::of(&from, strides, [i_len, j_len]), &mut RowsMut::of(&mut to, apart, i_len, j_len));
                 for (place, value) in to.iter().enumerate() {
                     let (i, j) = (place / apart, place % apart);
                     if i < i_len && j < j_len {
@@ -231,20 +222,26 @@ mod tests {
                 }
                 let doubles: Vec<f64> = from.iter().map(|&value| value.into()).collect();
                 let mut to_doubles = vec![f64::NAN; to.len()];
-                transpose(&doubles, strides, &mut to_doubles, apart, [i_len, j_len]);
+                let rows = &mut RowsMut::of(&mut to_doubles, apart, i_len, j_len);
+                transpose(Plane::of(&doubles, strides, [i_len, j_len]), rows);
                 assert!(to.iter().zip(&to_doubles).all(|(&a, &b)| f64::from(a) == b || a.is_nan() && b.is_nan()));
             }
         }
     }
 
     #[test]
-    fn planes_lie_side_by_side() {
+    fn lines_lie_side_by_side() {
         for (rows, columns, count) in [(1, 1, 1), (1, 3, 4), (2, 2, 4), (3, 5, 4), (4, 4, 16), (7, 3, 9), (1, 40, 6)] {
             for planes in [count, count - count / 3, 1] {
                 let (stride, apart) = (rows * columns + 2, columns * count + 3);
                 let from: Vec<f32> = (0..stride * count).map(|i| i as f32).collect();
                 let mut to = vec![f32::NAN; rows * apart];
-                interleave_planes(&from, (planes, stride), [rows, columns], &mut to, [apart, count]);
+                interleave_lines(
+                    Plane::of(&from, [1, stride], [rows * columns, planes]),
+                    columns,
+                    &mut to,
+                    [apart, count],
+                );
                 for (place, &value) in to.iter().enumerate() {
                     let (row, column, p) = (place / apart, place % apart / count, place % apart % count);
                     if column < columns && p < planes {

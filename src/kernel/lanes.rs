@@ -8,8 +8,10 @@
 use ndarray::{ArrayViewMut1, ArrayViewMut2, Axis};
 
 use super::dispatch::{Available, Job, Level};
-use super::interleave::{SIDE, interleave_planes, transpose, transpose_block};
+use super::grid::RowsMut;
+use super::interleave::{SIDE, interleave_lines, transpose, transpose_block};
 use super::micro;
+use super::strided::Plane;
 use super::vector::Vector;
 use crate::scalar::Scalar;
 
@@ -87,12 +89,17 @@ impl Lanes {
         if samples < self.count {
             to.fill(T::zero());
         }
-        interleave_planes(from, (samples, stride), [1, columns], to, [columns * self.count, self.count]);
+        let from = Plane::of(from, [1, stride], [columns, samples]);
+        interleave_lines(from, columns, to, [columns * self.count, self.count]);
     }
 
     /// `to[sample · columns + column] = from[column · lanes + sample]` for the samples that `to` holds.
     pub(crate) fn deinterleave<T: Scalar>(self, from: &[T], columns: usize, to: &mut [T]) {
-        transpose(from, [1, self.count], to, columns, [to.len() / columns, columns]);
+        let samples = to.len() / columns;
+        transpose(
+            Plane::of(from, [1, self.count], [samples, columns]),
+            &mut RowsMut::of(to, columns, samples, columns),
+        );
     }
 
     /// `output[sample, row] = Σ values · input[column]`; the output has a row per sample.

@@ -6,7 +6,7 @@
 //! vector has lanes are transposed. It knows no convolution.
 
 use super::dispatch::Available;
-use super::grid::ChannelRows;
+use super::grid::RowsMut;
 use super::vector::{MAX_LANES, Vector, interleave_all};
 use crate::scalar::Scalar;
 
@@ -60,10 +60,10 @@ pub(crate) fn merge<T: Scalar, V: Vector<T>, const Q: usize>(
     pattern: &Pattern,
     lines: Lines<T, Q>,
     bias: impl Fn(usize) -> T,
-    out: &mut ChannelRows<T>,
+    out: &mut RowsMut<T>,
 ) {
     assert!(Q <= MOST_PHASES && (pattern.phases, pattern.lanes) == (Q, V::LANES), "a pattern for other vectors");
-    let (len, count) = (out.len(), out.channels());
+    let (len, count) = (out.len(), out.count());
     let read = len.div_ceil(Q).next_multiple_of(V::LANES);
     // The product of two numbers below this bound, and the sums below, do not wrap in 64 bits.
     const MOST: usize = 1 << 30;
@@ -204,7 +204,7 @@ mod tests {
         pattern: &'a Pattern,
         buffer: &'a [T],
         phases: [Option<(usize, usize)>; Q],
-        out: &'a mut ChannelRows<'a, T>,
+        out: &'a mut RowsMut<'a, T>,
     }
 
     impl<T: Scalar, const Q: usize> Job<T> for Merge<'_, T, Q> {
@@ -304,7 +304,7 @@ mod tests {
         let level = Level::new(Isa::Portable).unwrap();
         let pattern = Pattern::new(2, 4);
         let mut line = [0.0; 6];
-        let out = &mut ChannelRows::one(&mut line);
+        let out = &mut RowsMut::one(&mut line);
         level.run(Merge { pattern: &pattern, buffer: &[0f32; 8], phases: [Some((0, 1)), Some((5, 1))], out });
     }
 }

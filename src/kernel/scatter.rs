@@ -24,9 +24,9 @@ pub(crate) const SHORTEST_LINE: usize = 8;
 /// Where elements of a buffer go in every channel of cells of one shape.
 #[derive(Clone, Debug)]
 pub(crate) struct Places {
-    /// Samples, depth, height and width of the cells, and the strides of their output.
+    /// Samples, depth, height and width of the cells, and the strides of their planes along depth, height and width.
     pub(super) shape: [usize; 4],
-    pub(super) strides: [isize; 5],
+    pub(super) strides: [isize; 3],
     /// Number of samples that a place stands for: its own and those after it, which lie side by side in the buffer.
     side: usize,
     /// Group by group, and in each in the order of the output's memory.
@@ -69,7 +69,7 @@ struct Place {
     from: u32,
     /// Elements of the buffer from channel to channel, or [`NOTHING`].
     step: u32,
-    /// Distance in the output from the channel's first element to its place.
+    /// Distance in the output from the first element of its sample's plane to its place.
     to: u32,
 }
 
@@ -92,17 +92,17 @@ impl Places {
     /// A place outside of the shape is a broken internal contract and stops the program.
     pub(crate) fn new(
         shape: [usize; 4],
-        strides: [isize; 5],
+        strides: [isize; 3],
         side: usize,
         elements: impl Iterator<Item = ([usize; 4], Option<(usize, usize)>)>,
     ) -> Option<Self> {
-        let [of_s, _, of_d, of_h, of_w] = strides;
+        let [_, _, of_w] = strides;
         let (mut places, mut ends) = (Vec::new(), Vec::<(usize, usize)>::new());
         for (at, source) in elements {
             let [s, rest @ ..] = at;
             let is_inside = s < shape[0] && side <= shape[0] - s && (0..3).all(|i| rest[i] < shape[i + 1]);
             assert!(is_inside, "a place at {at:?} for {side} samples in a cell of {shape:?}");
-            let to: isize = at.iter().zip([of_s, of_d, of_h, of_w]).map(|(&at, stride)| at as isize * stride).sum();
+            let to: isize = rest.iter().zip(strides).map(|(&at, stride)| at as isize * stride).sum();
             let (mut from, mut step) = (0, NOTHING);
             if let Some((first, to_next)) = source {
                 match ends.iter_mut().find(|(known, _)| *known == to_next) {
@@ -177,9 +177,9 @@ impl<T: Scalar> Cell<'_, T> {
         // Samples are the outer loop and channels the inner one, because channels follow each other in memory, whereas
         // samples may lie a multiple of a page apart, so that a cache holds few of them at a time.
         for group in places.groups.iter().filter(|group| group.sample < samples) {
-            let present = (side.min(samples - group.sample), places.strides[0]);
             for channel in 0..channels {
-                let (to, bias) = (self.channel_start(first + channel), bias(channel));
+                let ((to, of_sample), bias) = (self.plane_start(group.sample, first + channel), bias(channel));
+                let present = (side.min(samples - group.sample), of_sample);
                 for piece in &group.pieces {
                     let kind = piece.kind;
                     let places = &places.places[piece.places.clone()];
@@ -187,9 +187,10 @@ impl<T: Scalar> Cell<'_, T> {
                     // SAFETY: `Available` proves that the instruction set is available. Reads: `ends` bounds what
                     // places read for the first channel, and the assertion on it above found the last channel's last
                     // element, and the rest of its vector, in the buffer. Writes: `Places::new` asserted that places
-                    // lie inside of a shape, and `suits` says that this cell has that shape and these strides, but
-                    // maybe fewer samples. `group.sample` is one of them, and squares are written for `present` samples
-                    // only. So every place is an element of every channel of the cell, which is borrowed mutably.
+                    // lie inside of a shape, and `suits` says that this cell has that shape, with planes of these
+                    // strides, but maybe fewer samples. `group.sample` is one of them, and squares are written for
+                    // `present` samples only. So every place is an element of every channel of the cell, which is
+                    // borrowed mutably.
                     // `Places::new` makes lines and squares of neighbours in memory, and gives a square at most
                     // TOGETHER of them; the match gives it a Q of at least and less than twice their number.
                     unsafe {
@@ -216,7 +217,7 @@ struct Elements<'a, T, F> {
     channel: usize,
     bias: T,
     finish: &'a Option<F>,
-    /// The channel's first element.
+    /// The first element of the channel's plane.
     to: *mut T,
 }
 

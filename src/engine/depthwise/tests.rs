@@ -116,7 +116,7 @@ proptest! {
         let y = run_dirty(&engine, &weights, &x, shape, &Finish::none(), manner);
         let plain = Manner { batch: 1, workers: 1, layouts: [Layout::Standard; 2], ..manner };
         for (x, y) in x.outer_iter().zip(y.outer_iter()) {
-            let x = x.insert_axis(Axis(0)).to_owned();
+            let x = x.insert_axis(ndarray::Axis(0)).to_owned();
             let alone = run_dirty(&engine, &weights, &x, with_batch(1, geometry.shape(output)), &Finish::none(), plain);
             for (a, b) in alone.iter().zip(&y) {
                 assert_eq!(a.to_bits(), b.to_bits(), "{geometry:?}");

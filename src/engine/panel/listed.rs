@@ -3,10 +3,11 @@
 //! A row that is read with a stride is split by residue into rows of a few elements. To start a copy for each of these
 //! takes longer than to follow a list of all elements. It knows no taps.
 
-use super::pack::{Part, Source};
+use super::pack::Part;
 use super::{PanelAxis, PanelShape};
 use crate::kernel::dispatch::{Available, Job, Level};
 use crate::kernel::interleave::SIDE;
+use crate::kernel::strided::Strided;
 use crate::kernel::vector::Vector;
 use crate::scalar::Scalar;
 
@@ -22,8 +23,6 @@ const MOST: usize = 1 << 12;
 /// Where the elements of a plane go, for a block that holds all positions.
 #[derive(Clone, Debug)]
 pub(crate) struct Listed {
-    /// Strides along depth, height and width of the inputs that the list is for: contiguous ones.
-    strides: [usize; 3],
     /// In the order of the input's memory.
     moves: Vec<Move>,
 }
@@ -72,20 +71,15 @@ impl Listed {
             }
         }
         moves.sort_unstable();
-        Some(Self { strides, moves })
+        Some(Self { moves })
     }
 
-    /// Whether the input's planes lie as the list has them.
-    pub(crate) fn suits<T: Scalar>(&self, source: &Source<T>) -> bool {
-        source.flat.is_some_and(|(_, strides)| strides[2..] == self.strides)
-    }
-
-    /// Fills a panel as [`pack`](super::pack) does, from an input that suits.
+    /// Fills a panel as [`pack`](super::pack) does, from an input that [has planes](Strided::has_planes).
     pub(crate) fn pack<T: Scalar>(
         &self,
         level: Level,
         shape: &PanelShape,
-        source: &Source<T>,
+        source: &Strided<T>,
         part: &Part,
         to: &mut [T],
     ) {
@@ -96,7 +90,7 @@ impl Listed {
 struct Pack<'a, 's, T> {
     moves: &'a [Move],
     shape: &'a PanelShape,
-    source: &'a Source<'s, T>,
+    source: &'a Strided<'s, T>,
     part: &'a Part,
     to: &'a mut [T],
 }
@@ -105,28 +99,26 @@ impl<T: Scalar> Job<T> for Pack<'_, '_, T> {
     #[inline(always)]
     fn run<V: Vector<T>>(self, _: Available<V>) {
         let Self { moves, shape, source, part, to } = self;
-        let Some((elements, [of_batch, of_channel, ..])) = source.flat else { return };
         let interleaved = shape.samples.interleaved;
-        let present = shape.samples.count().min(source.samples() - part.sample);
+        let present = shape.samples.count().min(source.shape()[0] - part.sample);
         to[..part.channels.len() * shape.channel].fill(T::zero());
         for (channel, to) in part.channels.clone().zip(to.chunks_mut(shape.channel)) {
             for (stacked, to) in to.chunks_mut(shape.sample).take(present.div_ceil(interleaved)).enumerate() {
                 let before = stacked * interleaved;
-                let from = &elements[(part.sample + before) * of_batch + channel * of_channel..];
+                let plane = |s: usize| source.plane(part.sample + before + s, channel).unwrap_or_default();
                 let present = (present - before).min(interleaved);
                 // SIDE samples at a time: their elements lie side by side in the panel and are stored by one
                 // instruction.
                 let whole = present - present % SIDE;
                 for s in (0..whole).step_by(SIDE) {
-                    let (planes, to): ([&[T]; SIDE], _) =
-                        (std::array::from_fn(|i| &from[(s + i) * of_batch..]), &mut to[s..]);
+                    let (planes, to): ([&[T]; SIDE], _) = (std::array::from_fn(|i| plane(s + i)), &mut to[s..]);
                     for Move { from: at, to: place } in moves {
                         let values: [T; SIDE] = std::array::from_fn(|i| planes[i][*at as usize]);
                         to[*place as usize..][..SIDE].copy_from_slice(&values);
                     }
                 }
                 for s in whole..present {
-                    let (from, to) = (&from[s * of_batch..], &mut to[s..]);
+                    let (from, to) = (plane(s), &mut to[s..]);
                     for Move { from: at, to: place } in moves {
                         to[*place as usize] = from[*at as usize];
                     }

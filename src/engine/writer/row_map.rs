@@ -91,7 +91,7 @@ impl RowMap {
         is_inside.then(|| ([run.s, d, h, w], (run.len * self.phases[2]).min(width - w)))
     }
 
-    /// Where the elements of a tile's buffer go in a contiguous output of `channels` channels, or `None` if it is too large.
+    /// Where the elements of a tile's buffer go in contiguous planes of outputs, or `None` if these are too large.
     pub(crate) fn places(
         &self,
         plan: &BlockPlan,
@@ -99,10 +99,8 @@ impl RowMap {
         phases: &Phases,
         [pitch, lanes]: [usize; 2],
     ) -> Option<Places> {
-        let [depth, height, width] = phases.axes.each_ref().map(|axis| axis.output);
-        let plane = depth * height * width;
-        let channels = phases.channel_groups * phases.outputs;
-        let strides = [channels * plane, plane, height * width, width, 1].map(|stride| stride as isize);
+        let [_, height, width] = phases.axes.each_ref().map(|axis| axis.output);
+        let strides = [height * width, width, 1].map(|stride| stride as isize);
         let Samples { interleaved, .. } = plan.panel.samples;
         let shape = [plan.panel.samples.count(), plan.outputs[0], plan.outputs[1], plan.outputs[2]];
         let runs = &plan.runs[tile.runs.clone()];

@@ -94,7 +94,7 @@ fn check(geometry: &Geometry<3>, output: Side, level: Level, cut: Cut, target: &
     let longest: [usize; 3] =
         std::array::from_fn(|i| schedule.blocks[i].iter().map(|block| block.len).max().unwrap_or(0));
     let mut stage = vec![f32::NAN; gemm.map.stage_len(longest, gemm.weights.chunk, interleaved)];
-    let mut row = vec![f32::NAN; longest[2] * gemm.map.width_phases()];
+    let mut row = vec![f32::NAN; gemm.weights.chunk * longest[2] * gemm.map.width_phases()];
     let mut next = 0;
     let grid = Grid::new(y.view_mut(), cuts);
     while let Some(mut cell) = grid.take() {

@@ -1,0 +1,432 @@
+//! Copies a block of a tensor of any strides to other strides.
+//!
+//! ```text
+//! to[Σ i_a · apart_a] = tensor[first + Σ i_a · step_a along the axis of a]        for all i_a < len_a
+//! ```
+//!
+//! Axes that run on in both memories become one. Then the innermost axis of either memory decides: if they are one,
+//! rows are copied; if they are two, they are transposed in registers. The block is checked once per copy, not once
+//! per row. It knows no convolution.
+
+use super::dispatch::{Available, Job, Level};
+use super::grid::RowsMut;
+use super::interleave::{SIDE, deinterleave, interleave_lines, transpose};
+use super::prefetch::{line, prefetch};
+use super::strided::{Plane, Strided};
+use super::vector::Vector;
+use crate::scalar::Scalar;
+
+/// Most axes of a block.
+const MOST_AXES: usize = 6;
+
+/// An axis of a block.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Axis {
+    /// The tensor's axis that it runs along.
+    pub(crate) along: usize,
+    pub(crate) len: usize,
+    /// Indices of the tensor from one element to the next.
+    pub(crate) step: usize,
+    /// Elements of the target from one element to the next.
+    pub(crate) apart: usize,
+}
+
+/// An axis in elements of memory: of the tensor, and of the target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Loop {
+    len: usize,
+    from: isize,
+    to: usize,
+}
+
+/// An axis of one element.
+const ONCE: Loop = Loop { len: 1, from: 1, to: 1 };
+
+/// How the two innermost axes are copied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// `inner` runs along neighbours in both memories.
+    Rows,
+    /// `lane` runs along neighbours in the tensor, if there are any, `inner` along neighbours in the target.
+    Transposed,
+    /// The same, and `lane` is rows of so many elements that follow each other in the tensor without a gap, but lie
+    /// `apart` in the target.
+    Lines { columns: usize, apart: usize },
+}
+
+/// Blocks of one shape, ready to be copied from a tensor.
+#[derive(Debug)]
+pub(crate) struct Block<'s, 'a, T> {
+    tensor: &'s Strided<'a, T>,
+    /// Indices of the tensor from the first to the last element, along each of its axes.
+    hull: [usize; 5],
+    /// Elements of the target from the first to the last.
+    reach: usize,
+    kind: Kind,
+    /// Outermost first.
+    outer: [Loop; MOST_AXES - 1],
+    lane: Loop,
+    inner: Loop,
+    /// Elements of the tensor to what will be copied soon.
+    ahead: isize,
+}
+
+impl<'s, 'a, T: Scalar> Block<'s, 'a, T> {
+    /// Blocks with some axes, the outermost first, which follow each other along an axis of the tensor.
+    #[inline]
+    pub(crate) fn new(tensor: &'s Strided<'a, T>, axes: &[Axis], next: usize) -> Self {
+        assert!(axes.len() <= MOST_AXES, "{} axes", axes.len());
+        let mut hull = [1; 5];
+        let (mut loops, mut count) = ([ONCE; MOST_AXES], 0);
+        let mut reach = 1usize;
+        for &Axis { along, len, step, apart } in axes {
+            if len == 0 {
+                hull = [0; 5];
+                reach = 0;
+                (loops[0], count) = (Loop { len: 0, ..ONCE }, 1);
+                break;
+            }
+            hull[along] += (len - 1) * step;
+            reach += (len - 1) * apart;
+            let this = Loop { len, from: step as isize * tensor.strides()[along], to: apart };
+            if len == 1 {
+                continue;
+            }
+            let before = if count > 0 { loops[count - 1] } else { ONCE };
+            let runs_on = this.from.checked_mul(len as isize) == Some(before.from) && this.to * len == before.to;
+            if count > 0 && runs_on {
+                loops[count - 1] = Loop { len: before.len * len, ..this };
+            } else {
+                loops[count] = this;
+                count += 1;
+            }
+        }
+        let mut new = Self {
+            tensor,
+            hull,
+            reach,
+            kind: Kind::Rows,
+            outer: [ONCE; MOST_AXES - 1],
+            lane: ONCE,
+            inner: ONCE,
+            ahead: 0,
+        };
+        new.ahead = 2 * tensor.strides()[next];
+        new.arrange(&loops[..count]);
+        new
+    }
+
+    /// Finds the two innermost axes.
+    fn arrange(&mut self, loops: &[Loop]) {
+        let last = |is: &dyn Fn(&Loop) -> bool| loops.iter().rposition(is);
+        let inner = last(&|axis| axis.to == 1);
+        let of_inner = inner.map_or(ONCE, |inner| loops[inner]);
+        let mut lane = None;
+        if inner.is_none() || of_inner.from != 1 {
+            // Few neighbours are transposed well only if all of them are read, line after line.
+            let pays = |axis: &Loop| axis.len >= SIDE || of_inner.from == axis.len as isize;
+            lane = last(&|axis| axis.from == 1 && axis.to != 1 && pays(axis)).or(last(&|axis| axis.to != 1));
+            self.kind = Kind::Transposed;
+        }
+        self.inner = of_inner;
+        self.lane = lane.map_or(ONCE, |lane| loops[lane]);
+        let outer = (0..loops.len()).filter(|&axis| Some(axis) != inner && Some(axis) != lane);
+        let first = self.outer.len() - outer.clone().count();
+        self.outer[first..].iter_mut().zip(outer).for_each(|(place, axis)| *place = loops[axis]);
+        // The last axis around may run on in the tensor alone.
+        let last = self.outer[MOST_AXES - 2];
+        let Loop { len, from, to } = self.lane;
+        if self.kind == Kind::Transposed && from == 1 && len > 1 && last.len > 1 && last.from == len as isize {
+            self.kind = Kind::Lines { columns: len, apart: last.to };
+            self.lane = Loop { len: len * last.len, from, to };
+            self.outer.copy_within(..MOST_AXES - 2, 1);
+            self.outer[0] = ONCE;
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.reach == 0
+    }
+
+    /// Copies the block whose first element is that at `first`.
+    ///
+    /// A block that leaves the tensor or the target is a broken internal contract and stops the program before any
+    /// memory outside is touched.
+    #[inline]
+    pub(crate) fn copy(&self, level: Level, first: [usize; 5], to: &mut [T]) {
+        if self.is_empty() {
+            return;
+        }
+        let from = self.tensor.address(first, self.hull);
+        assert!(self.reach <= to.len(), "{} elements are copied to a slice of {}", self.reach, to.len());
+        level.run(CopyBlock { block: self, from, to });
+    }
+}
+
+/// One copy, after its checks.
+struct CopyBlock<'b, 's, 'a, 't, T> {
+    block: &'b Block<'s, 'a, T>,
+    from: *const T,
+    to: &'t mut [T],
+}
+
+impl<T: Scalar> Job<T> for CopyBlock<'_, '_, '_, '_, T> {
+    #[inline(always)]
+    fn run<V: Vector<T>>(self, _: Available<V>) {
+        let Self { block, from, to } = self;
+        let Block { kind, outer: [a, b, c, rest @ ..], lane, inner, ahead, .. } = block;
+        // Where the inner axis is the outermost one of the tensor, as samples are, its elements may lie a multiple of a
+        // page apart, so that a cache holds few of them at a time: all of SIDE are copied before those of the next
+        // ones.
+        let is_outermost = block.outer.iter().all(|axis| axis.len == 1 || axis.from.abs() <= inner.from.abs());
+        let group = if *kind == Kind::Transposed && is_outermost && lane.len >= SIDE { SIDE } else { inner.len };
+        for first in (0..inner.len).step_by(group) {
+            let count = group.min(inner.len - first);
+            for i in 0..a.len {
+                for j in 0..b.len {
+                    for k in 0..c.len {
+                        let offset = [(i, a), (j, b), (k, c), (first, inner)];
+                        let at: isize = offset.iter().map(|(i, axis)| *i as isize * axis.from).sum();
+                        let place: usize = offset.iter().map(|(i, axis)| *i * axis.to).sum();
+                        let (from, to) = (from.wrapping_offset(at), &mut to[place..]);
+                        // SAFETY: `from` is the address of the block's first element, moved along the axes of three
+                        // loops and the inner one. `Block::copy` asserted that the hull of all axes lies in the tensor
+                        // and that the target has an element for each: what is left, the elements of two loops, of the
+                        // lane and of `count` of the inner axis, does, too.
+                        unsafe {
+                            match *kind {
+                                Kind::Rows => match count {
+                                    0..2 => rows::<T, 1>(from, to, rest, count),
+                                    2..4 => rows::<T, 2>(from, to, rest, count),
+                                    4..8 => rows::<T, 4>(from, to, rest, count),
+                                    8..16 => rows::<T, 8>(from, to, rest, count),
+                                    16..32 => rows::<T, 16>(from, to, rest, count),
+                                    _ => long_rows(from, to, rest, count, *ahead),
+                                },
+                                Kind::Transposed => planes(from, to, rest, (lane, inner, count), None, *ahead),
+                                Kind::Lines { columns, apart } => {
+                                    planes(from, to, rest, (lane, inner, count), Some((columns, apart)), *ahead)
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The elements that two loops go through: where they are read, and where they are written.
+#[inline(always)]
+fn each<T>(from: *const T, [a, b]: &[Loop; 2]) -> impl Iterator<Item = (*const T, usize)> {
+    let [a, b] = [*a, *b];
+    (0..a.len).flat_map(move |i| {
+        (0..b.len).map(move |j| {
+            let at = i as isize * a.from + j as isize * b.from;
+            (from.wrapping_offset(at), i * a.to + j * b.to)
+        })
+    })
+}
+
+/// Copies rows of N to 2 N elements, each by two copies of N elements that may overlap. The compiler knows N, so that a
+/// short row takes neither a call nor a loop.
+///
+/// # Safety
+/// `len` is at least N and at most 2 N, and `len` elements may be read from where each row begins, and lie in `to`.
+#[inline(always)]
+unsafe fn rows<T: Copy, const N: usize>(from: *const T, to: &mut [T], loops: &[Loop; 2], len: usize) {
+    let to = to.as_mut_ptr();
+    for (from, place) in each(from, loops) {
+        // SAFETY: the row's elements may be read and lie in `to`, as `# Safety` demands, and both copies lie in the
+        // row. What is read is borrowed as shared, and `to` mutably, so that they do not overlap.
+        unsafe {
+            let to = to.add(place);
+            to.copy_from_nonoverlapping(from, N);
+            to.add(len - N).copy_from_nonoverlapping(from.add(len - N), N);
+        }
+    }
+}
+
+/// Copies rows of any length.
+///
+/// # Safety
+/// `len` elements may be read from where each row begins, and lie in `to`.
+#[inline(always)]
+unsafe fn long_rows<T: Copy>(from: *const T, to: &mut [T], loops: &[Loop; 2], len: usize, ahead: isize) {
+    for (from, place) in each(from, loops) {
+        // Blocks lie far apart, so that a copy would wait for the memory of each: the rows of the block after the next
+        // one are prefetched.
+        announce(from.wrapping_offset(ahead), len);
+        // SAFETY: the row's elements may be read, as `# Safety` demands. They are borrowed as shared, and `to` mutably,
+        // so that they do not overlap.
+        unsafe { to[place..][..len].as_mut_ptr().copy_from_nonoverlapping(from, len) };
+    }
+}
+
+/// Copies planes of a lane and `count` elements of the inner axis: transposed, or as lines of rows of so many columns,
+/// so far apart.
+///
+/// # Safety
+/// The elements of each plane may be read.
+#[inline(always)]
+unsafe fn planes<T: Scalar>(
+    from: *const T,
+    to: &mut [T],
+    loops: &[Loop; 2],
+    (lane, inner, count): (&Loop, &Loop, usize),
+    lines: Option<(usize, usize)>,
+    ahead: isize,
+) {
+    // Elements of few cache lines are worth to be prefetched, if all of them are read.
+    let is_dense = inner.from.unsigned_abs() < line::<T>();
+    for (from, place) in each(from, loops) {
+        // SAFETY: the plane's elements may be read, as `# Safety` demands.
+        let plane = unsafe { Plane::new(from, [lane.from, inner.from], [lane.len, count]) };
+        if is_dense {
+            announce(from.wrapping_offset(ahead), count * inner.from.unsigned_abs());
+        }
+        let to = &mut to[place..];
+        match (lines, plane.joined()) {
+            (Some((columns, apart)), _) => interleave_lines(plane, columns, to, [apart, lane.to]),
+            (None, Some(from)) if lane.len <= 4 => deinterleave(from, to, lane.to, lane.len),
+            (None, _) => transpose(plane, &mut RowsMut::of(to, lane.to, lane.len, count)),
+        }
+    }
+}
+
+/// Prefetches elements, if there are any.
+#[inline(always)]
+fn announce<T>(from: *const T, count: usize) {
+    for i in (0..count).step_by(line::<T>()) {
+        prefetch(from.wrapping_add(i));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::Array5;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::kernel::isa::Isa;
+
+    /// Axes of a block of a tensor of 3 × 5 × 4 × 6 × 40 elements whose axes lie in memory in some order, and gaps
+    /// between the elements of each in both memories.
+    #[derive(Clone, Debug)]
+    struct Case {
+        order: [usize; 5],
+        reversed: [bool; 5],
+        gaps: [usize; 5],
+        lens: [usize; 6],
+        steps: [usize; 6],
+        to_order: Vec<usize>,
+        to_gaps: [usize; 6],
+        first: [usize; 5],
+    }
+
+    /// Along which axis of the tensor each axis of a block runs: two along the width, as residues and columns do.
+    const ALONG: [usize; 6] = [1, 4, 2, 3, 4, 0];
+    const SHAPE: [usize; 5] = [9, 9, 4, 6, 40];
+
+    fn cases() -> impl Strategy<Value = Case> {
+        let orders = prop_oneof![Just([0, 1, 2, 3, 4]), Just([0, 2, 3, 4, 1]), Just([1, 2, 3, 4, 0])];
+        let to_orders = prop_oneof![
+            Just(vec![0, 1, 2, 3, 4, 5]),
+            Just(vec![0, 1, 2, 3, 5, 4]),
+            Just(vec![0, 1, 2, 3, 4, 5]).prop_shuffle(),
+        ];
+        let lens = (1..=9usize, 1..=3usize, 1..=2usize, 1..=3usize, 0..=17usize, 1..=9usize);
+        let parts = (orders, any::<[bool; 5]>(), any::<[bool; 5]>(), lens, (1..=2usize, to_orders));
+        let more = (prop::collection::vec(0..=2usize, 6), prop::collection::vec(0..=3usize, 5), any::<bool>());
+        (parts, more).prop_map(|((order, reversed, gaps, lens, (step, to_order)), (to_gaps, first, is_dense))| {
+            let lens = [lens.0, lens.1, lens.2, lens.3, lens.4, lens.5];
+            let first = |axis: usize, hull: usize| first[axis].min(SHAPE[axis] - hull);
+            let steps = [1, 1, 1, step, lens[1], 1];
+            let hull = |axis: usize| {
+                1 + (0..6).filter(|&i| ALONG[i] == axis).map(|i| lens[i].saturating_sub(1) * steps[i]).sum::<usize>()
+            };
+            Case {
+                order,
+                reversed,
+                gaps: gaps.map(|has_gap| usize::from(has_gap && !is_dense)),
+                lens: lens.map(|len| len),
+                steps,
+                to_order,
+                to_gaps: std::array::from_fn(|i| if is_dense { 0 } else { to_gaps[i] }),
+                first: std::array::from_fn(|axis| first(axis, hull(axis).min(SHAPE[axis]))),
+            }
+        })
+    }
+
+    fn check<T: Scalar>(case: &Case) {
+        let Case { order, reversed, gaps, lens, steps, to_order, to_gaps, first } = case;
+        let fits = (0..5).all(|axis| {
+            let of_axis = (0..6).filter(|&i| ALONG[i] == axis);
+            first[axis] + of_axis.map(|i| lens[i].saturating_sub(1) * steps[i]).sum::<usize>() < SHAPE[axis]
+        });
+        if !fits {
+            return;
+        }
+        let mut number = 0.0;
+        let stored = order.map(|axis| SHAPE[axis] * (1 + gaps[axis]));
+        let mut stored = Array5::from_shape_simple_fn(stored, || {
+            number += 1.0;
+            T::from_f64(number)
+        });
+        for i in 0..5 {
+            let step = (1 + gaps[order[i]]) as isize * if reversed[order[i]] { -1 } else { 1 };
+            stored.slice_axis_inplace(ndarray::Axis(i), ndarray::Slice::new(0, None, step));
+        }
+        let mut back = [0; 5];
+        (0..5).for_each(|i| back[order[i]] = i);
+        let tensor = stored.permuted_axes(back);
+        let mut apart = [0; 6];
+        let mut len = 1;
+        for &axis in to_order.iter().rev() {
+            apart[axis] = len;
+            len = len * lens[axis].max(1) + to_gaps[axis];
+        }
+        let strided = Strided::new(tensor.view());
+        let axes: [Axis; 6] =
+            std::array::from_fn(|i| Axis { along: ALONG[i], len: lens[i], step: steps[i], apart: apart[i] });
+        for level in Isa::available().filter_map(Level::new) {
+            let mut to = vec![T::from_f64(-1.0); len];
+            Block::new(&strided, &axes, 1).copy(level, *first, &mut to);
+            let mut expected = vec![T::from_f64(-1.0); len];
+            for index in ndarray::indices(&lens[..]) {
+                let mut at = *first;
+                (0..6).for_each(|i| at[ALONG[i]] += index[i] * steps[i]);
+                expected[(0..6).map(|i| index[i] * apart[i]).sum::<usize>()] = tensor[at];
+            }
+            assert!(to == expected, "{case:?}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        #[test]
+        fn elements_go_where_they_belong(case in cases()) {
+            check::<f32>(&case);
+            check::<f64>(&case);
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "leave a tensor")]
+    fn blocks_stay_in_the_tensor() {
+        let tensor = Array5::<f32>::zeros([1, 2, 1, 1, 9]);
+        let strided = Strided::new(tensor.view());
+        let axis = Axis { along: 4, len: 3, step: 2, apart: 1 };
+        Block::new(&strided, &[axis], 1).copy(Level::best(), [0, 1, 0, 0, 5], &mut [0.0; 9]);
+    }
+
+    #[test]
+    #[should_panic(expected = "to a slice of 4")]
+    fn blocks_stay_in_the_target() {
+        let tensor = Array5::<f32>::zeros([1, 2, 1, 1, 9]);
+        let strided = Strided::new(tensor.view());
+        let axis = Axis { along: 4, len: 3, step: 2, apart: 2 };
+        Block::new(&strided, &[axis], 1).copy(Level::best(), [0, 1, 0, 0, 4], &mut [0.0; 4]);
+    }
+}
