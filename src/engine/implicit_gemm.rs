@@ -11,24 +11,25 @@
 //!         after the last block of inputs: bias, activation, store
 //! ```
 //!
-//! Where samples lie side by side and outputs are written in rows, the loops over tiles and over chunks change places
-//! in the last block of inputs, so that all of a chunk's outputs are sorted into samples on a stage before they are
-//! stored.
+//! Cells are cut here; what is done in one is in `cell`.
 //!
 //! Every sum runs over blocks of inputs, taps and inputs in that order, whatever the cell, the tile or the thread: its
 //! bits depend on none of them, nor on the other samples.
 
+mod cell;
+
 use ndarray::{ArrayView5, ArrayViewMut5};
 
-use super::panel::{Listed, PanelAxis, Part, pack};
+use self::cell::Call;
+use super::panel::{Listed, PanelAxis};
 use super::phases::Phases;
-use super::schedule::{BlockPlan, BlockTally, Counter, Cut, Schedule, Tally, TilePlan, TileShape};
+use super::schedule::{BlockPlan, BlockTally, Counter, Cut, Schedule, Tally, TileShape};
 use super::weights::WeightLayout;
-use super::writer::{Chunk, Finish, RowMap, Writer};
+use super::writer::{Finish, RowMap};
 use crate::kernel::dispatch::Level;
 use crate::kernel::for_each_piece;
-use crate::kernel::grid::{Cell, Cuts, Grid};
-use crate::kernel::micro::{self, Tile, lanes};
+use crate::kernel::grid::{Cuts, Grid};
+use crate::kernel::micro::lanes;
 use crate::kernel::scatter::Places;
 use crate::kernel::strided::Strided;
 use crate::scalar::Scalar;
@@ -51,9 +52,6 @@ pub(crate) fn channel_starts(phases: &Phases, weights: &WeightLayout, chunks_per
         .flat_map(|group| (0..phases.outputs).step_by(step).map(move |start| group * phases.outputs + start))
         .collect()
 }
-
-/// Bytes from which an output is large: when it is written again, a third-level cache holds little of it.
-const LARGE: usize = 8 << 20;
 
 /// Scratch memory of one worker, in elements.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -230,155 +228,12 @@ impl ImplicitGemm {
         let cuts = [Cuts::Every(prepared.samples()), Cuts::At(channels), Cuts::At(d), Cuts::At(h), Cuts::At(w)];
         let grid = Grid::new(y, cuts);
         let source = Strided::new(x);
+        let call = Call { gemm: self, prepared, packed, source: &source, finish };
         for_each_piece(scratch, layout.len(), |scratch| {
             while let Some(cell) = grid.take() {
-                self.cell(prepared, packed, &source, finish, cell, scratch);
+                call.run(cell, scratch);
             }
         });
-    }
-
-    /// Computes one cell: all blocks of inputs, tiles and chunks of the loops above.
-    fn cell<T: Scalar>(
-        &self,
-        Prepared { schedule, places, listed, scratch: layout, .. }: &Prepared,
-        packed: &[T],
-        source: &Strided<T>,
-        finish: &Finish<T>,
-        mut cell: Cell<T>,
-        scratch: &mut [T],
-    ) {
-        let [piece_batch, _, d, h, w] = cell.index;
-        let block = [&schedule.blocks[0][d], &schedule.blocks[1][h], &schedule.blocks[2][w]];
-        let (plan, number_of_plan) = schedule.plan([d, h, w]);
-        // Lists of places are made for contiguous outputs and know no residual: other outputs are written in rows.
-        let places = &places[number_of_plan];
-        let listed = listed.as_ref().filter(|_| source.has_planes());
-        let is_scattered = finish.residual.is_none() && places.first().is_some_and(|places| cell.suits(places));
-        let (group, first_output) = (cell.first[1] / self.phases.outputs, cell.first[1] % self.phases.outputs);
-        let first_chunk = first_output / self.weights.chunk;
-        let channels = cell.shape[1];
-        let chunks = channels.div_ceil(self.weights.chunk);
-        let chunk = |number: usize| Chunk {
-            first: number * self.weights.chunk,
-            channels: self.weights.chunk.min(channels - number * self.weights.chunk),
-        };
-        let lens = block.map(|axis| axis.len);
-        let interleaved = schedule.cut.samples.interleaved;
-        let (panel, rest) = scratch.split_at_mut(layout.panel);
-        let (sums, rest) = rest.split_at_mut(layout.sums);
-        let (stage, rest) = rest.split_at_mut(layout.stage);
-        let row = &mut rest[..layout.row];
-        let writer = Writer { level: self.level, map: &self.map, finish, pitch: self.pitch::<T>() };
-        let buffer_len = self.buffer_len::<T>();
-        let blocks = self.weights.blocks();
-        let place = |tile: usize, chunk: usize| if blocks > 1 { (tile * chunks + chunk) * buffer_len } else { 0 };
-        // A large output is no longer in the cache: its rows are prefetched before the sums that are written there.
-        let is_large = source.shape()[0] * self.phases.bytes_per_sample::<T>() > LARGE;
-        for number in 0..blocks {
-            let inputs = self.weights.block(number);
-            let part = Part {
-                sample: piece_batch * schedule.cut.samples.count(),
-                channels: group * self.phases.inputs + inputs.start..group * self.phases.inputs + inputs.end,
-                start: block.map(|axis| axis.start),
-                lens,
-            };
-            match listed {
-                Some(listed) => listed.pack(self.level, &plan.panel, source, &part, panel),
-                None => pack(self.level, &self.panels, &plan.panel, source, &part, panel),
-            }
-            let is_last = number + 1 == blocks;
-            let sum = |tile: usize, chunk: usize, sums: &mut [T]| {
-                let weights = &packed[self.weights.of_chunk(group, number, first_chunk + chunk)];
-                self.sum(plan, &plan.tiles[tile], panel, weights, inputs.len(), number > 0, sums);
-            };
-            if is_last && interleaved > 1 && !is_scattered {
-                let has_gaps = self.map.has_gaps();
-                for c in 0..chunks {
-                    if has_gaps {
-                        stage.fill(T::zero());
-                    }
-                    for (t, tile) in plan.tiles.iter().enumerate() {
-                        let sums = &mut sums[place(t, c)..][..buffer_len];
-                        sum(t, c, sums);
-                        writer.stage(sums, &plan.runs[tile.runs.clone()], chunk(c), lens, interleaved, stage);
-                    }
-                    writer.unstage(stage, chunk(c), lens, &mut cell, row);
-                }
-                continue;
-            }
-            for (t, tile) in plan.tiles.iter().enumerate() {
-                for c in 0..chunks {
-                    let sums = &mut sums[place(t, c)..][..buffer_len];
-                    let runs = &plan.runs[tile.runs.clone()];
-                    if is_last && is_large && !is_scattered {
-                        writer.announce(runs, chunk(c), &cell);
-                    }
-                    sum(t, c, sums);
-                    if is_last && is_scattered {
-                        writer.scatter(sums, &places[t], chunk(c), &mut cell);
-                    } else if is_last {
-                        writer.write(sums, runs, chunk(c), &mut cell, row);
-                    }
-                }
-            }
-        }
-    }
-
-    /// The sums of one tile and chunk over one block of inputs.
-    #[expect(clippy::too_many_arguments, reason = "operands, and where they lie")]
-    fn sum<T: Scalar>(
-        &self,
-        plan: &BlockPlan,
-        tile: &TilePlan,
-        panel: &[T],
-        weights: &[T],
-        inputs: usize,
-        accumulate: bool,
-        sums: &mut [T],
-    ) {
-        let (lanes, pitch) = (lanes::<T>(self.level.isa()), self.pitch::<T>());
-        let bases = &plan.bases[tile.bases.clone()];
-        let mut weights = weights;
-        for (group, rows) in self.weights.rows.iter().enumerate() {
-            let taps = plan.taps(tile.region, group);
-            let a_tap = rows.per_tile * inputs;
-            for number in 0..rows.tiles {
-                let (a, rest) = weights.split_at(a_tap * self.phases.groups[group].taps);
-                weights = rest;
-                let first_row = (rows.first + number * rows.per_tile) * pitch;
-                let mut first = 0;
-                for &vectors in self.tile.parts(group, bases.len()) {
-                    // A register tile wider than what is left computes its last vector several times.
-                    let mut padded = [0; micro::MAX_VECTORS];
-                    let bases = match bases.get(first..first + vectors) {
-                        Some(bases) => bases,
-                        None => {
-                            let padded = &mut padded[..vectors];
-                            padded.fill(bases[bases.len() - 1]);
-                            padded[..bases.len() - first].copy_from_slice(&bases[first..]);
-                            padded
-                        }
-                    };
-                    micro::run(
-                        self.level,
-                        &Tile {
-                            rows: rows.per_tile,
-                            bases,
-                            taps,
-                            steps: inputs,
-                            a,
-                            a_tap,
-                            b: panel,
-                            b_step: plan.panel.channel,
-                            pitch,
-                            accumulate,
-                        },
-                        &mut sums[first_row + first * lanes..],
-                    );
-                    first += vectors;
-                }
-            }
-        }
     }
 }
 

@@ -277,13 +277,15 @@ unsafe fn planes<T: Scalar>(
     lines: Option<(usize, usize)>,
     ahead: isize,
 ) {
-    // Elements of few cache lines are worth to be prefetched, if all of them are read.
     let is_dense = inner.from.unsigned_abs() < line::<T>();
     for (from, place) in each(from, loops) {
         // SAFETY: the plane's elements may be read, as `# Safety` demands.
         let plane = unsafe { Plane::new(from, [lane.from, inner.from], [lane.len, count]) };
+        let next = from.wrapping_offset(ahead);
         if is_dense {
-            announce(from.wrapping_offset(ahead), count * inner.from.unsigned_abs());
+            announce(next, count * inner.from.unsigned_abs());
+        } else if lane.from == 1 {
+            (0..count).for_each(|i| announce(next.wrapping_offset(i as isize * inner.from), lane.len));
         }
         let to = &mut to[place..];
         match (lines, plane.joined()) {
