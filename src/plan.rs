@@ -38,7 +38,7 @@ use pass::{Pass, Unpacked};
 ///
 /// **Shapes** are those of [`Layer::forward`], for any batch. Batch-first tensors in any memory order and with any strides are read and
 /// written in place: some channels of a larger tensor, so that concatenating costs nothing, windows of one, and channels-last tensors
-/// take about the time of contiguous ones, except that depthwise layers take several times as long with channels last.
+/// take about the time of contiguous ones; depthwise layers take two to four times as long with channels last.
 /// **Cost.** Useful operations are those of the definition, [`Convolution::flops`](crate::Convolution::flops): taps outside of the input
 /// are skipped or, on large planes, few.
 /// **Memory.** Weights are packed once and shared by [`resize`](Self::resize)d plans. [`run_into`](Self::run_into) allocates nothing once

@@ -8,9 +8,12 @@
 //!     activation and residual
 //! ```
 //!
+//! Where channels lie side by side, a cell has several of them, which are transposed on their way in and out.
+//!
 //! Input rows are read in place, so that a layer runs little slower than memory is copied. Taps outside of the input
 //! are left out along depth and height, and masked along the width.
 
+mod channels_last;
 mod lines;
 
 use std::ops::Range;
@@ -25,8 +28,8 @@ use crate::kernel::dispatch::{Available, Job, Level};
 use crate::kernel::grid::{Cell, Cuts, Grid};
 use crate::kernel::interleave::interleave;
 use crate::kernel::micro::lanes;
-use crate::kernel::rows::{Block, Placement, Source, Sweep, run};
-use crate::kernel::strided::Strided;
+use crate::kernel::rows::{Block, Lines, Placement, Source, Sweep, run};
+use crate::kernel::strided::{Plane, Strided};
 use crate::kernel::vector::Vector;
 use crate::kernel::{self, for_each_piece};
 use crate::scalar::Scalar;
@@ -45,14 +48,17 @@ const MOST_TAPS: usize = 1 << 20;
 const MOST_READS: usize = 1 << 24;
 /// Most elements of one worker's scratch memory.
 const MOST_SCRATCH: usize = 1 << 20;
+/// The same for channels that lie side by side, which are rarely met.
+const MOST_BESIDE: usize = 8 * CELL;
 
 /// One direction of a depthwise convolution, ready to run.
 #[derive(Clone, Debug)]
 pub(crate) struct Depthwise {
     level: Level,
     sweep: Sweep,
-    depth: Cut,
-    height: Cut,
+    cells: Cells,
+    /// For tensors whose channels lie side by side; `None` if they would take too much scratch memory.
+    beside: Option<Cells>,
     /// Step of the input along the width.
     input_step: usize,
     /// Elements of an input row that is split by residue, and from one residue to the next.
@@ -68,13 +74,61 @@ pub(crate) struct Depthwise {
     channels: usize,
     /// Output channels of a group.
     outputs: usize,
-    channels_per_cell: usize,
     /// Weights of one channel.
     taps: usize,
-    /// Most elements of the rows of a cell that are copied, margins included.
+}
+
+/// How an output is cut into cells.
+#[derive(Clone, Debug)]
+struct Cells {
+    depth: Cut,
+    height: Cut,
+    /// Channels of a cell.
+    channels: usize,
+    /// Most elements of the rows that one channel of a cell reads, margins included.
     split_len: usize,
-    /// Most elements of the outputs of a cell that cannot be summed in place.
+    /// Most outputs of one channel of a cell, as they are summed, and dealt out.
+    sums_len: usize,
     output_len: usize,
+}
+
+/// The lines of planes and of rows, and how cells share either.
+struct Lists {
+    planes: (Lines, Cut),
+    lines: (Lines, Cut),
+}
+
+impl Lists {
+    /// Lists for cells of about `cell` elements of a channel: whole volumes if they are small, else whole planes of one
+    /// volume, else some rows of one plane.
+    fn new(phases: &Phases, cell: usize, in_pairs: bool) -> Self {
+        let [depth, height, width] = &phases.axes;
+        let [_, kernel_h, kernel_w] = phases.kernel;
+        let lines = cut(height, in_pairs, cell / elements(width), kernel_w);
+        let plane = elements(width).saturating_mul(elements(height));
+        let planes_per_cell = if lines.1.blocks.len() > 1 { 1 } else { cell / plane };
+        Self { planes: cut(depth, false, planes_per_cell, kernel_h * kernel_w), lines }
+    }
+}
+
+/// Elements of an axis of the output, or of the input if that has more.
+fn elements(axis: &AxisPhases) -> usize {
+    axis.output.max(axis.input).max(1)
+}
+
+impl Cells {
+    fn new(sweep: &Sweep, depth: Cut, height: Cut, channels: usize, [summed, width]: [usize; 2]) -> Self {
+        let blocks = depth.blocks.iter().flat_map(|planes| height.blocks.iter().map(move |lines| (planes, lines)));
+        let margins: usize = sweep.margins.iter().sum();
+        let split_len = blocks.map(|(planes, lines)| {
+            let [planes, lines] = sweep.reads(planes.clone(), lines.clone());
+            sweep.source_len(planes.len(), lines.len()).saturating_add(margins)
+        });
+        let split_len = split_len.max().unwrap_or(0);
+        let rows = depth.longest * height.longest;
+        let [sums_len, output_len] = [summed, width].map(|row| rows.saturating_mul(row));
+        Self { depth, height, channels, split_len, sums_len, output_len }
+    }
 }
 
 /// The arguments of a run that all cells share.
@@ -105,7 +159,6 @@ impl Depthwise {
     /// `None` for groups of several input channels, for many phases along the width, and where lists of taps are out of proportion.
     pub(crate) fn new<T: Scalar>(phases: &Phases, level: Level) -> Option<Self> {
         let [depth, height, width] = &phases.axes;
-        let elements = |axis: &AxisPhases| axis.output.max(axis.input).max(1);
         let taps = phases.kernel.iter().fold(1usize, |taps, &kernel| taps.saturating_mul(kernel));
         let is_in_proportion = taps <= MOST_TAPS
             && [depth, height].iter().zip(phases.kernel).all(|(axis, kernel)| axis.output <= MOST_READS / kernel);
@@ -122,31 +175,21 @@ impl Depthwise {
             let columns = gathers.map(|(number, gather)| columns(width, [gather; 2], placement(number)));
             (columns.collect(), width.gathers.len(), width.gathers.len() * width.positions)
         };
-        let [_, kernel_h, kernel_w] = phases.kernel;
-        // A cell holds whole volumes if they are small, else whole planes of one volume, else some rows of one plane.
-        let (lines, height_cut) = cut(height, !is_interleaved, CELL / elements(width), kernel_w);
-        let plane = elements(width).saturating_mul(elements(height));
-        let planes_per_cell = if height_cut.blocks.len() > 1 { 1 } else { CELL / plane };
-        let (planes, depth_cut) = cut(depth, false, planes_per_cell, kernel_h * kernel_w);
-        let volume = plane.saturating_mul(elements(depth));
+        let in_pairs = !is_interleaved;
+        let Lists { planes: (planes, depth_cut), lines: (lines, height_cut) } = Lists::new(phases, CELL, in_pairs);
         let split = split_lens(width);
         let sweep = Sweep::new::<T>(level.isa(), [height.input, split.0, summed], planes, lines, columns)?;
-        let cells =
-            depth_cut.blocks.iter().flat_map(|planes| height_cut.blocks.iter().map(move |lines| (planes, lines)));
-        let margins: usize = sweep.margins.iter().sum();
-        let split_len = cells.map(|(planes, lines)| {
-            let [planes, lines] = sweep.reads(planes.clone(), lines.clone());
-            sweep.source_len(planes.len(), lines.len()).saturating_add(margins)
-        });
-        let split_len = split_len.max()?;
-        let sums = (depth_cut.longest * height_cut.longest).saturating_mul(summed);
-        let output_len = sums.saturating_add(width.output);
-        let fits = split_len.saturating_add(output_len) <= MOST_SCRATCH;
-        fits.then(|| Self {
+        let volume = elements(width).saturating_mul(elements(height)).saturating_mul(elements(depth));
+        let row = [summed, width.output];
+        let cells = Cells::new(&sweep, depth_cut, height_cut, (CELL / volume).max(1), row);
+        let beside = Lists::new(phases, CELL / channels_last::CHANNELS, in_pairs);
+        let beside = Cells::new(&sweep, beside.planes.1, beside.lines.1, channels_last::CHANNELS, row);
+        let beside = (channels_last::scratch_len(&beside) <= MOST_BESIDE).then_some(beside);
+        let this = Self {
             level,
             sweep,
-            depth: depth_cut,
-            height: height_cut,
+            cells,
+            beside,
             input_step: width.input_step,
             split,
             phases_apart,
@@ -155,22 +198,23 @@ impl Depthwise {
             output: phases.axes.each_ref().map(|axis| axis.output),
             channels: phases.channel_groups * phases.outputs,
             outputs: phases.outputs,
-            channels_per_cell: (CELL / volume).max(1),
             taps,
-            split_len,
-            output_len,
-        })
+        };
+        (this.scratch_len() <= MOST_SCRATCH).then_some(this)
     }
 
     /// Cells of a batch.
     pub(crate) fn cells(&self, batch: usize) -> usize {
-        let blocks = self.depth.blocks.len() * self.height.blocks.len();
-        batch.saturating_mul(self.channels.div_ceil(self.channels_per_cell)).saturating_mul(blocks)
+        let Cells { depth, height, channels, .. } = &self.cells;
+        let blocks = depth.blocks.len() * height.blocks.len();
+        batch.saturating_mul(self.channels.div_ceil(*channels)).saturating_mul(blocks)
     }
 
     /// Elements that one worker needs for tensors of any strides.
     pub(crate) fn scratch_len(&self) -> usize {
-        self.split_len + self.output_len
+        let Cells { split_len, sums_len, .. } = self.cells;
+        let len = split_len.saturating_add(sums_len).saturating_add(self.output[2]);
+        len.max(self.beside.as_ref().map_or(0, channels_last::scratch_len))
     }
 
     /// Runs a batch. `weights` are those of the layer as they are; `scratch` holds [`scratch_len`](Self::scratch_len)
@@ -183,19 +227,23 @@ impl Depthwise {
         finish: &Finish<T>,
         scratch: &mut [T],
     ) {
+        let call = Call { weights, all: x.to_slice(), x: Strided::new(x), finish };
+        let is_beside = call.x.has_channels_beside() || Strided::new(y.view()).has_channels_beside();
+        if let Some(cells) = self.beside.as_ref().filter(|_| is_beside) {
+            return self.run_channels_last(cells, &call, y, scratch);
+        }
+        let Cells { depth, height, channels, split_len, .. } = &self.cells;
         let cuts = [
-            Cuts::Every(self.channels_per_cell),
+            Cuts::Every(*channels),
             Cuts::Every(1),
-            Cuts::At(&self.depth.starts),
-            Cuts::At(&self.height.starts),
+            Cuts::At(&depth.starts),
+            Cuts::At(&height.starts),
             Cuts::Every(self.output[2].max(1)),
         ];
         // A grid's axis 1 is its slowest: with samples there, cells are handed out in the order of memory.
         let grid = Grid::new(y.permuted_axes([1, 0, 2, 3, 4]), cuts);
-        let all = x.to_slice();
-        let call = Call { weights, x: Strided::new(x), all, finish };
         for_each_piece(scratch, self.scratch_len(), |scratch| {
-            let (rows, outputs) = scratch.split_at_mut(self.split_len);
+            let (rows, outputs) = scratch.split_at_mut(*split_len);
             while let Some(mut cell) = grid.take() {
                 for channel in 0..cell.shape[0] {
                     self.channel(&call, &mut cell, channel, rows, outputs);
@@ -216,7 +264,8 @@ impl Depthwise {
         let Call { weights, x, all, finish } = call;
         let [first_channel, s, ..] = cell.first;
         let number = first_channel + channel;
-        let (planes, lines) = (self.depth.blocks[cell.index[2]].clone(), self.height.blocks[cell.index[3]].clone());
+        let Cells { depth, height, .. } = &self.cells;
+        let (planes, lines) = (depth.blocks[cell.index[2]].clone(), height.blocks[cell.index[3]].clone());
         let [depth, height, width] = self.input;
         let (len, from) = (depth * height * width, number / self.outputs);
         let [before, after] = self.sweep.margins;
@@ -232,7 +281,7 @@ impl Depthwise {
             Some(held) => (held, start, [0..depth, 0..height]),
             None => {
                 let reads = self.sweep.reads(planes.clone(), lines.clone());
-                self.split_rows(x, [s, from], &reads, &mut rows[before..]);
+                self.split_rows(x, [s, from], (1, 0), &reads, &mut rows[before..]);
                 (&*rows, before, reads)
             }
         };
@@ -262,7 +311,8 @@ impl Depthwise {
             }
             return;
         }
-        let (sums, own) = outputs.split_at_mut(outputs.len() - width);
+        let (sums, own) = outputs.split_at_mut(self.cells.sums_len);
+        let own = &mut own[..width];
         sum(&mut sums[..depth * height * self.summed]);
         for (row, sums) in sums.chunks_exact(self.summed).take(depth * height).enumerate() {
             let at = [channel, 0, row / height, row % height, 0];
@@ -274,19 +324,28 @@ impl Depthwise {
                 Some(out) => deal(out),
                 None => {
                     deal(own);
-                    cell.write(at, 1, width, own);
+                    cell.write(at, Plane::of(own, [1, width], [width, 1]));
                 }
             }
         }
     }
 
-    /// Copies rows of an input channel, each split by residue, so that neighbouring outputs read neighbouring elements.
-    fn split_rows<T: Scalar>(&self, x: &Strided<T>, [s, c]: [usize; 2], reads: &[Range<usize>; 2], to: &mut [T]) {
+    /// Copies rows of input channels from `c` on, which go `apart` elements from each other. Each row is split by
+    /// residue, so that neighbouring outputs read neighbouring elements.
+    fn split_rows<T: Scalar>(
+        &self,
+        x: &Strided<T>,
+        [s, c]: [usize; 2],
+        (channels, apart): (usize, usize),
+        reads: &[Range<usize>; 2],
+        to: &mut [T],
+    ) {
         let (step, width, (row, residue)) = (self.input_step, self.input[2], self.split);
         let columns = width / step;
         // The columns that all residues have, and one more of the first ones.
         for (residues, columns, first) in [(step, columns, 0), (width % step, 1, columns)] {
             let axes = [
+                Axis { along: 1, len: channels, step: 1, apart },
                 Axis { along: 2, len: reads[0].len(), step: 1, apart: self.sweep.plane_len() },
                 Axis { along: 3, len: reads[1].len(), step: 1, apart: row },
                 Axis { along: 4, len: residues, step: 1, apart: residue },

@@ -16,6 +16,7 @@ use crate::kernel::dispatch::{Available, Job, Level};
 use crate::kernel::grid::{Cell, RowsMut};
 use crate::kernel::merge::{Lines, merge, merge_many};
 use crate::kernel::scatter::Places;
+use crate::kernel::strided::Plane;
 use crate::kernel::vector::Vector;
 use crate::scalar::Scalar;
 
@@ -267,7 +268,7 @@ impl<T: Scalar> Job<T> for Unstage<'_, '_, '_, '_, T> {
                     alone(0, start, &mut rows);
                     writer.finish(first, &mut rows);
                     if !cell.is_contiguous() {
-                        cell.write(at, chunk.channels, width, row);
+                        cell.write(at, Plane::of(row, [1, width], [width, chunk.channels]));
                     }
                 }
             }
@@ -345,7 +346,7 @@ impl<T: Scalar> Store<'_, '_, '_, '_, T> {
                     line.merge::<V, Q>(vectors, |channel| finish.bias(first_channel + channel), &mut rows);
                     writer.finish(first, &mut rows);
                     if !cell.is_contiguous() {
-                        cell.write(at, chunk.channels, count, row);
+                        cell.write(at, Plane::of(row, [1, count], [count, chunk.channels]));
                     }
                 }
             }

@@ -19,6 +19,9 @@ use crate::scalar::Scalar;
 /// Most axes of a block.
 const MOST_AXES: usize = 6;
 
+/// Most elements that are prefetched at a time: part of a first-level cache.
+const MOST_AHEAD: usize = 1 << 11;
+
 /// An axis of a block.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Axis {
@@ -281,11 +284,13 @@ unsafe fn planes<T: Scalar>(
     for (from, place) in each(from, loops) {
         // SAFETY: the plane's elements may be read, as `# Safety` demands.
         let plane = unsafe { Plane::new(from, [lane.from, inner.from], [lane.len, count]) };
-        let next = from.wrapping_offset(ahead);
         if is_dense {
-            announce(next, count * inner.from.unsigned_abs());
-        } else if lane.from == 1 {
-            (0..count).for_each(|i| announce(next.wrapping_offset(i as isize * inner.from), lane.len));
+            announce(from.wrapping_offset(ahead), count * inner.from.unsigned_abs());
+        } else if lane.from == 1 && lane.len * count <= MOST_AHEAD {
+            // Each line may lie in a page of its own. If blocks follow each other along the lane, these are the lines
+            // of the next loop.
+            let ahead = if ahead.unsigned_abs() < lane.len { loops[1].from } else { ahead };
+            (0..count).for_each(|i| announce(from.wrapping_offset(ahead + i as isize * inner.from), lane.len));
         }
         let to = &mut to[place..];
         match (lines, plane.joined()) {

@@ -38,13 +38,15 @@ impl Cuts<'_> {
 
 /// A tensor `[batch, channels, D, H, W]` cut along every axis. Each cell is handed out once, so no two threads ever
 /// hold the same element. Cells are handed out channel by channel (outermost), then by batch, depth, height and width
-/// (innermost).
+/// (innermost), unless [`channels_first`](Self::channels_first) says otherwise.
 pub(crate) struct Grid<'a, T> {
     start: *mut T,
     shape: [usize; 5],
     strides: [isize; 5],
     cuts: [Cuts<'a>; 5],
     pieces: [usize; 5],
+    /// Axes, the innermost first.
+    order: [usize; 5],
     next: AtomicUsize,
     tensor: PhantomData<&'a mut [T]>,
 }
@@ -72,7 +74,14 @@ impl<'a, T> Grid<'a, T> {
         }
         let pieces = std::array::from_fn(|i| cuts[i].pieces(shape[i]));
         let strides = strides(shape, std::array::from_fn(|i| view.strides()[i]));
-        Self { start: view.as_mut_ptr(), shape, strides, cuts, pieces, next: AtomicUsize::new(0), tensor: PhantomData }
+        let (start, next) = (view.as_mut_ptr(), AtomicUsize::new(0));
+        Self { start, shape, strides, cuts, pieces, order: [4, 3, 2, 0, 1], next, tensor: PhantomData }
+    }
+
+    /// Hands out all channels of a position before the next position: the order of memory where channels lie side by
+    /// side.
+    pub(crate) fn channels_first(self) -> Self {
+        Self { order: [1, 4, 3, 2, 0], ..self }
     }
 
     /// Number of cells.
@@ -88,7 +97,7 @@ impl<'a, T> Grid<'a, T> {
         }
         let mut rest = number;
         let mut index = [0; 5];
-        for axis in [4, 3, 2, 0, 1] {
+        for axis in self.order {
             index[axis] = rest % self.pieces[axis];
             rest /= self.pieces[axis];
         }
@@ -212,19 +221,19 @@ impl<T: Copy> Cell<'_, T> {
         (self.start.wrapping_offset(s as isize * of_s + c as isize * of_c), of_s)
     }
 
-    /// Writes rows of `count` elements, one after the other in `values`, to `channels` channels from `at`, however far
-    /// apart their elements lie.
-    pub(crate) fn write(&mut self, at: [usize; 5], channels: usize, count: usize, values: &[T])
+    /// Writes lines along the width to channels from `at`, however far apart elements lie there: element (i, j) goes to
+    /// column i of channel j.
+    pub(crate) fn write(&mut self, at: [usize; 5], lines: Plane<T>)
     where
         T: Scalar,
     {
+        let [count, channels] = lines.lens();
         let start = self.start.wrapping_offset(self.offset_of_channels(at, channels, count));
         let [_, of_channel, .., of_width] = self.strides;
-        let rows = Plane::of(values, [1, count], [count, channels]);
-        if of_channel == 1 {
+        if of_channel == 1 && of_width != 1 {
             // All channels of a position are neighbours.
             return transpose(
-                rows,
+                lines,
                 &mut RowsMut { start, step: of_width, rows: count, len: channels, cell: PhantomData },
             );
         }
@@ -234,7 +243,7 @@ impl<T: Copy> Cell<'_, T> {
                 // SAFETY: `offset_of_channels` asserted that as many elements along the width lie inside of the cell in
                 // as many channels, and this one is `i` strides along in one of them. No other cell holds it, and this
                 // one is borrowed mutably.
-                unsafe { *start.offset(offset) = rows.get(i, channel) }
+                unsafe { *start.offset(offset) = lines.get(i, channel) }
             }
         }
     }
@@ -307,7 +316,7 @@ mod tests {
             for at in ndarray::indices([batch, channels, depth, height]) {
                 let (s, c, d, h) = at;
                 assert!(cell.row([s, c, d, h, 0], 1).is_none(), "the stride is 2");
-                cell.write([s, c, d, h, 0], 1, width, &vec![count; width]);
+                cell.write([s, c, d, h, 0], Plane::of(&vec![count; width], [1, width], [width, 1]));
             }
         }
         assert_eq!(count as usize, grid.len());
@@ -343,7 +352,7 @@ mod tests {
                 let shape: [usize; 5] = tensor.dim().into();
                 let grid = Grid::new(tensor.view_mut(), shape.map(Cuts::Every));
                 let values: Vec<f64> = (0..channels * count).map(|value| value as f64).collect();
-                grid.take().unwrap().write([0, 1, 0, 1, 2], channels, count, &values);
+                grid.take().unwrap().write([0, 1, 0, 1, 2], Plane::of(&values, [1, count], [count, channels]));
                 for ((_, c, d, h, w), &value) in tensor.indexed_iter() {
                     let is_written = (1..=channels).contains(&c) && d == 0 && h == 1 && (2..2 + count).contains(&w);
                     assert_eq!(value, if is_written { ((c - 1) * count + w - 2) as f64 } else { -1.0 });
@@ -357,7 +366,7 @@ mod tests {
     fn channels_stay_inside() {
         let mut tensor = Array5::<f32>::zeros([1, 2, 1, 1, 6]);
         let grid = Grid::new(tensor.view_mut(), [Cuts::Every(6); 5]);
-        grid.take().unwrap().write([0, 1, 0, 0, 0], 2, 3, &[0.0; 6]);
+        grid.take().unwrap().write([0, 1, 0, 0, 0], Plane::of(&[0.0; 6], [1, 3], [3, 2]));
     }
 
     #[test]

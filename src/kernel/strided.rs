@@ -48,6 +48,12 @@ impl<'a, T> Strided<'a, T> {
         self.start.wrapping_offset(offset)
     }
 
+    /// Whether the channels of a position lie side by side, and its columns do not.
+    pub(crate) fn has_channels_beside(&self) -> bool {
+        let ([.., of_channel, _, _, of_width], [.., width]) = (self.strides, self.shape);
+        of_channel == 1 && (of_width != 1 || width == 1)
+    }
+
     /// All elements of a channel of a sample, if they lie side by side.
     #[inline(always)]
     pub(crate) fn plane(&self, sample: usize, channel: usize) -> Option<&'a [T]> {

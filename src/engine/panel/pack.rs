@@ -109,8 +109,7 @@ impl Inside {
         let samples = |number: usize| interleaved.min(present - number * interleaved);
         let copies = |channels, samples| Copies::new(self, shape, source, channels, samples);
         // Channels that lie side by side in the input are copied together.
-        let ([.., of_channel, _, _, of_width], [.., width]) = (source.strides(), source.shape());
-        if of_channel == 1 && (of_width != 1 || width == 1) {
+        if source.has_channels_beside() {
             for to in to.chunks_mut(shape.channel).take(part.channels.len()) {
                 to.chunks_mut(shape.sample).take(stacked).for_each(|to| clear(&mut to[places.clone()]));
             }
