@@ -8,7 +8,7 @@
 //!       for every chunk of output channels                          weights stream by in the order of the loops
 //!         for every group of phases, every tile of rows             registers
 //!           the microkernel, over taps and input channels
-//!         after the last block of inputs: bias, activation, store
+//!         after the last block of inputs: scale, bias, residual, activation, store
 //! ```
 //!
 //! Where samples lie side by side and outputs are written in rows, the loops over tiles and over chunks change places
@@ -20,11 +20,12 @@
 
 use ndarray::{ArrayView5, ArrayViewMut5};
 
+use super::epilogue::Finish;
 use super::panel::{Listed, PanelAxis, Part, Source, pack};
 use super::phases::Phases;
 use super::schedule::{BlockPlan, BlockTally, Counter, Cut, Schedule, Tally, TilePlan, TileShape};
 use super::weights::WeightLayout;
-use super::writer::{Chunk, Finish, RowMap, Writer};
+use super::writer::{Chunk, RowMap, Writer};
 use crate::kernel::dispatch::Level;
 use crate::kernel::for_each_piece;
 use crate::kernel::grid::{Cell, Cuts, Grid};
@@ -250,7 +251,7 @@ impl ImplicitGemm {
         // Lists of places are made for contiguous outputs and know no residual: other outputs are written in rows.
         let places = &places[number_of_plan];
         let listed = listed.as_ref().filter(|listed| listed.suits(source));
-        let is_scattered = finish.residual.is_none() && places.first().is_some_and(|places| cell.suits(places));
+        let is_scattered = finish.residual().is_none() && places.first().is_some_and(|places| cell.suits(places));
         let (group, first_output) = (cell.first[1] / self.phases.outputs, cell.first[1] % self.phases.outputs);
         let first_chunk = first_output / self.weights.chunk;
         let channels = cell.shape[1];

@@ -5,77 +5,18 @@
 
 mod row_map;
 
-use ndarray::{ArrayView5, ArrayViewMut5, s};
-
 use self::row_map::PhaseRow;
 pub(crate) use self::row_map::RowMap;
 
-use super::epilogue::Activation;
+use super::epilogue::Finish;
 use super::schedule::Run;
+use crate::kernel::affine::Affine;
 use crate::kernel::dispatch::{Available, Job, Level};
 use crate::kernel::grid::{Cell, ChannelRows};
 use crate::kernel::merge::{Lines, merge, merge_many};
 use crate::kernel::scatter::Places;
 use crate::kernel::vector::Vector;
 use crate::scalar::Scalar;
-
-/// What is done to a finished sum.
-pub(crate) struct Finish<'a, T> {
-    /// One value per output channel, of all channel groups.
-    pub(crate) bias: Option<&'a [T]>,
-    pub(crate) activation: Activation,
-    /// Added after the bias, before the activation; of the output's shape.
-    pub(crate) residual: Option<ArrayView5<'a, T>>,
-}
-
-impl<T: Scalar> Finish<'_, T> {
-    /// Leaves sums as they are.
-    pub(crate) const fn none() -> Self {
-        Self { bias: None, activation: Activation::Identity, residual: None }
-    }
-
-    /// The bias of a channel, with −0 turned into 0. Some outputs without terms are the bias alone, others the sum 0
-    /// plus the bias: these differ for a bias of −0, and for no other.
-    pub(super) fn bias(&self, channel: usize) -> T {
-        self.bias.map_or(T::zero(), |bias| bias[channel] + T::zero())
-    }
-
-    /// Applies bias, residual and activation to outputs that hold bare sums.
-    pub(crate) fn apply(&self, level: Level, mut y: ArrayViewMut5<T>) {
-        for (s, mut sample) in y.outer_iter_mut().enumerate() {
-            for (c, mut channel) in sample.outer_iter_mut().enumerate() {
-                let bias = self.bias(c);
-                channel.mapv_inplace(|value| value + bias);
-                if let Some(residual) = &self.residual {
-                    channel += &residual.slice(s![s, c, .., .., ..]);
-                }
-                for mut row in channel.rows_mut() {
-                    match row.as_slice_mut() {
-                        Some(row) => self.activation.apply(level, row),
-                        None => {
-                            row.iter_mut().for_each(|value| self.activation.apply(level, std::slice::from_mut(value)))
-                        }
-                    }
-                }
-            }
-        }
-    }
-
-    /// Whether there is nothing to do after the bias.
-    pub(super) fn is_plain(&self) -> bool {
-        self.residual.is_none() && self.activation == Activation::Identity
-    }
-
-    /// Applies residual and activation to a row of outputs, of which the first is that at `[s, c, d, h, w]`.
-    #[inline(never)]
-    pub(super) fn after(&self, level: Level, [s, c, d, h, w]: [usize; 5], out: &mut [T]) {
-        if let Some(residual) = &self.residual {
-            let row = residual.slice(s![s, c, d, h, w..w + out.len()]);
-            out.iter_mut().zip(row).for_each(|(out, &value)| *out += value);
-        }
-        self.activation.apply(level, out);
-    }
-}
 
 /// The chunk that a buffer belongs to.
 #[derive(Clone, Copy)]
@@ -215,19 +156,24 @@ impl<T: Scalar> Job<T> for Unstage<'_, '_, '_, '_, T> {
         let [of_sample, plane] = map.stage_strides(lens, chunk.channels);
         let [samples, _, depth, height, width] = cell.shape;
         let is_plain = finish.is_plain();
-        let is_whole = is_plain && stage_width == width && (depth == 1 || stage_height == height);
+        let is_whole = stage_width == width && (depth == 1 || stage_height == height);
         for s in 0..samples {
             for channel in 0..chunk.channels {
-                let bias = finish.bias(cell.first[1] + chunk.first + channel);
+                let affine = finish.affine(cell.first[1] + chunk.first + channel);
                 let start = s * of_sample + channel * plane;
                 let alone = |start: usize, out: &mut [T]| {
                     let lines = Lines { buffer: stage, phases: [Some((start, 0))] };
-                    merge(vectors, &map.alone, lines, |_| bias, &mut ChannelRows::one(out));
+                    merge(vectors, &map.alone, lines, |_| affine, &mut ChannelRows::one(out));
                 };
                 // Where planes lie alike on the stage and in the output, each is written as one row: many have few
                 // pixels.
+                let mut first = cell.first;
+                (first[0], first[1]) = (first[0] + s, first[1] + chunk.first + channel);
                 if is_whole && let Some(out) = cell.plane(s, chunk.first + channel) {
                     alone(start, out);
+                    if !is_plain {
+                        finish.after_rows(writer.level, first, [height, width], out);
+                    }
                     continue;
                 }
                 for d in 0..depth {
@@ -266,11 +212,11 @@ impl<T: Scalar> Job<T> for Scatter<'_, '_, '_, '_, T> {
     fn run<V: Vector<T>>(self, vectors: Available<V>) {
         let Self { writer, buffer, places, chunk, cell } = self;
         let first = cell.first[1] + chunk.first;
-        let bias = |channel| writer.finish.bias(first + channel);
-        let activation = writer.finish.activation;
-        let finish =
-            (activation != Activation::Identity).then_some(|values: &mut [T]| activation.apply(writer.level, values));
-        cell.scatter(vectors, places, buffer, [chunk.first, chunk.channels], bias, finish);
+        let affine = |channel| writer.finish.affine(first + channel);
+        let finish = writer.finish.activates().then_some(|channel: usize, values: &mut [T]| {
+            writer.finish.activate(writer.level, first + channel, values);
+        });
+        cell.scatter(vectors, places, buffer, [chunk.first, chunk.channels], affine, finish);
     }
 }
 
@@ -330,7 +276,7 @@ impl<T: Scalar> Store<'_, '_, '_, '_, T> {
                             Some(rows) => rows,
                             None => ChannelRows::one(&mut row[..count]),
                         };
-                        line.merge::<V, Q>(vectors, done, |channel| finish.bias(first_channel + channel), &mut rows);
+                        line.merge::<V, Q>(vectors, done, |channel| finish.affine(first_channel + channel), &mut rows);
                         let channels = rows.channels();
                         if !is_plain {
                             for channel in 0..channels {
@@ -365,18 +311,18 @@ struct Line<'a, T> {
 }
 
 impl<T: Scalar> Line<'_, T> {
-    /// The rows of channels from `first` on, which have the biases of their numbers.
+    /// The rows of channels from `first` on, which have the scales and biases of their numbers.
     #[inline(always)]
     fn merge<V: Vector<T>, const Q: usize>(
         &self,
         vectors: Available<V>,
         first: usize,
-        bias: impl Fn(usize) -> T,
+        affine: impl Fn(usize) -> Affine<T>,
         out: &mut ChannelRows<T>,
     ) {
         if self.is_gap {
             for channel in 0..out.channels() {
-                out.row(channel).fill(bias(first + channel));
+                out.row(channel).fill(affine(first + channel).bias);
             }
             return;
         }
@@ -388,8 +334,8 @@ impl<T: Scalar> Line<'_, T> {
                         let phase = self.of_row[q]?;
                         Some((phase.first + (first + channel) * phase.step) * self.pitch + self.lane)
                     };
-                    let bias = bias(first + channel);
-                    merge_many(vectors, self.buffer, (self.of_row.len(), start), bias, out.row(channel));
+                    let affine = affine(first + channel);
+                    merge_many(vectors, self.buffer, (self.of_row.len(), start), affine, out.row(channel));
                 }
             }
             _ => {
@@ -400,7 +346,7 @@ impl<T: Scalar> Line<'_, T> {
                     });
                 }
                 let lines = Lines { buffer: self.buffer, phases };
-                merge(vectors, &self.map.pattern, lines, |channel| bias(first + channel), out);
+                merge(vectors, &self.map.pattern, lines, |channel| affine(first + channel), out);
             }
         }
     }
