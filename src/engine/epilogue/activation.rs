@@ -67,19 +67,21 @@ pub enum Activation {
 /// An activation on its way to the instruction set that its loop is compiled for.
 struct Apply<'a, T> {
     activation: Activation,
-    values: &'a mut [T],
+    blocks: &'a mut [[T; BLOCK]],
 }
 
 impl<T: Scalar> Job<T> for Apply<'_, T> {
     #[inline(always)]
     fn run<V: Vector<T>>(self, _: Available<V>) {
-        let Self { activation, values } = self;
+        let Self { activation, blocks } = self;
         // A choice between values becomes vector instructions; a condition on the store would not.
         macro_rules! each {
             (|$y:ident| $value:expr) => {
-                for value in values.iter_mut() {
-                    let $y = *value;
-                    *value = $value;
+                for block in blocks {
+                    for value in block {
+                        let $y = *value;
+                        *value = $value;
+                    }
                 }
             };
         }
@@ -124,6 +126,10 @@ impl<T: Scalar> Job<T> for Apply<'_, T> {
     }
 }
 
+/// Elements of a block: a vector of f32, or two of f64, where vectors are widest. A length that the compiler knows makes vectors of all
+/// of it, whereas a loop takes the last elements of a row one by one, and many rows are short.
+const BLOCK: usize = 16;
+
 #[inline(always)]
 fn clamped<T: Scalar>(y: T, low: T, high: T) -> T {
     if y < low {
@@ -138,8 +144,18 @@ fn clamped<T: Scalar>(y: T, low: T, high: T) -> T {
 impl Activation {
     /// Applies the function to every element.
     pub(super) fn apply<T: Scalar>(self, level: Level, values: &mut [T]) {
-        if self != Self::Identity {
-            level.run(Apply { activation: self, values });
+        if self == Self::Identity {
+            return;
+        }
+        let (blocks, rest) = values.as_chunks_mut();
+        if !blocks.is_empty() {
+            level.run(Apply { activation: self, blocks });
+        }
+        if !rest.is_empty() {
+            let mut last = [[T::zero(); BLOCK]];
+            last[0][..rest.len()].copy_from_slice(rest);
+            level.run(Apply { activation: self, blocks: &mut last });
+            rest.copy_from_slice(&last[0][..rest.len()]);
         }
     }
 }
