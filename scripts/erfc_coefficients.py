@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The Chebyshev coefficients of `src/engine/epilogue/functions.rs`, for the Gaussian error function's complement.
+"""The Chebyshev coefficients of `src/engine/epilogue/activation/functions.rs`, for the Gaussian error function's complement.
 
     scripts/erfc_coefficients.py [DIGITS]
 

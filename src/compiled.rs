@@ -14,7 +14,7 @@ use sprs::CsMat;
 #[cfg(feature = "analysis")]
 use crate::analysis::PhaseGains;
 use crate::convolution::Convolution;
-use crate::engine::writer::Finish;
+use crate::engine::epilogue::Finish;
 use crate::error::Result;
 use crate::formulation::{self, Formulation, FormulationOptions};
 use crate::geometry::{Geometry, Shape, Side};

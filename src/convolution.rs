@@ -8,7 +8,7 @@ use ndarray::{
 };
 use sprs::CsMat;
 
-use crate::engine::writer::Finish;
+use crate::engine::epilogue::Finish;
 use crate::error::Result;
 use crate::formulation::{Formulation, FormulationOptions};
 use crate::geometry::{Geometry, Shape, Side};

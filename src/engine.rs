@@ -23,8 +23,8 @@
 //!    of use ([`weights`]); a cell's weights stay in the second level while its tiles pass ([`implicit_gemm`]). The loops are
 //!    those of K. Goto and R. van de Geijn, *Anatomy of high-performance matrix multiplication*, 2008, section 4, with the
 //!    small operand broadcast.
-//! 6. **Writing.** Phases of an output row meet in a buffer in the first-level cache and are stored as whole lines, with bias,
-//!    residual and activation ([`writer`]); their vectors are interleaved by perfect shuffles where their number is a power of two.
+//! 6. **Writing.** Phases of an output row meet in a buffer in the first-level cache and are stored as whole lines, with scale,
+//!    bias, residual and activation ([`writer`], [`epilogue`]); their vectors are interleaved by perfect shuffles where their number is a power of two.
 //!    Where rows have a few outputs only, that would mean to begin a line for each of them: there, outputs go to places that were
 //!    listed beforehand, one by one, or, where samples lie side by side, by squares of neighbouring outputs × samples that are
 //!    transposed in registers.
@@ -58,4 +58,4 @@ pub(crate) mod schedule;
 pub(crate) mod weights;
 pub(crate) mod writer;
 
-pub use epilogue::Activation;
+pub use epilogue::{Activation, Epilogue, ResidualPosition};

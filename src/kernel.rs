@@ -2,6 +2,7 @@
 //!
 //! All `unsafe` of the crate lives in this folder, behind safe functions that check.
 
+pub(crate) mod affine;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]

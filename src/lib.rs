@@ -55,7 +55,7 @@
 //! | the same layer many times, as fast as it goes | [`Plan`], made by [`Layer::plan`] with [`PlanOptions`]; [`Recipe`] says what it does |
 //! | plans of all ranks and directions in one list | [`ErasedPlan`], made by [`Plan::erase`] |
 //! | a block of the outputs, for images larger than memory | [`Plan::window`] |
-//! | bias, residual and activation in the same pass | [`Activation`], [`Plan::run_with_residual_into`] |
+//! | scale, bias, residual and activation in the same pass | [`Epilogue`], [`Activation`], [`Plan::run_with_residual_into`] |
 //! | many products with C and Cᵀ, as solvers need them | [`PreparedConvolution`], made by [`Convolution::prepare`] |
 //! | no allocation per call, memory of one's own | [`Workspace`]; limits on memory: [`PlanOptions::memory_limit`], [`FormulationOptions::memory_limit`] |
 //! | the operator C: its matrix, windows, formulations | [`Convolution`], [`Formulation`] |
@@ -138,7 +138,7 @@ pub mod upsample;
 mod weight_gradient;
 
 pub use convolution::Convolution;
-pub use engine::Activation;
+pub use engine::{Activation, Epilogue, ResidualPosition};
 pub use error::{Error, ParseNameError, Result, bytes_in_words};
 pub use formulation::{Formulation, FormulationOptions};
 #[doc(inline)]

@@ -21,7 +21,7 @@ pub use planned::PreparedConvolution;
 pub(crate) use recipe::Like;
 pub use recipe::{ImplicitGemmRecipe, Recipe};
 
-use crate::engine::epilogue;
+use crate::engine::Epilogue;
 use crate::error::{Error, Result};
 use crate::geometry::{Geometry, Options, Shape, Side};
 use crate::layer::{Direction, Layer};
@@ -30,10 +30,10 @@ use crate::scalar::Scalar;
 use crate::tensor::{BatchedDim, Rank, Ranked, TensorDim, in_rank};
 use pass::{Pass, Unpacked};
 
-/// A layer prepared for one input size: packed weights, a [`Recipe`], bias and activation.
+/// A layer prepared for one input size: packed weights, a [`Recipe`], bias and [`Epilogue`].
 ///
 /// ```text
-/// y = activation(C·x + bias + residual)        or with Cᵀ for a transposed convolution
+/// y = activation(scale·(C·x) + bias + residual)        or with Cᵀ for a transposed convolution
 /// ```
 ///
 /// **Shapes** are those of [`Layer::forward`], for any batch. Batch-first tensors in any memory order and with any strides are read and
@@ -86,6 +86,7 @@ impl<D: Direction, T: Scalar, const N: usize> fmt::Debug for Plan<D, T, N> {
             .field("input_size", &self.input_size)
             .field("output_size", &self.output_size())
             .field("options", &self.options)
+            .field("epilogue", &format_args!("{}", self.epilogue()))
             .field("recipe", &format_args!("{}", self.recipe()))
             .field("packed_bytes", &self.packed_bytes())
             .finish()
@@ -101,9 +102,10 @@ impl<D: Direction, T: Scalar, const N: usize> Plan<D, T, N> {
         options: &PlanOptions,
         like: Like,
     ) -> Result<Self> {
-        epilogue::validate(options.activation)?;
         let (pad, convolution) = layer.read(input_size, layer_options)?;
         let geometry = *convolution.geometry();
+        let [channels, ..] = geometry.lift().shape(D::OUTPUT);
+        let epilogue = Epilogue::new().activation(options.activation).for_channels(channels)?;
         let (direction, weights) = ((geometry.lift(), D::OUTPUT), convolution.weights5());
         let pass = T::planned_pass(direction, weights, pad.as_ref(), options, like, None)?;
         let runs = ErasedPlan {
@@ -111,7 +113,7 @@ impl<D: Direction, T: Scalar, const N: usize> Plan<D, T, N> {
             output: D::OUTPUT,
             pad,
             bias: layer.bias().map(|bias| bias.to_vec()),
-            activation: options.activation,
+            epilogue,
             pass,
             expected_batch: options.expected_batch,
             weights: weights.len(),
@@ -142,7 +144,8 @@ impl<D: Direction, T: Scalar, const N: usize> Plan<D, T, N> {
         self.runs.run_into(I::to5(x.view()), I::to5(y.view_mut()), workspace).map_err(in_rank::<N, I>)
     }
 
-    /// As [`run_into`](Self::run_into), with a tensor of the output's shape added before the activation.
+    /// As [`run_into`](Self::run_into), with a tensor of the output's shape added: before the activation, unless the
+    /// [`Epilogue`] says otherwise.
     ///
     /// # Errors
     /// As [`run_into`](Self::run_into).
@@ -155,6 +158,22 @@ impl<D: Direction, T: Scalar, const N: usize> Plan<D, T, N> {
     ) -> Result<()> {
         let (x, residual, y) = (I::to5(x.view()), I::to5(residual.view()), I::to5(y.view_mut()));
         self.runs.run_with_residual_into(x, residual, y, workspace).map_err(in_rank::<N, I>)
+    }
+
+    /// The same plan with another epilogue, in place of [`PlanOptions::activation`]; packed weights are shared. Plans of other sizes and
+    /// of windows that are made of it have it too.
+    ///
+    /// # Errors
+    /// [`Error::Shape`](crate::Error::Shape) for a number of scales or slopes that is neither 1 nor that of output channels;
+    /// [`Error::NotFinite`](crate::Error::NotFinite) if one of them, the residual's scale or a parameter of the activation is NaN, or
+    /// one of the first three infinite; [`Error::Clamp`](crate::Error::Clamp) for a clamp to nothing.
+    pub fn with_epilogue(self, epilogue: Epilogue<T>) -> Result<Self> {
+        Ok(Self { runs: self.runs.with_epilogue(epilogue)?, ..self })
+    }
+
+    /// What is done to sums.
+    pub const fn epilogue(&self) -> &Epilogue<T> {
+        self.runs.epilogue()
     }
 
     /// The plan without the layer's rank, direction and raw weights; packed weights are shared.
@@ -229,13 +248,13 @@ impl<D: Direction, T: Scalar, const N: usize> Plan<D, T, N> {
         let (like, known) = (Like::Family(self.recipe()), Some(&self.runs.pass));
         let pass = T::planned_pass(direction, weights, pad.as_ref(), &self.options, like, known)?;
         let Self { layer, layer_options, options, is_window, .. } = self;
-        let ErasedPlan { bias, activation, expected_batch, weights, .. } = &self.runs;
+        let ErasedPlan { bias, epilogue, expected_batch, weights, .. } = &self.runs;
         let runs = ErasedPlan {
             geometry: direction.0,
             output: D::OUTPUT,
             pad,
             bias: bias.clone(),
-            activation: *activation,
+            epilogue: epilogue.clone(),
             pass,
             expected_batch: *expected_batch,
             weights: *weights,

@@ -8,7 +8,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 use convmat::{
-    Activation, Channels, ConvTranspose3d, Convolution, Error, Formulation, FormulationOptions, Geometry, MaxPool,
+    Channels, ConvTranspose3d, Convolution, Epilogue, Error, Formulation, FormulationOptions, Geometry, MaxPool,
     Options, PlanOptions, Workspace, weight_gradient,
 };
 use ndarray::{Array1, Array2, Array4, Array5};
@@ -76,8 +76,8 @@ fn the_engine_allocates_nothing_after_its_first_call(threads: usize) {
         let weights = Array5::<f32>::ones(g.weight_shape()).into_shared();
         let operator = Convolution::new(g, weights.clone()).unwrap().formulate(Formulation::Planned).unwrap();
         let layer = ConvTranspose3d::from_shared(weights, Some(Array1::ones(24)), options).unwrap();
-        let plan_options = PlanOptions::new().activation(Activation::Relu);
-        let plan = layer.plan(size, &plan_options).unwrap();
+        let epilogue = Epilogue::new().scale([2.0]).prelu([0.5]);
+        let plan = layer.plan(size, &PlanOptions::new()).unwrap().with_epilogue(epilogue).unwrap();
         let [c, d, h, w] = g.large_shape();
         let (mut x, residual) = (Array5::ones([batch, c, d, h, w]), Array5::ones([batch, c, d, h, w]));
         let [c, d, h, w] = g.small_shape();

@@ -4,7 +4,7 @@
 //! for every cell (channels × rows of one sample)                    threads take cells as they come
 //!   for every channel
 //!     split the input rows it reads                                 only where they cannot be read in place
-//!     the row kernel: sums in registers over all taps, bias, store
+//!     the row kernel: sums in registers over all taps, scale, bias, store
 //!     activation and residual
 //! ```
 //!
@@ -21,8 +21,8 @@ use std::ops::Range;
 use lines::{Cut, columns, cut, split_lens};
 use ndarray::{ArrayView5, ArrayViewMut5};
 
+use super::epilogue::Finish;
 use super::phases::{AxisPhases, Phases};
-use super::writer::Finish;
 use crate::kernel::block::Axis;
 use crate::kernel::dispatch::{Available, Job, Level};
 use crate::kernel::grid::{Cell, Cuts, Grid};
@@ -291,7 +291,7 @@ impl Depthwise {
             origin: reads.each_ref().map(|reads| reads.start),
             lens: reads.each_ref().map(Range::len),
             weights: &weights[number * self.taps..][..self.taps],
-            bias: finish.bias(number),
+            affine: finish.affine(number),
         };
         let [_, _, depth, height, width] = cell.shape;
         let first = cell.first;
@@ -307,7 +307,8 @@ impl Depthwise {
         {
             sum(out);
             if !finish.is_plain() {
-                out.chunks_exact_mut(width).enumerate().for_each(|(row, out)| complete(row, out));
+                let first = [s, number, first[2], first[3], first[4]];
+                finish.after_rows(self.level, first, [height, width], out);
             }
             return;
         }

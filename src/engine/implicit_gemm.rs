@@ -8,7 +8,7 @@
 //!       for every chunk of output channels                          weights stream by in the order of the loops
 //!         for every group of phases, every tile of rows             registers
 //!           the microkernel, over taps and input channels
-//!         after the last block of inputs: bias, activation, store
+//!         after the last block of inputs: scale, bias, residual, activation, store
 //! ```
 //!
 //! Cells are cut here; what is done in one is in `cell`.
@@ -21,11 +21,12 @@ mod cell;
 use ndarray::{ArrayView5, ArrayViewMut5};
 
 use self::cell::Call;
+use super::epilogue::Finish;
 use super::panel::{Listed, PanelAxis};
 use super::phases::Phases;
 use super::schedule::{BlockPlan, BlockTally, Counter, Cut, Schedule, Tally, TileShape};
 use super::weights::WeightLayout;
-use super::writer::{Finish, RowMap};
+use super::writer::RowMap;
 use crate::kernel::dispatch::Level;
 use crate::kernel::for_each_piece;
 use crate::kernel::grid::{Cuts, Grid};

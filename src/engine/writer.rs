@@ -5,13 +5,12 @@
 
 mod row_map;
 
-use ndarray::{ArrayView5, ArrayViewMut5, s};
-
 use self::row_map::PhaseRow;
 pub(crate) use self::row_map::RowMap;
 
-use super::epilogue::Activation;
+use super::epilogue::Finish;
 use super::schedule::Run;
+use crate::kernel::affine::Affine;
 use crate::kernel::dispatch::{Available, Job, Level};
 use crate::kernel::grid::{Cell, RowsMut};
 use crate::kernel::merge::{Lines, merge, merge_many};
@@ -19,64 +18,6 @@ use crate::kernel::scatter::Places;
 use crate::kernel::strided::Plane;
 use crate::kernel::vector::Vector;
 use crate::scalar::Scalar;
-
-/// What is done to a finished sum.
-pub(crate) struct Finish<'a, T> {
-    /// One value per output channel, of all channel groups.
-    pub(crate) bias: Option<&'a [T]>,
-    pub(crate) activation: Activation,
-    /// Added after the bias, before the activation; of the output's shape.
-    pub(crate) residual: Option<ArrayView5<'a, T>>,
-}
-
-impl<T: Scalar> Finish<'_, T> {
-    /// Leaves sums as they are.
-    pub(crate) const fn none() -> Self {
-        Self { bias: None, activation: Activation::Identity, residual: None }
-    }
-
-    /// The bias of a channel, with −0 turned into 0. Some outputs without terms are the bias alone, others the sum 0
-    /// plus the bias: these differ for a bias of −0, and for no other.
-    pub(super) fn bias(&self, channel: usize) -> T {
-        self.bias.map_or(T::zero(), |bias| bias[channel] + T::zero())
-    }
-
-    /// Applies bias, residual and activation to outputs that hold bare sums.
-    pub(crate) fn apply(&self, level: Level, mut y: ArrayViewMut5<T>) {
-        for (s, mut sample) in y.outer_iter_mut().enumerate() {
-            for (c, mut channel) in sample.outer_iter_mut().enumerate() {
-                let bias = self.bias(c);
-                channel.mapv_inplace(|value| value + bias);
-                if let Some(residual) = &self.residual {
-                    channel += &residual.slice(s![s, c, .., .., ..]);
-                }
-                for mut row in channel.rows_mut() {
-                    match row.as_slice_mut() {
-                        Some(row) => self.activation.apply(level, row),
-                        None => {
-                            row.iter_mut().for_each(|value| self.activation.apply(level, std::slice::from_mut(value)))
-                        }
-                    }
-                }
-            }
-        }
-    }
-
-    /// Whether there is nothing to do after the bias.
-    pub(super) fn is_plain(&self) -> bool {
-        self.residual.is_none() && self.activation == Activation::Identity
-    }
-
-    /// Applies residual and activation to a row of outputs, of which the first is that at `[s, c, d, h, w]`.
-    #[inline(never)]
-    pub(super) fn after(&self, level: Level, [s, c, d, h, w]: [usize; 5], out: &mut [T]) {
-        if let Some(residual) = &self.residual {
-            let row = residual.slice(s![s, c, d, h, w..w + out.len()]);
-            out.iter_mut().zip(row).for_each(|(out, &value)| *out += value);
-        }
-        self.activation.apply(level, out);
-    }
-}
 
 /// The chunk that a buffer belongs to.
 #[derive(Clone, Copy)]
@@ -242,19 +183,24 @@ impl<T: Scalar> Job<T> for Unstage<'_, '_, '_, '_, T> {
         let [of_sample, plane] = map.stage_strides(lens, chunk.channels);
         let [samples, _, depth, height, width] = cell.shape;
         let is_plain = finish.is_plain();
-        let is_whole = is_plain && stage_width == width && (depth == 1 || stage_height == height);
+        let is_whole = stage_width == width && (depth == 1 || stage_height == height);
         let first_channel = cell.first[1] + chunk.first;
         for s in 0..samples {
             let start = s * of_sample;
             let alone = |channel: usize, at: usize, out: &mut RowsMut<T>| {
                 let lines = Lines { buffer: stage, phases: [Some((start + channel * plane + at, plane))] };
-                merge(vectors, &map.alone, lines, |number| finish.bias(first_channel + channel + number), out);
+                merge(vectors, &map.alone, lines, |number| finish.affine(first_channel + channel + number), out);
             };
             // Where planes lie alike on the stage and in the output, each is written as one row: many have few pixels.
             if is_whole && cell.has_planes() {
                 for channel in 0..chunk.channels {
+                    let [first_s, _, d, h, w] = cell.first;
                     if let Some(out) = cell.plane(s, chunk.first + channel) {
                         alone(channel, 0, &mut RowsMut::one(out));
+                        if !is_plain {
+                            let first = [first_s + s, first_channel + channel, d, h, w];
+                            finish.after_rows(writer.level, first, [height, width], out);
+                        }
                     }
                 }
                 continue;
@@ -289,11 +235,11 @@ impl<T: Scalar> Job<T> for Scatter<'_, '_, '_, '_, T> {
     fn run<V: Vector<T>>(self, vectors: Available<V>) {
         let Self { writer, buffer, places, chunk, cell } = self;
         let first = cell.first[1] + chunk.first;
-        let bias = |channel| writer.finish.bias(first + channel);
-        let activation = writer.finish.activation;
-        let finish =
-            (activation != Activation::Identity).then_some(|values: &mut [T]| activation.apply(writer.level, values));
-        cell.scatter(vectors, places, buffer, [chunk.first, chunk.channels], bias, finish);
+        let affine = |channel| writer.finish.affine(first + channel);
+        let finish = writer.finish.activates().then_some(|channel: usize, values: &mut [T]| {
+            writer.finish.activate(writer.level, first + channel, values);
+        });
+        cell.scatter(vectors, places, buffer, [chunk.first, chunk.channels], affine, finish);
     }
 }
 
@@ -343,7 +289,7 @@ impl<T: Scalar> Store<'_, '_, '_, '_, T> {
                     let at = [s, chunk.first, d, h, w];
                     let first = std::array::from_fn(|i| cell.first[i] + at[i]);
                     let mut rows = writer.rows(cell, at, [chunk.channels, count], row);
-                    line.merge::<V, Q>(vectors, |channel| finish.bias(first_channel + channel), &mut rows);
+                    line.merge::<V, Q>(vectors, |channel| finish.affine(first_channel + channel), &mut rows);
                     writer.finish(first, &mut rows);
                     if !cell.is_contiguous() {
                         cell.write(at, Plane::of(row, [1, count], [count, chunk.channels]));
@@ -366,17 +312,17 @@ struct Line<'a, T> {
 }
 
 impl<T: Scalar> Line<'_, T> {
-    /// The rows of all channels, which have the biases of their numbers.
+    /// The rows of all channels, which have the scales and biases of their numbers.
     #[inline(always)]
     fn merge<V: Vector<T>, const Q: usize>(
         &self,
         vectors: Available<V>,
-        bias: impl Fn(usize) -> T,
+        affine: impl Fn(usize) -> Affine<T>,
         out: &mut RowsMut<T>,
     ) {
         if self.is_gap {
             for channel in 0..out.count() {
-                out.row(channel).fill(bias(channel));
+                out.row(channel).fill(affine(channel).bias);
             }
             return;
         }
@@ -388,8 +334,7 @@ impl<T: Scalar> Line<'_, T> {
                         let phase = self.of_row[q]?;
                         Some((phase.first + channel * phase.step) * self.pitch + self.lane)
                     };
-                    let bias = bias(channel);
-                    merge_many(vectors, self.buffer, (self.of_row.len(), start), bias, out.row(channel));
+                    merge_many(vectors, self.buffer, (self.of_row.len(), start), affine(channel), out.row(channel));
                 }
             }
             _ => {
@@ -399,7 +344,7 @@ impl<T: Scalar> Line<'_, T> {
                         .map(|of_phase| (of_phase.first * self.pitch + self.lane, of_phase.step * self.pitch));
                 }
                 let lines = Lines { buffer: self.buffer, phases };
-                merge(vectors, &self.map.pattern, lines, bias, out);
+                merge(vectors, &self.map.pattern, lines, affine, out);
             }
         }
     }

@@ -1,10 +1,11 @@
-//! Phases of an output row merged into a line: `out[phases · i + q] = rows[q][i] + bias`.
+//! Phases of an output row merged into a line: `out[phases · i + q] = scale · rows[q][i] + bias`.
 //!
 //! A few phases: vectors of all phases are shuffled into the vectors of the line, so that a line costs little more than
 //! its stores; a partial last vector is stored under a mask. Lines of neighbouring channels are checked together and
 //! written in one loop, because many lines have few outputs. Many phases: squares of as many phases and elements as a
 //! vector has lanes are transposed. It knows no convolution.
 
+use super::affine::Affine;
 use super::dispatch::Available;
 use super::grid::RowsMut;
 use super::vector::{MAX_LANES, Vector, interleave_all};
@@ -59,7 +60,7 @@ pub(crate) fn merge<T: Scalar, V: Vector<T>, const Q: usize>(
     _: Available<V>,
     pattern: &Pattern,
     lines: Lines<T, Q>,
-    bias: impl Fn(usize) -> T,
+    affine: impl Fn(usize) -> Affine<T>,
     out: &mut RowsMut<T>,
 ) {
     assert!(Q <= MOST_PHASES && (pattern.phases, pattern.lanes) == (Q, V::LANES), "a pattern for other vectors");
@@ -76,13 +77,13 @@ pub(crate) fn merge<T: Scalar, V: Vector<T>, const Q: usize>(
     let first = lines.buffer.as_ptr();
     for channel in 0..count {
         let to = out.row(channel).as_mut_ptr();
-        let bias = bias(channel);
+        let Affine { scale, bias } = affine(channel);
         // SAFETY: `Available` proves that the instruction set is available. The vectors of a phase are read from
         // `start + channel · step` on and end within `read` elements, which the assertion above found in the buffer for
         // every channel. `to` is the start of `len` elements, and the store at `at` writes no more than `len − at`. The
         // pattern is one of Q phases, which has Q vectors, and `m < Q`.
         unsafe {
-            let (one, bias) = (V::splat(T::one()), V::splat(bias));
+            let (scale, bias) = (V::splat(scale), V::splat(bias));
             let mut from = [None; Q];
             for q in 0..Q {
                 if let Some((start, step)) = lines.phases[q] {
@@ -95,7 +96,7 @@ pub(crate) fn merge<T: Scalar, V: Vector<T>, const Q: usize>(
                 let mut rows = [bias; Q];
                 for q in 0..Q {
                     if let Some(from) = from[q] {
-                        rows[q] = one.mul_add(V::load(from.add(i)), bias);
+                        rows[q] = scale.mul_add(V::load(from.add(i)), bias);
                     }
                 }
                 if Q.is_power_of_two() {
@@ -136,13 +137,13 @@ pub(crate) fn merge_many<T: Scalar, V: Vector<T>>(
     vectors: Available<V>,
     buffer: &[T],
     (phases, starts): (usize, impl Fn(usize) -> Option<usize>),
-    bias: T,
+    affine: Affine<T>,
     out: &mut [T],
 ) {
     match V::LANES {
-        16 => merge_squares::<T, V, 16>(vectors, buffer, (phases, starts), bias, out),
-        8 => merge_squares::<T, V, 8>(vectors, buffer, (phases, starts), bias, out),
-        4 => merge_squares::<T, V, 4>(vectors, buffer, (phases, starts), bias, out),
+        16 => merge_squares::<T, V, 16>(vectors, buffer, (phases, starts), affine, out),
+        8 => merge_squares::<T, V, 8>(vectors, buffer, (phases, starts), affine, out),
+        4 => merge_squares::<T, V, 4>(vectors, buffer, (phases, starts), affine, out),
         lanes => unreachable!("vectors have 4, 8 or 16 lanes, not {lanes}"),
     }
 }
@@ -153,7 +154,7 @@ fn merge_squares<T: Scalar, V: Vector<T>, const L: usize>(
     _: Available<V>,
     buffer: &[T],
     (phases, starts): (usize, impl Fn(usize) -> Option<usize>),
-    bias: T,
+    affine: Affine<T>,
     out: &mut [T],
 ) {
     assert!(V::LANES == L, "squares have as many sides as lanes");
@@ -167,11 +168,11 @@ fn merge_squares<T: Scalar, V: Vector<T>, const L: usize>(
             // SAFETY: `Available` proves that the instruction set is available. Every load reads a slice of exactly L
             // elements, as many as a vector has, and every store writes at most `out.len()` elements of `out`.
             unsafe {
-                let (one, bias) = (V::splat(T::one()), V::splat(bias));
+                let (scale, bias) = (V::splat(affine.scale), V::splat(affine.bias));
                 let mut rows = [bias; L];
                 for q in 0..L {
                     if let Some(from) = from[q] {
-                        rows[q] = one.mul_add(V::load(from[i * L..][..L].as_ptr()), bias);
+                        rows[q] = scale.mul_add(V::load(from[i * L..][..L].as_ptr()), bias);
                     }
                 }
                 let columns = interleave_all(rows);
@@ -210,7 +211,9 @@ mod tests {
     impl<T: Scalar, const Q: usize> Job<T> for Merge<'_, T, Q> {
         fn run<V: Vector<T>>(self, vectors: Available<V>) {
             let lines = Lines { buffer: self.buffer, phases: self.phases };
-            merge(vectors, self.pattern, lines, |channel| T::from_f64(channel as f64 + 0.5), self.out);
+            let affine =
+                |channel| Affine { scale: T::from_f64(2.0 - channel as f64), bias: T::from_f64(channel as f64 + 0.5) };
+            merge(vectors, self.pattern, lines, affine, self.out);
         }
     }
 
@@ -232,7 +235,7 @@ mod tests {
                     for ((_, channel, .., i), &value) in tensor.indexed_iter() {
                         let start = phases[i % Q].map_or(0, |(start, step)| start + channel * step);
                         let sum = if i % Q == missing { 0 } else { start + i / Q };
-                        let want = sum as f64 + channel as f64 + 0.5;
+                        let want = (2.0 - channel as f64) * sum as f64 + channel as f64 + 0.5;
                         let is_right = if i < len { value.to_f64() == want } else { value.to_f64().is_nan() };
                         assert!(is_right, "{value} in {i} of {len} from {Q} phases without {missing}");
                     }
@@ -263,7 +266,8 @@ mod tests {
     impl<T: Scalar> Job<T> for MergeMany<'_, T> {
         fn run<V: Vector<T>>(self, vectors: Available<V>) {
             let Self { buffer, starts, out } = self;
-            merge_many(vectors, buffer, (starts.len(), |q: usize| starts[q]), T::from_f64(0.5), out);
+            let affine = Affine { scale: T::from_f64(-2.0), bias: T::from_f64(0.5) };
+            merge_many(vectors, buffer, (starts.len(), |q: usize| starts[q]), affine, out);
         }
     }
 
@@ -276,7 +280,8 @@ mod tests {
                     let mut out = vec![T::from_f64(f64::NAN); len + 1];
                     level.run(MergeMany { buffer: &buffer, starts: &starts, out: &mut out[..len] });
                     for (i, value) in out[..len].iter().enumerate() {
-                        let want = starts[i % phases].map_or(0, |start| start + i / phases) as f64 + 0.5;
+                        let sum = starts[i % phases].map_or(0, |start| start + i / phases);
+                        let want = 0.5 - 2.0 * sum as f64;
                         assert_eq!(value.to_f64(), want, "{i} of {len} from {phases} phases");
                     }
                     assert!(out[len].to_f64().is_nan());

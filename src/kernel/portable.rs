@@ -46,6 +46,11 @@ impl<T: Scalar> Vector<T> for Array4<T> {
     }
 
     #[inline(always)]
+    fn mul_add_one(factor: T, element: T, term: T) -> T {
+        factor * element + term
+    }
+
+    #[inline(always)]
     unsafe fn store_first(self, to: *mut T, count: usize) {
         for (i, &value) in self.0.iter().enumerate().take(count) {
             // SAFETY: `count` elements from `to` on may be written, as `Vector::store_first` demands, and `i < count`.

@@ -9,6 +9,7 @@
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
+use super::affine::Affine;
 use super::dispatch::Available;
 use super::grid::Cell;
 use super::vector::{MAX_LANES, Vector, interleave_all};
@@ -148,8 +149,9 @@ impl Places {
 }
 
 impl<T: Scalar> Cell<'_, T> {
-    /// Stores `channels` channels from `first` on. To each element the `bias` of its channel, counted from `first`, is
-    /// added; then `finish` is applied, if there is one. The buffer is read by whole vectors.
+    /// Stores `channels` channels from `first` on. Each element becomes what `affine` makes of it in its channel,
+    /// counted from `first`; then `finish` is applied for that channel, if there is one. The buffer is read by whole
+    /// vectors.
     ///
     /// Places for other cells, channels that leave the cell and elements that leave the buffer are a broken internal
     /// contract and stop the program before any memory outside is touched.
@@ -160,8 +162,8 @@ impl<T: Scalar> Cell<'_, T> {
         places: &Places,
         buffer: &[T],
         [first, channels]: [usize; 2],
-        bias: impl Fn(usize) -> T,
-        finish: Option<impl Fn(&mut [T])>,
+        affine: impl Fn(usize) -> Affine<T>,
+        finish: Option<impl Fn(usize, &mut [T])>,
     ) {
         assert!(self.suits(places), "places for other cells");
         assert!(first <= self.shape[1] && channels <= self.shape[1] - first, "channels leave the cell");
@@ -178,12 +180,12 @@ impl<T: Scalar> Cell<'_, T> {
         // samples may lie a multiple of a page apart, so that a cache holds few of them at a time.
         for group in places.groups.iter().filter(|group| group.sample < samples) {
             for channel in 0..channels {
-                let ((to, of_sample), bias) = (self.plane_start(group.sample, first + channel), bias(channel));
+                let ((to, of_sample), affine) = (self.plane_start(group.sample, first + channel), affine(channel));
                 let present = (side.min(samples - group.sample), of_sample);
                 for piece in &group.pieces {
                     let kind = piece.kind;
                     let places = &places.places[piece.places.clone()];
-                    let piece = Elements { buffer, places, channel, bias, finish: &finish, to };
+                    let piece = Elements { buffer, places, channel, affine, finish: &finish, to };
                     // SAFETY: `Available` proves that the instruction set is available. Reads: `ends` bounds what
                     // places read for the first channel, and the assertion on it above found the last channel's last
                     // element, and the rest of its vector, in the buffer. Writes: `Places::new` asserted that places
@@ -195,7 +197,7 @@ impl<T: Scalar> Cell<'_, T> {
                     // TOGETHER of them; the match gives it a Q of at least and less than twice their number.
                     unsafe {
                         match (kind, piece.places.len()) {
-                            (Kind::Single, _) => piece.one_by_one(),
+                            (Kind::Single, _) => piece.one_by_one::<V>(),
                             (Kind::Line, _) => piece.line::<V>(),
                             (_, 1) => piece.square::<V, 1>(present),
                             (_, 2) => piece.square::<V, 2>(present),
@@ -215,43 +217,54 @@ struct Elements<'a, T, F> {
     buffer: &'a [T],
     places: &'a [Place],
     channel: usize,
-    bias: T,
+    affine: Affine<T>,
     finish: &'a Option<F>,
     /// The first element of the channel's plane.
     to: *mut T,
 }
 
-impl<T: Scalar, F: Fn(&mut [T])> Elements<'_, T, F> {
+impl<T: Scalar, F: Fn(usize, &mut [T])> Elements<'_, T, F> {
     /// Stores places of one step, one by one.
     ///
     /// # Safety
     /// With `step` that of the first place: unless it is [`NOTHING`], `channel · step + from` is an index of the buffer
     /// for every place. `self.to + to` may be written for every place.
     #[inline(always)]
-    unsafe fn one_by_one(&self) {
+    unsafe fn one_by_one<V: Vector<T>>(&self) {
         let step = self.places[0].step;
-        // SAFETY: the index is one of the buffer, as `# Safety` demands; `sum` is not called if the step is `NOTHING`.
-        let sum = |place: &Place| unsafe {
-            *self.buffer.get_unchecked(self.channel * step as usize + place.from as usize) + self.bias
-        };
-        // SAFETY: `self.to + to` may be written, as `# Safety` demands.
-        let store = |place: &Place, value| unsafe { *self.to.add(place.to as usize) = value };
-        match self.finish {
-            _ if step == NOTHING => {
-                let mut value = self.bias;
-                if let Some(finish) = self.finish {
-                    finish(std::slice::from_mut(&mut value));
-                }
-                self.places.iter().for_each(|place| store(place, value));
+        if step == NOTHING {
+            let mut value = self.affine.bias;
+            if let Some(finish) = self.finish {
+                finish(self.channel, std::slice::from_mut(&mut value));
             }
-            None => self.places.iter().for_each(|place| store(place, sum(place))),
-            Some(finish) => {
-                for places in self.places.chunks(TOGETHER) {
-                    let mut values = [self.bias; TOGETHER];
-                    values.iter_mut().zip(places).for_each(|(value, place)| *value = sum(place));
-                    finish(&mut values[..places.len()]);
-                    places.iter().zip(values).for_each(|(place, value)| store(place, value));
+            for place in self.places {
+                // SAFETY: `self.to + to` may be written, as `# Safety` demands.
+                unsafe { *self.to.add(place.to as usize) = value };
+            }
+            return;
+        }
+        let first = self.channel * step as usize;
+        let Some(finish) = self.finish else {
+            for place in self.places {
+                // SAFETY: the index is one of the buffer, because the step is not `NOTHING`, and `self.to + to` may be
+                // written, as `# Safety` demands.
+                unsafe {
+                    let element = *self.buffer.get_unchecked(first + place.from as usize);
+                    *self.to.add(place.to as usize) = self.affine.of::<V>(element);
                 }
+            }
+            return;
+        };
+        for places in self.places.chunks(TOGETHER) {
+            let mut values = [self.affine.bias; TOGETHER];
+            for (value, place) in values.iter_mut().zip(places) {
+                // SAFETY: the index is one of the buffer, as above.
+                *value = self.affine.of::<V>(unsafe { *self.buffer.get_unchecked(first + place.from as usize) });
+            }
+            finish(self.channel, &mut values[..places.len()]);
+            for (&value, place) in values.iter().zip(places) {
+                // SAFETY: `self.to + to` may be written, as `# Safety` demands.
+                unsafe { *self.to.add(place.to as usize) = value };
             }
         }
     }
@@ -271,18 +284,18 @@ impl<T: Scalar, F: Fn(&mut [T])> Elements<'_, T, F> {
         // `channel · step + from` on, and of the last one only the lanes of places are written. `block` holds MAX_LANES
         // elements.
         unsafe {
-            let (one, bias) = (V::splat(T::one()), V::splat(self.bias));
+            let (scale, bias) = (V::splat(self.affine.scale), V::splat(self.affine.bias));
             let mut i = 0;
             while i < count {
                 let mut values = bias;
                 if step != NOTHING {
                     let from = self.channel * step as usize + from as usize + i;
-                    values = one.mul_add(V::load(self.buffer.as_ptr().add(from)), bias);
+                    values = scale.mul_add(V::load(self.buffer.as_ptr().add(from)), bias);
                 }
                 if let Some(finish) = self.finish {
-                    let mut block = [self.bias; MAX_LANES];
+                    let mut block = [self.affine.bias; MAX_LANES];
                     values.store(block.as_mut_ptr());
-                    finish(&mut block[..V::LANES]);
+                    finish(self.channel, &mut block[..V::LANES]);
                     values = V::load(block.as_ptr());
                 }
                 let to = self.to.add(to as usize + i);
@@ -314,19 +327,19 @@ impl<T: Scalar, F: Fn(&mut [T])> Elements<'_, T, F> {
         // of the output. The block has room for Q vectors, Q ≤ TOGETHER. All Q vectors are written before any element
         // is read: `finish` gets these Q · LANES elements, and row `s` is Q of them from `s · Q` on, `s < LANES`.
         unsafe {
-            let (one, bias) = (V::splat(T::one()), V::splat(self.bias));
+            let (scale, bias) = (V::splat(self.affine.scale), V::splat(self.affine.bias));
             let mut rows = [bias; Q];
             for q in 0..Q {
                 if let Some(place) = self.places.get(q).filter(|place| place.step != NOTHING) {
                     let from = self.channel * place.step as usize + place.from as usize;
-                    rows[q] = one.mul_add(V::load(self.buffer.as_ptr().add(from)), bias);
+                    rows[q] = scale.mul_add(V::load(self.buffer.as_ptr().add(from)), bias);
                 }
             }
             if let Some(finish) = self.finish {
                 for q in 0..Q {
                     rows[q].store(block.add(q * V::LANES));
                 }
-                finish(std::slice::from_raw_parts_mut(block, Q * V::LANES));
+                finish(self.channel, std::slice::from_raw_parts_mut(block, Q * V::LANES));
                 for q in 0..Q {
                     rows[q] = V::load(block.add(q * V::LANES));
                 }

@@ -60,6 +60,9 @@ pub trait Vector<T>: Copy {
     /// The instruction set is available.
     unsafe fn mul_add_lanes(self, factor: Self, term: Self, lanes: u16) -> Self;
 
+    /// `factor · element + term` of single elements, with the bits that [`mul_add`](Self::mul_add) gives them.
+    fn mul_add_one(factor: T, element: T, term: T) -> T;
+
     /// Stores the first `count` lanes, fewer than `LANES`.
     ///
     /// # Safety
@@ -145,6 +148,11 @@ macro_rules! vector {
             unsafe fn mul_add_lanes(self, factor: Self, term: Self, lanes: u16) -> Self {
                 // SAFETY: the instruction set is available, as the trait demands; no memory is touched.
                 unsafe { $mul_add_lanes(self, factor, term, lanes) }
+            }
+
+            #[inline(always)]
+            fn mul_add_one(factor: $element, element: $element, term: $element) -> $element {
+                factor.mul_add(element, term)
             }
 
             #[inline(always)]

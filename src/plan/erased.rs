@@ -6,8 +6,8 @@ use ndarray::{Array5, ArrayView5, ArrayViewMut5};
 
 use super::pass::Pass;
 use super::{Recipe, padded_len};
-use crate::engine::Activation;
-use crate::engine::writer::Finish;
+use crate::engine::Epilogue;
+use crate::engine::epilogue::Finish;
 use crate::error::{Result, bytes_in_words};
 use crate::geometry::{Geometry, Shape, Side};
 use crate::operator::{LinearOperator, Pad, Workspace, bytes_of, with_batch};
@@ -23,7 +23,7 @@ pub enum Exactness {
     Rounding,
 }
 
-/// A planned layer without its rank, its direction and its raw weights: packed weights, bias, activation, recipe.
+/// A planned layer without its rank, its direction and its raw weights: packed weights, bias, epilogue, recipe.
 ///
 /// An executor or a binding keeps plans of all layers in one list. All tensors have five axes, `[batch, channels, D, H, W]`, absent ones of
 /// length 1. [`Plan::erase`](crate::Plan::erase) makes one.
@@ -52,7 +52,8 @@ pub struct ErasedPlan<T> {
     pub(super) output: Side,
     pub(super) pad: Option<Pad>,
     pub(super) bias: Option<Vec<T>>,
-    pub(super) activation: Activation,
+    /// With a number for every channel.
+    pub(super) epilogue: Epilogue<T>,
     pub(super) pass: Pass<T>,
     /// Samples that a call will usually have.
     pub(super) expected_batch: Option<usize>,
@@ -66,7 +67,7 @@ impl<T: Scalar> fmt::Debug for ErasedPlan<T> {
         f.debug_struct("ErasedPlan")
             .field("input", &self.input())
             .field("output", &self.output())
-            .field("activation", &self.activation)
+            .field("epilogue", &format_args!("{}", self.epilogue))
             .field("recipe", &format_args!("{}", self.recipe()))
             .field("packed_bytes", &self.packed_bytes())
             .finish()
@@ -110,7 +111,7 @@ impl<T: Scalar> ErasedPlan<T> {
         T::run_pass(&self.pass, self.pad.as_ref(), x, y, &self.finish(None), workspace)
     }
 
-    /// As [`run_into`](Self::run_into), with a tensor of the output's shape added before the activation.
+    /// As [`run_into`](Self::run_into), with a tensor of the output's shape added as the [`epilogue`](Self::epilogue) says.
     ///
     /// # Errors
     /// As [`run_into`](Self::run_into).
@@ -125,7 +126,7 @@ impl<T: Scalar> ErasedPlan<T> {
     }
 
     fn finish<'a>(&'a self, residual: Option<ArrayView5<'a, T>>) -> Finish<'a, T> {
-        Finish { bias: self.bias.as_deref(), activation: self.activation, residual }
+        self.epilogue.finish(self.bias.as_deref(), residual)
     }
 
     /// The recipe.
@@ -141,9 +142,18 @@ impl<T: Scalar> ErasedPlan<T> {
         }
     }
 
-    /// The function of every output.
-    pub const fn activation(&self) -> Activation {
-        self.activation
+    /// What is done to sums.
+    pub const fn epilogue(&self) -> &Epilogue<T> {
+        &self.epilogue
+    }
+
+    /// The same plan with another epilogue; packed weights are shared.
+    ///
+    /// # Errors
+    /// As [`Plan::with_epilogue`](crate::Plan::with_epilogue).
+    pub fn with_epilogue(self, epilogue: Epilogue<T>) -> Result<Self> {
+        let [channels, ..] = self.output();
+        Ok(Self { epilogue: epilogue.for_channels(channels)?, ..self })
     }
 
     /// Bytes of packed weights.
@@ -171,8 +181,12 @@ impl<T: Scalar> ErasedPlan<T> {
             0 => format!("Weights are read as they are ({raw})"),
             packed => format!("Packed weights take {} ({raw} unpacked)", bytes_in_words(packed as u128)),
         };
+        let epilogue = match self.epilogue == Epilogue::new() {
+            true => String::new(),
+            false => format!(" An output is {}.", self.epilogue),
+        };
         format!(
-            "{} {weights}, scratch memory {} per thread; a sample takes {} useful operations. Recipe: {}.",
+            "{}{epilogue} {weights}, scratch memory {} per thread; a sample takes {} useful operations. Recipe: {}.",
             T::explain_pass(&self.pass),
             bytes_in_words(bytes_of::<T>(scratch as u128)),
             self.geometry.entries().saturating_mul(2),

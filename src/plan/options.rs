@@ -28,7 +28,8 @@ pub struct PlanOptions {
     /// `expected_batch` samples (one, if that is not known). It is compared before anything is packed. Every further thread
     /// takes as much scratch memory again: [`Plan::workspace_len`](crate::Plan::workspace_len) tells how much a call takes.
     pub memory_limit: u128,
-    /// Applied to every output after bias and residual.
+    /// Applied to every output after bias and residual: the short way to an [`Epilogue`](crate::Epilogue), which
+    /// [`Plan::with_epilogue`](crate::Plan::with_epilogue) replaces.
     pub activation: Activation,
 }
 

@@ -10,10 +10,10 @@ use super::PlanOptions;
 use super::design::{MOST_PHASES, design};
 use super::recipe::{ImplicitGemmRecipe, Like, Recipe, Way};
 use crate::engine::depthwise::Depthwise;
+use crate::engine::epilogue::Finish;
 use crate::engine::implicit_gemm::{ImplicitGemm, Prepared};
 use crate::engine::phases::Phases;
 use crate::engine::weights;
-use crate::engine::writer::Finish;
 use crate::error::{Error, Result};
 use crate::geometry::{Gather, Geometry, Side, checked_len};
 use crate::kernel::dispatch::Level;
@@ -249,7 +249,7 @@ impl<T: Scalar> Pass<T> {
         let planned = self.geometry.shape(self.output.other());
         let input = pad.map_or(planned, |pad| LinearOperator::<T>::domain(pad));
         expect_batch((input, self.geometry.shape(self.output)), &x, &y)?;
-        if let Some(residual) = &finish.residual {
+        if let Some(residual) = finish.residual() {
             expect_shape("the residual", y.shape(), residual.shape())?;
         }
         let Some(pad) = pad else {

@@ -8,7 +8,7 @@ use super::pass::{Pass, Unpacked};
 use super::{Like, PlanOptions, Recipe};
 use crate::convolution::Convolution;
 use crate::engine::Activation;
-use crate::engine::writer::Finish;
+use crate::engine::epilogue::Finish;
 use crate::error::{Error, Result};
 use crate::geometry::{Geometry, Shape, Side};
 use crate::operator::{LinearOperator, Needs, Request, Structure, Weights, Workspace, bytes_of, expect_bytes};

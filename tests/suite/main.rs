@@ -7,6 +7,7 @@ mod bad_layers;
 mod common;
 mod contracts;
 mod engine;
+mod epilogues;
 mod first_steps;
 mod formulations;
 mod goldens;

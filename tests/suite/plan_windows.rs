@@ -3,8 +3,8 @@
 use std::ops::Range;
 
 use convmat::{
-    Conv2d, Conv3d, ConvTranspose3d, Direction, Error, Isa, Layer, Options, PadMode, Plan, PlanOptions, Recipe,
-    Workspace,
+    Activation, Conv2d, Conv3d, ConvTranspose3d, Direction, Epilogue, Error, Isa, Layer, Options, PadMode, Plan,
+    PlanOptions, Recipe, ResidualPosition, Workspace,
 };
 use ndarray::{Array4, Array5, Slice, s};
 use proptest::prelude::*;
@@ -25,6 +25,17 @@ fn block(tensor: &Array5<f32>, ranges: &[Range<usize>; 3]) -> Array5<f32> {
         .to_owned()
 }
 
+/// None, and epilogues whose numbers differ from channel to channel.
+fn epilogue(channels: usize, seed: u64) -> Epilogue<f32> {
+    let numbers = |first: f32| (0..channels).map(|channel| first + channel as f32 * 0.13).collect::<Vec<_>>();
+    let epilogue = Epilogue::new().scale(numbers(0.7));
+    match seed % 3 {
+        0 => Epilogue::new(),
+        1 => epilogue.prelu(numbers(-0.2)).residual(ResidualPosition::BeforeActivation, 0.3),
+        _ => epilogue.activation(Activation::Tanh).residual(ResidualPosition::AfterActivation, -0.3),
+    }
+}
+
 /// A window of a plan, on every number of threads, against the block of the whole's output.
 fn check<D: Direction>(layer: &Layer<D, f32, 3>, case: &Case<3>, isa: Isa, seed: u64, places: [(Index, Index); 3]) {
     let whole: Plan<D, f32, 3> = layer.plan(case.input, &PlanOptions::new().isa(isa)).unwrap();
@@ -36,17 +47,20 @@ fn check<D: Direction>(layer: &Layer<D, f32, 3>, case: &Case<3>, isa: Isa, seed:
         let [a, b] = [places[i].0, places[i].1].map(|place| place.index(size[i] + 1));
         a.min(b)..a.max(b)
     });
+    let [input, output] = shapes(&case.literal(), D::OUTPUT);
+    let whole = whole.with_epilogue(epilogue(output[0], seed)).unwrap();
     let (window, read) = whole.window(outputs.clone()).unwrap();
     assert_eq!(window.input_size(), read.each_ref().map(|range| range.len()));
     assert_eq!(window.output_size(), outputs.each_ref().map(|range| range.len()));
-    let [input, output] = shapes(&case.literal(), D::OUTPUT);
     let x = reals::<f32>(with_batch(3, input), seed);
+    let residual = reals::<f32>(with_batch(3, output), seed / 2);
     let mut y = Array5::zeros(with_batch(3, output));
-    whole.run_into(&x, &mut y, &mut Workspace::new()).unwrap();
+    whole.run_with_residual_into(&x, &residual, &mut y, &mut Workspace::new()).unwrap();
     let (part, want) = (block(&x, &read), block(&y, &outputs));
+    let residual = block(&residual, &outputs);
     for pool in &*POOLS {
         let mut got = dirty(want.dim().into());
-        pool.install(|| window.run_into(&part, &mut got, &mut Workspace::new())).unwrap();
+        pool.install(|| window.run_with_residual_into(&part, &residual, &mut got, &mut Workspace::new())).unwrap();
         assert_same_bits(&got, &want, &format!("outputs {outputs:?} of {case:?} by {}", whole.recipe()));
     }
 }

@@ -74,7 +74,7 @@ impl Depthwise {
                 origin: reads.each_ref().map(|reads| reads.start),
                 lens: reads.each_ref().map(|reads| reads.len()),
                 weights: &weights[number * self.taps..][..self.taps],
-                bias: finish.bias(number),
+                affine: finish.affine(number),
             };
             let outputs = &mut outputs[channel * output_len..][..rows_per_channel * width];
             let sum = |out: &mut [T]| {
@@ -92,10 +92,7 @@ impl Depthwise {
                 }
             }
             if !finish.is_plain() {
-                for (row, out) in outputs.chunks_exact_mut(width).enumerate() {
-                    let at = [s, number, first_d + row / outputs_h, first_h + row % outputs_h, first_w];
-                    finish.after(self.level, at, out);
-                }
+                finish.after_rows(self.level, [s, number, first_d, first_h, first_w], [outputs_h, width], outputs);
             }
         }
         for row in 0..rows_per_channel {

@@ -5,7 +5,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::*;
-use crate::engine::epilogue::Activation;
+use crate::engine::epilogue::tests::{Formula, formulas};
 use crate::engine::random::{Layout, depthwise, layouts, levels};
 use crate::geometry::{Channels, Geometry, Options, Side};
 use crate::kernel::Isa;
@@ -27,14 +27,13 @@ struct Manner {
     batch: usize,
     workers: usize,
     layouts: [Layout; 2],
-    has_residual: bool,
+    formula: Formula,
     seed: u64,
 }
 
 fn manners() -> impl Strategy<Value = Manner> {
-    (1..=3usize, 1..=3usize, [layouts(), layouts()], any::<bool>(), 0..u64::MAX - 2).prop_map(
-        |(batch, workers, layouts, has_residual, seed)| Manner { batch, workers, layouts, has_residual, seed },
-    )
+    (1..=3usize, 1..=3usize, [layouts(), layouts()], formulas(), 0..u64::MAX - 2)
+        .prop_map(|(batch, workers, layouts, formula, seed)| Manner { batch, workers, layouts, formula, seed })
 }
 
 /// Runs the engine on an output and on scratch memory that hold NaN before.
@@ -66,19 +65,15 @@ fn check<T: Scalar>((geometry, output): (Geometry<3>, Side), level: Level, manne
         Side::Small => reference::convolution(&geometry, weights.view(), x.view()),
         Side::Large => reference::transposed_convolution(&geometry, weights.view(), x.view()),
     };
-    let mut expected = reference.unwrap().mapv(T::from_f64);
+    let sums = reference.unwrap();
     let shape = with_batch(manner.batch, geometry.shape(output));
-    let bias: Vec<T> = (0..shape[1]).map(|channel| T::from_f64(channel as f64 - 1.0)).collect();
+    let (bias, epilogue) = (manner.formula.bias(shape[1]), manner.formula.epilogue(shape[1]));
     let residual = integers::<T>(shape, manner.seed + 2);
-    let finish = Finish {
-        bias: Some(&bias),
-        activation: if manner.has_residual { Activation::Relu } else { Activation::Identity },
-        residual: manner.has_residual.then(|| residual.view()),
-    };
-    finish.apply(Level::best(), expected.view_mut());
+    let finish = epilogue.finish(bias.as_deref(), manner.formula.has_residual().then(|| residual.view()));
     let y = run_dirty(&engine, &weights, &x, shape, &finish, manner);
-    for ((at, &y), &expected) in y.indexed_iter().zip(&expected) {
-        let is_same = y == expected || y.to_f64().is_nan() && expected.to_f64().is_nan();
+    for ((at, &y), &sum) in y.indexed_iter().zip(&sums) {
+        let expected = manner.formula.output(at.1, sum, residual[at].to_f64());
+        let is_same = y.to_f64() == expected || y.to_f64().is_nan() && expected.is_nan();
         assert!(is_same, "{at:?}: {y} is not {expected}, {geometry:?}");
     }
 }
@@ -148,8 +143,8 @@ fn cells_that_are_parts_of_planes_and_of_volumes_meet() {
         let geometry = geometry.unwrap();
         let engine = Depthwise::new::<f32>(&Phases::new(&geometry, output), level).unwrap();
         assert!(engine.cells(1) > 2, "{size:?} is one cell per channel");
-        let manner =
-            Manner { batch: 2, workers: 2, layouts: [Layout::Standard; 2], has_residual: false, seed: stride as u64 };
+        let (layouts, formula) = ([Layout::Standard; 2], Formula::PLAIN);
+        let manner = Manner { batch: 2, workers: 2, layouts, formula, seed: stride as u64 };
         check::<f32>((geometry, output), level, manner, None);
     }
 }

@@ -1,129 +1,183 @@
-//! Activations are held to their formulas in f64, over the whole range of either type.
+//! Epilogues against their formula, and the formula for the tests of engines.
+
+use ndarray::{Array5, Zip, s};
+use proptest::prelude::*;
 
 use super::*;
+use crate::engine::random::{Layout, layouts, levels};
 use crate::kernel::Isa;
+use crate::kernel::dispatch::Level;
 
-fn sigmoid(y: f64) -> f64 {
-    if y < 0.0 { y.exp() / (1.0 + y.exp()) } else { 1.0 / (1.0 + (-y).exp()) }
+/// An epilogue, bias included, in words of its own. All of its numbers are small multiples of 1/4, so that outputs of small
+/// whole sums are exact.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Formula {
+    has_bias: bool,
+    has_scale: bool,
+    function: Kind,
+    /// What a residual is multiplied by, and whether it comes last; `None` for calls without one.
+    residual: Option<(f64, bool)>,
 }
 
-/// Every activation with its formula, and the claimed error of f32 and of f64 in units in the last place, for a value. That of Gelu's
-/// formula in f64 grows with the square: it takes the error function of a rounded number.
-type Case = (Activation, fn(f64) -> f64, fn(f64) -> [f64; 2]);
-
-fn cases() -> Vec<Case> {
-    vec![
-        (Activation::Identity, |y| y, |_| [0.0; 2]),
-        (Activation::Relu, |y| y.max(0.0), |_| [0.0; 2]),
-        (Activation::LeakyRelu { slope: 0.25 }, |y| if y < 0.0 { 0.25 * y } else { y }, |_| [0.5; 2]),
-        (Activation::Clamp { low: -0.25, high: 0.5 }, |y| y.clamp(-0.25, 0.5), |_| [0.0; 2]),
-        (Activation::Sigmoid, sigmoid, |_| [3.0; 2]),
-        (Activation::Tanh, f64::tanh, |_| [4.0; 2]),
-        (Activation::Silu, |y| y * sigmoid(y), |_| [4.0; 2]),
-        (Activation::HardSigmoid { slope: 0.25, offset: 0.5 }, |y| (0.25 * y + 0.5).clamp(0.0, 1.0), hard_sigmoid),
-        (Activation::HardSwish, |y| y * (y / 6.0 + 0.5).clamp(0.0, 1.0), hard_swish),
-        (Activation::Elu { scale: 1.5 }, |y| if y < 0.0 { 1.5 * y.exp_m1() } else { y }, |_| [4.0; 2]),
-        (
-            Activation::Gelu,
-            |y| y * 0.5 * libm::erfc(-y * std::f64::consts::FRAC_1_SQRT_2),
-            |y| [8.0, 8.0 + 2.0 * y * y],
-        ),
-        (Activation::GeluTanh, |y| y * sigmoid(inner(y)), |y| [4.0 + 4.0 * inner(y).abs(); 2]),
-        (Activation::Softplus, |y| y.max(0.0) + (-y.abs()).exp().ln_1p(), |_| [4.0; 2]),
-    ]
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Kind {
+    Identity,
+    Relu,
+    LeakyRelu,
+    Clamp,
+    PRelu,
 }
 
-fn inner(y: f64) -> f64 {
-    (8.0 / std::f64::consts::PI).sqrt() * (y + 0.044715 * y * y * y)
+pub(crate) fn formulas() -> impl Strategy<Value = Formula> {
+    let functions = prop_oneof![
+        2 => Just(Kind::Identity),
+        1 => Just(Kind::Relu),
+        1 => Just(Kind::LeakyRelu),
+        1 => Just(Kind::Clamp),
+        2 => Just(Kind::PRelu),
+    ];
+    let residual = (prop_oneof![Just(1.0), Just(-0.5), Just(2.0)], any::<bool>());
+    (any::<[bool; 2]>(), functions, proptest::option::of(residual))
+        .prop_map(|([has_bias, has_scale], function, residual)| Formula { has_bias, has_scale, function, residual })
 }
 
-/// Where slope · y and the offset cancel, the rounding of either is more than the result's.
-fn hard_sigmoid(y: f64) -> [f64; 2] {
-    [2.0 + 1.0 / (0.25 * y + 0.5).abs(); 2]
+fn bias(channel: usize) -> f64 {
+    channel as f64 - 3.0
 }
 
-fn hard_swish(y: f64) -> [f64; 2] {
-    [3.0 + 1.0 / (y / 6.0 + 0.5).abs(); 2]
+fn scale(channel: usize) -> f64 {
+    [1.0, -2.0, 0.5, 3.0][channel % 4]
 }
 
-/// The distance from an exact value to the next one of a type with so many bits and a smallest step of 2^least.
-fn ulp(exact: f64, bits: i32, least: i32) -> f64 {
-    let exponent = if exact == 0.0 { least } else { (exact.abs().log2().floor() as i32 - bits + 1).max(least) };
-    // Two factors: the step of small doubles is no normal number.
-    2f64.powi(exponent / 2) * 2f64.powi(exponent - exponent / 2)
+fn slope(channel: usize) -> f64 {
+    [0.25, -0.5, 0.0][channel % 3]
 }
 
-fn levels() -> Vec<Level> {
-    Isa::available().filter_map(Level::new).collect()
+fn numbers<T: Scalar>(channels: usize, of: fn(usize) -> f64) -> Vec<T> {
+    (0..channels).map(|channel| T::from_f64(of(channel))).collect()
 }
 
-#[test]
-fn errors_are_within_what_is_stated_in_f32() {
-    let values: Vec<f32> = (0..=u32::MAX).step_by(8191).map(f32::from_bits).filter(|value| !value.is_nan()).collect();
-    for (activation, formula, bound) in cases() {
-        let mut results = values.clone();
-        activation.apply(Level::best(), &mut results);
-        let mut worst = (0.0, 0.0);
-        for (&y, &got) in values.iter().zip(&results) {
-            let exact = formula(f64::from(y));
-            if exact.is_nan() || exact.abs() > f64::from(f32::MAX) {
-                // The formulas of Silu and Gelu are −∞ · 0 at −∞.
-                assert!(!got.is_nan() || exact.is_nan(), "{activation:?} of {y}: {got}");
-                continue;
-            }
-            let error = (f64::from(got) - exact).abs() / ulp(exact, 24, -149);
-            assert!(
-                error <= bound(f64::from(y))[0].max(0.5001),
-                "{activation:?} of {y}: {got}, {error} ulp from {exact}"
-            );
-            if error > worst.0 {
-                worst = (error, y);
-            }
+impl Formula {
+    /// The sum itself.
+    pub(crate) const PLAIN: Self = Self { has_bias: false, has_scale: false, function: Kind::Identity, residual: None };
+
+    pub(crate) fn has_residual(&self) -> bool {
+        self.residual.is_some()
+    }
+
+    pub(crate) fn without_residual(self) -> Self {
+        Self { residual: None, ..self }
+    }
+
+    pub(crate) fn bias<T: Scalar>(&self, channels: usize) -> Option<Vec<T>> {
+        self.has_bias.then(|| numbers(channels, bias))
+    }
+
+    pub(crate) fn epilogue<T: Scalar>(&self, channels: usize) -> Epilogue<T> {
+        let mut epilogue = Epilogue::new();
+        if self.has_scale {
+            epilogue = epilogue.scale(numbers::<T>(channels, scale));
         }
-        println!("{activation:?}: {:.2} ulp at {}", worst.0, worst.1);
+        epilogue = match self.function {
+            Kind::Identity => epilogue,
+            Kind::Relu => epilogue.activation(Activation::Relu),
+            Kind::LeakyRelu => epilogue.activation(Activation::LeakyRelu { slope: 0.25 }),
+            Kind::Clamp => epilogue.activation(Activation::Clamp { low: -5.0, high: 40.0 }),
+            Kind::PRelu => epilogue.prelu(numbers::<T>(channels, slope)),
+        };
+        let Some((scale, is_last)) = self.residual else { return epilogue };
+        let position = match is_last {
+            true => ResidualPosition::AfterActivation,
+            false => ResidualPosition::BeforeActivation,
+        };
+        epilogue.residual(position, T::from_f64(scale))
+    }
+
+    /// What becomes of a sum.
+    pub(crate) fn output(&self, channel: usize, sum: f64, residual: f64) -> f64 {
+        let (alpha, is_last) = self.residual.unwrap_or((0.0, false));
+        let scaled = if self.has_scale { scale(channel) * sum } else { sum };
+        let argument =
+            scaled + if self.has_bias { bias(channel) } else { 0.0 } + if is_last { 0.0 } else { alpha * residual };
+        // NaN is not below 0, and f64::max would lose it.
+        let below = |value| if argument < 0.0 { value } else { argument };
+        let bent = match self.function {
+            Kind::Identity => argument,
+            Kind::Relu => below(0.0),
+            Kind::LeakyRelu => below(0.25 * argument),
+            Kind::Clamp => argument.clamp(-5.0, 40.0),
+            Kind::PRelu => below(slope(channel) * argument),
+        };
+        bent + if is_last { alpha * residual } else { 0.0 }
     }
 }
 
-#[test]
-fn errors_are_within_what_is_stated_in_f64() {
-    let values: Vec<f64> = (0..=u64::MAX).step_by(1 << 46).map(|bits| f64::from_bits(bits | bits >> 18)).collect();
-    for (activation, formula, bound) in cases() {
-        let values = values.iter().copied().filter(|value| value.is_finite());
-        // Denser where functions bend.
-        let values: Vec<f64> = values.chain((-40_000..40_000).map(|i| f64::from(i) * 1.037e-3)).collect();
-        let mut results = values.clone();
-        activation.apply(Level::best(), &mut results);
-        let mut worst = (0.0, 0.0);
-        for (&y, &got) in values.iter().zip(&results) {
-            let exact = formula(y);
-            // Nor is the formula precise where it takes the exponential function of what is below the normal numbers.
-            if !exact.is_finite() || exact != 0.0 && exact.abs() < 1e-300 {
-                continue;
-            }
-            let error = (got - exact).abs() / ulp(exact, 53, -1074);
-            // The formula itself is rounded.
-            assert!(error <= bound(y)[1].max(0.5) + 2.0, "{activation:?} of {y}: {got}, {error} ulp from {exact}");
-            if error > worst.0 {
-                worst = (error, y);
-            }
-        }
-        println!("{activation:?}: {:.2} ulp at {}", worst.0, worst.1);
+/// Completes outputs that hold whole numbers, in any layout.
+fn check<T: Scalar>(level: Level, formula: Formula, shape: [usize; 5], layouts: [Layout; 2]) {
+    let numbers = |from: f64| {
+        let mut next = from;
+        Array5::from_shape_simple_fn(shape, || {
+            next = (next + 7.0) % 61.0;
+            next - 30.0
+        })
+    };
+    let (sums, residual) = (numbers(0.0), numbers(20.0));
+    let mut y = layouts[0].store(&sums.mapv(T::from_f64));
+    let given = layouts[1].store(&residual.mapv(T::from_f64));
+    let (bias, epilogue) = (formula.bias(shape[1]), formula.epilogue(shape[1]));
+    epilogue.finish(bias.as_deref(), formula.has_residual().then(|| given.view())).apply(level, y.view_mut());
+    for ((at, &sum), &residual) in sums.indexed_iter().zip(&residual) {
+        assert_eq!(y[at].to_f64(), formula.output(at.1, sum, residual), "{at:?}, {sum} and {residual}");
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn sums_are_completed_by_the_formula(
+        formula in formulas(),
+        level in levels(),
+        sizes in (1..=3usize, 1..=5usize, 1..=2usize, 1..=3usize, 1..=150usize),
+        layouts in [layouts(), layouts()],
+        is_double in any::<bool>(),
+    ) {
+        let shape = sizes.into();
+        match is_double {
+            true => check::<f64>(level, formula, shape, layouts),
+            false => check::<f32>(level, formula, shape, layouts),
+        }
+    }
+}
+
+/// A row is completed in vectors and a rest; alone, every element is in the rest.
 #[test]
-fn bits_depend_neither_on_the_place_nor_on_the_instruction_set() {
+fn bits_depend_on_no_place_and_residuals_on_no_instruction_set() {
     fn check<T: Scalar>() {
-        let values: Vec<T> = (0..61).map(|i| T::from_f64(f64::from(i) * 0.37 - 11.0)).collect();
-        for (activation, ..) in cases() {
-            let mut alone = values.clone();
-            alone.iter_mut().for_each(|value| activation.apply(Level::best(), std::slice::from_mut(value)));
-            for level in levels() {
-                for len in 0..=values.len() {
-                    let mut together = values[..len].to_vec();
-                    activation.apply(level, &mut together);
-                    assert_eq!(together, alone[..len], "{activation:?}, {len} values, {}", level.isa());
+        let real = |seed: f64| Array5::from_shape_fn([1, 1, 1, 1, 77], |at| T::from_f64((at.4 as f64 + seed).sin()));
+        let (sums, residual, bias) = (real(0.3), real(40.7), [T::from_f64(0.1)]);
+        for position in [ResidualPosition::BeforeActivation, ResidualPosition::AfterActivation] {
+            let epilogue = Epilogue::new()
+                .scale([T::from_f64(0.7)])
+                .prelu([T::from_f64(0.3)])
+                .residual(position, T::from_f64(0.2));
+            let unscaled = epilogue.clone().scale([T::one()]);
+            let run = |epilogue: &Epilogue<T>, level, len: usize| {
+                let mut y = sums.slice(s![.., .., .., .., ..len]).to_owned();
+                let residual = residual.slice(s![.., .., .., .., ..len]);
+                epilogue.finish(Some(&bias), Some(residual)).apply(level, y.view_mut());
+                y
+            };
+            for level in Isa::available().filter_map(Level::new) {
+                let whole = run(&epilogue, level, 77);
+                for len in 1..77 {
+                    let part = run(&epilogue, level, len);
+                    Zip::from(&part).and(&whole.slice(s![.., .., .., .., ..len])).for_each(|a, b| {
+                        assert_eq!(a.to_f64().to_bits(), b.to_f64().to_bits(), "{len} elements");
+                    });
                 }
+                // Nothing but `scale · sum + bias` depends on the instruction set, and that not with a scale of 1.
+                assert_eq!(run(&unscaled, level, 77), run(&unscaled, Level::best(), 77));
             }
         }
     }
@@ -132,21 +186,69 @@ fn bits_depend_neither_on_the_place_nor_on_the_instruction_set() {
 }
 
 #[test]
-fn nan_stays_nan_and_infinities_have_limits() {
-    for (activation, ..) in cases() {
-        let mut nan = [f32::NAN; 3];
-        activation.apply(Level::best(), &mut nan);
-        assert!(nan.iter().all(|value| value.is_nan()), "{activation:?}");
+fn a_scaled_sum_is_rounded_once_where_multiplication_is_fused() {
+    // 3·(1 + 2⁻²³) is no f32, and the bias takes away all that is.
+    let (scale, sum, bias) = (3.0f32, 1.0 + f32::EPSILON, -3.0f32);
+    let exact = (f64::from(scale) * f64::from(sum) + f64::from(bias)) as f32;
+    let epilogue = Epilogue::new().scale([scale]).for_channels(1).unwrap();
+    for level in Isa::available().filter_map(Level::new) {
+        let mut y = Array5::from_elem([1, 1, 1, 1, 1], sum);
+        epilogue.finish(Some(&[bias]), None).apply(level, y.view_mut());
+        let want = match level.isa() {
+            Isa::Portable => scale * sum + bias,
+            _ => exact,
+        };
+        assert_eq!(y[[0; 5]], want, "{}", level.isa());
     }
-    for (activation, [at_minus, at_plus]) in [
-        (Activation::Sigmoid, [0.0, 1.0]),
-        (Activation::Tanh, [-1.0, 1.0]),
-        (Activation::HardSigmoid { slope: 0.2, offset: 0.5 }, [0.0, 1.0]),
-        (Activation::Elu { scale: 2.0 }, [-2.0, f64::INFINITY]),
-        (Activation::Softplus, [0.0, f64::INFINITY]),
+    assert_ne!(scale * sum + bias, exact);
+}
+
+#[test]
+fn numbers_are_one_for_all_channels_or_one_for_each() {
+    let epilogue = Epilogue::<f64>::new().scale([2.0]).prelu([0.5]).for_channels(3).unwrap();
+    assert_eq!(epilogue, Epilogue::new().scale([2.0; 3]).prelu([0.5; 3]));
+    let shared: Arc<[f64]> = Arc::from([1.0, 2.0, 3.0]);
+    let epilogue = Epilogue::new().scale(shared.clone()).for_channels(3).unwrap();
+    let _copies = [epilogue.clone(), epilogue];
+    assert_eq!(Arc::strong_count(&shared), 3, "numbers are shared, not copied");
+    let refused = |what, given: usize, epilogue: Epilogue<f64>| {
+        let expected = Error::Shape { what, expected: vec![3], actual: vec![given] };
+        assert_eq!(epilogue.for_channels(3).unwrap_err(), expected);
+    };
+    for wrong in [0, 2, 4] {
+        refused("the scale of sums", wrong, Epilogue::new().scale(vec![1.0; wrong]));
+        refused("the slope of PRelu", wrong, Epilogue::new().prelu(vec![1.0; wrong]));
+    }
+}
+
+#[test]
+fn numbers_that_are_not_finite_are_refused() {
+    for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+        let residual = |scale| Epilogue::new().residual(ResidualPosition::AfterActivation, scale);
+        for (what, epilogue) in [
+            ("the scale of sums", Epilogue::new().scale([1.0, bad])),
+            ("the scale of sums", Epilogue::new().scale([bad])),
+            ("the slope of PRelu", Epilogue::new().prelu([bad, 1.0])),
+            ("the residual's scale", residual(bad)),
+        ] {
+            assert_eq!(epilogue.for_channels(2), Err(Error::NotFinite { what }));
+        }
+    }
+    let clamp = Epilogue::<f32>::new().activation(Activation::Clamp { low: 1.0, high: 0.0 });
+    assert_eq!(clamp.for_channels(2), Err(Error::Clamp { low: 1.0, high: 0.0 }));
+}
+
+#[test]
+fn the_last_function_counts_and_the_formula_says_so() {
+    let after = |scale| Epilogue::new().residual(ResidualPosition::AfterActivation, scale);
+    for (epilogue, text) in [
+        (Epilogue::<f32>::default(), "sum + bias + residual"),
+        (Epilogue::new().scale([2.0]), "scale·sum + bias + residual"),
+        (Epilogue::new().prelu([0.5]).activation(Activation::Relu), "Relu(sum + bias + residual)"),
+        (Epilogue::new().activation(Activation::Relu).prelu([0.5]), "PRelu(sum + bias + residual)"),
+        (after(1.0).activation(Activation::Silu), "Silu(sum + bias) + residual"),
+        (after(0.25).prelu([0.5]).scale([2.0]), "PRelu(scale·sum + bias) + 0.25·residual"),
     ] {
-        let mut values = [f64::NEG_INFINITY, f64::INFINITY];
-        activation.apply(Level::best(), &mut values);
-        assert_eq!(values, [at_minus, at_plus], "{activation:?}");
+        assert_eq!(epilogue.to_string(), text);
     }
 }

@@ -3,9 +3,10 @@
 //! It knows no threads and no other cell.
 
 use super::{ImplicitGemm, Prepared};
+use crate::engine::epilogue::Finish;
 use crate::engine::panel::{Part, pack};
 use crate::engine::schedule::{AxisBlock, BlockPlan};
-use crate::engine::writer::{Chunk, Finish, Writer};
+use crate::engine::writer::{Chunk, Writer};
 use crate::kernel::grid::Cell;
 use crate::kernel::micro::{self, Tile, lanes};
 use crate::kernel::scatter::Places;
@@ -85,7 +86,7 @@ impl<'f, T: Scalar> Call<'_, '_, 'f, T> {
         let (stage, rest) = rest.split_at_mut(layout.stage);
         // Lists of places are made for contiguous planes and know no residual: other outputs are written in rows.
         let places = &places[number_of_plan][..];
-        let is_scattered = self.finish.residual.is_none() && places.first().is_some_and(|places| cell.suits(places));
+        let is_scattered = self.finish.residual().is_none() && places.first().is_some_and(|places| cell.suits(places));
         let writing = if is_scattered {
             Writing::Scattered(places)
         } else if schedule.cut.samples.interleaved > 1 {

@@ -2,6 +2,8 @@ use ndarray::Array5;
 use proptest::prelude::*;
 
 use super::*;
+use crate::engine::epilogue::Epilogue;
+use crate::engine::epilogue::tests::{Formula, formulas};
 use crate::engine::implicit_gemm::{ImplicitGemm, channel_starts};
 use crate::engine::phases::Phases;
 use crate::engine::random::{Layout, cuts, geometries, layouts, levels, numbered, sides};
@@ -10,59 +12,28 @@ use crate::geometry::{Geometry, Side};
 use crate::kernel::grid::{Cuts, Grid};
 use crate::kernel::micro::lanes;
 
-/// The activation of a layer.
-fn activations() -> impl Strategy<Value = Activation> {
-    prop_oneof![
-        2 => Just(Activation::Identity),
-        1 => Just(Activation::Relu),
-        1 => Just(Activation::LeakyRelu { slope: 0.25 }),
-        1 => Just(Activation::Clamp { low: -5.0, high: 40.0 }),
-    ]
-}
-
 /// What is done to the sums, and the output that they are written to.
 #[derive(Clone, Debug)]
 struct Target {
     batch: usize,
     chunk: usize,
     chunks_per_cell: usize,
-    activation: Activation,
-    has_bias: bool,
-    has_residual: bool,
+    formula: Formula,
     is_scattered: bool,
     layout: Layout,
 }
 
 fn targets() -> impl Strategy<Value = Target> {
-    let flags = any::<[bool; 3]>();
-    (1..=7usize, 1..=9usize, 1..=3usize, activations(), flags, layouts()).prop_map(
-        |(batch, chunk, chunks_per_cell, activation, [has_bias, has_residual, is_scattered], layout)| Target {
+    (1..=7usize, 1..=9usize, 1..=3usize, formulas(), any::<bool>(), layouts()).prop_map(
+        |(batch, chunk, chunks_per_cell, formula, is_scattered, layout)| Target {
             batch,
             chunk,
             chunks_per_cell,
-            activation,
-            has_bias,
-            has_residual: has_residual && !is_scattered,
+            formula: if is_scattered { formula.without_residual() } else { formula },
             is_scattered,
             layout,
         },
     )
-}
-
-fn activate(activation: Activation, y: f32) -> f32 {
-    match activation {
-        Activation::Identity => y,
-        Activation::Relu => y.max(0.0),
-        Activation::LeakyRelu { slope } => {
-            if y > 0.0 {
-                y
-            } else {
-                slope as f32 * y
-            }
-        }
-        Activation::Clamp { low, high } => y.clamp(low as f32, high as f32),
-        other => panic!("{other:?} is not drawn"),
-    }
 }
 
 /// Writes numbers in place of sums and compares every output with the number of its row and lane.
@@ -74,13 +45,10 @@ fn check(geometry: &Geometry<3>, output: Side, level: Level, cut: Cut, target: &
     let Some(schedule) = Schedule::new::<f32>(phases, &gemm.panels, &gemm.tile, lanes, cut) else { return };
     let [channels, depth, height, width] = geometry.shape(output);
     let shape = [target.batch, channels, depth, height, width];
-    let bias: Vec<f32> = (0..channels).map(|channel| channel as f32 - 3.0).collect();
+    let formula = &target.formula;
+    let (bias, epilogue) = (formula.bias(channels), formula.epilogue(channels));
     let residual = target.layout.store(&numbered(shape).mapv(|value| value % 50.0 - 25.0));
-    let finish = Finish {
-        bias: target.has_bias.then_some(&bias),
-        activation: target.activation,
-        residual: target.has_residual.then(|| residual.view()),
-    };
+    let finish = epilogue.finish(bias.as_deref(), formula.has_residual().then(|| residual.view()));
     let mut y = target.layout.store(&Array5::from_elem(shape, f32::NAN));
     let mut expected = y.clone();
 
@@ -136,9 +104,7 @@ fn check(geometry: &Geometry<3>, output: Side, level: Level, cut: Cut, target: &
                     }
                     if let Some(y) = expected.get_mut(index) {
                         assert!(y.is_nan(), "{index:?} comes twice");
-                        let bias = if target.has_bias { bias[index[1]] } else { 0.0 };
-                        let residual = if target.has_residual { residual[index] } else { 0.0 };
-                        *y = activate(target.activation, value + bias + residual);
+                        *y = formula.output(index[1], value.into(), residual[index].into()) as f32;
                     }
                 });
             }
@@ -193,26 +159,6 @@ proptest! {
     ) {
         check(&geometry, output, level, cut, &target);
     }
-
-    #[test]
-    fn finishing_afterwards_is_finishing_while_writing(target in targets()) {
-        let shape = [target.batch, 4, 2, 1, 3];
-        let sums = numbered(shape).mapv(|value| value % 60.0 - 30.0);
-        let bias = [1.0, -2.0, 3.0, 0.5];
-        let residual = target.layout.store(&sums.mapv(|value| 3.0 - value));
-        let finish = Finish {
-            bias: target.has_bias.then_some(&bias[..]),
-            activation: target.activation,
-            residual: target.has_residual.then(|| residual.view()),
-        };
-        let mut y = target.layout.store(&sums);
-        finish.apply(Level::best(), y.view_mut());
-        for (index, &sum) in sums.indexed_iter() {
-            let bias = if target.has_bias { bias[index.1] } else { 0.0 };
-            let residual = if target.has_residual { residual[index] } else { 0.0 };
-            prop_assert_eq!(y[index], activate(target.activation, sum + bias + residual));
-        }
-    }
 }
 
 #[test]
@@ -249,7 +195,8 @@ fn sums_that_are_minus_zero_are_written_as_zero() {
     let gemm = ImplicitGemm::new::<f32>(phases, level, 1, 1);
     let run = Run { lane: 0, len: 3, s: 0, d: 0, h: 0, x: 0 };
     for bias in [None, Some([-0.0].as_slice())] {
-        let finish = Finish { bias, activation: Activation::Identity, residual: None };
+        let epilogue = Epilogue::new();
+        let finish = epilogue.finish(bias, None);
         let writer = Writer { level, map: &gemm.map, finish: &finish, pitch: 4 };
         let mut y = Array5::from_elem([1, 1, 1, 1, 3], f32::NAN);
         let grid = Grid::new(y.view_mut(), [Cuts::Every(3); 5]);

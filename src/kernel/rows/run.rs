@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::super::affine::Affine;
 use super::super::dispatch::{Available, Job, Level};
 use super::super::micro::lanes;
 use super::super::vector::Vector;
@@ -19,8 +20,8 @@ pub(crate) struct Source<'a, T> {
     /// Number of planes and lines that it holds.
     pub(crate) lens: [usize; 2],
     pub(crate) weights: &'a [T],
-    /// Added to every sum.
-    pub(crate) bias: T,
+    /// What every sum becomes.
+    pub(crate) affine: Affine<T>,
 }
 
 /// Which output rows are summed, and where they go.
@@ -183,7 +184,7 @@ unsafe fn one_tile<T: Scalar, V: Vector<T>, const N: usize, const ENDS: u8>(
     }
 }
 
-/// The sums of a tile, with bias.
+/// The sums of a tile, scaled and with bias.
 ///
 /// # Safety
 /// The conditions of [`one_tile`] hold.
@@ -242,10 +243,10 @@ unsafe fn sum_tile<T: Scalar, V: Vector<T>, const N: usize, const ENDS: u8>(
                 }
             }
         }
-        let (one, bias) = (V::splat(T::one()), V::splat(source.bias));
+        let (scale, bias) = (V::splat(source.affine.scale), V::splat(source.affine.bias));
         for v in 0..N {
-            first[v] = one.mul_add(first[v], bias);
-            second[v] = one.mul_add(second[v], bias);
+            first[v] = scale.mul_add(first[v], bias);
+            second[v] = scale.mul_add(second[v], bias);
         }
         [first, second]
     }

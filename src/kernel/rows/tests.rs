@@ -1,8 +1,12 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::*;
+use crate::kernel::affine::Affine;
 use crate::kernel::dispatch::Level;
 use crate::kernel::guarded::{End, Guarded};
+
+/// Sums as they are.
+const PLAIN: Affine<f32> = Affine { scale: 1.0, bias: 0.0 };
 
 /// The weights of tap `number`: the first sum has taps 0 to 2, the second one has taps 1 and up.
 fn weights(number: usize, step: usize) -> [Option<usize>; 2] {
@@ -44,8 +48,15 @@ fn sweep<T: Scalar>(isa: Isa, input: usize, positions: usize, is_interleaved: bo
     (Sweep::new::<T>(isa, [3, input, output], planes, lines, columns.clone()).unwrap(), columns)
 }
 
-/// The same sums, one product at a time.
-fn literal(sweep: &Sweep, columns: &[Columns], source: &[f64], weights: &[f64], bias: f64, out: &mut [f64]) {
+/// The same sums, one product at a time, `[scale, bias]` applied.
+fn literal(
+    sweep: &Sweep,
+    columns: &[Columns],
+    source: &[f64],
+    weights: &[f64],
+    [scale, bias]: [f64; 2],
+    out: &mut [f64],
+) {
     let rows_per_plane = sweep.lines.lines.iter().flat_map(|line| line.rows).flatten().count();
     for plane in &sweep.planes.lines {
         for line in &sweep.lines.lines {
@@ -56,7 +67,7 @@ fn literal(sweep: &Sweep, columns: &[Columns], source: &[f64], weights: &[f64], 
                         Placement::Apart { first } => (line.rows[sum], first + j),
                     };
                     let Some(row) = row.filter(|_| column < sweep.output) else { continue };
-                    let mut total = bias;
+                    let mut total = 0.0;
                     for of_plane in &sweep.planes.lists[plane.list] {
                         for of_line in &sweep.lines.lists[line.list] {
                             for tap in &columns.taps {
@@ -71,7 +82,7 @@ fn literal(sweep: &Sweep, columns: &[Columns], source: &[f64], weights: &[f64], 
                             }
                         }
                     }
-                    out[(plane.rows[0].unwrap() * rows_per_plane + row) * sweep.output + column] = total;
+                    out[(plane.rows[0].unwrap() * rows_per_plane + row) * sweep.output + column] = scale * total + bias;
                 }
             }
         }
@@ -87,11 +98,12 @@ fn check<T: Scalar>(level: Level, input: usize, positions: usize, is_interleaved
     let elements: Vec<T> = nan(before).chain(rows.iter().copied()).chain(nan(after)).map(T::from_f64).collect();
     let elements = Guarded::new(&elements, end);
     let mut expected = vec![f64::NAN; 2 * 3 * sweep.output];
-    literal(&sweep, &columns, &rows, &weights, 0.5, &mut expected);
+    literal(&sweep, &columns, &rows, &weights, [-2.0, 0.5], &mut expected);
     let mut out = Guarded::new(&vec![T::from_f64(f64::NAN); expected.len()], end);
     let weights: Vec<T> = weights.into_iter().map(T::from_f64).collect();
-    let (origin, lens, bias) = ([0, 0], [2, 3], T::from_f64(0.5));
-    let source = Source { elements: &elements, start: before, origin, lens, weights: &weights, bias };
+    let affine = Affine { scale: T::from_f64(-2.0), bias: T::from_f64(0.5) };
+    let (origin, lens) = ([0, 0], [2, 3]);
+    let source = Source { elements: &elements, start: before, origin, lens, weights: &weights, affine };
     let lines = 0..sweep.lines.len();
     run(level, &sweep, &source, Block { planes: 0..2, lines, first: [0, 0], height: 3, out: &mut out });
     for (i, (sum, expected)) in out.iter().zip(&expected).enumerate() {
@@ -127,7 +139,7 @@ fn parts_of_a_source_and_of_the_output_are_enough() {
     let level = Level::new(isa).unwrap();
     let run = |rows: &[f32], origin: [usize; 2], lens: [usize; 2], lines: Range<usize>, out: &mut [f32]| {
         let elements = padded(rows);
-        let source = Source { elements: &elements, start: before, origin, lens, weights: &weights, bias: 0.0 };
+        let source = Source { elements: &elements, start: before, origin, lens, weights: &weights, affine: PLAIN };
         let first = [1, lines.start];
         run(level, &sweep, &source, Block { planes: 1..2, height: lines.len(), lines, first, out });
     };
@@ -153,7 +165,7 @@ fn what_does_not_fit_stops_before_memory_is_touched() {
     let call = |cut: usize, start: usize, lens: [usize; 2], weights: usize, out: usize| {
         let (weights, mut out) = (vec![0.0; weights], vec![0.0; out]);
         let elements = &elements[..elements.len() - cut];
-        let source = Source { elements, start, origin: [0, 0], lens, weights: &weights, bias: 0.0 };
+        let source = Source { elements, start, origin: [0, 0], lens, weights: &weights, affine: PLAIN };
         let block = Block { planes: 0..2, lines: 0..2, first: [0, 0], height: 3, out: &mut out };
         catch_unwind(AssertUnwindSafe(|| run(level, &sweep, &source, block))).is_ok()
     };

@@ -3,32 +3,39 @@
 
 use ndarray::Array5;
 
+use super::super::affine::Affine;
 use super::super::dispatch::{Job, Level};
 use super::super::grid::{Cuts, Grid};
 use super::super::isa::Isa;
 use super::super::micro::lanes;
 use super::*;
 
+/// The scale of every channel.
+const SCALE: f64 = -3.0;
+
 struct Scatter<'a, 'c, T> {
     cell: &'a mut Cell<'c, T>,
     places: &'a Places,
     buffer: &'a [T],
     channels: [usize; 2],
-    doubled: bool,
+    multiplied: bool,
 }
 
 impl<T: Scalar> Job<T> for Scatter<'_, '_, T> {
     fn run<V: Vector<T>>(self, vectors: Available<V>) {
-        let Self { cell, places, buffer, channels, doubled } = self;
-        let bias = |channel| T::from_f64(0.5 * channel as f64);
-        let finish = doubled.then_some(|values: &mut [T]| values.iter_mut().for_each(|value| *value += *value));
-        cell.scatter(vectors, places, buffer, channels, bias, finish);
+        let Self { cell, places, buffer, channels, multiplied } = self;
+        let affine = |channel| Affine { scale: T::from_f64(SCALE), bias: T::from_f64(0.5 * channel as f64) };
+        // Twice in the first channel, three times in the second one, …
+        let finish = multiplied.then_some(|channel: usize, values: &mut [T]| {
+            values.iter_mut().for_each(|value| *value *= T::from_f64(channel as f64 + 2.0));
+        });
+        cell.scatter(vectors, places, buffer, channels, affine, finish);
     }
 }
 
-/// Stores cells with `samples` samples side by side and rows of some lengths; a function doubles every output if
-/// `doubled`.
-fn check<T: Scalar>(level: Level, samples: usize, width: usize, doubled: bool) {
+/// Stores cells with `samples` samples side by side and rows of some lengths; a function multiplies every output if
+/// `multiplied`.
+fn check<T: Scalar>(level: Level, samples: usize, width: usize, multiplied: bool) {
     let side = samples_per_place(samples, lanes::<T>(level.isa()));
     // The last cell has fewer samples than the first.
     let shape = [2 * samples - 1, 5, 2, 3, width + 2];
@@ -52,7 +59,7 @@ fn check<T: Scalar>(level: Level, samples: usize, width: usize, doubled: bool) {
         let places = Places::new([samples, depth, height, width], strides, side, elements).unwrap();
         assert!(cell.suits(&places));
         let channels = [1, channels - 1];
-        level.run(Scatter { cell: &mut cell, places: &places, buffer: &buffer, channels, doubled });
+        level.run(Scatter { cell: &mut cell, places: &places, buffer: &buffer, channels, multiplied });
     }
     for ((s, c, d, h, w), &value) in tensor.indexed_iter() {
         let (channel, first_channel) = if c < 2 { (c, 0) } else { (c - 2, 2) };
@@ -65,7 +72,8 @@ fn check<T: Scalar>(level: Level, samples: usize, width: usize, doubled: bool) {
         // A place stands for `side` samples, which lie side by side in the buffer.
         let (first, beside) = (s % samples / side * side, s % samples % side);
         let sum = source([d, h, w], first).map_or(0, |(from, step)| from + beside + channel * step) as f64;
-        let want = (sum + 0.5 * channel as f64) * if doubled { 2.0 } else { 1.0 };
+        let factor = if multiplied { channel as f64 + 2.0 } else { 1.0 };
+        let want = (SCALE * sum + 0.5 * channel as f64) * factor;
         assert_eq!(value.to_f64(), want, "{s} {c} {d} {h} {w} of {samples} samples and {width} columns");
     }
 }
@@ -75,9 +83,9 @@ fn elements_go_to_their_places_in_every_channel() {
     for level in Isa::ALL.iter().copied().filter_map(Level::new) {
         for samples in [1, 2, 3, 4, 12, 16, 24, 32] {
             for width in [1, 2, 3, 4, 7, 8, 13, 16, 17, 33] {
-                for doubled in [false, true] {
-                    check::<f32>(level, samples, width, doubled);
-                    check::<f64>(level, samples, width, doubled);
+                for multiplied in [false, true] {
+                    check::<f32>(level, samples, width, multiplied);
+                    check::<f64>(level, samples, width, multiplied);
                 }
             }
         }
@@ -95,8 +103,8 @@ fn scatter(shape: [usize; 5], places: Places, buffer: usize, channels: [usize; 2
     let grid = Grid::new(tensor.view_mut(), [Cuts::Every(8); 5]);
     let buffer = &vec![0.0; buffer];
     let level = Level::new(Isa::Portable).unwrap();
-    let (mut cell, doubled) = (grid.take().unwrap(), false);
-    level.run(Scatter { cell: &mut cell, places: &places, buffer, channels, doubled });
+    let (mut cell, multiplied) = (grid.take().unwrap(), false);
+    level.run(Scatter { cell: &mut cell, places: &places, buffer, channels, multiplied });
 }
 
 #[test]
@@ -131,7 +139,7 @@ fn cells_have_the_shape_that_was_checked() {
 }
 
 /// A row of neighbours and a row of zeros, two channels, from a buffer of just the length that vectors need, or shorter.
-fn check_lines<T: Scalar>(level: Level, width: usize, doubled: bool, missing: usize) {
+fn check_lines<T: Scalar>(level: Level, width: usize, multiplied: bool, missing: usize) {
     const STEP: usize = 100;
     const FIRST: usize = 3;
     let mut tensor = Array5::<T>::from_elem([1, 2, 1, 2, width], T::from_f64(f64::NAN));
@@ -146,11 +154,12 @@ fn check_lines<T: Scalar>(level: Level, width: usize, doubled: bool, missing: us
     assert_eq!(pieces, [(width, kind); 2], "both rows are pieces of neighbours");
     let len = STEP + FIRST + width + lanes::<T>(level.isa()) - 1 - missing;
     let buffer: Vec<T> = (0..len).map(|i| T::from_f64(i as f64)).collect();
-    level.run(Scatter { cell: &mut cell, places: &places, buffer: &buffer, channels: [0, 2], doubled });
+    level.run(Scatter { cell: &mut cell, places: &places, buffer: &buffer, channels: [0, 2], multiplied });
     for ((_, channel, _, h, w), value) in tensor.indexed_iter() {
         let sum = if h == 0 { (STEP * channel + FIRST + w) as f64 } else { 0.0 };
-        let factor = if doubled { 2.0 } else { 1.0 };
-        assert_eq!(value.to_f64(), factor * (sum + 0.5 * channel as f64), "{width} wide, channel {channel}, {h}, {w}");
+        let factor = if multiplied { channel as f64 + 2.0 } else { 1.0 };
+        let want = factor * (SCALE * sum + 0.5 * channel as f64);
+        assert_eq!(value.to_f64(), want, "{width} wide, channel {channel}, {h}, {w}");
     }
 }
 
@@ -158,9 +167,9 @@ fn check_lines<T: Scalar>(level: Level, width: usize, doubled: bool, missing: us
 fn neighbours_are_stored_as_lines() {
     for level in Isa::available().filter_map(Level::new) {
         for width in 1..=40 {
-            for doubled in [false, true] {
-                check_lines::<f32>(level, width, doubled, 0);
-                check_lines::<f64>(level, width, doubled, 0);
+            for multiplied in [false, true] {
+                check_lines::<f32>(level, width, multiplied, 0);
+                check_lines::<f64>(level, width, multiplied, 0);
             }
         }
     }

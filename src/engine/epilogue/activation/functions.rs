@@ -37,22 +37,29 @@ pub trait Elementary: Copy {
 
 macro_rules! elementary {
     (
-        $float:ident in $module:ident, mantissa $mantissa:literal, bias $bias:literal, least $least:literal,
-        ln2 $high:literal $low:literal, exp [$($exp:literal),*], log [$($log:literal),*], split $split:literal,
-        erfc $first:literal [$($erfc:literal),* $(,)?]
+        $float:ident of $bits:ident in $module:ident, mantissa $mantissa:literal, bias $bias:literal, least $least:literal,
+        flat $flat:literal,
+        ln2 $high:literal $low:literal, exp [$first_exp:literal, $($exp:literal),* $(,)?],
+        log [$first_log:literal, $($log:literal),*], split $split:literal,
+        erfc $first:literal [$last:literal, $($erfc:literal),* $(,)?]
     ) => {
         impl Elementary for $float {
             #[inline(always)]
             fn exp_below(self, factor: Self) -> Self {
-                let (minus_one, [first, second]) = $module::exponential(self);
+                // Below this the product with any factor that occurs is zero.
+                let (minus_one, n) = $module::exponential(if self < $least { $least } else { self });
+                // Two factors, because the power alone may be no normal number.
+                let half = n >> 1;
+                let (first, second) = ($module::power(half), $module::power(n - half));
                 let product = (1.0 + minus_one) * first * factor * second;
                 if self < $least { 0.0 } else { product }
             }
 
             #[inline(always)]
             fn exp_minus_one_below(self) -> Self {
-                let (minus_one, [first, second]) = $module::exponential(self);
-                let power = first * second;
+                // Below this the result is rounded to −1.
+                let (minus_one, n) = $module::exponential(if self < $flat { $flat } else { self });
+                let power = $module::power(n);
                 power * minus_one + (power - 1.0)
             }
 
@@ -61,7 +68,7 @@ macro_rules! elementary {
                 // 2·artanh(s) for s = x/(2 + x), at most 1/3.
                 let s = self / (2.0 + self);
                 let square = s * s;
-                let mut sum = 0.0;
+                let mut sum = 2.0 / $first_log;
                 $(sum = sum * square + 2.0 / $log;)*
                 s * square * sum + 2.0 * s
             }
@@ -101,7 +108,7 @@ macro_rules! elementary {
                 let z = x * std::f64::consts::FRAC_1_SQRT_2 as $float;
                 // Chebyshev's series of (1 + 2·z)·exp(z²)·erfc(z), by Clenshaw's recurrence from the last term on.
                 let t = (z - 3.75) / (z + 3.75);
-                let (mut next, mut after) = (0.0, 0.0);
+                let (mut next, mut after) = ($last, 0.0);
                 $((next, after) = (2.0 * t * next - after + $erfc, next);)*
                 let series = rest.exp_below(0.5 * (t * next - after + $first)) / (1.0 + 2.0 * z);
                 let tail = square.exp_below(series * x);
@@ -118,30 +125,28 @@ macro_rules! elementary {
             /// Added to a number it rounds to a whole one and leaves that in the lowest bits.
             const ROUND: $float = (3u64 << ($mantissa - 1)) as $float;
 
-            /// `2^n` for a whole n whose power is a normal number.
+            /// `exp(r) − 1` and the whole number n, with `x = n·ln 2 + r`. n stands in the lowest bits, below those of [`ROUND`].
             #[inline(always)]
-            fn power(n: $float) -> $float {
-                $float::from_bits(((n + ROUND).to_bits().wrapping_add($bias)) << $mantissa)
+            pub(super) fn exponential(x: $float) -> ($float, $bits) {
+                let shifted = x * std::f64::consts::LOG2_E as $float + ROUND;
+                let n = shifted - ROUND;
+                let r = (x - n * $high) - n * $low;
+                let mut sum = 1.0 / $first_exp;
+                $(sum = sum * r + 1.0 / $exp;)*
+                (r * r * sum + r, shifted.to_bits())
             }
 
-            /// `exp(r) − 1` and `2^n` in two factors, with `x = n·ln 2 + r`.
+            /// `2^n`, a normal number, for n in the lowest bits; those above the exponent's are shifted out.
             #[inline(always)]
-            pub(super) fn exponential(x: $float) -> ($float, [$float; 2]) {
-                // Below this the product with any factor that occurs is zero.
-                let x = if x < $least { $least } else { x };
-                let n = (x * std::f64::consts::LOG2_E as $float + ROUND) - ROUND;
-                let r = (x - n * $high) - n * $low;
-                let mut sum = 0.0;
-                $(sum = sum * r + 1.0 / $exp;)*
-                let half = (n * 0.5 + ROUND) - ROUND;
-                (r * r * sum + r, [power(half), power(n - half)])
+            pub(super) fn power(n: $bits) -> $float {
+                $float::from_bits(n.wrapping_add($bias) << $mantissa)
             }
         }
     };
 }
 
 elementary!(
-    f32 in single, mantissa 23, bias 127, least -112.0,
+    f32 of u32 in single, mantissa 23, bias 127, least -112.0, flat -18.0,
     // 355/512, and the rest.
     ln2 0.693_359_375 -2.121_944_4e-4,
     exp [40320.0, 5040.0, 720.0, 120.0, 24.0, 6.0, 2.0], log [17.0, 15.0, 13.0, 11.0, 9.0, 7.0, 5.0, 3.0],
@@ -153,7 +158,7 @@ elementary!(
     ]
 );
 elementary!(
-    f64 in double, mantissa 52, bias 1023, least -760.0,
+    f64 of u64 in double, mantissa 52, bias 1023, least -760.0, flat -40.0,
     // The first 32 bits of the mantissa, and the rest.
     ln2 6.931_471_803_691_238e-1 1.908_214_929_270_587_7e-10,
     exp [
