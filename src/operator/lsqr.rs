@@ -1,10 +1,10 @@
 //! Damped least squares through any operator, and the damping that suits a known noise.
 
-use ndarray::{Array5, ArrayView5, Zip};
+use ndarray::{Array5, ArrayView5};
 
-use super::dot_test::dot;
 use super::unit::{InUnit, Unit, exponent, scale};
-use super::{LinearOperator, Workspace, copied, expect_shape, for_many_products, new_batch, with_batch};
+use super::vectors::{advance, combine, contiguous_copy, divide, dot};
+use super::{LinearOperator, Workspace, expect_shape, for_many_products, new_batch, with_batch};
 use crate::error::{Error, Result};
 use crate::scalar::Scalar;
 
@@ -82,8 +82,9 @@ pub struct Lsqr<T> {
 /// Golub–Kahan bidiagonalisation of A, started from b, and a QR decomposition of the bidiagonal matrix that is updated by plane
 /// rotations. In exact arithmetic it finds what conjugate gradients on `(AᵀA + λ²·I)·x = Aᵀb` find
 /// ([`least_squares`](crate::least_squares), with λ·I as a second block), and stays accurate where A is badly conditioned. Scalars
-/// are f64; 5 vectors are held. Operator, b and damping may have any unit: all is computed in powers of two near their sizes,
-/// which takes one product with A more, and one vector more where the operator is far from 1.
+/// are f64; 4 vectors of the domain and 2 of the range are held, and what is done to them has the same bits on any number of
+/// threads. Operator, b and damping may have any unit: all is computed in powers of two near their sizes, which takes one product
+/// with A more, and one vector more where the operator is far from 1.
 ///
 /// ```
 /// use convmat::{LsqrOptions, Pad, PadMode, lsqr};
@@ -142,24 +143,23 @@ fn bidiagonalise<T: Scalar, A: LinearOperator<T> + ?Sized>(
 ) -> Result<Lsqr<T>> {
     let mut workspace = Workspace::new();
     let mut x = new_batch(1, operator.domain())?;
-    let mut u = copied(&b, "the right-hand side")?;
+    let mut u = contiguous_copy(&b, "the right-hand side")?;
     u.mapv_inplace(|value| data.of_value(value));
     let beta = normalise(&mut u);
     let mut v = new_batch(1, operator.domain())?;
     operator.apply_adjoint_into(u.view(), v.view_mut(), &mut workspace)?;
     let mut alpha = normalise(&mut v);
-    let (mut w, start) = (copied(&v.view(), "a search direction")?, alpha * beta);
+    let (mut w, start) = (contiguous_copy(&v.view(), "a search direction")?, alpha * beta);
     let (mut image, mut preimage) = (new_batch(1, operator.range())?, new_batch(1, operator.domain())?);
     let (mut phi_bar, mut rho_bar) = (beta, alpha);
     let (mut iterations, mut gradient) = (0, start);
     while iterations < options.max_iterations && gradient > options.tolerance * start {
-        // The next vectors: β·u ← A·v − α·u and α·v ← Aᵀ·u − β·v.
-        operator.apply_into(v.view(), image.view_mut(), &mut workspace)?;
-        combine(&mut u, &image, -alpha);
-        let beta = normalise(&mut u);
-        operator.apply_adjoint_into(u.view(), preimage.view_mut(), &mut workspace)?;
-        combine(&mut v, &preimage, -beta);
-        alpha = normalise(&mut v);
+        // The next vectors: β·u ← A·v − α·u and α·v ← Aᵀ·u − β·v. The last one is divided by its length below.
+        operator.image_into(v.view(), image.view_mut(), &mut workspace)?;
+        let beta = combine(&mut u, -alpha, &image, operator.rest()).sqrt();
+        divide(&mut u, beta);
+        operator.preimage_into(u.view(), preimage.view_mut(), &mut workspace)?;
+        alpha = combine(&mut v, -beta, &preimage, operator.rest()).sqrt();
         // A rotation that takes λ into the diagonal, and one that takes β.
         let damped = rho_bar.hypot(damping);
         phi_bar *= rho_bar / damped;
@@ -169,8 +169,7 @@ fn bidiagonalise<T: Scalar, A: LinearOperator<T> + ?Sized>(
         rho_bar = -c * alpha;
         let phi = c * phi_bar;
         phi_bar *= s;
-        x.scaled_add(T::from_f64(scale(phi / rho, 2 * held)), &w);
-        combine(&mut w, &v, -theta / rho);
+        advance([&mut x, &mut w, &mut v], scale(phi / rho, 2 * held), alpha, -theta / rho);
         gradient = (phi_bar * alpha * c).abs();
         iterations += 1;
     }
@@ -193,17 +192,8 @@ impl<T: Scalar> Lsqr<T> {
 /// Divides by the norm, unless that is 0, and returns it.
 fn normalise<T: Scalar>(vector: &mut Array5<T>) -> f64 {
     let norm = dot(vector, vector).sqrt();
-    if norm > 0.0 {
-        let inverse = T::from_f64(1.0 / norm);
-        vector.mapv_inplace(|value| value * inverse);
-    }
+    divide(vector, norm);
     norm
-}
-
-/// v ← w + factor·v.
-pub(super) fn combine<T: Scalar>(v: &mut Array5<T>, w: &Array5<T>, factor: f64) {
-    let factor = T::from_f64(factor);
-    Zip::from(v).and(w).for_each(|v, &w| *v = w + factor * *v);
 }
 
 /// What [`discrepancy`] found.
@@ -312,7 +302,7 @@ fn search_in_units<T: Scalar, A: LinearOperator<T> + ?Sized>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::operator::unit::tests::Scaled;
+    use crate::operator::unit::tests::Multiplied;
     use crate::operator::{Adjoint, Compose, Pad, PadMode};
 
     /// Replicated borders: AᵀA is diagonal, so that every damped solution is known.
@@ -378,7 +368,7 @@ mod tests {
     fn units_change_no_digit() {
         let options = LsqrOptions { tolerance: 1e-14, max_iterations: 50 };
         let power = |exponent: i32| scale(1.0, exponent);
-        let operator = |exponent: i32| Scaled(pad(), power(exponent));
+        let operator = |exponent: i32| Multiplied(pad(), power(exponent));
         let norm = dot(&right(), &right()).sqrt();
         let plain = lsqr(&pad(), right().view(), 0.7, &options).unwrap();
         let searched = discrepancy(&pad(), right().view(), 0.8 * norm, &options).unwrap();
@@ -410,7 +400,7 @@ mod tests {
             assert!((found.residual / norm - 1.0).abs() < 1e-14);
         }
         // Singles, subnormal ones included.
-        let pad = Scaled(pad(), 1e-45f32);
+        let pad = Multiplied(pad(), 1e-45f32);
         let found = lsqr(&pad, right().mapv(|b| b as f32 * 1e-30).view(), 0.0, &LsqrOptions::default()).unwrap();
         let smallest = f64::from(1e-45f32);
         for (x, want) in found.x.iter().zip(known(0.0)) {

@@ -2,8 +2,8 @@
 
 use convmat::{
     Activation, Adjoint, Channels, Compose, Conv2d, Convolution, Equations, Error, Formulation, GemmBackend, Geometry,
-    Isa, LinearOperator, LsqrOptions, Options, Pad, PadMode, PlanOptions, Result, Shape, Workspace, csr_of, dot_test,
-    least_squares, lsqr,
+    Isa, LeastSquaresOptions, LinearOperator, LsqrOptions, Options, Pad, PadMode, PlanOptions, Result, Shape, Workspace,
+    csr_of, dot_test, least_squares, lsqr,
 };
 use ndarray::{Array2, Array5, ArrayView5, ArrayViewMut5};
 use proptest::prelude::*;
@@ -23,7 +23,8 @@ fn probed(operator: &dyn LinearOperator<f64>) -> Array2<f64> {
     images
 }
 
-fn assert_matrix(operator: &dyn LinearOperator<f64>, expected: &Array2<f64>, what: &str) {
+/// That products and the matrix are those of a matrix.
+pub fn assert_matrix(operator: &dyn LinearOperator<f64>, expected: &Array2<f64>, what: &str) {
     assert_eq!(probed(operator), expected, "{what}");
     let matrix = csr_of(operator, u128::MAX).unwrap();
     assert!(matrix.is_csr(), "{what}");
@@ -325,7 +326,7 @@ fn names_are_read_back() {
 }
 
 /// Counts how often it is prepared, and refuses to be applied.
-struct Counted<'a>(Convolution<f64, 3>, &'a std::sync::atomic::AtomicUsize);
+pub struct Counted<'a>(pub Convolution<f64, 3>, pub &'a std::sync::atomic::AtomicUsize);
 
 impl LinearOperator<f64> for Counted<'_> {
     fn domain(&self) -> Shape {
@@ -373,7 +374,7 @@ fn solvers_prepare_an_operator_once_wherever_it_stands() {
     let borrowed = &counted;
     let blocks =
         [&boxed as &dyn LinearOperator<f64>, &borrowed].map(|operator| Equations { operator, target: b.view() });
-    least_squares(&blocks, 1e-6, 50).unwrap();
+    least_squares(&blocks, &LeastSquaresOptions::new().max_iterations(50)).unwrap();
     assert_eq!(taken(), 2);
     // What is prepared holds the packed weights of both directions, and has the bits of what it was prepared from.
     let prepared = c.prepare(&PlanOptions::new().expected_batch(1)).unwrap();
