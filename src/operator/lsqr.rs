@@ -3,7 +3,7 @@
 use ndarray::{Array5, ArrayView5};
 
 use super::unit::{InUnit, Unit, exponent, scale};
-use super::vectors::{advance, combine, contiguous_copy, divide, dot};
+use super::vectors::{Advance, advance, combine, contiguous_copy, divide, dot};
 use super::{LinearOperator, Workspace, expect_shape, for_many_products, new_batch, with_batch};
 use crate::error::{Error, Result};
 use crate::scalar::Scalar;
@@ -16,6 +16,8 @@ const ACCURACY: f64 = 1e-3;
 const FACTOR: f64 = 4.0;
 /// The search ends this far from where it started.
 const REACH: f64 = 1e8;
+/// Lengths from which vectors need not be divided by them before a product: far above what an element type loses digits below.
+const SMALL: f64 = 1e-9;
 /// A damping of 2 to this power times the operator's size leaves nothing of AᵀA beside λ².
 const LARGEST_DAMPING: i32 = 400;
 
@@ -142,24 +144,31 @@ fn bidiagonalise<T: Scalar, A: LinearOperator<T> + ?Sized>(
     options: &LsqrOptions,
 ) -> Result<Lsqr<T>> {
     let mut workspace = Workspace::new();
-    let mut x = new_batch(1, operator.domain())?;
+    let new_domain = || new_batch(1, operator.domain());
+    let (mut x, mut w, mut v, mut preimage) = (new_domain()?, new_domain()?, new_domain()?, new_domain()?);
+    let mut image = new_batch(1, operator.range())?;
+    // u and v are kept times their lengths, and divided by them in the next pass over them.
     let mut u = contiguous_copy(&b, "the right-hand side")?;
     u.mapv_inplace(|value| data.of_value(value));
-    let beta = normalise(&mut u);
-    let mut v = new_batch(1, operator.domain())?;
-    operator.apply_adjoint_into(u.view(), v.view_mut(), &mut workspace)?;
-    let mut alpha = normalise(&mut v);
-    let (mut w, start) = (contiguous_copy(&v.view(), "a search direction")?, alpha * beta);
-    let (mut image, mut preimage) = (new_batch(1, operator.range())?, new_batch(1, operator.domain())?);
-    let (mut phi_bar, mut rho_bar) = (beta, alpha);
+    let beta = dot(&u, &u).sqrt();
+    let mut u_length = length_to_divide_by(&mut u, beta);
+    operator.preimage_into(u.view(), preimage.view_mut(), &mut workspace)?;
+    let mut alpha = combine(&mut v, 0.0, &preimage, operator.rest() / u_length).sqrt();
+    let mut v_length = length_to_divide_by(&mut v, alpha);
+    // x and the direction w are an iteration behind: they take their steps in the pass that makes the next v.
+    let (mut step, mut turn) = (0.0, 0.0);
+    let (mut phi_bar, mut rho_bar, start) = (beta, alpha, alpha * beta);
     let (mut iterations, mut gradient) = (0, start);
     while iterations < options.max_iterations && gradient > options.tolerance * start {
-        // The next vectors: β·u ← A·v − α·u and α·v ← Aᵀ·u − β·v. The last one is divided by its length below.
+        // The next vectors: β·u ← A·v − α·u and α·v ← Aᵀ·u − β·v.
         operator.image_into(v.view(), image.view_mut(), &mut workspace)?;
-        let beta = combine(&mut u, -alpha, &image, operator.rest()).sqrt();
-        divide(&mut u, beta);
+        let beta = combine(&mut u, -alpha / u_length, &image, operator.rest() / v_length).sqrt();
+        u_length = length_to_divide_by(&mut u, beta);
         operator.preimage_into(u.view(), preimage.view_mut(), &mut workspace)?;
-        alpha = combine(&mut v, -beta, &preimage, operator.rest()).sqrt();
+        let taken = operator.rest() / u_length;
+        let by = Advance { step, turn, factor: 1.0 / v_length, kept: -beta, taken };
+        alpha = advance(by, [&mut x, &mut w, &mut v], &preimage).sqrt();
+        v_length = length_to_divide_by(&mut v, alpha);
         // A rotation that takes λ into the diagonal, and one that takes β.
         let damped = rho_bar.hypot(damping);
         phi_bar *= rho_bar / damped;
@@ -169,10 +178,11 @@ fn bidiagonalise<T: Scalar, A: LinearOperator<T> + ?Sized>(
         rho_bar = -c * alpha;
         let phi = c * phi_bar;
         phi_bar *= s;
-        advance([&mut x, &mut w, &mut v], scale(phi / rho, 2 * held), alpha, -theta / rho);
+        (step, turn) = (scale(phi / rho, 2 * held), -theta / rho);
         gradient = (phi_bar * alpha * c).abs();
         iterations += 1;
     }
+    combine(&mut x, 1.0, &w, step);
     operator.apply_into(x.view(), image.view_mut(), &mut workspace)?;
     let factor = T::from_f64(scale(1.0, -2 * power));
     image.zip_mut_with(&b, |image, &b| *image = data.of_value(b) - factor * *image);
@@ -189,11 +199,14 @@ impl<T: Scalar> Lsqr<T> {
     }
 }
 
-/// Divides by the norm, unless that is 0, and returns it.
-fn normalise<T: Scalar>(vector: &mut Array5<T>) -> f64 {
-    let norm = dot(vector, vector).sqrt();
-    divide(vector, norm);
-    norm
+/// What a vector of this length is to be divided by later: its length; or 1, where that is so small that products with it would
+/// lose digits, and it is divided at once.
+fn length_to_divide_by<T: Scalar>(vector: &mut Array5<T>, length: f64) -> f64 {
+    if length >= SMALL {
+        return length;
+    }
+    divide(vector, length);
+    1.0
 }
 
 /// What [`discrepancy`] found.
@@ -405,6 +418,19 @@ mod tests {
         let smallest = f64::from(1e-45f32);
         for (x, want) in found.x.iter().zip(known(0.0)) {
             assert!((f64::from(*x) * smallest / 1e-30 - want).abs() < 1e-6 * want.abs());
+        }
+    }
+
+    #[test]
+    fn directions_far_below_the_others_keep_their_digits() {
+        // Singles of which the second direction is so small that its products with the operator would be subnormal.
+        let pad = Pad::new([1, 1, 1, 2], [(0, 0), (0, 0), (3, 0)], PadMode::Replicate).unwrap();
+        let (operator, tiny) = (Multiplied(pad, scale(1.0, -25) as f32), 1e-36f32);
+        let b = Array5::from_shape_vec([1, 1, 1, 1, 5], vec![1.0, 1.0, 1.0, 1.0, tiny]).unwrap();
+        let found = lsqr(&operator, b.view(), 0.0, &LsqrOptions::new().tolerance(0.0).max_iterations(2)).unwrap();
+        for (x, want) in found.x.iter().zip([1.0, tiny]) {
+            let quotient = f64::from(*x) * scale(1.0, -25) / f64::from(want);
+            assert!((quotient - 1.0).abs() < 1e-5, "{x:e}: {quotient}");
         }
     }
 

@@ -3,12 +3,16 @@
 //! A vector is cut in halves, and these again, down to blocks that one thread passes over. Where it is cut follows from its
 //! length, and what blocks return is added up along the same cuts, so that no result depends on the number of threads. A pass
 //! does all that is to be done to an element at once: between two products of a convolution, vectors have left the fast caches,
-//! and every pass reads them anew. It knows arrays and no operator.
+//! and every pass reads them anew. Loops are plain and compiled for the processor's instruction set, which changes no bit:
+//! nothing is fused, and sums run in a fixed number of lanes. It knows arrays and no operator, and of the kernels only how to
+//! be called for an instruction set.
 
 use ndarray::{Array5, ArrayView5, ArrayViewMut5, Zip};
 
 use super::reserved;
 use crate::error::Result;
+use crate::kernel::dispatch::{Available, Job, Level};
+use crate::kernel::vector::Vector;
 use crate::scalar::Scalar;
 
 /// Elements that one thread passes over at a time.
@@ -26,7 +30,7 @@ trait Pass: Sized + Send {
     /// The pass over the first elements, and over the others.
     fn split_at(self, middle: usize) -> (Self, Self);
 
-    /// Passes over all elements in order.
+    /// Passes over all elements in order. Implementations are `#[inline(always)]`, as those of [`Job`].
     fn run(self) -> f64;
 }
 
@@ -38,7 +42,9 @@ fn in_blocks(pass: impl Pass) -> f64 {
 
 fn halves<P: Pass>(pass: P, is_shared: bool) -> f64 {
     if pass.len() <= BLOCK {
-        return pass.run();
+        let mut sum = 0.0;
+        Level::best().run::<f64>(Block { pass, sum: &mut sum });
+        return sum;
     }
     let middle = (pass.len() / 2).next_multiple_of(LANES);
     let (first, second) = pass.split_at(middle);
@@ -47,6 +53,19 @@ fn halves<P: Pass>(pass: P, is_shared: bool) -> f64 {
         false => (halves(first, false), halves(second, false)),
     };
     first + second
+}
+
+/// A pass over so few elements that one thread does it.
+struct Block<'a, P> {
+    pass: P,
+    sum: &'a mut f64,
+}
+
+impl<P: Pass> Job<f64> for Block<'_, P> {
+    #[inline(always)]
+    fn run<V: Vector<f64>>(self, _: Available<V>) {
+        *self.sum = self.pass.run();
+    }
 }
 
 /// Elements of a vector in order.
@@ -81,6 +100,7 @@ impl<T: Scalar> Pass for Dot<'_, T> {
         (Self { a, b }, Self { a: a_rest, b: b_rest })
     }
 
+    #[inline(always)]
     fn run(self) -> f64 {
         let (a, a_rest) = self.a.as_chunks::<LANES>();
         let (b, b_rest) = self.b.as_chunks::<LANES>();
@@ -120,65 +140,104 @@ impl<T: Scalar> Pass for Combine<'_, T> {
         (Self { to, from, kept, taken }, Self { to: to_rest, from: from_rest, kept, taken })
     }
 
+    #[inline(always)]
     fn run(self) -> f64 {
-        let Self { to, from, kept, taken } = self;
-        let combined = |to: T, from: T| T::from_f64(kept * to.to_f64() + taken * from.to_f64());
-        let (to, to_rest) = to.as_chunks_mut::<LANES>();
-        let (from, from_rest) = from.as_chunks::<LANES>();
+        let factors = [self.kept, self.taken];
+        let (to, to_rest) = self.to.as_chunks_mut::<LANES>();
+        let (from, from_rest) = self.from.as_chunks::<LANES>();
         let mut sums = [0.0; LANES];
-        for (to, &from) in to.iter_mut().zip(from) {
+        for (to, from) in to.iter_mut().zip(from) {
             // All lanes are read before one is written: so they become vectors.
-            let mut lanes = *to;
-            for (sum, (lane, &from)) in sums.iter_mut().zip(lanes.iter_mut().zip(&from)) {
-                *lane = combined(*lane, from);
-                *sum += lane.to_f64() * lane.to_f64();
+            let (mut lanes, from) = (*to, *from);
+            for (sum, (lane, from)) in sums.iter_mut().zip(lanes.iter_mut().zip(from)) {
+                combine_one(factors, lane, from, sum);
             }
             *to = lanes;
         }
         for (sum, (to, &from)) in sums.iter_mut().zip(to_rest.iter_mut().zip(from_rest)) {
-            *to = combined(*to, from);
-            *sum += to.to_f64() * to.to_f64();
+            combine_one(factors, to, from, sum);
         }
         sums.iter().sum()
     }
 }
 
-/// One step of a method along a search direction w, when the next basis vector v is known but for its length:
-/// `x ← x + step·w`, `v ← v/length`, `w ← v + turn·w`, each element in f64 and rounded once. v stays as it is if its length is 0.
-pub(super) fn advance<T: Scalar>([x, w, v]: [&mut Array5<T>; 3], step: f64, length: f64, turn: f64) {
-    let factor = if length > 0.0 { 1.0 / length } else { 1.0 };
-    let [x, w, v] = [x, w, v].map(elements_mut);
-    in_blocks(Advance { x, w, v, factors: [step, factor, turn] });
+#[inline(always)]
+fn combine_one<T: Scalar>([kept, taken]: [f64; 2], to: &mut T, from: T, sum: &mut f64) {
+    *to = T::from_f64(kept * to.to_f64() + taken * from.to_f64());
+    *sum += to.to_f64() * to.to_f64();
 }
 
-struct Advance<'a, T> {
+/// Factors of [`advance`].
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Advance {
+    /// Of the old direction in x.
+    pub(super) step: f64,
+    /// Of the old direction in the new one.
+    pub(super) turn: f64,
+    /// Of v, before anything else is done with it.
+    pub(super) factor: f64,
+    /// Of v and of the vector that is added, in the new v.
+    pub(super) kept: f64,
+    pub(super) taken: f64,
+}
+
+/// One step of a method that goes along a direction w, and whose basis has the vectors v:
+/// `x ← x + step·w`, `w ← factor·v + turn·w`, `v ← kept·factor·v + taken·from`, all of the old values, each element in f64
+/// and rounded once, and ‖v‖² then.
+pub(super) fn advance<T: Scalar>(by: Advance, [x, w, v]: [&mut Array5<T>; 3], from: &Array5<T>) -> f64 {
+    let [x, w, v] = [x, w, v].map(elements_mut);
+    in_blocks(Advancing { by, x, w, v, from: elements(from) })
+}
+
+struct Advancing<'a, T> {
+    by: Advance,
     x: &'a mut [T],
     w: &'a mut [T],
     v: &'a mut [T],
-    factors: [f64; 3],
+    from: &'a [T],
 }
 
-impl<T: Scalar> Pass for Advance<'_, T> {
+impl<T: Scalar> Pass for Advancing<'_, T> {
     fn len(&self) -> usize {
         self.x.len()
     }
 
     fn split_at(self, middle: usize) -> (Self, Self) {
-        let Self { x, w, v, factors } = self;
+        let Self { by, x, w, v, from } = self;
         let [(x, x_rest), (w, w_rest), (v, v_rest)] = [x, w, v].map(|vector| vector.split_at_mut(middle));
-        (Self { x, w, v, factors }, Self { x: x_rest, w: w_rest, v: v_rest, factors })
+        let (from, from_rest) = from.split_at(middle);
+        (Self { by, x, w, v, from }, Self { by, x: x_rest, w: w_rest, v: v_rest, from: from_rest })
     }
 
+    #[inline(always)]
     fn run(self) -> f64 {
-        let [step, factor, turn] = self.factors;
-        for ((x, w), v) in self.x.iter_mut().zip(self.w).zip(self.v) {
-            let along = w.to_f64();
-            *x = T::from_f64(x.to_f64() + step * along);
-            *v = T::from_f64(factor * v.to_f64());
-            *w = T::from_f64(v.to_f64() + turn * along);
+        let (x, x_rest) = self.x.as_chunks_mut::<LANES>();
+        let (w, w_rest) = self.w.as_chunks_mut::<LANES>();
+        let (v, v_rest) = self.v.as_chunks_mut::<LANES>();
+        let (from, from_rest) = self.from.as_chunks::<LANES>();
+        let mut sums = [0.0; LANES];
+        for (((x, w), v), from) in x.iter_mut().zip(w).zip(v).zip(from) {
+            let (mut xs, mut ws, mut vs, from) = (*x, *w, *v, *from);
+            for ((((x, w), v), from), sum) in xs.iter_mut().zip(&mut ws).zip(&mut vs).zip(from).zip(&mut sums) {
+                advance_one(self.by, [x, w, v], from, sum);
+            }
+            (*x, *w, *v) = (xs, ws, vs);
         }
-        0.0
+        let rest = x_rest.iter_mut().zip(w_rest).zip(v_rest).zip(from_rest);
+        for ((((x, w), v), &from), sum) in rest.zip(&mut sums) {
+            advance_one(self.by, [x, w, v], from, sum);
+        }
+        sums.iter().sum()
     }
+}
+
+#[inline(always)]
+fn advance_one<T: Scalar>(by: Advance, [x, w, v]: [&mut T; 3], from: T, sum: &mut f64) {
+    let (along, basis) = (w.to_f64(), by.factor * v.to_f64());
+    *x = T::from_f64(x.to_f64() + by.step * along);
+    *w = T::from_f64(basis + by.turn * along);
+    *v = T::from_f64(by.kept * basis + by.taken * from.to_f64());
+    *sum += v.to_f64() * v.to_f64();
 }
 
 /// `vector ← vector/length`, unless that is 0.
@@ -204,6 +263,7 @@ impl<T: Scalar> Pass for Multiply<'_, T> {
         (Self { vector, factor }, Self { vector: rest, factor })
     }
 
+    #[inline(always)]
     fn run(self) -> f64 {
         self.vector.iter_mut().for_each(|value| *value = T::from_f64(self.factor * value.to_f64()));
         0.0
@@ -248,6 +308,8 @@ mod tests {
     const LENGTHS: [usize; 12] =
         [0, 1, 7, 8, 9, 100, BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK + 5, SHARED + 13, 3 * SHARED];
 
+    const BY: Advance = Advance { step: 0.7, turn: -1.1, factor: 0.4, kept: -0.3, taken: 1.7 };
+
     fn vector<T: Scalar>(len: usize, seed: u64) -> Array5<T> {
         noise(1, [1, 1, 1, len], seed).unwrap()
     }
@@ -271,16 +333,16 @@ mod tests {
             assert_eq!(to, want, "{len}");
             assert_sum(square, want.iter().map(|value| value.to_f64() * value.to_f64()), "combine");
 
-            let [mut x, mut w, mut v] = [3, 4, 5].map(|seed| vector::<T>(len, seed));
-            let before = [x.clone(), w.clone(), v.clone()];
-            advance([&mut x, &mut w, &mut v], 0.7, 2.5, -1.1);
-            let [old_x, old_w, old_v] = before;
-            let of = |a: &Array5<T>, b: &Array5<T>, step: f64| {
-                Zip::from(a).and(b).map_collect(|a, b| T::from_f64(a.to_f64() + step * b.to_f64()))
+            let [mut x, mut w, mut v, from] = [3, 4, 5, 6].map(|seed| vector::<T>(len, seed));
+            let [old_x, old_w, old_v] = [&x, &w, &v].map(Array5::clone);
+            let square = advance(BY, [&mut x, &mut w, &mut v], &from);
+            let of = |[p, a]: [f64; 2], [b, c]: [&Array5<T>; 2], q: f64| {
+                Zip::from(b).and(c).map_collect(|b, c| T::from_f64(p * (a * b.to_f64()) + q * c.to_f64()))
             };
-            assert_eq!(x, of(&old_x, &old_w, 0.7), "{len}");
-            assert_eq!(v, old_v.mapv(|v| T::from_f64(v.to_f64() * (1.0 / 2.5))), "{len}");
-            assert_eq!(w, of(&v, &old_w, -1.1), "{len}");
+            assert_eq!(x, of([1.0, 1.0], [&old_x, &old_w], BY.step), "{len}");
+            assert_eq!(w, of([1.0, BY.factor], [&old_v, &old_w], BY.turn), "{len}");
+            assert_eq!(v, of([BY.kept, BY.factor], [&old_v, &from], BY.taken), "{len}");
+            assert_sum(square, v.iter().map(|value| value.to_f64() * value.to_f64()), "advance");
 
             divide(&mut v, 0.0);
             let unchanged = v.clone();
@@ -299,9 +361,10 @@ mod tests {
     fn nothing_depends_on_the_number_of_threads() {
         let run = |threads: usize| {
             ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(|| {
-                let [mut x, mut w, mut v] = [3, 4, 5].map(|seed| vector::<f32>(5 * SHARED + 77, seed));
+                let [mut x, mut w, mut v, from] = [3, 4, 5, 6].map(|seed| vector::<f32>(5 * SHARED + 77, seed));
                 let sums = [dot(&x, &w), combine(&mut w, 0.3, &x, -1.9)];
-                advance([&mut x, &mut w, &mut v], 0.7, 2.5, -1.1);
+                let sums = [sums[0], sums[1], advance(BY, [&mut x, &mut w, &mut v], &from)];
+                divide(&mut v, 3.0);
                 (sums.map(f64::to_bits), [x, w, v].map(|vector| vector.mapv(f32::to_bits)))
             })
         };
