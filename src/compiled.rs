@@ -23,8 +23,8 @@ use crate::layer::{self, init, taps};
 use crate::matrix::{self, SparseMatrix};
 use crate::operator::assembly::{self, Operators, Whole};
 use crate::operator::{
-    self, Discrepancy, DotTest, Equations, LeastSquaresOptions, LinearOperator, Lsqr, LsqrOptions, Needs, Pad, Solution,
-    Weights, Workspace,
+    self, Discrepancy, DotTest, Equations, LeastSquaresOptions, LinearOperator, Lsqr, LsqrOptions, Needs, Pad,
+    Solution, Weights, Workspace,
 };
 use crate::plan::pass::Pass;
 use crate::plan::{self, Like, PlanOptions, PreparedConvolution};
