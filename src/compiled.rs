@@ -21,8 +21,10 @@ use crate::geometry::{Geometry, Shape, Side};
 use crate::in_weights::InWeights;
 use crate::layer::{self, init, taps};
 use crate::matrix::{self, SparseMatrix};
+use crate::operator::assembly::{self, Operators, Whole};
 use crate::operator::{
-    self, Discrepancy, DotTest, Equations, LinearOperator, Lsqr, LsqrOptions, Needs, Pad, Solution, Weights, Workspace,
+    self, Discrepancy, DotTest, Equations, LeastSquaresOptions, LinearOperator, Lsqr, LsqrOptions, Needs, Pad,
+    Solution, Weights, Workspace,
 };
 use crate::plan::pass::Pass;
 use crate::plan::{self, Like, PlanOptions, PreparedConvolution};
@@ -70,8 +72,19 @@ compiled! {
     fn discrepancy(
         operator: &dyn LinearOperator<Self>, b: ArrayView5<Self>, target: f64, options: &LsqrOptions
     ) -> Result<Discrepancy<Self>> = operator::lsqr::search;
-    fn least_squares(equations: &[Equations<Self>], tolerance: f64, max_iterations: usize) -> Result<Solution<Self>>
+    fn least_squares(equations: &[Equations<Self>], options: &LeastSquaresOptions) -> Result<Solution<Self>>
         = operator::solve::solve;
+    fn assembled(
+        operators: Operators<Self>, is_adjoint: bool, wholes: (&Whole, &Whole), x: ArrayView5<Self>,
+        y: ArrayViewMut5<Self>, workspace: &mut Workspace<Self>,
+    ) -> Result<()> = assembly::product;
+    fn assembled_scratch(operators: Operators<Self>, wholes: [&Whole; 2], batch: usize) -> usize = assembly::scratch_len;
+    fn assembled_matrix(operators: Operators<Self>, wholes: [&Whole; 2], memory_limit: u128) -> Result<CsMat<Self>>
+        = assembly::matrix;
+    fn scaled(
+        operator: &dyn LinearOperator<Self>, is_adjoint: bool, factor: Self, x: ArrayView5<Self>, y: ArrayViewMut5<Self>,
+        workspace: &mut Workspace<Self>,
+    ) -> Result<()> = operator::scaled::product;
     fn pad(pad: &Pad, x: ArrayView5<Self>, y: ArrayViewMut5<Self>, workspace: &mut Workspace<Self>) -> Result<()> = Pad::read;
     fn pad_adjoint(pad: &Pad, y: ArrayView5<Self>, x: ArrayViewMut5<Self>, workspace: &mut Workspace<Self>) -> Result<()>
         = Pad::add_back;

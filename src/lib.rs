@@ -61,6 +61,7 @@
 //! | the operator C: its matrix, windows, formulations | [`Convolution`], [`Formulation`] |
 //! | only where entries lie, before any weights | [`Geometry`], [`geometry::Axis`] |
 //! | operators in general, one's own too: swap, compose, pad, test | [`LinearOperator`], [`Adjoint`], [`Compose`], [`Pad`], [`dot_test`] |
+//! | sums, multiples and stacks of operators: A + B, α·A, `[A; B]`, `[A, B]`, block-diagonal | [`Sum`], [`Scaled`], [`Stacked`] |
 //! | the matrix of any operator | [`csr_of`], [`Convolution::dense`], [`Convolution::csr`] |
 //! | im2col and col2im themselves | [`matrix::im2col()`], [`matrix::col2im()`] |
 //! | the weight gradient | [`weight_gradient()`] |
@@ -153,8 +154,9 @@ pub use layer::{
 /// The version of `ndarray` whose arrays this crate's functions take and return.
 pub use ndarray;
 pub use operator::{
-    Adjoint, Compose, DEFAULT_MEMORY_LIMIT, Discrepancy, DotTest, Equations, Lent, LinearOperator, Lsqr, LsqrOptions,
-    Pad, PadMode, Solution, Workspace, csr_of, discrepancy, dot_test, least_squares, lsqr,
+    Adjoint, Compose, DEFAULT_MEMORY_LIMIT, Discrepancy, DotTest, Equations, LeastSquaresOptions, Lent, LinearOperator,
+    Lsqr, LsqrOptions, Pad, PadMode, Scaled, Solution, Stacked, Sum, Workspace, csr_of, discrepancy, dot_test,
+    least_squares, lsqr,
 };
 pub use plan::{ErasedPlan, Exactness, ImplicitGemmRecipe, Plan, PlanOptions, PreparedConvolution, Recipe};
 pub use pooling::{IndexBase, MaxPool};

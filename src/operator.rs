@@ -5,17 +5,23 @@
 //! (swapping, composing, testing, probing for the matrix) is built once on those two maps and knows no convolution.
 
 pub(crate) mod adjoint;
+pub(crate) mod assembly;
 pub(crate) mod compose;
 pub(crate) mod dot_test;
 pub(crate) mod lsqr;
 mod method;
 mod pad;
+pub(crate) mod scaled;
 pub(crate) mod solve;
+mod stacked;
 pub(crate) mod structure;
+mod sum;
 mod unit;
+pub(crate) mod vectors;
 mod workspace;
 
 use std::fmt;
+use std::sync::Arc;
 
 pub use crate::memory::DEFAULT_MEMORY_LIMIT;
 pub(crate) use crate::memory::{
@@ -24,17 +30,20 @@ pub(crate) use crate::memory::{
 };
 pub use adjoint::Adjoint;
 pub use compose::Compose;
-pub(crate) use dot_test::dot;
 pub use dot_test::{DotTest, dot_test};
 pub use lsqr::{Discrepancy, Lsqr, LsqrOptions, discrepancy, lsqr};
 pub(crate) use method::Method;
 use ndarray::{ArcArray, Array1, Array5, ArrayView1, ArrayView5, ArrayViewMut5, CowArray, Ix5};
 pub use pad::{Pad, PadMode};
-pub use solve::{Equations, Solution, least_squares};
+pub use scaled::Scaled;
+pub use solve::{Equations, LeastSquaresOptions, Solution, least_squares};
+pub use stacked::Stacked;
 pub use structure::csr_of;
 pub(crate) use structure::{Request, Structure};
+pub use sum::Sum;
 #[cfg(feature = "analysis")]
 pub(crate) use unit::{InUnit, Unit, scale};
+pub(crate) use vectors::dot;
 pub use workspace::{Lent, Workspace};
 
 use crate::error::{Error, Result};
@@ -52,7 +61,7 @@ use crate::scalar::Scalar;
 /// **Errors.** [`Error::Shape`] wherever a tensor does not fit.
 ///
 /// **Operators of one's own** implement the five required methods, take scratch memory from the workspace and give it back,
-/// and are then what any other operator is: [`Compose`] and [`Adjoint`] hold them, [`dot_test`] checks them, [`lsqr`] and
+/// and are then what any other operator is: [`Compose`], [`Sum`], [`Scaled`], [`Stacked`] and [`Adjoint`] hold them, [`dot_test`] checks them, [`lsqr`] and
 /// [`least_squares`] solve with them, [`csr_of`] finds their matrix. `examples/own_operator.rs` is one.
 ///
 /// ```
@@ -158,36 +167,36 @@ pub(crate) fn for_many_products<'a, T: Scalar>(
     operator.prepared().unwrap_or_else(|| Ok(Box::new(operator)))
 }
 
-/// What points to an operator is one.
+/// What does no more than to hold an operator is that operator.
 macro_rules! forward {
-    ($($(#[$doc:meta])* $pointer:ty),*) => {$(
+    ($($(#[$doc:meta])* [$($generics:tt)*] $holder:ty, |$self:ident| $operator:expr);* $(;)?) => {$(
         $(#[$doc])*
-        impl<T: Scalar, A: LinearOperator<T> + ?Sized> LinearOperator<T> for $pointer {
-            fn domain(&self) -> Shape {
-                (**self).domain()
+        impl<T: Scalar, $($generics)*> LinearOperator<T> for $holder {
+            fn domain(&$self) -> Shape {
+                $operator.domain()
             }
-            fn range(&self) -> Shape {
-                (**self).range()
+            fn range(&$self) -> Shape {
+                $operator.range()
             }
-            fn apply_into(&self, x: ArrayView5<T>, y: ArrayViewMut5<T>, workspace: &mut Workspace<T>) -> Result<()> {
-                (**self).apply_into(x, y, workspace)
+            fn apply_into(&$self, x: ArrayView5<T>, y: ArrayViewMut5<T>, workspace: &mut Workspace<T>) -> Result<()> {
+                $operator.apply_into(x, y, workspace)
             }
             fn apply_adjoint_into(
-                &self,
+                &$self,
                 y: ArrayView5<T>,
                 x: ArrayViewMut5<T>,
                 workspace: &mut Workspace<T>,
             ) -> Result<()> {
-                (**self).apply_adjoint_into(y, x, workspace)
+                $operator.apply_adjoint_into(y, x, workspace)
             }
-            fn workspace_len(&self, batch: usize) -> usize {
-                (**self).workspace_len(batch)
+            fn workspace_len(&$self, batch: usize) -> usize {
+                $operator.workspace_len(batch)
             }
-            fn prepared(&self) -> Option<Result<Box<dyn LinearOperator<T> + '_>>> {
-                (**self).prepared()
+            fn prepared(&$self) -> Option<Result<Box<dyn LinearOperator<T> + '_>>> {
+                $operator.prepared()
             }
-            fn structural_matrix(&self, request: Request) -> Option<Result<Structure<T>>> {
-                (**self).structural_matrix(request)
+            fn structural_matrix(&$self, request: Request) -> Option<Result<Structure<T>>> {
+                $operator.structural_matrix(request)
             }
         }
     )*};
@@ -201,12 +210,16 @@ impl<T: Scalar> fmt::Debug for dyn LinearOperator<T> + '_ {
     }
 }
 
-forward!(
+forward! {
     /// Boxed operators are operators, so that formulations chosen at run time compose like any other.
-    Box<A>,
+    [A: LinearOperator<T> + ?Sized] Box<A>, |self| **self;
     /// So are borrowed ones: what is composed of them need not own them.
-    &A
-);
+    [A: LinearOperator<T> + ?Sized] &A, |self| **self;
+    /// And shared ones.
+    [A: LinearOperator<T> + ?Sized] Arc<A>, |self| **self;
+    [A: LinearOperator<T>] Sum<T, A>, |self| self.0;
+    [A: LinearOperator<T>] Stacked<T, A>, |self| self.0;
+}
 
 /// Weights in the one layout that everything below a convolution reads: contiguous, `[small channels, large channels /
 /// groups, kD, kH, kW]` row-major.

@@ -3,6 +3,7 @@
 use ndarray::Array5;
 
 use super::unit::InUnit;
+use super::vectors::dot;
 use super::{LinearOperator, new_batch};
 use crate::error::Result;
 use crate::geometry::Shape;
@@ -75,11 +76,6 @@ pub(super) fn noise<T: Scalar>(batch: usize, shape: Shape, seed: u64) -> Result<
         T::from_f64(((z ^ (z >> 31)) >> 11) as f64 * 2f64.powi(-52) - 1.0)
     });
     Ok(tensor)
-}
-
-/// ⟨a, b⟩, summed in f64.
-pub(crate) fn dot<T: Scalar>(a: &Array5<T>, b: &Array5<T>) -> f64 {
-    a.iter().zip(b).map(|(&a, &b)| a.to_f64() * b.to_f64()).sum()
 }
 
 fn norm<T: Scalar>(a: &Array5<T>) -> f64 {

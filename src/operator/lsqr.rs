@@ -1,10 +1,10 @@
 //! Damped least squares through any operator, and the damping that suits a known noise.
 
-use ndarray::{Array5, ArrayView5, Zip};
+use ndarray::{Array5, ArrayView5};
 
-use super::dot_test::dot;
 use super::unit::{InUnit, Unit, exponent, scale};
-use super::{LinearOperator, Workspace, copied, expect_shape, for_many_products, new_batch, with_batch};
+use super::vectors::{Advance, advance, combine, contiguous_copy, divide, dot};
+use super::{LinearOperator, Workspace, expect_shape, for_many_products, new_batch, with_batch};
 use crate::error::{Error, Result};
 use crate::scalar::Scalar;
 
@@ -16,6 +16,8 @@ const ACCURACY: f64 = 1e-3;
 const FACTOR: f64 = 4.0;
 /// The search ends this far from where it started.
 const REACH: f64 = 1e8;
+/// Lengths from which vectors need not be divided by them before a product: far above what an element type loses digits below.
+const SMALL: f64 = 1e-9;
 /// A damping of 2 to this power times the operator's size leaves nothing of AᵀA beside λ².
 const LARGEST_DAMPING: i32 = 400;
 
@@ -82,8 +84,9 @@ pub struct Lsqr<T> {
 /// Golub–Kahan bidiagonalisation of A, started from b, and a QR decomposition of the bidiagonal matrix that is updated by plane
 /// rotations. In exact arithmetic it finds what conjugate gradients on `(AᵀA + λ²·I)·x = Aᵀb` find
 /// ([`least_squares`](crate::least_squares), with λ·I as a second block), and stays accurate where A is badly conditioned. Scalars
-/// are f64; 5 vectors are held. Operator, b and damping may have any unit: all is computed in powers of two near their sizes,
-/// which takes one product with A more, and one vector more where the operator is far from 1.
+/// are f64; 4 vectors of the domain and 2 of the range are held, and what is done to them has the same bits on any number of
+/// threads. Operator, b and damping may have any unit: all is computed in powers of two near their sizes, which takes one product
+/// with A more, and one vector more where the operator is far from 1.
 ///
 /// ```
 /// use convmat::{LsqrOptions, Pad, PadMode, lsqr};
@@ -141,25 +144,31 @@ fn bidiagonalise<T: Scalar, A: LinearOperator<T> + ?Sized>(
     options: &LsqrOptions,
 ) -> Result<Lsqr<T>> {
     let mut workspace = Workspace::new();
-    let mut x = new_batch(1, operator.domain())?;
-    let mut u = copied(&b, "the right-hand side")?;
+    let new_domain = || new_batch(1, operator.domain());
+    let (mut x, mut w, mut v, mut preimage) = (new_domain()?, new_domain()?, new_domain()?, new_domain()?);
+    let mut image = new_batch(1, operator.range())?;
+    // u and v are kept times their lengths, and divided by them in the next pass over them.
+    let mut u = contiguous_copy(&b, "the right-hand side")?;
     u.mapv_inplace(|value| data.of_value(value));
-    let beta = normalise(&mut u);
-    let mut v = new_batch(1, operator.domain())?;
-    operator.apply_adjoint_into(u.view(), v.view_mut(), &mut workspace)?;
-    let mut alpha = normalise(&mut v);
-    let (mut w, start) = (copied(&v.view(), "a search direction")?, alpha * beta);
-    let (mut image, mut preimage) = (new_batch(1, operator.range())?, new_batch(1, operator.domain())?);
-    let (mut phi_bar, mut rho_bar) = (beta, alpha);
+    let beta = dot(&u, &u).sqrt();
+    let mut u_length = length_to_divide_by(&mut u, beta);
+    operator.preimage_into(u.view(), preimage.view_mut(), &mut workspace)?;
+    let mut alpha = combine(&mut v, 0.0, &preimage, operator.rest() / u_length).sqrt();
+    let mut v_length = length_to_divide_by(&mut v, alpha);
+    // x and the direction w are an iteration behind: they take their steps in the pass that makes the next v.
+    let (mut step, mut turn) = (0.0, 0.0);
+    let (mut phi_bar, mut rho_bar, start) = (beta, alpha, alpha * beta);
     let (mut iterations, mut gradient) = (0, start);
     while iterations < options.max_iterations && gradient > options.tolerance * start {
         // The next vectors: β·u ← A·v − α·u and α·v ← Aᵀ·u − β·v.
-        operator.apply_into(v.view(), image.view_mut(), &mut workspace)?;
-        combine(&mut u, &image, -alpha);
-        let beta = normalise(&mut u);
-        operator.apply_adjoint_into(u.view(), preimage.view_mut(), &mut workspace)?;
-        combine(&mut v, &preimage, -beta);
-        alpha = normalise(&mut v);
+        operator.image_into(v.view(), image.view_mut(), &mut workspace)?;
+        let beta = combine(&mut u, -alpha / u_length, &image, operator.rest() / v_length).sqrt();
+        u_length = length_to_divide_by(&mut u, beta);
+        operator.preimage_into(u.view(), preimage.view_mut(), &mut workspace)?;
+        let taken = operator.rest() / u_length;
+        let by = Advance { step, turn, factor: 1.0 / v_length, kept: -beta, taken };
+        alpha = advance(by, [&mut x, &mut w, &mut v], &preimage).sqrt();
+        v_length = length_to_divide_by(&mut v, alpha);
         // A rotation that takes λ into the diagonal, and one that takes β.
         let damped = rho_bar.hypot(damping);
         phi_bar *= rho_bar / damped;
@@ -169,11 +178,11 @@ fn bidiagonalise<T: Scalar, A: LinearOperator<T> + ?Sized>(
         rho_bar = -c * alpha;
         let phi = c * phi_bar;
         phi_bar *= s;
-        x.scaled_add(T::from_f64(scale(phi / rho, 2 * held)), &w);
-        combine(&mut w, &v, -theta / rho);
+        (step, turn) = (scale(phi / rho, 2 * held), -theta / rho);
         gradient = (phi_bar * alpha * c).abs();
         iterations += 1;
     }
+    combine(&mut x, 1.0, &w, step);
     operator.apply_into(x.view(), image.view_mut(), &mut workspace)?;
     let factor = T::from_f64(scale(1.0, -2 * power));
     image.zip_mut_with(&b, |image, &b| *image = data.of_value(b) - factor * *image);
@@ -190,20 +199,14 @@ impl<T: Scalar> Lsqr<T> {
     }
 }
 
-/// Divides by the norm, unless that is 0, and returns it.
-fn normalise<T: Scalar>(vector: &mut Array5<T>) -> f64 {
-    let norm = dot(vector, vector).sqrt();
-    if norm > 0.0 {
-        let inverse = T::from_f64(1.0 / norm);
-        vector.mapv_inplace(|value| value * inverse);
+/// What a vector of this length is to be divided by later: its length; or 1, where that is so small that products with it would
+/// lose digits, and it is divided at once.
+fn length_to_divide_by<T: Scalar>(vector: &mut Array5<T>, length: f64) -> f64 {
+    if length >= SMALL {
+        return length;
     }
-    norm
-}
-
-/// v ← w + factor·v.
-pub(super) fn combine<T: Scalar>(v: &mut Array5<T>, w: &Array5<T>, factor: f64) {
-    let factor = T::from_f64(factor);
-    Zip::from(v).and(w).for_each(|v, &w| *v = w + factor * *v);
+    divide(vector, length);
+    1.0
 }
 
 /// What [`discrepancy`] found.
@@ -310,140 +313,4 @@ fn search_in_units<T: Scalar, A: LinearOperator<T> + ?Sized>(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::operator::unit::tests::Scaled;
-    use crate::operator::{Adjoint, Compose, Pad, PadMode};
-
-    /// Replicated borders: AᵀA is diagonal, so that every damped solution is known.
-    fn pad() -> Pad {
-        Pad::new([1, 1, 1, 4], [(0, 0), (0, 0), (2, 1)], PadMode::Replicate).unwrap()
-    }
-
-    fn right() -> Array5<f64> {
-        Array5::from_shape_vec([1, 1, 1, 1, 7], vec![1.0, 2.0, 6.0, -4.0, 0.5, 3.0, 5.0]).unwrap()
-    }
-
-    /// By hand: x = (sum of its copies)/(copies + λ²).
-    fn known(damping: f64) -> [f64; 4] {
-        let sums = [(9.0, 3.0), (-4.0, 1.0), (0.5, 1.0), (8.0, 2.0)];
-        sums.map(|(sum, copies)| sum / (copies + damping * damping))
-    }
-
-    #[test]
-    fn damped_solutions_of_a_diagonal_system() {
-        for damping in [0.0, 0.1, 1.0, 30.0] {
-            let options = LsqrOptions::new().tolerance(1e-14).max_iterations(50);
-            let found = lsqr(&pad(), right().view(), damping, &options).unwrap();
-            assert!(found.x.iter().zip(known(damping)).all(|(x, want)| (x - want).abs() < 1e-12), "{damping}");
-            let residual = right() - pad().apply(found.x.view()).unwrap();
-            assert!((found.residual - dot(&residual, &residual).sqrt()).abs() < 1e-13);
-            assert!(found.iterations <= 6 && found.gradient <= 1e-14, "three distinct eigenvalues");
-        }
-    }
-
-    #[test]
-    fn the_recursion_knows_the_gradient() {
-        for (damping, steps) in [(0.0, 1), (0.0, 2), (0.7, 1), (0.7, 2)] {
-            let options = LsqrOptions::new().tolerance(0.0).max_iterations(steps);
-            let found = lsqr(&pad(), right().view(), damping, &options).unwrap();
-            let residual = right() - pad().apply(found.x.view()).unwrap();
-            let gradient = pad().apply_adjoint(residual.view()).unwrap() - &found.x * (damping * damping);
-            let start = pad().apply_adjoint(right().view()).unwrap();
-            let want = (dot(&gradient, &gradient) / dot(&start, &start)).sqrt();
-            assert!((found.gradient - want).abs() < 1e-12 && found.iterations == steps, "{} {want}", found.gradient);
-        }
-    }
-
-    #[test]
-    fn the_damping_leaves_the_residual_that_was_asked_for() {
-        let options = LsqrOptions::new().tolerance(1e-13).max_iterations(100);
-        let least = lsqr(&pad(), right().view(), 0.0, &options).unwrap().residual;
-        let norm = dot(&right(), &right()).sqrt();
-        for part in [0.01, 0.3, 0.9, 0.99] {
-            let target = least + part * (norm - least);
-            let found = discrepancy(&pad(), right().view(), target, &options).unwrap();
-            assert!(found.met && (found.solution.residual / target - 1.0).abs() <= ACCURACY, "{part}");
-            let want = known(found.solution.damping);
-            assert!(found.solution.x.iter().zip(want).all(|(x, want)| (x - want).abs() < 1e-10));
-        }
-        // Out of reach on either side.
-        let below = discrepancy(&pad(), right().view(), 0.5 * least, &options).unwrap();
-        assert!(!below.met && (below.solution.residual / least - 1.0).abs() < 1e-9);
-        let above = discrepancy(&pad(), right().view(), 2.0 * norm, &options).unwrap();
-        assert!(!above.met && above.solution.x.iter().all(|x| x.abs() < 1e-9));
-    }
-
-    #[test]
-    fn units_change_no_digit() {
-        let options = LsqrOptions { tolerance: 1e-14, max_iterations: 50 };
-        let power = |exponent: i32| scale(1.0, exponent);
-        let operator = |exponent: i32| Scaled(pad(), power(exponent));
-        let norm = dot(&right(), &right()).sqrt();
-        let plain = lsqr(&pad(), right().view(), 0.7, &options).unwrap();
-        let searched = discrepancy(&pad(), right().view(), 0.8 * norm, &options).unwrap();
-        assert!(searched.met);
-        for (size, unit) in [(-1000, -20), (-1000, -1040), (-100, 900), (0, 1020), (7, -1060), (600, 0), (990, 500)] {
-            let b = right().mapv(|b| b * power(unit));
-            let found = lsqr(&operator(size), b.view(), 0.7 * power(size), &options).unwrap();
-            let restored = |x: &Array5<f64>| x.mapv(|x| scale(x, unit - size));
-            // b is rounded to what its unit has digits for.
-            if unit > -1000 {
-                assert_eq!(found.x, restored(&plain.x), "{size} {unit}");
-                assert_eq!((found.residual, found.gradient), (scale(plain.residual, unit), plain.gradient));
-                let found = discrepancy(&operator(size), b.view(), 0.8 * norm * power(unit), &options).unwrap();
-                assert_eq!(
-                    (&found.solution.x, found.evaluations),
-                    (&restored(&searched.solution.x), searched.evaluations)
-                );
-                assert_eq!((found.met, found.solution.damping), (true, scale(searched.solution.damping, size)));
-            }
-            assert_eq!(found.iterations, plain.iterations);
-        }
-        // λ far above A: x = Aᵀb/λ², which no digit of A in λ's unit tells.
-        for (size, damping) in [(-560, 0), (-1000, -300), (-40, 450), (0, 500)] {
-            let found = lsqr(&operator(size), right().view(), power(damping), &options).unwrap();
-            let want = pad().apply_adjoint(right().view()).unwrap().mapv(|x| scale(x, size - 2 * damping));
-            let largest = want.iter().fold(0.0f64, |largest, x| largest.max(x.abs()));
-            assert!(largest > 0.0);
-            assert!((&found.x - &want).iter().all(|d| d.abs() <= 1e-14 * largest + 5e-324), "{size} {damping}");
-            assert!((found.residual / norm - 1.0).abs() < 1e-14);
-        }
-        // Singles, subnormal ones included.
-        let pad = Scaled(pad(), 1e-45f32);
-        let found = lsqr(&pad, right().mapv(|b| b as f32 * 1e-30).view(), 0.0, &LsqrOptions::default()).unwrap();
-        let smallest = f64::from(1e-45f32);
-        for (x, want) in found.x.iter().zip(known(0.0)) {
-            assert!((f64::from(*x) * smallest / 1e-30 - want).abs() < 1e-6 * want.abs());
-        }
-    }
-
-    #[test]
-    fn nothing_to_solve_and_what_is_refused() {
-        let options = LsqrOptions::default();
-        let zeros = Array5::<f64>::zeros([1, 1, 1, 1, 7]);
-        let found = lsqr(&pad(), zeros.view(), 1.0, &options).unwrap();
-        assert_eq!((found.iterations, found.residual, found.gradient), (0, 0.0, 0.0));
-        assert!(!discrepancy(&pad(), zeros.view(), 1.0, &options).unwrap().met);
-        let wrong = Array5::<f64>::zeros([1, 1, 1, 1, 6]);
-        assert!(matches!(lsqr(&pad(), wrong.view(), 0.0, &options), Err(Error::Shape { .. })));
-        assert!(matches!(discrepancy(&pad(), wrong.view(), 1.0, &options), Err(Error::Shape { .. })));
-        let nan = Array5::from_elem([1, 1, 1, 1, 7], f64::NAN);
-        assert!(matches!(lsqr(&pad(), nan.view(), 0.0, &options), Err(Error::NotFinite { .. })));
-        for bad in [-1.0, f64::NAN, f64::INFINITY] {
-            assert!(matches!(lsqr(&pad(), right().view(), bad, &options), Err(Error::NotFinite { .. })));
-            assert!(matches!(discrepancy(&pad(), right().view(), bad, &options), Err(Error::NotFinite { .. })));
-        }
-    }
-
-    #[test]
-    fn a_system_without_full_rank_gets_its_shortest_solution() {
-        // Crop, then pad by zeros: what is cut off stays 0.
-        let crop = Adjoint(Pad::new([1, 1, 1, 2], [(0, 0), (0, 0), (1, 1)], PadMode::Zeros).unwrap());
-        let operator = Compose::<f32, _, _>::new(Adjoint(crop.clone()), crop).unwrap();
-        let b = Array5::from_shape_vec([1, 1, 1, 1, 4], vec![1.0f32, 2.0, 3.0, 4.0]).unwrap();
-        let found = lsqr(&operator, b.view(), 0.0, &LsqrOptions::default()).unwrap();
-        assert_eq!(found.x.into_raw_vec_and_offset().0, [0.0, 2.0, 3.0, 0.0]);
-        assert!((found.residual - 17f64.sqrt()).abs() < 1e-6);
-    }
-}
+mod tests;

@@ -4,10 +4,9 @@ use std::fmt;
 
 use ndarray::{Array5, ArrayView5};
 
-use super::dot_test::dot;
-use super::lsqr::combine;
 use super::unit::{InUnit, Unit, scale, size};
-use super::{LinearOperator, Workspace, copied, expect_shape, for_many_products, new_batch, with_batch};
+use super::vectors::{combine, contiguous_copy, dot};
+use super::{LinearOperator, Workspace, expect_shape, for_many_products, new_batch, with_batch};
 use crate::error::{Error, Result};
 use crate::scalar::Scalar;
 
@@ -23,6 +22,47 @@ pub struct Equations<'a, T> {
 impl<T: Scalar> fmt::Debug for Equations<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Equations").field("operator", &self.operator).field("target", &self.target.shape()).finish()
+    }
+}
+
+/// When [`least_squares`] stops.
+///
+/// ```
+/// let options = convmat::LeastSquaresOptions::new().tolerance(1e-12).max_iterations(50);
+/// assert_eq!((options.tolerance, options.max_iterations), (1e-12, 50));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+#[must_use]
+pub struct LeastSquaresOptions {
+    /// Norm of the gradient, relative to that at 0, at which to stop.
+    pub tolerance: f64,
+    /// Iterations after which to stop in any case.
+    pub max_iterations: usize,
+}
+
+impl Default for LeastSquaresOptions {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl LeastSquaresOptions {
+    /// 1e-6, at most 1000 iterations: as in [`LsqrOptions`](crate::LsqrOptions).
+    pub const fn new() -> Self {
+        Self { tolerance: 1e-6, max_iterations: 1000 }
+    }
+
+    /// Sets the norm of the gradient, relative to that at 0, at which to stop.
+    pub const fn tolerance(mut self, tolerance: f64) -> Self {
+        self.tolerance = tolerance;
+        self
+    }
+
+    /// Sets the iterations after which to stop in any case.
+    pub const fn max_iterations(mut self, max_iterations: usize) -> Self {
+        self.max_iterations = max_iterations;
+        self
     }
 }
 
@@ -46,17 +86,18 @@ pub struct Solution<T> {
 /// The x that minimises Σ ‖A·x − b‖² over all blocks of equations, by conjugate gradients on the normal equations.
 ///
 /// It is CGLS (Björck 1996, *Numerical Methods for Least Squares Problems*, algorithm 7.4.1): CG on AᵀA·x = Aᵀb that never forms
-/// AᵀA, started from 0, with inner products in f64. It stops when the gradient has shrunk by `tolerance`, or after
-/// `max_iterations`. Operators and targets may have any unit: all is computed in powers of two near their sizes.
+/// AᵀA, started from 0, with inner products in f64. It stops when the gradient has shrunk by the tolerance, or after the most
+/// iterations. Operators and targets may have any unit: all is computed in powers of two near their sizes.
 ///
 /// ```
-/// use convmat::{Equations, Pad, PadMode, least_squares};
+/// use convmat::{Equations, LeastSquaresOptions, Pad, PadMode, least_squares};
 /// use ndarray::Array5;
 /// # fn main() -> convmat::Result<()> {
 /// // Padding by reflection repeats the middle element twice: least squares takes the mean.
 /// let pad = Pad::new([1, 1, 1, 3], [(0, 0), (0, 0), (1, 1)], PadMode::Reflect)?;
 /// let b = Array5::from_shape_vec([1, 1, 1, 1, 5], vec![1., 5., 2., 7., 3.]).unwrap();
-/// let found = least_squares(&[Equations { operator: &pad, target: b.view() }], 1e-14, 10)?;
+/// let options = LeastSquaresOptions::new().tolerance(1e-14);
+/// let found = least_squares(&[Equations { operator: &pad, target: b.view() }], &options)?;
 /// let want = [5.0f64, 2.0, 7.0];
 /// assert!(found.x.iter().zip(want).all(|(x, want)| (x - want).abs() < 1e-12));
 /// # Ok(())
@@ -66,19 +107,11 @@ pub struct Solution<T> {
 /// # Errors
 /// [`Error::Shape`] if domains differ or a target does not fit, [`Error::Unsupported`] without equations,
 /// [`Error::NotFinite`] if a target is not finite or an operator returns what is not.
-pub fn least_squares<T: Scalar>(
-    equations: &[Equations<T>],
-    tolerance: f64,
-    max_iterations: usize,
-) -> Result<Solution<T>> {
-    T::least_squares(equations, tolerance, max_iterations)
+pub fn least_squares<T: Scalar>(equations: &[Equations<T>], options: &LeastSquaresOptions) -> Result<Solution<T>> {
+    T::least_squares(equations, options)
 }
 
-pub(crate) fn solve<T: Scalar>(
-    equations: &[Equations<T>],
-    tolerance: f64,
-    max_iterations: usize,
-) -> Result<Solution<T>> {
+pub(crate) fn solve<T: Scalar>(equations: &[Equations<T>], options: &LeastSquaresOptions) -> Result<Solution<T>> {
     let first = equations.first().ok_or(Error::Unsupported { option: "least squares", on: "no equations" })?;
     let domain = first.operator.domain();
     for block in equations {
@@ -89,7 +122,7 @@ pub(crate) fn solve<T: Scalar>(
     let mut x = new_batch::<T>(1, domain)?;
     let targets = equations.iter().flat_map(|block| block.target.iter().copied());
     let data = Unit::of(targets, "every element of a target")?;
-    let residuals = equations.iter().map(|block| copied(&block.target, "a residual"));
+    let residuals = equations.iter().map(|block| contiguous_copy(&block.target, "a residual"));
     let mut residuals = residuals.collect::<Result<Vec<Array5<T>>>>()?;
     residuals.iter_mut().for_each(|residual| residual.mapv_inplace(|value| data.of_value(value)));
     // One unit for all operators, that of the largest.
@@ -101,32 +134,32 @@ pub(crate) fn solve<T: Scalar>(
         .zip(&sizes)
         .map(|(operator, size)| InUnit::with::<T>(&**operator, size.unwrap_or(unit.exponent), unit.exponent))
         .collect();
-    let mut gradient = adjoint(&operators, &residuals, &mut workspace)?;
-    let mut direction = copied(&gradient.view(), "a search direction")?;
-    let (start, mut norm) = (dot(&gradient, &gradient), dot(&gradient, &gradient));
-    let mut iterations = 0;
+    let images = operators.iter().map(|operator| new_batch(1, operator.range()));
+    let mut images = images.collect::<Result<Vec<Array5<T>>>>()?;
+    let mut gradient = new_batch(1, domain)?;
+    let mut term = new_batch(usize::from(operators.len() > 1), domain)?;
+    adjoint(&operators, &residuals, [&mut gradient, &mut term], &mut workspace)?;
+    let mut direction = contiguous_copy(&gradient.view(), "a search direction")?;
+    let start = dot(&gradient, &gradient);
+    let (mut norm, mut iterations) = (start, 0);
     let mut lanczos = Tridiagonal::default();
-    while iterations < max_iterations && norm > tolerance * tolerance * start {
-        let images = operators
-            .iter()
-            .map(|operator| {
-                let mut image = new_batch(1, operator.range())?;
-                operator.apply_into(direction.view(), image.view_mut(), &mut workspace)?;
-                Ok(image)
-            })
-            .collect::<Result<Vec<_>>>()?;
+    while iterations < options.max_iterations && norm > options.tolerance * options.tolerance * start {
+        for (operator, image) in operators.iter().zip(&mut images) {
+            operator.apply_into(direction.view(), image.view_mut(), &mut workspace)?;
+        }
         let curvature: f64 = images.iter().map(|image| dot(image, image)).sum();
         if curvature <= 0.0 {
             break;
         }
         let alpha = norm / curvature;
-        let step = T::from_f64(alpha);
-        x.scaled_add(step, &direction);
-        residuals.iter_mut().zip(&images).for_each(|(residual, image)| residual.scaled_add(-step, image));
-        gradient = adjoint(&operators, &residuals, &mut workspace)?;
+        combine(&mut x, 1.0, &direction, alpha);
+        for (residual, image) in residuals.iter_mut().zip(&images) {
+            combine(residual, 1.0, image, -alpha);
+        }
+        adjoint(&operators, &residuals, [&mut gradient, &mut term], &mut workspace)?;
         let next = dot(&gradient, &gradient);
         lanczos.push(alpha, next / norm);
-        combine(&mut direction, &gradient, next / norm);
+        combine(&mut direction, next / norm, &gradient, 1.0);
         norm = next;
         iterations += 1;
     }
@@ -186,29 +219,33 @@ impl Tridiagonal {
     }
 }
 
-/// Σ Aᵀ·r.
+/// Σ Aᵀ·r into `sum`, with room for a term of it.
 fn adjoint<T: Scalar>(
     operators: &[InUnit<dyn LinearOperator<T> + '_>],
     residuals: &[Array5<T>],
+    [sum, term]: [&mut Array5<T>; 2],
     workspace: &mut Workspace<T>,
-) -> Result<Array5<T>> {
-    let mut sum: Option<Array5<T>> = None;
-    for (operator, residual) in operators.iter().zip(residuals) {
-        let mut part = new_batch(1, operator.domain())?;
-        operator.apply_adjoint_into(residual.view(), part.view_mut(), workspace)?;
-        match &mut sum {
-            Some(sum) => *sum += &part,
-            None => sum = Some(part),
+) -> Result<()> {
+    for (i, (operator, residual)) in operators.iter().zip(residuals).enumerate() {
+        if i == 0 {
+            operator.apply_adjoint_into(residual.view(), sum.view_mut(), workspace)?;
+            continue;
         }
+        operator.apply_adjoint_into(residual.view(), term.view_mut(), workspace)?;
+        combine(sum, 1.0, term, 1.0);
     }
-    sum.ok_or(Error::Unsupported { option: "least squares", on: "no equations" })
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::operator::unit::tests::Scaled;
+    use crate::operator::unit::tests::Multiplied;
     use crate::operator::{Adjoint, Pad, PadMode};
+
+    fn at_most(tolerance: f64, max_iterations: usize) -> LeastSquaresOptions {
+        LeastSquaresOptions::new().tolerance(tolerance).max_iterations(max_iterations)
+    }
 
     #[test]
     fn a_full_rank_system_is_solved_and_stops() {
@@ -219,7 +256,7 @@ mod tests {
             Equations { operator: &pad as &dyn LinearOperator<f64>, target: b.view() },
             Equations { operator: &pad, target: b.view() },
         ];
-        let found = least_squares(&blocks, 1e-13, 100).unwrap();
+        let found = least_squares(&blocks, &at_most(1e-13, 100)).unwrap();
         assert!(found.iterations <= 12, "as many distinct eigenvalues as sizes of repeated groups");
         assert!(found.x.iter().zip(&x).all(|(a, b)| (a - b).abs() < 1e-10));
         assert!(found.loss < 1e-18 && found.gradient <= 1e-13);
@@ -228,9 +265,9 @@ mod tests {
         assert!((smallest - 2.0).abs() < 1e-9 && (largest - 18.0).abs() < 1e-9, "{smallest} {largest}");
         // Stopped early, it says how far it came.
         let norm = |a: &Array5<f64>| a.iter().map(|v| v * v).sum::<f64>();
-        let none = least_squares(&blocks, 1e-13, 0).unwrap();
+        let none = least_squares(&blocks, &at_most(1e-13, 0)).unwrap();
         assert_eq!((none.iterations, none.gradient, none.loss), (0, 1.0, 2.0 * norm(&b)));
-        let early = least_squares(&blocks, 1e-13, 1).unwrap();
+        let early = least_squares(&blocks, &at_most(1e-13, 1)).unwrap();
         let residual = &b - &pad.apply(early.x.view()).unwrap();
         let gradient = [&residual, &b].map(|r| norm(&pad.apply_adjoint(r.view()).unwrap()).sqrt());
         assert_eq!(early.iterations, 1);
@@ -246,10 +283,10 @@ mod tests {
             Array5::from_shape_fn([1, 2, 1, 6, 7], |i| ((i.1 * 42 + i.3 * 7 + i.4) * seed % 11) as f64 - 4.0)
         });
         let solve = |size: i32, unit: i32| {
-            let operators = pads.clone().map(|pad| Scaled(pad, scale(1.0, size)));
+            let operators = pads.clone().map(|pad| Multiplied(pad, scale(1.0, size)));
             let targets = b.clone().map(|b| b.mapv(|b| scale(b, unit)));
             let blocks = [0, 1].map(|i| Equations::<f64> { operator: &operators[i], target: targets[i].view() });
-            least_squares(&blocks, 1e-12, 30).unwrap()
+            least_squares(&blocks, &at_most(1e-12, 30)).unwrap()
         };
         let plain = solve(0, 0);
         assert!(plain.iterations > 2 && plain.gradient <= 1e-12);
@@ -265,15 +302,16 @@ mod tests {
         for (size, unit) in [(1e-45f32, 1e-40f32), (1e-30, 1e3), (1e30, 1e20), (1e38, 1e37)] {
             let target =
                 Array5::from_shape_vec([1, 1, 1, 1, 5], [1., 5., 2., 7., 3.].map(|b| b * unit).to_vec()).unwrap();
-            let pad = Scaled(pad.clone(), size);
-            let found = least_squares(&[Equations { operator: &pad, target: target.view() }], 1e-6, 10).unwrap();
+            let pad = Multiplied(pad.clone(), size);
+            let found =
+                least_squares(&[Equations { operator: &pad, target: target.view() }], &at_most(1e-6, 10)).unwrap();
             for (x, want) in found.x.iter().zip([5.0, 2.0, 7.0]) {
                 let quotient = f64::from(*x) * f64::from(size) / f64::from(unit);
                 assert!((quotient / want - 1.0).abs() < 1e-4, "{size:e} {unit:e}: {quotient} for {want}");
             }
         }
         let nan = Array5::from_elem([1, 1, 1, 1, 5], f64::NAN);
-        let refused = least_squares(&[Equations { operator: &pad, target: nan.view() }], 1e-6, 10);
+        let refused = least_squares(&[Equations { operator: &pad, target: nan.view() }], &at_most(1e-6, 10));
         assert!(matches!(refused, Err(Error::NotFinite { .. })));
     }
 
@@ -290,12 +328,12 @@ mod tests {
 
     #[test]
     fn nothing_to_solve_and_what_does_not_fit() {
-        assert!(least_squares::<f64>(&[], 1e-9, 5).is_err());
+        assert!(least_squares::<f64>(&[], &LeastSquaresOptions::new()).is_err());
         let crop = Adjoint(Pad::new([1, 1, 1, 2], [(0, 0), (0, 0), (1, 1)], PadMode::Zeros).unwrap());
         let zeros = Array5::<f64>::zeros([1, 1, 1, 1, 2]);
-        let found = least_squares(&[Equations { operator: &crop, target: zeros.view() }], 1e-9, 5).unwrap();
+        let found = least_squares(&[Equations { operator: &crop, target: zeros.view() }], &at_most(1e-9, 5)).unwrap();
         assert_eq!((found.iterations, found.loss, found.eigenvalues), (0, 0.0, (0.0, 0.0)));
         let wrong = Array5::<f64>::zeros([1, 1, 1, 1, 3]);
-        assert!(least_squares(&[Equations { operator: &crop, target: wrong.view() }], 1e-9, 5).is_err());
+        assert!(least_squares(&[Equations { operator: &crop, target: wrong.view() }], &at_most(1e-9, 5)).is_err());
     }
 }

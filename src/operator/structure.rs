@@ -23,8 +23,9 @@ pub struct Structure<T>(pub(crate) CsMat<T>);
 
 /// The matrix of an operator in CSR form, `∏ range` × `∏ domain`, columns ascending within a row.
 ///
-/// This crate's operators build it from their structure and keep structural entries, zeros among them; [`Adjoint`](crate::Adjoint)
-/// and [`Compose`](crate::Compose) transpose and multiply the matrices of what they hold. Any other operator is probed: it is
+/// This crate's operators build it from their structure and keep structural entries, zeros among them; [`Adjoint`](crate::Adjoint),
+/// [`Compose`](crate::Compose), [`Sum`](crate::Sum), [`Scaled`](crate::Scaled) and [`Stacked`](crate::Stacked) transpose, multiply, add and
+/// place the matrices of what they hold. Any other operator is probed: it is
 /// applied to every unit vector, ∏ domain applications, and its numerical nonzeros are kept.
 ///
 /// ```

@@ -146,33 +146,69 @@ impl<'a, A: ?Sized> InUnit<'a, A> {
         Unit { exponent: self.exponent }
     }
 
-    /// Runs `product` on x, which it multiplies before and after.
-    fn multiply<T: Scalar>(
+    /// What is left to multiply products with after [`image_into`](Self::image_into) and
+    /// [`preimage_into`](Self::preimage_into): a power of two.
+    pub(super) fn rest(&self) -> f64 {
+        scale(1.0, self.after)
+    }
+
+    /// A·x but for the factor [`rest`](Self::rest): for who multiplies the product anyway.
+    pub(super) fn image_into<T: Scalar>(
         &self,
         x: ArrayView5<T>,
-        mut y: ArrayViewMut5<T>,
+        y: ArrayViewMut5<T>,
         workspace: &mut Workspace<T>,
-        product: impl FnOnce(ArrayView5<T>, ArrayViewMut5<T>, &mut Workspace<T>) -> Result<()>,
+    ) -> Result<()>
+    where
+        A: LinearOperator<T>,
+    {
+        self.multiply_before(x, workspace, |x, workspace| self.operator.apply_into(x, y, workspace))
+    }
+
+    /// Aᵀ·y but for the factor [`rest`](Self::rest).
+    pub(super) fn preimage_into<T: Scalar>(
+        &self,
+        y: ArrayView5<T>,
+        x: ArrayViewMut5<T>,
+        workspace: &mut Workspace<T>,
+    ) -> Result<()>
+    where
+        A: LinearOperator<T>,
+    {
+        self.multiply_before(y, workspace, |y, workspace| self.operator.apply_adjoint_into(y, x, workspace))
+    }
+
+    /// Runs `product` on x, which it multiplies before.
+    fn multiply_before<T: Scalar>(
+        &self,
+        x: ArrayView5<T>,
+        workspace: &mut Workspace<T>,
+        product: impl FnOnce(ArrayView5<T>, &mut Workspace<T>) -> Result<()>,
     ) -> Result<()> {
-        let multiplied = |value: T, exponent: i32| T::from_f64(scale(value.to_f64(), exponent));
         if self.before == 0 {
-            product(x, y.view_mut(), workspace)?;
-        } else {
-            let mut copy = workspace.take(x.len())?;
-            copy.iter_mut().zip(&x).for_each(|(to, &from)| *to = multiplied(from, self.before));
-            let view = ArrayView5::from_shape(x.raw_dim(), &copy);
-            let result = match view {
-                Ok(view) => product(view, y.view_mut(), workspace),
-                Err(_) => Err(Error::Overflow { what: "a batch in another unit" }),
-            };
-            workspace.give(copy);
-            result?;
+            return product(x, workspace);
         }
+        let mut copy = workspace.take(x.len())?;
+        copy.iter_mut().zip(&x).for_each(|(to, &from)| *to = multiplied(from, self.before));
+        let result = match ArrayView5::from_shape(x.raw_dim(), &copy) {
+            Ok(view) => product(view, workspace),
+            Err(_) => Err(Error::Overflow { what: "a batch in another unit" }),
+        };
+        workspace.give(copy);
+        result
+    }
+
+    /// Multiplies what [`image_into`](Self::image_into) and [`preimage_into`](Self::preimage_into) leave.
+    fn multiply_after<T: Scalar>(&self, mut y: ArrayViewMut5<T>) {
         if self.after != 0 {
             y.mapv_inplace(|value| multiplied(value, self.after));
         }
-        Ok(())
     }
+}
+
+/// `value·2^exponent` in an element type, rounded once.
+fn multiplied<T: Scalar>(value: T, exponent: i32) -> T {
+    T::from_f64(scale(value.to_f64(), exponent))
 }
 
 impl<T: Scalar, A: LinearOperator<T> + ?Sized> LinearOperator<T> for InUnit<'_, A> {
@@ -182,11 +218,20 @@ impl<T: Scalar, A: LinearOperator<T> + ?Sized> LinearOperator<T> for InUnit<'_, 
     fn range(&self) -> Shape {
         self.operator.range()
     }
-    fn apply_into(&self, x: ArrayView5<T>, y: ArrayViewMut5<T>, workspace: &mut Workspace<T>) -> Result<()> {
-        self.multiply(x, y, workspace, |x, y, workspace| self.operator.apply_into(x, y, workspace))
+    fn apply_into(&self, x: ArrayView5<T>, mut y: ArrayViewMut5<T>, workspace: &mut Workspace<T>) -> Result<()> {
+        self.image_into(x, y.view_mut(), workspace)?;
+        self.multiply_after(y);
+        Ok(())
     }
-    fn apply_adjoint_into(&self, y: ArrayView5<T>, x: ArrayViewMut5<T>, workspace: &mut Workspace<T>) -> Result<()> {
-        self.multiply(y, x, workspace, |y, x, workspace| self.operator.apply_adjoint_into(y, x, workspace))
+    fn apply_adjoint_into(
+        &self,
+        y: ArrayView5<T>,
+        mut x: ArrayViewMut5<T>,
+        workspace: &mut Workspace<T>,
+    ) -> Result<()> {
+        self.preimage_into(y, x.view_mut(), workspace)?;
+        self.multiply_after(x);
+        Ok(())
     }
     fn workspace_len(&self, batch: usize) -> usize {
         let elements = |shape: Shape| shape.iter().product::<usize>() * batch;
@@ -203,9 +248,9 @@ pub(super) mod tests {
     use crate::operator::{Pad, PadMode};
 
     /// A padding times a number.
-    pub(in crate::operator) struct Scaled<T>(pub(in crate::operator) Pad, pub(in crate::operator) T);
+    pub(in crate::operator) struct Multiplied<T>(pub(in crate::operator) Pad, pub(in crate::operator) T);
 
-    impl<T: Scalar> LinearOperator<T> for Scaled<T> {
+    impl<T: Scalar> LinearOperator<T> for Multiplied<T> {
         fn domain(&self) -> Shape {
             LinearOperator::<T>::domain(&self.0)
         }
@@ -257,7 +302,7 @@ pub(super) mod tests {
             let x = noise::<T>(2, [2, 1, 3, 4], 7).unwrap();
             let y = noise::<T>(2, [2, 1, 6, 7], 8).unwrap();
             let products = |exponent: i32| {
-                let operator = Scaled(pad.clone(), T::from_f64(scale(1.0, exponent)));
+                let operator = Multiplied(pad.clone(), T::from_f64(scale(1.0, exponent)));
                 let unit = InUnit::new::<T>(&operator).unwrap();
                 let both: [Array5<T>; 2] = [unit.apply(x.view()).unwrap(), unit.apply_adjoint(y.view()).unwrap()];
                 (unit.unit().exponent - exponent, both)
@@ -270,7 +315,7 @@ pub(super) mod tests {
         check::<f64>(&[-1074, -1022, -700, -500, -251, -3, 2, 249, 600, 1023]);
         check::<f32>(&[-149, -126, -70, -31, 5, 29, 61, 127]);
         let pad = Pad::new([1, 1, 1, 3], [(0, 0), (0, 0), (1, 1)], PadMode::Zeros).unwrap();
-        let at = |factor: f64| InUnit::new::<f64>(&Scaled(pad.clone(), factor)).map(|unit| unit.exponent);
+        let at = |factor: f64| InUnit::new::<f64>(&Multiplied(pad.clone(), factor)).map(|unit| unit.exponent);
         assert_eq!(at(0.0), Ok(0));
         for bad in [f64::NAN, f64::INFINITY] {
             assert!(matches!(at(bad), Err(Error::NotFinite { .. })));

@@ -21,7 +21,7 @@ use crate::formulation::{Formulation, FormulationOptions};
 use crate::geometry::Options;
 use crate::in_weights::InWeights;
 use crate::layer::ConvTranspose2d;
-use crate::operator::{Compose, Equations, LinearOperator, Pad, PadMode, least_squares};
+use crate::operator::{Compose, Equations, LeastSquaresOptions, LinearOperator, Pad, PadMode, least_squares};
 use crate::scalar::Scalar;
 
 /// Taps that were learned, and how well they do.
@@ -127,7 +127,8 @@ pub(crate) fn by_least_squares<T: Scalar>(
             target: problem.target.view(),
         })
         .collect();
-    let solution = least_squares(&equations, tolerance, max_iterations)?;
+    let options = LeastSquaresOptions::new().tolerance(tolerance).max_iterations(max_iterations);
+    let solution = least_squares(&equations, &options)?;
     // The minimiser from 0 is symmetric but for rounding.
     let symmetric = (Mirror { kernel }).apply(solution.x.view())?;
     let (smallest, largest) = solution.eigenvalues;

@@ -2,6 +2,7 @@
 
 #[cfg(feature = "analysis")]
 mod analysis;
+mod assemblies;
 mod bad_input;
 mod bad_layers;
 mod common;

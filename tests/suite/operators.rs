@@ -2,15 +2,15 @@
 
 use convmat::{
     Activation, Adjoint, Channels, Compose, Conv2d, Convolution, Equations, Error, Formulation, GemmBackend, Geometry,
-    Isa, LinearOperator, LsqrOptions, Options, Pad, PadMode, PlanOptions, Result, Shape, Workspace, csr_of, dot_test,
-    least_squares, lsqr,
+    Isa, LeastSquaresOptions, LinearOperator, LsqrOptions, Options, Pad, PadMode, PlanOptions, Result, Shape,
+    Workspace, csr_of, dot_test, least_squares, lsqr,
 };
 use ndarray::{Array2, Array5, ArrayView5, ArrayViewMut5};
 use proptest::prelude::*;
 use proptest::sample::select;
 
 use crate::common::{Case, case, for_cases, in_every_rank, with_batch};
-use crate::values::{dirty, distinct, identity, integers};
+use crate::values::{assert_same_bits, dirty, distinct, identity, integers, reals};
 
 /// The matrix by all unit vectors, and that of the adjoint, transposed: one of them must be wrong if they differ.
 fn probed(operator: &dyn LinearOperator<f64>) -> Array2<f64> {
@@ -23,7 +23,8 @@ fn probed(operator: &dyn LinearOperator<f64>) -> Array2<f64> {
     images
 }
 
-fn assert_matrix(operator: &dyn LinearOperator<f64>, expected: &Array2<f64>, what: &str) {
+/// That products and the matrix are those of a matrix.
+pub fn assert_matrix(operator: &dyn LinearOperator<f64>, expected: &Array2<f64>, what: &str) {
     assert_eq!(probed(operator), expected, "{what}");
     let matrix = csr_of(operator, u128::MAX).unwrap();
     assert!(matrix.is_csr(), "{what}");
@@ -325,7 +326,7 @@ fn names_are_read_back() {
 }
 
 /// Counts how often it is prepared, and refuses to be applied.
-struct Counted<'a>(Convolution<f64, 3>, &'a std::sync::atomic::AtomicUsize);
+pub struct Counted<'a>(pub Convolution<f64, 3>, pub &'a std::sync::atomic::AtomicUsize);
 
 impl LinearOperator<f64> for Counted<'_> {
     fn domain(&self) -> Shape {
@@ -373,7 +374,7 @@ fn solvers_prepare_an_operator_once_wherever_it_stands() {
     let borrowed = &counted;
     let blocks =
         [&boxed as &dyn LinearOperator<f64>, &borrowed].map(|operator| Equations { operator, target: b.view() });
-    least_squares(&blocks, 1e-6, 50).unwrap();
+    least_squares(&blocks, &LeastSquaresOptions::new().max_iterations(50)).unwrap();
     assert_eq!(taken(), 2);
     // What is prepared holds the packed weights of both directions, and has the bits of what it was prepared from.
     let prepared = c.prepare(&PlanOptions::new().expected_batch(1)).unwrap();
@@ -384,4 +385,32 @@ fn solvers_prepare_an_operator_once_wherever_it_stands() {
     assert!(matches!(refused, Err(Error::Unsupported { .. })), "{refused:?}");
     let refused = c.prepare(&PlanOptions::new().memory_limit(100));
     assert!(matches!(refused, Err(Error::MemoryLimit { .. })), "{refused:?}");
+}
+
+#[test]
+fn solvers_have_the_same_bits_on_any_number_of_threads() {
+    // Vectors of 160,000 and 80,000 elements: threads share what is done to them, in several blocks each.
+    let options = Options::new().stride(2).padding(1);
+    let geometry = Geometry::convolution([1, 200, 200], [1, 3, 3], Channels { small: 8, large: 4 }, &options).unwrap();
+    let c = Convolution::new(geometry, reals::<f32>(geometry.weight_shape(), 1)).unwrap();
+    let b = reals::<f32>(with_batch(1, LinearOperator::range(&c)), 2);
+    let run = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| {
+            let of_lsqr = lsqr(&c, b.view(), 0.5, &LsqrOptions::new().max_iterations(5)).unwrap();
+            let blocks = [&c, &c].map(|operator| Equations { operator, target: b.view() });
+            let of_blocks = least_squares(&blocks, &LeastSquaresOptions::new().max_iterations(3)).unwrap();
+            assert_eq!((of_lsqr.iterations, of_blocks.iterations), (5, 3));
+            let numbers = [of_lsqr.residual, of_lsqr.gradient, of_blocks.loss, of_blocks.gradient].map(f64::to_bits);
+            ([of_lsqr.x, of_blocks.x], numbers)
+        })
+    };
+    let (alone, of_alone) = run(1);
+    for threads in [2, 3] {
+        let (together, numbers) = run(threads);
+        assert_eq!(numbers, of_alone, "{threads} threads");
+        for (together, alone) in together.iter().zip(&alone) {
+            assert_same_bits(together, alone, &format!("{threads} threads"));
+        }
+    }
 }
