@@ -4,6 +4,7 @@
 mod analysis;
 mod bad_input;
 mod bad_layers;
+mod choices;
 mod common;
 mod contracts;
 mod engine;
@@ -20,6 +21,7 @@ mod plans;
 mod pooling;
 mod random_layers;
 mod ranks;
+mod recipes;
 mod resizing;
 mod room;
 mod tiles;
