@@ -8,6 +8,8 @@
 //! It is a list. What is heavy and reached from a public generic function belongs here; it has no code of its own and nothing
 //! but those public functions knows it.
 
+use std::time::Duration;
+
 use ndarray::{Array1, Array2, Array3, Array4, Array5, ArrayRef2, ArrayView3, ArrayView5, ArrayViewMut5, Ix5};
 use sprs::CsMat;
 
@@ -27,7 +29,7 @@ use crate::operator::{
     Solution, Weights, Workspace,
 };
 use crate::plan::pass::Pass;
-use crate::plan::{self, Like, PlanOptions, PreparedConvolution};
+use crate::plan::{self, Candidate, Like, PlanOptions, PreparedConvolution, Recipe};
 use crate::pooling::{self, Numbering};
 use crate::scalar::Scalar;
 use crate::upsample::learned::{self, Learned, Pair};
@@ -109,6 +111,12 @@ compiled! {
         direction: (Geometry<3>, Side), weights: &Weights<Self>, pad: Option<&Pad>, options: &PlanOptions,
         like: Like, known: Option<&Pass<Self>>,
     ) -> Result<Pass<Self>> = plan::planned_pass;
+    fn candidates(
+        direction: ((Geometry<3>, Side), &Weights<Self>, Option<&Pad>), options: &PlanOptions,
+    ) -> Result<Vec<Candidate>> = plan::tune::candidates;
+    fn tune(
+        direction: ((Geometry<3>, Side), &Weights<Self>, Option<&Pad>), options: &PlanOptions, time_limit: Duration,
+    ) -> Result<Recipe> = plan::tune::tune;
     fn prepare(convolution: &Convolution<Self, 3>, options: &PlanOptions) -> Result<PreparedConvolution<Self>>
         = plan::planned::prepare;
     fn repack_pass(pass: &mut Pass<Self>, weights: &Weights<Self>) -> Result<()> = Pass::repack;

@@ -53,7 +53,7 @@ pub(crate) mod implicit_gemm;
 pub(crate) mod panel;
 pub(crate) mod phases;
 #[cfg(test)]
-mod random;
+pub(crate) mod random;
 pub(crate) mod schedule;
 pub(crate) mod weights;
 pub(crate) mod writer;

@@ -168,6 +168,13 @@ pub enum Error {
         /// The recipe, as it is printed.
         recipe: String,
     },
+    /// Text that is no recipe.
+    RecipeText {
+        /// The text.
+        text: String,
+        /// What should have come where it goes wrong.
+        expected: &'static str,
+    },
     /// A computation would take more steps than the limit allows.
     WorkLimit {
         /// What would be computed.
@@ -245,6 +252,7 @@ impl fmt::Display for Error {
                 bytes_in_words(*limit)
             ),
             Error::Recipe { recipe } => write!(f, "this layer cannot be planned for this size as asked: {recipe}"),
+            Error::RecipeText { text, expected } => write!(f, "\"{text}\" is no recipe; expected {expected}"),
             Error::Clamp { low, high } => {
                 write!(f, "a clamp from {low} to {high} leaves nothing; its low must not be above its high")
             }

@@ -53,6 +53,7 @@
 //! | a layer as in PyTorch, with gradients | [`Conv1d`], [`Conv2d`], [`Conv3d`], [`ConvTranspose1d`], [`ConvTranspose2d`], [`ConvTranspose3d`] |
 //! | stride, padding, dilation, groups, output size | [`Options`], [`Padding`], [`OutputSize`] |
 //! | the same layer many times, as fast as it goes | [`Plan`], made by [`Layer::plan`] with [`PlanOptions`]; [`Recipe`] says what it does |
+//! | the recipe that is fastest here, measured and kept | [`Layer::tune`], [`Layer::plan_from`] |
 //! | plans of all ranks and directions in one list | [`ErasedPlan`], made by [`Plan::erase`] |
 //! | a block of the outputs, for images larger than memory | [`Plan::window`] |
 //! | scale, bias, residual and activation in the same pass | [`Epilogue`], [`Activation`], [`Plan::run_with_residual_into`] |
@@ -158,7 +159,9 @@ pub use operator::{
     Lsqr, LsqrOptions, Pad, PadMode, Scaled, Solution, Stacked, Sum, Workspace, csr_of, discrepancy, dot_test,
     least_squares, lsqr,
 };
-pub use plan::{ErasedPlan, Exactness, ImplicitGemmRecipe, Plan, PlanOptions, PreparedConvolution, Recipe};
+pub use plan::{
+    Candidate, ErasedPlan, Exactness, ImplicitGemmRecipe, Plan, PlanOptions, PreparedConvolution, Recipe, WorkOfKind,
+};
 pub use pooling::{IndexBase, MaxPool};
 #[doc(inline)]
 pub use reference::trans_conv;

@@ -4,12 +4,16 @@
 //! runs nothing; then the weights are packed in the order of the recipe. What is left to do per call is arithmetic. It has no
 //! loop over pixels.
 
+mod costs;
 mod design;
 mod erased;
+mod estimate;
 mod options;
 pub(crate) mod pass;
 pub(crate) mod planned;
 mod recipe;
+mod sharing;
+pub(crate) mod tune;
 
 use std::fmt;
 use std::ops::Range;
@@ -20,6 +24,7 @@ pub use options::PlanOptions;
 pub use planned::PreparedConvolution;
 pub(crate) use recipe::Like;
 pub use recipe::{ImplicitGemmRecipe, Recipe};
+pub use tune::{Candidate, WorkOfKind};
 
 use crate::engine::Epilogue;
 use crate::error::{Error, Result};

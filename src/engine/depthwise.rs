@@ -27,7 +27,6 @@ use crate::kernel::block::Axis;
 use crate::kernel::dispatch::{Available, Job, Level};
 use crate::kernel::grid::{Cell, Cuts, Grid};
 use crate::kernel::interleave::interleave;
-use crate::kernel::micro::lanes;
 use crate::kernel::rows::{Block, Lines, Placement, Source, Sweep, run};
 use crate::kernel::strided::{Plane, Strided};
 use crate::kernel::vector::Vector;
@@ -35,13 +34,9 @@ use crate::kernel::{self, for_each_piece};
 use crate::scalar::Scalar;
 
 /// About how many elements a cell has of the output, or of the input if that has more: some microseconds of work.
-const CELL: usize = 1 << 14;
+pub(crate) const CELL: usize = 1 << 14;
 /// Most phases along the width: to deal more phases out to their columns would take longer than to sum them.
 const MOST_PHASES: usize = 4;
-/// Rows shorter than a vector divided by this are better summed with several samples in one vector.
-const SHARE_OF_VECTOR: usize = 3;
-/// Channels that keep a few threads busy where rows are longer than a cell: only whole rows are shared among threads.
-const FEWEST_CHANNELS: usize = 16;
 /// Most taps of a kernel: preparing looks at each.
 const MOST_TAPS: usize = 1 << 20;
 /// Most pairs of an output row and a tap along one axis: preparing looks at each.
@@ -144,16 +139,6 @@ impl Depthwise {
     /// Whether groups of so many input channels and so many phases along the width are what this is for.
     pub(crate) const fn is_for(inputs: usize, phases_of_width: usize) -> bool {
         inputs == 1 && phases_of_width <= MOST_PHASES
-    }
-
-    /// Whether it may be faster than a product: not for rows much shorter than a vector, for few rows that are very long, or where
-    /// input rows would be split for every output channel anew.
-    pub(crate) fn pays<T: Scalar>(phases: &Phases, level: Level) -> bool {
-        let width = &phases.axes[2];
-        let channels = phases.channel_groups * phases.outputs;
-        SHARE_OF_VECTOR * width.positions >= lanes::<T>(level.isa())
-            && (width.output.max(width.input) <= CELL || channels >= FEWEST_CHANNELS)
-            && (width.input_step == 1 || phases.outputs == 1)
     }
 
     /// `None` for groups of several input channels, for many phases along the width, and where lists of taps are out of proportion.

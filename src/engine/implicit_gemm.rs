@@ -69,16 +69,18 @@ impl Scratch {
     }
 }
 
-/// One way to cut output channels into cells, and where the channels of each cell start.
-#[derive(Clone, Debug)]
-struct ChannelCut {
-    starts: Vec<usize>,
-    /// Mean time of a cell, packing included, in units of the time of one chunk.
-    cost: f64,
+/// What is done besides a cut; chosen by whoever plans.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Handling {
+    /// Most chunks of a cell.
+    pub(crate) chunks_per_cell: usize,
+    /// Whether outputs are stored by lists of places; in rows otherwise, and where offsets of places do not fit in 32 bits.
+    pub(crate) is_scattered: bool,
+    /// Whether panels are packed by a list, for inputs that are contiguous.
+    pub(crate) is_listed: bool,
+    /// Bytes from which an output is large, so that its rows are prefetched before the sums that are written there.
+    pub(crate) large_output: usize,
 }
-
-/// Part of a cell's time that a thread waits at the end until the last cell is done, on average.
-const WAITING: f64 = 0.25;
 
 /// All of a run that does not depend on the batch: a schedule, where its cells are cut, and what a worker needs for a
 /// cell.
@@ -87,11 +89,10 @@ pub(crate) struct Prepared {
     pub(crate) schedule: Schedule,
     /// Per plan and tile, where the outputs go; empty where they are written in rows.
     places: Vec<Vec<Places>>,
-    /// Where output channels are cut, for cells of fewer and fewer chunks.
-    channel_cuts: Vec<ChannelCut>,
     position_starts: [Vec<usize>; 3],
-    /// Where the elements of the input go in a panel, if to pack by a list pays.
+    /// Where the elements of the input go in a panel, if it is packed by a list.
     listed: Option<Listed>,
+    large_output: usize,
     scratch: Scratch,
 }
 
@@ -101,28 +102,10 @@ impl Prepared {
         self.schedule.cut.samples.count()
     }
 
-    /// Cells of a batch that so many workers share.
-    pub(crate) fn cells(&self, batch: usize, workers: usize) -> usize {
-        self.cells_of(self.channel_cut(batch, workers), batch)
-    }
-
-    fn cells_of(&self, cut: &ChannelCut, batch: usize) -> usize {
+    /// Cells of a batch whose output channels are cut into so many pieces.
+    pub(crate) fn cells(&self, channel_pieces: usize, batch: usize) -> usize {
         let positions: usize = self.position_starts.iter().map(Vec::len).product();
-        batch.div_ceil(self.samples()).saturating_mul(cut.starts.len() * positions)
-    }
-
-    /// The cut with which so many workers finish a batch soonest. In large cells a packed panel serves many chunks;
-    /// with small cells, of which there are more, no worker is idle for long.
-    fn channel_cut(&self, batch: usize, workers: usize) -> &ChannelCut {
-        let waiting = if workers > 1 { WAITING } else { 0.0 };
-        let cost = |cut: &ChannelCut| (self.cells_of(cut, batch).div_ceil(workers.max(1)) as f64 + waiting) * cut.cost;
-        let (mut best, smaller) = (&self.channel_cuts[0], &self.channel_cuts[1..]);
-        for cut in smaller {
-            if cost(cut) < cost(best) {
-                best = cut;
-            }
-        }
-        best
+        batch.div_ceil(self.samples()).saturating_mul(channel_pieces * positions)
     }
 
     /// Elements of scratch memory of one worker.
@@ -178,15 +161,9 @@ impl ImplicitGemm {
         }
     }
 
-    /// Prepares a cut for cells of at most `most` chunks, whose panels are packed in the time of `packing` chunks.
-    /// Outputs are stored by lists of places if `is_scattered` and offsets of places fit in 32 bits, in rows otherwise. `None` if
-    /// [`Schedule::new`] refuses the cut.
-    pub(crate) fn prepare<T: Scalar>(
-        &self,
-        cut: Cut,
-        (most, packing): (usize, f64),
-        is_scattered: bool,
-    ) -> Option<Prepared> {
+    /// Prepares a cut. `None` if [`Schedule::new`] refuses it.
+    pub(crate) fn prepare<T: Scalar>(&self, cut: Cut, handling: Handling) -> Option<Prepared> {
+        let Handling { chunks_per_cell, is_scattered, is_listed, large_output } = handling;
         let lanes = lanes::<T>(self.level.isa());
         let schedule = Schedule::new::<T>(&self.phases, &self.panels, &self.tile, lanes, cut)?;
         let of_plan = |plan: &BlockPlan| {
@@ -194,28 +171,24 @@ impl ImplicitGemm {
             let all = if is_scattered { plan.tiles.iter().map(places).collect() } else { None };
             all.unwrap_or_default()
         };
-        let all = self.weights.chunks();
-        let even = |parts| all.div_ceil(all.div_ceil(most.div_ceil(parts)));
-        let mut numbers: Vec<usize> = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64].map(even).into();
-        numbers.dedup();
-        let channel_cuts = numbers.into_iter().map(|chunks| ChannelCut {
-            starts: channel_starts(&self.phases, &self.weights, chunks),
-            cost: all as f64 / all.div_ceil(chunks) as f64 + packing,
-        });
+        let only = schedule.only_plan().filter(|_| is_listed);
         Some(Prepared {
             places: schedule.plans().iter().map(of_plan).collect(),
-            channel_cuts: channel_cuts.collect(),
             position_starts: std::array::from_fn(|i| schedule.output_starts(i, self.phases.axes[i].output_step)),
-            scratch: self.scratch::<T>(&self.counter::<T>().count::<T>(cut)?, most),
-            listed: schedule.only_plan().and_then(|plan| Listed::new(&self.panels, &plan.panel, plan.lens)),
+            scratch: self.scratch::<T>(self.counter::<T>().count::<T>(cut)?, chunks_per_cell),
+            listed: only.and_then(|plan| Listed::new(&self.panels, &plan.panel, plan.lens)),
+            large_output,
             schedule,
         })
     }
 
-    /// Runs a batch. `scratch` holds a piece of [`Prepared::scratch_len`] elements per worker.
+    /// Runs a batch in cells whose output channels begin at `channels`, as [`channel_starts`] says. `scratch` holds a piece of
+    /// [`Prepared::scratch_len`] elements per worker.
+    #[expect(clippy::too_many_arguments, reason = "operands, and how they are cut")]
     pub(crate) fn run<T: Scalar>(
         &self,
         prepared: &Prepared,
+        channels: &[usize],
         packed: &[T],
         x: ArrayView5<T>,
         y: ArrayViewMut5<T>,
@@ -223,8 +196,6 @@ impl ImplicitGemm {
         scratch: &mut [T],
     ) {
         let layout = prepared.scratch;
-        let workers = scratch.len().checked_div(layout.len()).unwrap_or(1);
-        let channels = &prepared.channel_cut(y.dim().0, workers).starts;
         let [d, h, w] = &prepared.position_starts;
         let cuts = [Cuts::Every(prepared.samples()), Cuts::At(channels), Cuts::At(d), Cuts::At(h), Cuts::At(w)];
         let grid = Grid::new(y, cuts);
@@ -237,6 +208,3 @@ impl ImplicitGemm {
         });
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -18,7 +18,7 @@ mod pack;
 
 use std::ops::Range;
 
-pub(crate) use listed::Listed;
+pub(crate) use listed::{ListLimits, Listed};
 pub(crate) use pack::{Part, pack};
 
 use super::phases::AxisPhases;

@@ -163,12 +163,17 @@ impl TileShape {
     }
 }
 
-/// Estimated time of one step of a register tile, in eighths of a cycle: `max(R·N, R + 2·N, 8)/2 + (4 + N)/8` cycles
-/// for R rows and N vectors. A cycle has two multiplications, or two loads: R broadcasts and N vectors, each counted
-/// twice, because few are aligned. A step takes no less than the four cycles after which the next one can add to the
-/// same sum. The last term stands for the loop and for each stream of vectors.
-pub(crate) fn tile_cost(rows: usize, vectors: usize) -> usize {
-    4 * (rows * vectors).max(rows + 2 * vectors).max(8) + 4 + vectors
+/// What bounds a step of a register tile of R rows and N vectors, in multiply-adds: `max(R·N, R + 2·N, 8)`. Two of these, or two
+/// loads, take a cycle: R broadcasts and N vectors, each counted twice, because few are aligned. A step takes no less than
+/// the four cycles after which the next one can add to the same sum.
+pub(crate) fn multiply_adds(rows: usize, vectors: usize) -> usize {
+    (rows * vectors).max(rows + 2 * vectors).max(8)
+}
+
+/// Estimated time of one step of a register tile, in eighths of a cycle: half a cycle per multiply-add, half a cycle for the
+/// loop, and an eighth for each stream of vectors.
+fn tile_cost(rows: usize, vectors: usize) -> usize {
+    4 * multiply_adds(rows, vectors) + 4 + vectors
 }
 
 /// The cheapest way to cover `vectors` by register tiles of `rows` rows.

@@ -1,11 +1,13 @@
 //! Layers through plans: prepared once for repeated use, or per call.
 
+use std::time::Duration;
+
 use ndarray::{Array, ArrayRef};
 
 use super::{Direction, Layer};
 use crate::error::Result;
 use crate::geometry::Options;
-use crate::plan::{Like, Plan, PlanOptions, Recipe};
+use crate::plan::{Candidate, Like, Plan, PlanOptions, Recipe};
 use crate::scalar::Scalar;
 use crate::tensor::{TensorDim, spatial_size};
 
@@ -41,6 +43,66 @@ impl<D: Direction, T: Scalar, const N: usize> Layer<D, T, N> {
     /// [`Error::Unsupported`](crate::Error::Unsupported) if this processor lacks its instruction set.
     pub fn plan_from(&self, input: [usize; N], recipe: &Recipe, options: &PlanOptions) -> Result<Plan<D, T, N>> {
         Plan::new(self, self.options(), input, options, Like::Exactly(recipe))
+    }
+
+    /// The recipe that is fastest here, found by timing: what [`plan`](Self::plan) would take and some others that are estimated to take
+    /// little longer. [`plan_from`](Self::plan_from) makes a plan of it; its text can be kept, so that bits stay the same and
+    /// nothing is timed twice.
+    ///
+    /// Candidates take turns on the threads of the current rayon pool, on a batch of [`PlanOptions::expected_batch`] samples (one, if
+    /// that is not known), and the least time of each counts; another one than `plan`'s has to gain 2 %. What it returns may differ
+    /// from call to call, and between candidates sums may be in another order: the values are equal within rounding.
+    ///
+    /// **Time.** When `time_limit` is over, the call that runs is the last one; a second is enough for most layers. If there was no
+    /// time to time every candidate at least once after it was warm, or there is only one, the recipe is that of `plan`.
+    /// **Memory.** Every candidate stays within [`PlanOptions::memory_limit`], and so do the packed weights of all that are timed
+    /// together, with the scratch memory of one thread. A batch of inputs and of outputs comes on top.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use convmat::{ConvTranspose2d, Options, PlanOptions, Recipe};
+    /// # fn main() -> convmat::Result<()> {
+    /// let layer = ConvTranspose2d::<f32>::zeros(24, 12, 4, Options::new().stride(2).padding(1))?.init_default(1);
+    /// let options = PlanOptions::new().expected_batch(4);
+    /// let recipe = layer.tune([8, 8], &options, Duration::from_millis(50))?;
+    /// let kept: Recipe = recipe.to_string().parse()?;
+    /// let plan = layer.plan_from([8, 8], &kept, &options)?;
+    /// assert_eq!(plan.recipe(), &recipe);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`plan`](Self::plan); [`Error::Memory`](crate::Error::Memory) if there is none for a batch.
+    pub fn tune(&self, input: [usize; N], options: &PlanOptions, time_limit: Duration) -> Result<Recipe> {
+        let (pad, c) = self.read(input, self.options())?;
+        let direction = ((c.geometry().lift(), D::OUTPUT), c.weights5(), pad.as_ref());
+        T::tune(direction, options, time_limit)
+    }
+
+    /// Recipes that the layer may run, with what they are estimated to take for a batch of [`PlanOptions::expected_batch`] samples
+    /// (one, if that is not known): first the one that [`plan`](Self::plan) takes, then the others, by estimate. Those over the memory
+    /// limit are left out. [`tune`](Self::tune) times the first few; all of them serve to study the estimates.
+    ///
+    /// ```
+    /// use convmat::{Conv2d, Options, PlanOptions};
+    /// # fn main() -> convmat::Result<()> {
+    /// let layer = Conv2d::<f32>::zeros(8, 16, 3, Options::new())?;
+    /// let candidates = layer.candidates([12, 12], &PlanOptions::new().expected_batch(4))?;
+    /// for candidate in &candidates {
+    ///     let sum: f64 = candidate.work.iter().map(|work| work.amount * work.cycles).sum();
+    ///     assert!((sum / candidate.cycles.unwrap_or(0.0) - 1.0).abs() < 1e-9);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`plan`](Self::plan).
+    pub fn candidates(&self, input: [usize; N], options: &PlanOptions) -> Result<Vec<Candidate>> {
+        let (pad, c) = self.read(input, self.options())?;
+        T::candidates(((c.geometry().lift(), D::OUTPUT), c.weights5(), pad.as_ref()), options)
     }
 
     /// The layer's output for an input `[batch, channels, spatial…]` or `[channels, spatial…]`.

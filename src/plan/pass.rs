@@ -7,11 +7,13 @@ use std::sync::{Arc, OnceLock};
 use ndarray::{Array5, ArrayView5, ArrayViewMut5, Axis};
 
 use super::PlanOptions;
-use super::design::{MOST_PHASES, design};
-use super::recipe::{ImplicitGemmRecipe, Like, Recipe, Way};
+use super::costs::{LARGE_OUTPUT, MOST_PHASES};
+use super::design::{self, Machine, design};
+use super::recipe::{Like, Recipe, Way, cheapest};
+use super::sharing::Sharing;
 use crate::engine::depthwise::Depthwise;
 use crate::engine::epilogue::Finish;
-use crate::engine::implicit_gemm::{ImplicitGemm, Prepared};
+use crate::engine::implicit_gemm::{Handling, ImplicitGemm, Prepared};
 use crate::engine::phases::Phases;
 use crate::engine::weights;
 use crate::error::{Error, Result};
@@ -53,20 +55,20 @@ struct Packed<T> {
 /// A way to cut a batch. It is prepared when a batch is first run in it: most plans use one of several.
 struct PreparedWay {
     way: Way,
-    prepared: OnceLock<Option<Prepared>>,
+    prepared: OnceLock<Option<(Prepared, Sharing)>>,
 }
 
 /// The level of an instruction set.
 ///
 /// # Errors
 /// [`Error::Unsupported`] if this processor does not have it.
-fn level(isa: Option<Isa>) -> Result<Level> {
+pub(super) fn level(isa: Option<Isa>) -> Result<Level> {
     let isa = isa.unwrap_or_else(Isa::best);
     Level::new(isa).ok_or(Error::Unsupported { option: isa.name(), on: "this processor" })
 }
 
 /// The phases of a direction, unless they are so many that only columns serve them: then they are not even listed.
-fn phases(geometry: &Geometry<3>, output: Side) -> Result<Option<Phases>> {
+pub(super) fn phases(geometry: &Geometry<3>, output: Side) -> Result<Option<Phases>> {
     let counts = geometry.axes().map(|axis| axis.gather_count(output));
     let all = counts.iter().fold(1usize, |product, &count| product.saturating_mul(count));
     if all > MOST_PHASES && !Depthwise::is_for(geometry.channels_per_group(output.other()), counts[2]) {
@@ -95,10 +97,8 @@ impl<T: Scalar> Unpacked<T> {
         like: Like,
     ) -> Result<Self> {
         let level = match like {
-            Like::Exactly(Recipe::ImplicitGemm(ImplicitGemmRecipe { isa, .. }) | Recipe::Depthwise { isa }) => {
-                level(Some(*isa))?
-            }
-            _ => level(options.isa)?,
+            Like::Exactly(recipe) | Like::Family(recipe) => level(recipe.isa().or(options.isa))?,
+            Like::Anything => level(options.isa)?,
         };
         // Phases and blocks are listed, but not for tensors that could never be.
         allocatable::<T, 4>(geometry.small_shape(), "the small side of one sample")?;
@@ -119,16 +119,13 @@ impl<T: Scalar> Unpacked<T> {
                 _ => Err(unsuitable()),
             };
         };
-        let caches = options.caches.unwrap_or_else(Caches::detected);
-        let recipe = design::<T>(&phases, level, caches, options.expected_batch, like).ok_or_else(unsuitable)?;
-        let engine = match &recipe {
-            Recipe::Lowered => lowered(),
-            Recipe::Depthwise { .. } => {
-                let depthwise =
-                    Depthwise::new::<T>(&phases, level).ok_or(Error::Overflow { what: "a list of taps" })?;
-                Engine::Depthwise(Box::new(depthwise), weights.clone())
-            }
-            Recipe::ImplicitGemm(recipe) => Engine::ImplicitGemm(Box::new(Packed::new(phases, level, recipe))),
+        let machine = Machine::new::<T>(level, options.caches.unwrap_or_else(Caches::detected));
+        let designed = design::<T>(phases, &machine, options.expected_batch, like);
+        let (recipe, engine) = designed.ok_or_else(unsuitable)?;
+        let engine = match engine {
+            design::Engine::Lowered => lowered(),
+            design::Engine::Depthwise(depthwise) => Engine::Depthwise(Box::new(depthwise), weights.clone()),
+            design::Engine::ImplicitGemm(gemm) => Engine::ImplicitGemm(Box::new(Packed::new(gemm, &recipe))),
         };
         Ok(Self(Pass { geometry, output, recipe, engine }))
     }
@@ -146,6 +143,18 @@ impl<T: Scalar> Unpacked<T> {
     /// Elements of scratch memory for a batch of contiguous tensors and the threads of the current pool.
     pub(crate) fn scratch_len(&self, batch: usize) -> usize {
         self.0.scratch_len(batch)
+    }
+
+    pub(crate) fn recipe(&self) -> &Recipe {
+        &self.0.recipe
+    }
+
+    /// Whether the packed weights of a pass lie in the order that is wanted.
+    pub(crate) fn shares_weights_of(&self, known: &Pass<T>) -> bool {
+        match (&self.0.engine, &known.engine) {
+            (Engine::ImplicitGemm(packed), Engine::ImplicitGemm(known)) => packed.gemm.packs_like(&known.gemm),
+            _ => false,
+        }
     }
 
     /// Packs the weights, unless those of a pass `known` for another size lie in the order that is wanted: then they are
@@ -214,8 +223,9 @@ impl<T: Scalar> Pass<T> {
             }
             Engine::ImplicitGemm(packed) => {
                 // What cannot be prepared is an error of the run.
-                let Ok(way) = packed.prepared(batch) else { return 0 };
-                way.scratch_len().saturating_mul(self.workers(way.cells(batch, self.workers(usize::MAX, batch)), batch))
+                let Ok((prepared, sharing)) = packed.prepared(batch) else { return 0 };
+                let cells = sharing.cells(prepared, batch, self.workers(usize::MAX, batch));
+                prepared.scratch_len().saturating_mul(self.workers(cells, batch))
             }
         }
     }
@@ -305,7 +315,10 @@ impl<T: Scalar> Pass<T> {
             }
             Engine::ImplicitGemm(packed) => {
                 let mut scratch = workspace.take(self.scratch_len(batch))?;
-                packed.gemm.run(packed.prepared(batch)?, &packed.weights, x, y, finish, &mut scratch);
+                let (prepared, sharing) = packed.prepared(batch)?;
+                let workers = scratch.len().checked_div(prepared.scratch_len()).unwrap_or(1);
+                let channels = sharing.channels(prepared, batch, workers);
+                packed.gemm.run(prepared, channels, &packed.weights, x, y, finish, &mut scratch);
                 workspace.give(scratch);
             }
         }
@@ -315,28 +328,25 @@ impl<T: Scalar> Pass<T> {
 
 impl<T: Scalar> Packed<T> {
     /// Everything of a recipe but the weights.
-    fn new(phases: Phases, level: Level, recipe: &ImplicitGemmRecipe) -> Self {
-        let gemm = ImplicitGemm::new::<T>(phases, level, recipe.channels_per_chunk, recipe.inputs_per_block);
-        let ways = recipe.ways.iter().map(|&way| PreparedWay { way, prepared: OnceLock::new() });
+    fn new(gemm: ImplicitGemm, recipe: &Recipe) -> Self {
+        let ways = if let Recipe::ImplicitGemm(recipe) = recipe { &recipe.ways[..] } else { &[] };
+        let ways = ways.iter().map(|&way| PreparedWay { way, prepared: OnceLock::new() });
         Self { gemm, weights: Arc::new(Vec::new()), ways: ways.collect() }
     }
 
     /// The way that is cheapest for a batch.
     fn way(&self, batch: usize) -> &PreparedWay {
-        let cost = |PreparedWay { way, .. }: &PreparedWay| batch.div_ceil(way.cut.samples.count()) as f64 * way.cycles;
-        let mut best = &self.ways[0];
-        for way in &self.ways[1..] {
-            if cost(way) < cost(best) {
-                best = way;
-            }
-        }
-        best
+        &self.ways[cheapest(self.ways.iter().map(|known| &known.way), batch)]
     }
 
     /// That way, ready to run.
-    fn prepared(&self, batch: usize) -> Result<&Prepared> {
+    fn prepared(&self, batch: usize) -> Result<&(Prepared, Sharing)> {
         let PreparedWay { way, prepared } = self.way(batch);
-        let prepare = || self.gemm.prepare::<T>(way.cut, (way.chunks_per_cell, way.packing), way.is_scattered);
+        let prepare = || {
+            let Way { chunks_per_cell, is_scattered, is_listed, .. } = *way;
+            let handling = Handling { chunks_per_cell, is_scattered, is_listed, large_output: LARGE_OUTPUT };
+            Some((self.gemm.prepare::<T>(way.cut, handling)?, Sharing::new(&self.gemm, way)))
+        };
         prepared.get_or_init(prepare).as_ref().ok_or(Error::Overflow { what: "a panel" })
     }
 }

@@ -1,15 +1,43 @@
-//! What a plan is going to do, as data: comparable, printable, kept to reproduce bits.
+//! What a plan is going to do, as data: comparable, printed and read back, kept to reproduce bits.
+
+mod text;
 
 use std::fmt;
 
-use crate::engine::panel::Samples;
 use crate::engine::schedule::Cut;
 use crate::kernel::Isa;
 
 /// How one direction of a geometry is computed. Equal recipes give equal bits and do the same work; what they are estimated to take is
 /// no part of it.
 ///
-/// [`Layer::plan_from`](crate::Layer::plan_from) makes a plan of a recipe.
+/// [`Layer::plan_from`](crate::Layer::plan_from) makes a plan of a recipe, [`Layer::tune`](crate::Layer::tune) finds one by measuring.
+///
+/// **Text.** A recipe prints as one line, from which [`str::parse`] makes it again without loss, to be kept in a file beside the model
+/// or as a string in JSON. What is printed by a version of this crate is read by every later one of the same minor version.
+///
+/// ```text
+/// recipe  = "lowered" | "depthwise" ISA | "implicit-gemm" ISA "out" N "in" N { "|" way }
+/// way     = "samples" N "×" N "positions" N "×" N "×" N "chunks" N ["taps" AXES] ["listed"] ["scattered"] "cycles" C "packing" C
+/// ```
+///
+/// ISA is the name of an [`Isa`], `out` and `in` are output and input channels of a block. A way says how a batch is cut: samples of a
+/// panel, stacked × side by side; most positions of a block along depth, height and width; most chunks of output channels that are
+/// computed from one panel; the axes, of `dhw`, along which borders are computed apart without the taps that lie outside; whether
+/// panels are packed by a list, and whether outputs go to listed places. Of several ways a batch runs in the one with the least
+/// estimated cycles per panel; `packing` is what packing a panel takes, in chunks that are computed from it.
+///
+/// ```
+/// use convmat::{Conv2d, Options, PlanOptions, Recipe};
+/// # fn main() -> convmat::Result<()> {
+/// let layer = Conv2d::<f32>::zeros(16, 32, 3, Options::new().padding(1))?;
+/// let plan = layer.plan([20, 20], &PlanOptions::new())?;
+/// let text = plan.recipe().to_string();
+/// let recipe: Recipe = text.parse()?;
+/// assert_eq!(recipe, *plan.recipe());
+/// assert_eq!(layer.plan_from([20, 20], &recipe, &PlanOptions::new())?.recipe().to_string(), text);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Recipe {
@@ -47,6 +75,8 @@ pub(crate) struct Way {
     pub(crate) chunks_per_cell: usize,
     /// Whether outputs are stored by lists of places, not in rows.
     pub(crate) is_scattered: bool,
+    /// Whether panels are packed by a list of places, not by rows.
+    pub(crate) is_listed: bool,
     /// Estimated cycles of one thread for all samples of a panel.
     pub(crate) cycles: f64,
     /// What packing a panel takes, in chunks computed from it.
@@ -57,7 +87,8 @@ pub(crate) struct Way {
 
 impl PartialEq for Way {
     fn eq(&self, other: &Self) -> bool {
-        (self.cut, self.chunks_per_cell, self.is_scattered) == (other.cut, other.chunks_per_cell, other.is_scattered)
+        let done = |way: &Self| (way.cut, way.chunks_per_cell, way.is_scattered, way.is_listed);
+        done(self) == done(other)
     }
 }
 
@@ -86,32 +117,49 @@ impl Way {
     pub(crate) fn cycles_per_sample(&self) -> f64 {
         self.cycles / self.cut.samples.count() as f64
     }
-}
 
-impl fmt::Display for Recipe {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Lowered => f.write_str("lowered"),
-            Self::ImplicitGemm(recipe) => write!(f, "{recipe}"),
-            Self::Depthwise { isa } => write!(f, "depthwise {isa}"),
-        }
+    /// Leaves as many digits of the estimates as they are good for.
+    pub(crate) fn round(&mut self) {
+        self.cycles = self.cycles.round();
+        self.packing = (self.packing * 1000.0).round() / 1000.0;
     }
 }
 
-impl fmt::Display for ImplicitGemmRecipe {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "implicit-gemm {} out {} in {}", self.isa, self.channels_per_chunk, self.inputs_per_block)?;
-        for way in &self.ways {
-            let Cut { samples: Samples { stacked, interleaved }, block: [d, h, w], by_valid_taps } = way.cut;
-            write!(f, " | {stacked}×{interleaved} samples {d}×{h}×{w}")?;
-            if way.is_scattered {
-                f.write_str(" scattered")?;
-            }
-            if by_valid_taps.contains(&true) {
-                let axes = by_valid_taps.iter().zip("dhw".chars()).filter(|(is_split, _)| **is_split);
-                write!(f, " by valid taps of {}", axes.map(|(_, name)| name).collect::<String>())?;
-            }
+/// The number of the way in which a batch takes least by estimate.
+pub(crate) fn cheapest<'a>(ways: impl Iterator<Item = &'a Way>, batch: usize) -> usize {
+    let cost = |way: &Way| batch.div_ceil(way.cut.samples.count()) as f64 * way.cycles;
+    let costs = ways.map(cost).enumerate();
+    costs.reduce(|best, other| if other.1 < best.1 { other } else { best }).map_or(0, |(number, _)| number)
+}
+
+impl Recipe {
+    /// The instruction set, of recipes that name one.
+    pub(crate) fn isa(&self) -> Option<Isa> {
+        match self {
+            Self::ImplicitGemm(ImplicitGemmRecipe { isa, .. }) | Self::Depthwise { isa } => Some(*isa),
+            Self::Lowered => None,
         }
-        Ok(())
+    }
+
+    /// Whether sums are in the same order, so that bits are the same.
+    pub(crate) fn is_of_family(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::ImplicitGemm(a), Self::ImplicitGemm(b)) => {
+                (a.isa, a.channels_per_chunk, a.inputs_per_block) == (b.isa, b.channels_per_chunk, b.inputs_per_block)
+            }
+            _ => self == other,
+        }
+    }
+
+    /// The recipe that is left of this one for batches of so many samples: of several ways to cut a batch, the one in which it
+    /// would run. The bits are the same.
+    #[must_use]
+    pub fn for_batch(&self, batch: usize) -> Self {
+        let mut recipe = self.clone();
+        if let Self::ImplicitGemm(ImplicitGemmRecipe { ways, .. }) = &mut recipe {
+            let cheapest = cheapest(ways.iter(), batch);
+            *ways = vec![ways[cheapest]];
+        }
+        recipe
     }
 }

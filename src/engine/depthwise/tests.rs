@@ -148,36 +148,3 @@ fn cells_that_are_parts_of_planes_and_of_volumes_meet() {
         check::<f32>((geometry, output), level, manner, None);
     }
 }
-
-/// Whether a 2-D layer of one group, transposed if its output is the large side, is run row by row in f32.
-fn is_taken(output: Side, input: [usize; 2], kernel: [usize; 2], stride: usize, channels: [usize; 2]) -> bool {
-    let options = Options::new().stride([stride; 2]).padding(kernel.map(|kernel| kernel / 2));
-    let geometry = match output {
-        Side::Small => {
-            let channels = Channels::of_convolution(channels[0], channels[1]);
-            Geometry::convolution(input, kernel, channels, &options)
-        }
-        Side::Large => {
-            let channels = Channels::of_transposed(channels[0], channels[1]);
-            Geometry::transposed(input, kernel, channels, &options)
-        }
-    };
-    let phases = Phases::new(&geometry.unwrap().lift(), output);
-    let level = Level::new(Isa::Portable).unwrap();
-    Depthwise::pays::<f32>(&phases, level) && Depthwise::new::<f32>(&phases, level).is_some()
-}
-
-#[test]
-fn layers_that_would_not_gain_are_left_to_others() {
-    use Side::{Large, Small};
-    assert!(is_taken(Small, [9, 9], [3, 3], 1, [1, 1]) && is_taken(Large, [9, 9], [4, 4], 2, [1, 5]));
-    assert!(!is_taken(Small, [9, 9], [3, 3], 1, [2, 1]), "two inputs per group");
-    assert!(is_taken(Small, [9, 2], [3, 3], 1, [1, 1]) && !is_taken(Small, [9, 1], [3, 3], 1, [1, 1]), "short rows");
-    assert!(
-        is_taken(Small, [1, 40000], [1, 3], 1, [1, 16]) && !is_taken(Small, [1, 40000], [1, 3], 1, [1, 15]),
-        "long rows"
-    );
-    assert!(is_taken(Large, [9, 9], [8, 8], 4, [1, 1]) && !is_taken(Large, [9, 9], [8, 8], 5, [1, 1]), "phases");
-    assert!(is_taken(Small, [9, 9], [3, 3], 2, [1, 1]) && !is_taken(Small, [9, 9], [3, 3], 2, [1, 2]), "split rows");
-    assert!(is_taken(Small, [1, 1200], [1, 1023], 1, [1, 1]) && !is_taken(Small, [1200; 2], [1201; 2], 1, [1, 1]));
-}

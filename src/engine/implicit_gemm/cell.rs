@@ -13,9 +13,6 @@ use crate::kernel::scatter::Places;
 use crate::kernel::strided::Strided;
 use crate::scalar::Scalar;
 
-/// Bytes from which an output is large: when it is written again, a third-level cache holds little of it.
-const LARGE: usize = 8 << 20;
-
 /// The arguments of a run that all cells share.
 pub(super) struct Call<'a, 'x, 'f, T> {
     pub(super) gemm: &'a ImplicitGemm,
@@ -93,7 +90,7 @@ impl<'f, T: Scalar> Call<'_, '_, 'f, T> {
             Writing::Staged
         } else {
             let bytes = self.source.shape()[0] * gemm.phases.bytes_per_sample::<T>();
-            Writing::Rows { is_prefetched: bytes > LARGE }
+            Writing::Rows { is_prefetched: bytes > self.prepared.large_output }
         };
         Work {
             plan,

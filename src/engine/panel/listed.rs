@@ -11,14 +11,18 @@ use crate::kernel::strided::Strided;
 use crate::kernel::vector::Vector;
 use crate::scalar::Scalar;
 
-/// Most columns of one residue: rows with more are split faster by vectors.
-const MOST_COLUMNS: usize = 32;
-/// The same for rows of one sample that are read with a small stride: vectors split these well.
-const MOST_OF_SMALL_STEP: usize = 15;
-/// The greatest small stride.
-const SMALL_STEP: usize = 3;
-/// Most elements of a list, which stays in the first-level cache.
-const MOST: usize = 1 << 12;
+/// What lists are for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ListLimits {
+    /// Most columns of one residue: rows with more are split faster by vectors.
+    pub(crate) most_columns: usize,
+    /// The same for rows of one sample that are read with a small stride: vectors split these well.
+    pub(crate) most_of_small_step: usize,
+    /// The greatest small stride.
+    pub(crate) small_step: usize,
+    /// Most elements of a list, which stays in the first-level cache.
+    pub(crate) most: usize,
+}
 
 /// Where the elements of a plane go, for a block that holds all positions.
 #[derive(Clone, Debug)]
@@ -39,19 +43,16 @@ struct Move {
 impl Listed {
     /// Whether the elements of a block of `lens` positions from the first on are better listed than copied by rows,
     /// with so many samples side by side. It decides without making the list.
-    pub(crate) fn pays(axes: &[PanelAxis; 3], lens: [usize; 3], interleaved: usize) -> bool {
+    pub(crate) fn pays(axes: &[PanelAxis; 3], lens: [usize; 3], interleaved: usize, limits: &ListLimits) -> bool {
         let elements = |i: usize| (0..axes[i].residues()).map(|number| axes[i].inside(number, 0, lens[i]).len()).sum();
         let all = (0..3).try_fold(1usize, |all, i| all.checked_mul(elements(i)));
-        let is_small = interleaved == 1 && axes[2].step <= SMALL_STEP;
-        let most_columns = if is_small { MOST_OF_SMALL_STEP } else { MOST_COLUMNS };
-        axes[2].step > 1 && lens[2] <= most_columns && all.is_some_and(|all| all <= MOST)
+        let is_small = interleaved == 1 && axes[2].step <= limits.small_step;
+        let most_columns = if is_small { limits.most_of_small_step } else { limits.most_columns };
+        axes[2].step > 1 && lens[2] <= most_columns && all.is_some_and(|all| all <= limits.most)
     }
 
-    /// The list of a block of `lens` positions from the first on, or `None` where it does not pay.
+    /// The list of a block of `lens` positions from the first on, or `None` where places do not fit in 32 bits.
     pub(crate) fn new(axes: &[PanelAxis; 3], shape: &PanelShape, lens: [usize; 3]) -> Option<Self> {
-        if !Self::pays(axes, lens, shape.samples.interleaved) {
-            return None;
-        }
         let [_, height, width] = axes.each_ref().map(|axis| axis.input);
         let strides = [height * width, width, 1];
         let mut moves = Vec::new();

@@ -132,9 +132,8 @@ fn lists_are_for_short_rows_read_with_a_stride() {
         let phases = Phases::new(&geometry, Side::Small);
         let axes: [PanelAxis; 3] = std::array::from_fn(|i| PanelAxis::new(&phases.axes[i]));
         let lens = std::array::from_fn(|i| phases.axes[i].positions);
-        let samples = Samples { stacked: 1, interleaved };
-        let shape = PanelShape::new::<f32>(&axes, lens, axes[2].pitch(0, lens[2]), samples).unwrap();
-        Listed::new(&axes, &shape, lens).is_some()
+        let limits = ListLimits { most_columns: 32, most_of_small_step: 15, small_step: 3, most: 4096 };
+        Listed::pays(&axes, lens, interleaved, &limits)
     };
     assert!(listed([7, 30], 2, 1) && listed([7, 64], 2, 2) && listed([7, 128], 4, 1) && listed([64, 64], 2, 2));
     assert!(!listed([7, 9], 1, 1), "rows are whole");

@@ -5,7 +5,7 @@
 
 use super::covering::{Stack, Tiles, rows};
 use super::{AxisBlock, Cut, MOST_TAP_LISTS, TileShape, axis_blocks, is_alike};
-use crate::engine::panel::{PanelAxis, PanelShape};
+use crate::engine::panel::{PanelAxis, PanelShape, Samples};
 use crate::engine::phases::{AxisPhases, Phases};
 
 /// The numbers of a cut.
@@ -77,15 +77,21 @@ pub(crate) struct Counter<'a> {
     known: [Vec<((usize, bool), AxisKinds)>; 3],
     /// Where the rows of a region begin, and how they are covered.
     rows: (Vec<usize>, Stack),
+    /// The last cut, and memory of kinds of blocks that earlier cuts had more of.
+    tally: Tally,
+    spare: Vec<BlockTally>,
 }
 
 impl<'a> Counter<'a> {
     pub(crate) fn new(phases: &'a Phases, panels: &'a [PanelAxis; 3], tile: &'a TileShape, lanes: usize) -> Self {
-        Self { phases, panels, tile, lanes, known: [const { Vec::new() }; 3], rows: Default::default() }
+        let cut = Cut { samples: Samples { stacked: 1, interleaved: 1 }, block: [1; 3], by_valid_taps: [false; 3] };
+        let tally = Tally { cut, blocks: 0, kinds: Vec::new() };
+        let known = [const { Vec::new() }; 3];
+        Self { phases, panels, tile, lanes, known, rows: Default::default(), tally, spare: Vec::new() }
     }
 
-    /// The numbers of a cut; `None` where [`Schedule::new`](super::Schedule::new) gives none.
-    pub(crate) fn count<T>(&mut self, cut: Cut) -> Option<Tally> {
+    /// The numbers of a cut, in memory that the next one is counted in; `None` where [`Schedule::new`](super::Schedule::new) gives none.
+    pub(crate) fn count<T>(&mut self, cut: Cut) -> Option<&Tally> {
         let at: [usize; 3] = std::array::from_fn(|i| {
             let (known, key) = (&mut self.known[i], (cut.block[i], cut.by_valid_taps[i]));
             known.iter().position(|(of, _)| *of == key).unwrap_or_else(|| {
@@ -100,25 +106,31 @@ impl<'a> Counter<'a> {
         if product(|axis| axis.runs).saturating_mul(self.phases.groups.len()) > MOST_TAP_LISTS {
             return None;
         }
-        let mut kinds = Vec::with_capacity(product(|axis| axis.kinds.len()));
+        let Tally { kinds, blocks, cut: of } = &mut self.tally;
+        (*of, *blocks) = (cut, product(|axis| axis.blocks));
+        self.spare.append(kinds);
         for (d, of_d) in &depth.kinds {
             for (h, of_h) in &height.kinds {
                 for (w, of_w) in &width.kinds {
                     let panel = PanelShape::new::<T>(self.panels, [d.len, h.len, w.len], w.pitch, cut.samples)?;
+                    let (mut tiles, mut runs) =
+                        self.spare.pop().map_or_else(Default::default, |kind| (kind.tiles, kind.runs));
+                    tiles.clear();
+                    runs.clear();
                     let mut kind = BlockTally {
                         count: of_d * of_h * of_w,
                         lens: [d.len, h.len, w.len],
                         outputs: [d.outputs, h.outputs, w.outputs],
                         panel,
-                        tiles: Vec::new(),
-                        runs: Vec::new(),
+                        tiles,
+                        runs,
                     };
                     kind.count_regions([d, h, w], self.tile.vectors, self.lanes, &mut self.rows);
                     kinds.push(kind);
                 }
             }
         }
-        Some(Tally { cut, blocks: product(|axis| axis.blocks), kinds })
+        Some(&self.tally)
     }
 }
 

@@ -1,4 +1,7 @@
+use proptest::prelude::*;
+
 use super::*;
+use crate::engine::random::{depthwise, geometries, levels, sides};
 use crate::engine::weights::WeightLayout;
 use crate::geometry::{Channels, Geometry, Options, Side};
 use crate::kernel::Isa;
@@ -6,7 +9,7 @@ use crate::kernel::Isa;
 /// Packed elements of a geometry's weights over the weights themselves.
 fn packed_share(geometry: &Geometry<3>, output: Side, level: Level) -> f64 {
     let phases = Phases::new(geometry, output);
-    let chunk = channels_per_chunk(&phases, level);
+    let chunk = channels_per_chunk(&phases, &Machine::new::<f32>(level, Caches::detected()), None);
     let layout = WeightLayout::new(&phases, level.isa(), chunk, phases.inputs);
     let weights: usize = geometry.weight_shape().iter().product();
     layout.len(phases.channel_groups) as f64 / weights as f64
@@ -63,4 +66,226 @@ fn packed_weights_take_little_more_than_weights() {
         println!("{}: at most {share:.3}: {layer}", level.isa());
         assert!(share <= limit, "{}: {share:.3}: {layer}", level.isa());
     }
+}
+
+/// What the tests below look at: a direction of a random geometry, planned for a batch.
+struct Planned {
+    phases: Phases,
+    machine: Machine,
+    batch: usize,
+    recipe: Recipe,
+    /// All that could have been taken, in families.
+    families: Vec<Vec<Weighed>>,
+}
+
+fn planned(geometry: &Geometry<3>, output: Side, level: Level, batch: usize) -> Planned {
+    let phases = Phases::new(geometry, output);
+    let machine = Machine::new::<f32>(level, Caches::new(32 << 10, 1 << 20));
+    let (recipe, _) = design::<f32>(phases.clone(), &machine, Some(batch), Like::Anything).unwrap();
+    let families = candidates::<f32>(&phases, &machine, batch);
+    Planned { phases, machine, batch, recipe, families }
+}
+
+/// Estimated cycles per sample of the only way of a recipe.
+fn per_sample(recipe: &Recipe) -> f64 {
+    let Recipe::ImplicitGemm(ImplicitGemmRecipe { ways, .. }) = recipe else { panic!("{recipe}") };
+    let [way] = ways[..] else { panic!("{recipe}") };
+    way.cycles_per_sample()
+}
+
+impl Planned {
+    /// The recipes that differ from the one that was taken in how a batch is cut alone.
+    fn of_own_family(&self) -> impl Iterator<Item = &Weighed> {
+        self.families.iter().flatten().filter(|weighed| weighed.recipe.is_of_family(&self.recipe))
+    }
+
+    fn ways(&self) -> &[Way] {
+        if let Recipe::ImplicitGemm(recipe) = &self.recipe { &recipe.ways } else { &[] }
+    }
+
+    fn engine(&self) -> Option<ImplicitGemm> {
+        let Recipe::ImplicitGemm(recipe) = &self.recipe else { return None };
+        let (chunk, inputs) = (recipe.channels_per_chunk, recipe.inputs_per_block);
+        Some(ImplicitGemm::new::<f32>(self.phases.clone(), self.machine.level, chunk, inputs))
+    }
+}
+
+/// No candidate is much cheaper by estimate than what is taken. 3 % are what more samples per panel have to gain; where taps are
+/// left out is decided by one size of block, which may cost some more.
+fn check_cheapest(geometry: &Geometry<3>, output: Side, level: Level, batch: usize) {
+    let planned = planned(geometry, output, level, batch);
+    if planned.ways().is_empty() {
+        return;
+    }
+    let taken = planned.ways().iter().map(Way::cycles_per_sample).min_by(f64::total_cmp).unwrap();
+    let least = planned.of_own_family().map(|weighed| per_sample(&weighed.recipe)).min_by(f64::total_cmp).unwrap();
+    assert!(taken <= 1.1 * least + 1.0, "{} takes {taken} cycles per sample, another way {least}", planned.recipe);
+    for way in planned.ways() {
+        // The same cut with outputs stored in the other way.
+        let other = Way { is_scattered: !way.is_scattered, ..*way };
+        let is_other =
+            |weighed: &&Weighed| matches!(&weighed.recipe, Recipe::ImplicitGemm(recipe) if recipe.ways == [other]);
+        let other = planned.of_own_family().find(is_other).unwrap();
+        let cycles = per_sample(&other.recipe) * way.cut.samples.count() as f64;
+        assert!(way.cycles <= cycles + 1.0, "{}: stored in the other way it takes {cycles}", planned.recipe);
+    }
+}
+
+/// What is known about every way, whatever work costs.
+fn check_limits(geometry: &Geometry<3>, output: Side, level: Level, batch: usize) {
+    let planned = planned(geometry, output, level, batch);
+    let Some(engine) = planned.engine() else { return };
+    let chunks = engine.weights.chunks();
+    let chunk_bytes = 4 * engine.weights.of_chunk(0, 0, 0).len();
+    let mut counter = engine.counter::<f32>();
+    for way in planned.ways() {
+        let tally = counter.count::<f32>(way.cut).unwrap();
+        let (per_cell, samples) = (way.chunks_per_cell, way.cut.samples.count());
+        let cells = batch.div_ceil(samples) * tally.blocks * engine.phases.channel_groups * chunks.div_ceil(per_cell);
+        assert!(samples <= batch, "more samples per panel than there are");
+        assert!(per_cell == 1 || 4 * way.scratch <= 1 << 20, "plenty of scratch memory for {per_cell} chunks");
+        assert!(per_cell <= 4 || cells >= 16, "{cells} cells of {per_cell} chunks");
+        assert!(per_cell == 1 || per_cell * chunk_bytes <= (1 << 20) / 3, "weights of a cell in the second level");
+        // Not much smaller than they must be: twice as many would be near one of these limits.
+        let twice = (2 * per_cell).min(chunks);
+        let cells = batch.div_ceil(samples) * tally.blocks * engine.phases.channel_groups * chunks.div_ceil(twice);
+        let scratch = 4 * engine.scratch::<f32>(tally, twice).len();
+        let is_too_large = 2 * scratch > 1 << 20 || cells < 32 || 2 * twice * chunk_bytes > (1 << 20) / 3;
+        assert!(twice == per_cell || is_too_large, "{per_cell} of {chunks} chunks, where {twice} would do");
+    }
+    let costs = |chunk| chunk_cost(&planned.phases, &planned.machine, chunk);
+    let taken = costs(channels_per_chunk(&planned.phases, &planned.machine, None));
+    let most = (256 / planned.phases.phases().max(1)).clamp(1, planned.phases.outputs.min(2 * max_rows(level.isa())));
+    for chunk in 1..=most {
+        assert!(0.999 * taken <= costs(chunk), "chunks of {chunk} channels are cheaper: {} < {taken}", costs(chunk));
+    }
+}
+
+/// Rows are summed in place where that is estimated to take less than a product of panels, and nowhere else.
+fn check_depthwise(geometry: &Geometry<3>, output: Side, level: Level) {
+    let planned = planned(geometry, output, level, MANY);
+    let is_depthwise = |recipe: &Recipe| matches!(recipe, Recipe::Depthwise { .. });
+    // The families are rows in place, then products of panels as a plan would cut them, then others.
+    let [in_place, products, ..] = &planned.families[..] else { return };
+    if !is_depthwise(&in_place[0].recipe) {
+        return assert!(!is_depthwise(&planned.recipe));
+    }
+    let Some(product) = products.iter().map(|product| per_sample(&product.recipe)).min_by(f64::total_cmp) else {
+        return;
+    };
+    let in_place = in_place[0].cycles / planned.batch as f64;
+    // A product is estimated a tenth too low, and a tenth more is what the cut that is taken may be dearer than the cheapest.
+    if is_depthwise(&planned.recipe) {
+        assert!(in_place <= 1.1 * (1.1 * product + 1.0), "{in_place} in place, {product} by panels");
+    } else if in_place_may_pay::<f32>(&planned.phases, &planned.machine) {
+        assert!(in_place + 2.0 >= 1.1 * product, "{in_place} in place, {product} by panels");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_cheapest_is_taken(geometry in geometries(), output in sides(), level in levels(), batch in 1..70usize) {
+        check_cheapest(&geometry, output, level, batch);
+    }
+
+    #[test]
+    fn cells_are_as_large_as_they_may_be(
+        geometry in geometries(), output in sides(), level in levels(), batch in 1..70usize
+    ) {
+        check_limits(&geometry, output, level, batch);
+    }
+
+    #[test]
+    fn rows_are_summed_in_place_where_that_is_cheaper((geometry, output) in depthwise(), level in levels()) {
+        check_depthwise(&geometry, output, level);
+    }
+}
+
+/// A layer of 3×3 taps on a square plane, planned for a batch.
+fn square(channels: usize, size: usize, batch: usize) -> Planned {
+    let options = Options::new().padding([0, 1, 1]);
+    let channels = Channels { small: channels, large: channels };
+    let geometry = Geometry::convolution([1, size, size], [1, 3, 3], channels, &options).unwrap();
+    planned(&geometry, Side::Small, Level::new(Isa::Portable).unwrap(), batch)
+}
+
+#[test]
+fn many_chunks_of_few_weights_make_one_cell() {
+    // 16 cells and more without cutting channels, and weights that fit in a third of the second-level cache.
+    let planned = square(40, 8, 64);
+    let engine = planned.engine().unwrap();
+    assert!(engine.weights.chunks() > 4);
+    for way in planned.ways().iter().filter(|way| way.cut.samples.count() <= 4) {
+        assert_eq!(way.chunks_per_cell, engine.weights.chunks(), "{}", planned.recipe);
+    }
+}
+
+#[test]
+fn borders_are_tried_apart_on_planes_where_they_weigh() {
+    let tried = |size| {
+        let all = square(4, size, 1).families;
+        let ways = all.iter().flatten().filter_map(|weighed| match &weighed.recipe {
+            Recipe::ImplicitGemm(recipe) => Some(recipe.ways[0].cut.by_valid_taps),
+            _ => None,
+        });
+        ways.collect::<std::collections::BTreeSet<_>>()
+    };
+    let [none, height, width, all] = [[false; 3], [false, true, false], [false, false, true], [false, true, true]];
+    assert_eq!(tried(64), [none, width, height, all].into(), "4096 positions");
+    assert_eq!(tried(65), [none].into());
+}
+
+#[test]
+fn a_batch_runs_where_it_takes_fewest_cycles() {
+    let text = "implicit-gemm portable out 1 in 1 | samples 1×1 positions 1×1×1 chunks 1 cycles 100 packing 0 \
+                | samples 4×1 positions 1×1×1 chunks 1 cycles 250 packing 0 \
+                | samples 1×16 positions 1×1×1 chunks 1 cycles 800 packing 0";
+    let recipe: Recipe = text.parse().unwrap();
+    // 1 to 16 samples: single ones, or panels of 4 or 16 that are not full.
+    let counts = [(1, 1), (2, 1), (3, 4), (4, 4), (5, 1), (12, 4), (13, 16), (16, 16), (17, 4)];
+    let literal = |batch: usize| [(1, 100), (4, 250), (16, 800)].map(|(n, cycles)| batch.div_ceil(n) * cycles);
+    for (batch, samples) in counts {
+        let Recipe::ImplicitGemm(ImplicitGemmRecipe { ways, .. }) = recipe.for_batch(batch) else { unreachable!() };
+        let [way] = ways[..] else { panic!("{ways:?}") };
+        let least = literal(batch).into_iter().min().unwrap();
+        assert_eq!(batch.div_ceil(way.cut.samples.count()) as f64 * way.cycles, least as f64, "{batch}");
+        assert_eq!(way.cut.samples.count(), samples, "{batch}");
+    }
+    assert_eq!(Recipe::Lowered.for_batch(7), Recipe::Lowered);
+}
+
+/// Whether a 2-D layer of one group, transposed if its output is the large side, is run row by row in f32.
+fn is_taken(output: Side, input: [usize; 2], kernel: [usize; 2], stride: usize, channels: [usize; 2]) -> bool {
+    let options = Options::new().stride([stride; 2]).padding(kernel.map(|kernel| kernel / 2));
+    let geometry = match output {
+        Side::Small => {
+            let channels = Channels::of_convolution(channels[0], channels[1]);
+            Geometry::convolution(input, kernel, channels, &options)
+        }
+        Side::Large => {
+            let channels = Channels::of_transposed(channels[0], channels[1]);
+            Geometry::transposed(input, kernel, channels, &options)
+        }
+    };
+    let phases = Phases::new(&geometry.unwrap().lift(), output);
+    let level = Level::new(Isa::Portable).unwrap();
+    let machine = Machine::new::<f32>(level, Caches::detected());
+    in_place_may_pay::<f32>(&phases, &machine) && in_place::<f32>(&phases, &machine).is_some()
+}
+
+#[test]
+fn layers_that_would_not_gain_are_left_to_others() {
+    use Side::{Large, Small};
+    assert!(is_taken(Small, [9, 9], [3, 3], 1, [1, 1]) && is_taken(Large, [9, 9], [4, 4], 2, [1, 5]));
+    assert!(!is_taken(Small, [9, 9], [3, 3], 1, [2, 1]), "two inputs per group");
+    assert!(is_taken(Small, [9, 2], [3, 3], 1, [1, 1]) && !is_taken(Small, [9, 1], [3, 3], 1, [1, 1]), "short rows");
+    assert!(
+        is_taken(Small, [1, 40000], [1, 3], 1, [1, 16]) && !is_taken(Small, [1, 40000], [1, 3], 1, [1, 15]),
+        "long rows"
+    );
+    assert!(is_taken(Large, [9, 9], [8, 8], 4, [1, 1]) && !is_taken(Large, [9, 9], [8, 8], 5, [1, 1]), "phases");
+    assert!(is_taken(Small, [9, 9], [3, 3], 2, [1, 1]) && !is_taken(Small, [9, 9], [3, 3], 2, [1, 2]), "split rows");
+    assert!(is_taken(Small, [1, 1200], [1, 1023], 1, [1, 1]) && !is_taken(Small, [1200; 2], [1201; 2], 1, [1, 1]));
 }

@@ -3,7 +3,7 @@
 use super::{Engine, Packed, Pass, Recipe};
 use crate::engine::phases::Phases;
 use crate::kernel::micro::lanes;
-use crate::plan::design::MOST_PHASES;
+use crate::plan::costs::MOST_PHASES;
 use crate::plan::recipe::Way;
 use crate::scalar::Scalar;
 
@@ -99,6 +99,9 @@ fn of_way(way: &Way, phases: &Phases) -> String {
         format!("{who}, {d}×{h}×{w} of {}×{}×{} positions at a time", positions[0], positions[1], positions[2]);
     if way.cut.by_valid_taps.contains(&true) {
         text += "; borders are computed apart, without the taps that lie outside";
+    }
+    if way.is_listed {
+        text += "; a list says where the inputs of a panel go, because their rows are short and read with a stride";
     }
     if way.is_scattered {
         text += "; outputs go to listed places, because their rows are short";

@@ -37,7 +37,7 @@ fn planning_builds_no_schedule_and_a_batch_builds_its_own() {
     // What is stated before a schedule is built is what the built one takes.
     let Engine::ImplicitGemm(packed) = &pass.engine else { unreachable!("as above") };
     for way in packed.ways.iter() {
-        if let Some(Some(prepared)) = way.prepared.get() {
+        if let Some(Some((prepared, _))) = way.prepared.get() {
             assert_eq!(prepared.scratch_len(), way.way.scratch);
         }
     }

@@ -1,0 +1,128 @@
+use std::cell::Cell;
+
+use super::*;
+use crate::geometry::{Channels, Options};
+use crate::operator::with_batch;
+
+/// 20 to 12 channels, 4×4 taps of stride 2 on 6 × 7.
+fn layer() -> (Geometry<3>, Weights<f32>) {
+    let options = Options::new().stride([1, 2, 2]).padding([0, 1, 1]);
+    let channels = Channels { small: 20, large: 12 };
+    let geometry = Geometry::transposed([1, 6, 7], [1, 4, 4], channels, &options).unwrap();
+    (geometry, Weights::from_elem(geometry.weight_shape(), 0.5))
+}
+
+fn listed(asked: Asked<f32>, options: &PlanOptions) -> Vec<Recipe> {
+    let (phases, machine) = machine(asked, options).unwrap().unwrap();
+    let families = design::candidates::<f32>(&phases, &machine, batch(options));
+    shortlist(&own_choice(asked, options).unwrap(), families, batch(options))
+}
+
+/// The packed shortlist for a batch under a limit on memory.
+fn race(batch: usize, memory_limit: u128) -> Race<f32> {
+    let (geometry, weights) = layer();
+    let asked = ((geometry, Side::Large), &weights, None);
+    let options = PlanOptions::new().expected_batch(batch).memory_limit(memory_limit);
+    let recipes = listed(asked, &options);
+    Race::new(pack(asked, &recipes, &options, || false).unwrap())
+}
+
+fn tensors(batch: usize) -> [ndarray::Array5<f32>; 2] {
+    let (geometry, _) = layer();
+    [geometry.small_shape(), geometry.large_shape()].map(|shape| ndarray::Array5::ones(with_batch(batch, shape)))
+}
+
+#[test]
+fn the_shortlist_begins_with_the_own_choice_and_has_everything_once() {
+    let (geometry, weights) = layer();
+    let asked = ((geometry, Side::Large), &weights, None);
+    for batch in [1, 6] {
+        let options = PlanOptions::new().expected_batch(batch);
+        let list = listed(asked, &options);
+        // Four families: the own one, and others of other blocks.
+        let most = OF_OWN_FAMILY + 3 * OF_OTHER_FAMILY;
+        let is_own_first = list[0] == own_choice(asked, &options).unwrap();
+        assert!(is_own_first && (3..=most).contains(&list.len()), "{list:?}");
+        for (number, recipe) in list.iter().enumerate() {
+            assert!(list[..number].iter().all(|other| other.for_batch(batch) != recipe.for_batch(batch)), "{recipe}");
+        }
+    }
+}
+
+#[test]
+fn all_that_is_packed_stays_within_the_limit_together() {
+    let all = race(2, u128::MAX);
+    let own = &all.runners[0].pass;
+    let own_bytes = (own.packed_bytes() + 4 * own.scratch_per_worker(2)) as u128;
+    let different = |race: &Race<f32>| {
+        let mut layouts: Vec<usize> = race.runners.iter().map(|runner| runner.pass.packed_bytes()).collect();
+        layouts.dedup();
+        layouts.len()
+    };
+    assert!(all.runners.len() > 3);
+    let few = race(2, own_bytes);
+    // Others of the same family share its weights; no second copy fits.
+    assert!(!few.runners.is_empty() && few.runners.len() < all.runners.len());
+    for runner in &few.runners[1..] {
+        assert!((runner.pass.packed_bytes() + 4 * runner.pass.scratch_per_worker(2)) as u128 <= own_bytes);
+    }
+    assert_eq!(different(&few), 1);
+}
+
+#[test]
+fn nothing_runs_once_time_is_over_and_a_round_that_is_not_whole_does_not_count() {
+    let [x, mut y] = tensors(1);
+    let mut race = race(1, u128::MAX);
+    let runners = race.runners.len();
+    // Time for a round that warms up, one that counts, and all but one call of another.
+    let asked = Cell::new(0);
+    let is_over = || asked.replace(asked.get() + 1) >= 3 * runners - 1;
+    for (whole, rounds) in [(true, 1), (true, 2), (false, 2), (false, 2)] {
+        let least: Vec<f64> = race.runners.iter().map(|runner| runner.least).collect();
+        assert_eq!(race.round(x.view(), y.view_mut(), &is_over).unwrap(), whole);
+        assert_eq!(race.rounds, rounds);
+        let after: Vec<f64> = race.runners.iter().map(|runner| runner.least).collect();
+        match (whole, rounds) {
+            (true, 2) => assert!(after.iter().all(|seconds| seconds.is_finite())),
+            _ => assert_eq!(least, after),
+        }
+    }
+    assert_eq!(asked.get(), 3 * runners + 1);
+}
+
+#[test]
+fn another_one_has_to_gain_two_per_cent() {
+    let mut race = race(1, u128::MAX);
+    assert!(race.runners.len() > 2);
+    let recipe = |race: &Race<f32>, number: usize| race.runners[number].pass.recipe().clone();
+    for (second, winner) in [(0.99, 0), (0.97, 1), (1.0, 0), (2.0, 0)] {
+        race.runners.iter_mut().for_each(|runner| runner.least = 3.0);
+        race.runners[0].least = 1.0;
+        race.runners[1].least = second;
+        assert_eq!(race.winner(), Some(&recipe(&race, winner)), "{second}");
+    }
+    // If nothing was timed, it is the first.
+    race.runners.iter_mut().for_each(|runner| runner.least = f64::INFINITY);
+    assert_eq!(race.winner(), Some(&recipe(&race, 0)));
+}
+
+#[test]
+fn what_is_much_slower_is_given_up_after_some_rounds() {
+    let [x, mut y] = tensors(1);
+    let mut race = race(1, u128::MAX);
+    for _ in 0..ROUNDS_FOR_ALL {
+        race.round(x.view(), y.view_mut(), &|| false).unwrap();
+    }
+    assert!(race.runners.iter().all(|runner| !runner.is_given_up));
+    // No call takes less time than none.
+    race.runners[1].least = 1e-12;
+    race.round(x.view(), y.view_mut(), &|| false).unwrap();
+    let given_up: Vec<bool> = race.runners.iter().map(|runner| runner.is_given_up).collect();
+    let all_but_one: Vec<bool> = (0..given_up.len()).map(|number| number != 1).collect();
+    assert_eq!(given_up, all_but_one);
+    // They do not run any more.
+    let least = race.runners[0].least;
+    race.runners[0].calls = usize::MAX;
+    race.round(x.view(), y.view_mut(), &|| false).unwrap();
+    assert_eq!(race.runners[0].least, least);
+}
