@@ -6,6 +6,7 @@
 
 mod costs;
 mod design;
+mod engine;
 mod erased;
 mod estimate;
 mod options;

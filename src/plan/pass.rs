@@ -1,29 +1,24 @@
 //! One direction of a geometry, planned and packed: what plans, operators and layers run.
 
-mod explain;
+use std::sync::Arc;
 
-use std::sync::{Arc, OnceLock};
-
-use ndarray::{Array5, ArrayView5, ArrayViewMut5, Axis};
+use ndarray::{Array5, ArrayView5, ArrayViewMut5};
 
 use super::PlanOptions;
-use super::costs::{LARGE_OUTPUT, MOST_PHASES};
+use super::costs::MOST_PHASES;
 use super::design::{self, Machine, design};
-use super::recipe::{Like, Recipe, Way, cheapest};
-use super::sharing::Sharing;
+use super::engine::{Engine, InPlace, Lowered, Packed};
+use super::recipe::{Like, Recipe};
 use crate::engine::depthwise::Depthwise;
 use crate::engine::epilogue::Finish;
-use crate::engine::implicit_gemm::{Handling, ImplicitGemm, Prepared};
 use crate::engine::phases::Phases;
-use crate::engine::weights;
 use crate::error::{Error, Result};
 use crate::geometry::{Gather, Geometry, Side, checked_len};
 use crate::kernel::dispatch::Level;
-use crate::kernel::{Caches, GemmBackend, Isa, workers};
-use crate::matrix::Im2col;
+use crate::kernel::{Caches, Isa, workers};
 use crate::operator::{
-    LinearOperator, Method, Pad, Weights, Workspace, allocatable, bytes_of, expect_available, expect_batch,
-    expect_shape, filled, flat, new_batch, on_slices, with_batch,
+    LinearOperator, Pad, Weights, Workspace, allocatable, bytes_of, expect_available, expect_batch, expect_shape,
+    new_batch, with_batch,
 };
 use crate::scalar::Scalar;
 
@@ -33,29 +28,7 @@ pub(crate) struct Pass<T> {
     geometry: Geometry<3>,
     output: Side,
     recipe: Recipe,
-    engine: Engine<T>,
-}
-
-#[derive(Clone)]
-enum Engine<T> {
-    ImplicitGemm(Box<Packed<T>>),
-    /// With the layer's own weights.
-    Depthwise(Box<Depthwise>, Weights<T>),
-    Lowered(Box<Im2col<T>>),
-}
-
-/// An implicit GEMM with its weights and its ways to cut a batch.
-#[derive(Clone)]
-struct Packed<T> {
-    gemm: ImplicitGemm,
-    weights: Arc<Vec<T>>,
-    ways: Arc<[PreparedWay]>,
-}
-
-/// A way to cut a batch. It is prepared when a batch is first run in it: most plans use one of several.
-struct PreparedWay {
-    way: Way,
-    prepared: OnceLock<Option<(Prepared, Sharing)>>,
+    pub(super) engine: Arc<dyn Engine<T>>,
 }
 
 /// The level of an instruction set.
@@ -103,7 +76,7 @@ impl<T: Scalar> Unpacked<T> {
         // Phases and blocks are listed, but not for tensors that could never be.
         allocatable::<T, 4>(geometry.small_shape(), "the small side of one sample")?;
         allocatable::<T, 4>(geometry.large_shape(), "the large side of one sample")?;
-        let lowered = || Engine::Lowered(Box::new(Im2col::new(&geometry, weights.clone(), GemmBackend::default())));
+        let lowered = || -> Arc<dyn Engine<T>> { Arc::new(Lowered::new(geometry, output, weights)) };
         if let Like::Family(recipe) | Like::Exactly(recipe) = like
             && geometry.shape(output).contains(&0)
         {
@@ -122,10 +95,12 @@ impl<T: Scalar> Unpacked<T> {
         let machine = Machine::new::<T>(level, options.caches.unwrap_or_else(Caches::detected));
         let designed = design::<T>(phases, &machine, options.expected_batch, like);
         let (recipe, engine) = designed.ok_or_else(unsuitable)?;
-        let engine = match engine {
-            design::Engine::Lowered => lowered(),
-            design::Engine::Depthwise(depthwise) => Engine::Depthwise(Box::new(depthwise), weights.clone()),
-            design::Engine::ImplicitGemm(gemm) => Engine::ImplicitGemm(Box::new(Packed::new(gemm, &recipe))),
+        let engine: Arc<dyn Engine<T>> = match (engine, &recipe) {
+            (design::Engine::Depthwise(depthwise), _) => Arc::new(InPlace::new(depthwise, weights)),
+            (design::Engine::ImplicitGemm(gemm), Recipe::ImplicitGemm(recipe)) => {
+                Arc::new(Packed::new(gemm, &recipe.ways))
+            }
+            _ => lowered(),
         };
         Ok(Self(Pass { geometry, output, recipe, engine }))
     }
@@ -151,26 +126,13 @@ impl<T: Scalar> Unpacked<T> {
 
     /// Whether the packed weights of a pass lie in the order that is wanted.
     pub(crate) fn shares_weights_of(&self, known: &Pass<T>) -> bool {
-        match (&self.0.engine, &known.engine) {
-            (Engine::ImplicitGemm(packed), Engine::ImplicitGemm(known)) => packed.gemm.packs_like(&known.gemm),
-            _ => false,
-        }
+        self.0.engine.packs_like(&*known.engine)
     }
 
     /// Packs the weights, unless those of a pass `known` for another size lie in the order that is wanted: then they are
     /// shared.
     pub(crate) fn pack(mut self, weights: &Weights<T>, known: Option<&Pass<T>>) -> Result<Pass<T>> {
-        if let Engine::ImplicitGemm(packed) = &mut self.0.engine {
-            let gemm = &packed.gemm;
-            packed.weights = match known.map(|known| &known.engine) {
-                Some(Engine::ImplicitGemm(known)) if gemm.packs_like(&known.gemm) => known.weights.clone(),
-                _ => {
-                    let mut to = room_for_weights(gemm)?;
-                    weights::pack(&gemm.phases, &gemm.weights, flat(weights), &mut to);
-                    Arc::new(to)
-                }
-            };
-        }
+        self.0.take_over(weights, known)?;
         Ok(self.0)
     }
 }
@@ -178,22 +140,16 @@ impl<T: Scalar> Unpacked<T> {
 impl<T: Scalar> Pass<T> {
     /// Packs other weights of the same shape, in place unless another pass shares the old ones.
     pub(crate) fn repack(&mut self, weights: &Weights<T>) -> Result<()> {
-        match &mut self.engine {
-            Engine::Lowered(lowered) => {
-                **lowered = Im2col::new(&self.geometry, weights.clone(), GemmBackend::default())
-            }
-            Engine::Depthwise(_, own) => *own = weights.clone(),
-            Engine::ImplicitGemm(packed) => {
-                let gemm = &packed.gemm;
-                if Arc::get_mut(&mut packed.weights).is_none() {
-                    packed.weights = Arc::new(room_for_weights(gemm)?);
-                }
-                if let Some(to) = Arc::get_mut(&mut packed.weights) {
-                    weights::pack(&gemm.phases, &gemm.weights, flat(weights), to);
-                }
-            }
+        self.take_over(weights, None)
+    }
+
+    /// Gives the engine weights; passes that share it keep theirs.
+    fn take_over(&mut self, weights: &Weights<T>, known: Option<&Pass<T>>) -> Result<()> {
+        if Arc::get_mut(&mut self.engine).is_none() {
+            self.engine = self.engine.duplicate();
         }
-        Ok(())
+        let known = known.map(|known| &*known.engine);
+        Arc::get_mut(&mut self.engine).map_or(Ok(()), |engine| engine.pack(weights, known))
     }
 
     pub(crate) fn recipe(&self) -> &Recipe {
@@ -202,41 +158,25 @@ impl<T: Scalar> Pass<T> {
 
     /// Bytes of packed weights.
     pub(crate) fn packed_bytes(&self) -> usize {
-        match &self.engine {
-            Engine::Lowered(_) | Engine::Depthwise(..) => 0,
-            Engine::ImplicitGemm(packed) => {
-                let gemm = &packed.gemm;
-                gemm.weights.len(gemm.phases.channel_groups) * size_of::<T>()
-            }
-        }
+        self.engine.packed_bytes()
     }
 
-    /// Elements of scratch memory for a batch of contiguous tensors and the threads of the current pool.
+    /// Elements of scratch memory for a batch of tensors of any strides and the threads of the current pool.
     pub(crate) fn scratch_len(&self, batch: usize) -> usize {
         if batch == 0 || self.geometry.shape(self.output).contains(&0) {
             return 0;
         }
-        match &self.engine {
-            Engine::Lowered(lowered) => lowered.scratch_len(self.output, 1),
-            Engine::Depthwise(depthwise, _) => {
-                depthwise.scratch_len().saturating_mul(self.workers(depthwise.cells(batch), batch))
-            }
-            Engine::ImplicitGemm(packed) => {
-                // What cannot be prepared is an error of the run.
-                let Ok((prepared, sharing)) = packed.prepared(batch) else { return 0 };
-                let cells = sharing.cells(prepared, batch, self.workers(usize::MAX, batch));
-                prepared.scratch_len().saturating_mul(self.workers(cells, batch))
-            }
-        }
+        self.engine.scratch_len(batch, &|cells| self.workers(cells, batch))
     }
 
     /// Elements of scratch memory per worker.
     pub(crate) fn scratch_per_worker(&self, batch: usize) -> usize {
-        match &self.engine {
-            Engine::Lowered(lowered) => lowered.scratch_per_worker(self.output, 1),
-            Engine::Depthwise(depthwise, _) => depthwise.scratch_len(),
-            Engine::ImplicitGemm(packed) => packed.way(batch).way.scratch,
-        }
+        self.engine.scratch_per_worker(batch)
+    }
+
+    /// What was chosen, and the reason for it, a sentence for every choice.
+    pub(crate) fn explain(&self) -> String {
+        self.engine.explain()
     }
 
     /// Workers that share so many cells of a batch.
@@ -288,73 +228,14 @@ impl<T: Scalar> Pass<T> {
     pub(crate) fn run(
         &self,
         x: ArrayView5<T>,
-        mut y: ArrayViewMut5<T>,
+        y: ArrayViewMut5<T>,
         finish: &Finish<T>,
         workspace: &mut Workspace<T>,
     ) -> Result<()> {
         if y.is_empty() {
             return Ok(());
         }
-        let batch = x.dim().0;
-        match &self.engine {
-            Engine::Lowered(lowered) => {
-                let shapes = (self.geometry.shape(self.output.other()), self.geometry.shape(self.output));
-                // One sample at a time: a GEMM crate's sums may depend on how many columns there are.
-                let scratch = lowered.scratch_len(self.output, 1);
-                for (x, y) in x.axis_chunks_iter(Axis(0), 1).zip(y.axis_chunks_iter_mut(Axis(0), 1)) {
-                    on_slices(shapes, x, y, scratch, workspace, |from, to, scratch| {
-                        lowered.run(self.output, 1, from, to, scratch)
-                    })?;
-                }
-                finish.apply(Level::best(), y);
-            }
-            Engine::Depthwise(depthwise, weights) => {
-                let mut scratch = workspace.take(self.scratch_len(batch))?;
-                depthwise.run(flat(weights), x, y, finish, &mut scratch);
-                workspace.give(scratch);
-            }
-            Engine::ImplicitGemm(packed) => {
-                let mut scratch = workspace.take(self.scratch_len(batch))?;
-                let (prepared, sharing) = packed.prepared(batch)?;
-                let workers = scratch.len().checked_div(prepared.scratch_len()).unwrap_or(1);
-                let channels = sharing.channels(prepared, batch, workers);
-                packed.gemm.run(prepared, channels, &packed.weights, x, y, finish, &mut scratch);
-                workspace.give(scratch);
-            }
-        }
-        Ok(())
+        let scratch_len = self.scratch_len(x.dim().0);
+        self.engine.run(x, y, finish, scratch_len, workspace)
     }
 }
-
-impl<T: Scalar> Packed<T> {
-    /// Everything of a recipe but the weights.
-    fn new(gemm: ImplicitGemm, recipe: &Recipe) -> Self {
-        let ways = if let Recipe::ImplicitGemm(recipe) = recipe { &recipe.ways[..] } else { &[] };
-        let ways = ways.iter().map(|&way| PreparedWay { way, prepared: OnceLock::new() });
-        Self { gemm, weights: Arc::new(Vec::new()), ways: ways.collect() }
-    }
-
-    /// The way that is cheapest for a batch.
-    fn way(&self, batch: usize) -> &PreparedWay {
-        &self.ways[cheapest(self.ways.iter().map(|known| &known.way), batch)]
-    }
-
-    /// That way, ready to run.
-    fn prepared(&self, batch: usize) -> Result<&(Prepared, Sharing)> {
-        let PreparedWay { way, prepared } = self.way(batch);
-        let prepare = || {
-            let Way { chunks_per_cell, is_scattered, is_listed, .. } = *way;
-            let handling = Handling { chunks_per_cell, is_scattered, is_listed, large_output: LARGE_OUTPUT };
-            Some((self.gemm.prepare::<T>(way.cut, handling)?, Sharing::new(&self.gemm, way)))
-        };
-        prepared.get_or_init(prepare).as_ref().ok_or(Error::Overflow { what: "a panel" })
-    }
-}
-
-/// Room for packed weights.
-fn room_for_weights<T: Scalar>(gemm: &ImplicitGemm) -> Result<Vec<T>> {
-    filled(gemm.weights.len(gemm.phases.channel_groups), T::zero(), "the packed weights")
-}
-
-#[cfg(test)]
-mod tests;

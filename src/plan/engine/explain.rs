@@ -1,40 +1,17 @@
-//! Why a direction is computed as it is, in sentences. It reads what was designed and decides nothing.
+//! Why an implicit GEMM computes as it does, in sentences. It reads what was designed and decides nothing.
 
-use super::{Engine, Packed, Pass, Recipe};
+use crate::engine::implicit_gemm::ImplicitGemm;
 use crate::engine::phases::Phases;
 use crate::kernel::micro::lanes;
-use crate::plan::costs::MOST_PHASES;
 use crate::plan::recipe::Way;
 use crate::scalar::Scalar;
 
-impl<T: Scalar> Pass<T> {
-    /// What was chosen, and the reason for it, a sentence for every choice.
-    pub(crate) fn explain(&self) -> String {
-        match (&self.engine, &self.recipe) {
-            (Engine::ImplicitGemm(packed), Recipe::ImplicitGemm(recipe)) => {
-                let mut sentences = vec![of_phases(&packed.gemm.phases), of_blocks(packed)];
-                sentences.extend(recipe.ways.iter().map(|way| of_way(way, &packed.gemm.phases)));
-                sentences.push(of_estimate(&recipe.ways));
-                sentences.join(" ")
-            }
-            (Engine::Depthwise(..), _) => {
-                "A group has one input channel, so that its outputs share no sums: rows are read in \
-                 place and summed in registers, which is estimated to take less time than packing them for a product."
-                    .to_owned()
-            }
-            _ => self.of_lowering(),
-        }
-    }
-
-    fn of_lowering(&self) -> String {
-        let phases = self.geometry.axes().iter().map(|axis| axis.gather_count(self.output) as u128).product::<u128>();
-        let why = if phases > MOST_PHASES as u128 {
-            format!("{phases} phases are more than the {MOST_PHASES} that a tile has rows for")
-        } else {
-            "no part of the output is small enough for one thread's scratch memory".to_owned()
-        };
-        format!("Columns are made and multiplied by a GEMM crate, because {why}.")
-    }
+/// A sentence for every choice.
+pub(super) fn implicit_gemm<'a, T: Scalar>(gemm: &ImplicitGemm, ways: impl Iterator<Item = &'a Way> + Clone) -> String {
+    let mut sentences = vec![of_phases(&gemm.phases), of_blocks::<T>(gemm)];
+    sentences.extend(ways.clone().map(|way| of_way(way, &gemm.phases)));
+    sentences.push(of_estimate(ways));
+    sentences.join(" ")
 }
 
 /// Different values in order of their first appearance.
@@ -63,8 +40,8 @@ fn of_phases(phases: &Phases) -> String {
 }
 
 /// What is computed at a time.
-fn of_blocks<T: Scalar>(packed: &Packed<T>) -> String {
-    let (gemm, weights) = (&packed.gemm, &packed.gemm.weights);
+fn of_blocks<T: Scalar>(gemm: &ImplicitGemm) -> String {
+    let weights = &gemm.weights;
     let rows = listed(weights.rows.iter().map(|rows| rows.per_tile));
     let inputs = match weights.blocks() {
         1 => format!("all {} input channels are summed at once, because what a tile reads of them", weights.inputs),
@@ -110,8 +87,8 @@ fn of_way(way: &Way, phases: &Phases) -> String {
 }
 
 /// What the ways to cut a batch are estimated to take.
-fn of_estimate(ways: &[Way]) -> String {
-    let cycles = ways.iter().map(|way| match way.cut.samples.count() {
+fn of_estimate<'a>(ways: impl Iterator<Item = &'a Way>) -> String {
+    let cycles = ways.map(|way| match way.cut.samples.count() {
         1 => format!("{:.0}", way.cycles),
         count => format!("{:.0} in panels of {count}", way.cycles / count as f64),
     });
