@@ -23,6 +23,7 @@ mod random_layers;
 mod ranks;
 mod resizing;
 mod room;
+mod solvers;
 mod tiles;
 mod upscaler;
 mod values;
