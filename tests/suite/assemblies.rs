@@ -296,6 +296,14 @@ fn matrices_keep_their_limit() {
             assert!(needed > limit && needed <= bytes && named == limit, "{i}: {needed} of {bytes} under {limit}");
         }
     }
+    // What does not fit beside the others is not built: it is the part that is refused, with all bytes there would be.
+    let whole = "the matrix of a sum or stack";
+    let refused = csr_of(&sum, csr(rows, 3 * entries) - 1).unwrap_err();
+    assert!(
+        matches!(refused, Error::MemoryLimit { what, bytes, .. } if what != whole && bytes == csr(rows, 3 * entries))
+    );
+    let refused = csr_of(&vertical, csr(3 * rows, 3 * entries) - 1).unwrap_err();
+    assert!(matches!(refused, Error::MemoryLimit { what, .. } if what == whole));
     assert!(csr_of(&Scaled::new(2.0, &c).unwrap(), csr(rows, entries)).is_ok());
     assert!(csr_of(&Scaled::new(2.0, &c).unwrap(), csr(rows, entries) - 1).is_err());
 }

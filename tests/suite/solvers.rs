@@ -80,7 +80,7 @@ fn solvers_prepare_an_operator_once_wherever_it_stands() {
 #[test]
 fn solvers_have_the_same_bits_on_any_number_of_threads() {
     // Vectors of 160,000 and 80,000 elements: threads share what is done to them, in several blocks each.
-    let options = Options::new().stride(2).padding(1);
+    let options = Options::new().stride([1, 2, 2]).padding([0, 1, 1]);
     let geometry = Geometry::convolution([1, 200, 200], [1, 3, 3], Channels { small: 8, large: 4 }, &options).unwrap();
     let c = Convolution::new(geometry, reals::<f32>(geometry.weight_shape(), 1)).unwrap();
     let b = reals::<f32>(with_batch(1, LinearOperator::range(&c)), 2);
