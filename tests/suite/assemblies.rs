@@ -1,19 +1,17 @@
 //! Operators put together: sums, multiples and stacks, against matrices put together by hand.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use convmat::{
-    Adjoint, Channels, Compose, Convolution, Equations, Error, Formulation, Geometry, LeastSquaresOptions,
-    LinearOperator, LsqrOptions, Options, Pad, PadMode, Result, Scalar, Scaled, Shape, Stacked, Sum, Workspace, csr_of,
-    dot_test, least_squares, lsqr,
+    Adjoint, Channels, Compose, Convolution, Error, Formulation, Geometry, LinearOperator, Options, Pad, PadMode,
+    Result, Scalar, Scaled, Shape, Stacked, Sum, Workspace, csr_of, dot_test,
 };
 use ndarray::{Array2, Array5, Axis, concatenate, s};
 use proptest::prelude::*;
 use rayon::ThreadPoolBuilder;
 
 use crate::common::{Case, case, for_cases, in_every_rank, with_batch};
-use crate::operators::{Counted, assert_matrix};
+use crate::operators::assert_matrix;
 use crate::values::{assert_same_bits, dirty, integers, reals};
 
 type Boxed = Box<dyn LinearOperator<f64>>;
@@ -149,7 +147,7 @@ fn assemblies_pass_the_dot_test_and_say_what_memory_they_take<const N: usize>() 
 }
 
 /// A layer of two channels to three, with weights of its own.
-fn layer<T: Scalar>(seed: u64) -> Convolution<T, 2> {
+pub fn layer<T: Scalar>(seed: u64) -> Convolution<T, 2> {
     let options = Options::new().padding(1);
     let geometry = Geometry::convolution([5, 6], 3, Channels { small: 3, large: 2 }, &options).unwrap();
     Convolution::new(geometry, integers(geometry.weight_shape(), seed)).unwrap()
@@ -158,7 +156,7 @@ fn layer<T: Scalar>(seed: u64) -> Convolution<T, 2> {
 #[test]
 fn a_hundred_operators_are_one_with_the_sum_of_their_weights() {
     let layers: Vec<_> = (0..100).map(layer::<f64>).collect();
-    let weights = layers.iter().fold(Array5::zeros([3, 2, 1, 3, 3]), |sum, c| sum + &c.weights5().view());
+    let weights = layers.iter().fold(Array5::zeros([3, 2, 1, 3, 3]), |sum, c| sum + c.weights5());
     let whole = Convolution::new(*layers[0].geometry(), weights).unwrap();
     let sum = Sum::new(&layers).unwrap();
     let x = integers::<f64>([2, 2, 1, 5, 6], 1);
@@ -298,91 +296,14 @@ fn matrices_keep_their_limit() {
             assert!(needed > limit && needed <= bytes && named == limit, "{i}: {needed} of {bytes} under {limit}");
         }
     }
+    // What does not fit beside the others is not built: it is the part that is refused, with all bytes there would be.
+    let whole = "the matrix of a sum or stack";
+    let refused = csr_of(&sum, csr(rows, 3 * entries) - 1).unwrap_err();
+    assert!(
+        matches!(refused, Error::MemoryLimit { what, bytes, .. } if what != whole && bytes == csr(rows, 3 * entries))
+    );
+    let refused = csr_of(&vertical, csr(3 * rows, 3 * entries) - 1).unwrap_err();
+    assert!(matches!(refused, Error::MemoryLimit { what, .. } if what == whole));
     assert!(csr_of(&Scaled::new(2.0, &c).unwrap(), csr(rows, entries)).is_ok());
     assert!(csr_of(&Scaled::new(2.0, &c).unwrap(), csr(rows, entries) - 1).is_err());
-}
-
-#[test]
-fn solvers_prepare_every_part_once() {
-    let count = AtomicUsize::new(0);
-    let lift = |seed| {
-        let c = layer::<f64>(seed);
-        Convolution::new(c.geometry().lift(), c.weights5().clone()).unwrap()
-    };
-    let (plain, counted) = ([1, 2].map(lift), [1, 2].map(|seed| Counted(lift(seed), &count)));
-    let taken = || count.swap(0, Ordering::Relaxed);
-    fn check<const K: usize>(
-        plain: [&dyn LinearOperator<f64>; K],
-        counted: [&dyn LinearOperator<f64>; K],
-        taken: impl Fn() -> usize,
-        prepared: usize,
-    ) {
-        for (plain, counted) in plain.into_iter().zip(counted) {
-            let b = integers::<f64>(with_batch(1, plain.range()), 3);
-            let options = LsqrOptions::new().max_iterations(5);
-            let found = lsqr(counted, b.view(), 0.5, &options).unwrap().x;
-            assert_same_bits(&found, &lsqr(plain, b.view(), 0.5, &options).unwrap().x, "prepared by the solver");
-            assert_eq!(taken(), prepared);
-            // The same bits as without, in either direction and for several samples.
-            let (many, x) = (counted.prepared().unwrap().unwrap(), reals::<f64>(with_batch(2, plain.domain()), 4));
-            assert_same_bits(&many.apply(x.view()).unwrap(), &plain.apply(x.view()).unwrap(), "A·x");
-            let y = reals::<f64>(with_batch(2, plain.range()), 5);
-            assert_same_bits(&many.apply_adjoint(y.view()).unwrap(), &plain.apply_adjoint(y.view()).unwrap(), "Aᵀ·y");
-            assert_eq!(taken(), prepared);
-        }
-    }
-    check(
-        [
-            &Sum::new(&plain).unwrap(),
-            &Stacked::vertical(&plain).unwrap(),
-            &Stacked::horizontal(&plain).unwrap(),
-            &Stacked::block_diagonal(&plain).unwrap(),
-        ],
-        [
-            &Sum::new(&counted).unwrap(),
-            &Stacked::vertical(&counted).unwrap(),
-            &Stacked::horizontal(&counted).unwrap(),
-            &Stacked::block_diagonal(&counted).unwrap(),
-        ],
-        taken,
-        2,
-    );
-    let (of_plain, half) = (Scaled::new(0.5, &plain[0]).unwrap(), Scaled::new(0.5, &counted[0]).unwrap());
-    check([&of_plain], [&half], taken, 1);
-    // Parts that have nothing to prepare stand beside one that has.
-    let zeros = || Scaled::new(0.0, Pad::new([3, 1, 5, 6], [(0, 0); 3], PadMode::Zeros).unwrap()).unwrap();
-    let beside = Compose::<f64, _, _>::new(zeros(), &plain[0]).unwrap();
-    let mixed: [&dyn LinearOperator<f64>; 2] = [&plain[0], &beside];
-    assert!(Sum::new(mixed).unwrap().prepared().unwrap().is_ok());
-    assert!(Sum::<f64, _>::new([zeros(), zeros()]).unwrap().prepared().is_none());
-    assert!(Scaled::new(2.0f64, zeros()).unwrap().prepared().is_none());
-}
-
-#[test]
-fn damping_is_a_block_below() {
-    // ‖A·x − b‖² + λ²·‖x‖² is ‖[A; λI]·x − [b; 0]‖².
-    let (c, damping) = (layer::<f64>(3), 0.7);
-    let identity = Pad::new([2, 1, 5, 6], [(0, 0); 3], PadMode::Zeros).unwrap();
-    let b = integers::<f64>([1, 3, 1, 5, 6], 4);
-    let zeros = Array5::zeros([1, 2, 1, 5, 6]);
-    let below = concatenate(Axis(1), &[b.view(), zeros.view()]).unwrap();
-    let parts: [Shared; 2] = [Arc::new(c.clone()), Arc::new(Scaled::new(damping, identity).unwrap())];
-    let stack = Stacked::vertical(parts).unwrap();
-    let tolerance = 1e-12;
-    let options = LsqrOptions::new().tolerance(tolerance);
-    let of_least_squares = LeastSquaresOptions::new().tolerance(tolerance);
-    let blocks = [Equations { operator: &stack, target: below.view() }];
-    let found = [
-        lsqr(&c, b.view(), damping, &options).unwrap().x,
-        lsqr(&stack, below.view(), 0.0, &options).unwrap().x,
-        least_squares(&blocks, &of_least_squares).unwrap().x,
-    ];
-    let norm = |tensor: &Array5<f64>| tensor.iter().map(|value| value * value).sum::<f64>().sqrt();
-    let start = norm(&LinearOperator::apply_adjoint(&c, b.view()).unwrap());
-    for x in found {
-        let residual = &b - &LinearOperator::apply(&c, x.view()).unwrap();
-        let gradient = LinearOperator::apply_adjoint(&c, residual.view()).unwrap() - damping * damping * &x;
-        // What recursion says, and rounding of some hundred iterations.
-        assert!(norm(&gradient) <= 10.0 * tolerance * start, "{:e}", norm(&gradient) / start);
-    }
 }

@@ -26,6 +26,7 @@ mod ranks;
 mod recipes;
 mod resizing;
 mod room;
+mod solvers;
 mod tiles;
 mod upscaler;
 mod values;

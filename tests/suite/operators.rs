@@ -1,16 +1,15 @@
 //! Operators as operators: products, swaps and boxes, their matrices, and what probing finds.
 
 use convmat::{
-    Activation, Adjoint, Channels, Compose, Conv2d, Convolution, Equations, Error, Formulation, GemmBackend, Geometry,
-    Isa, LeastSquaresOptions, LinearOperator, LsqrOptions, Options, Pad, PadMode, PlanOptions, Result, Shape,
-    Workspace, csr_of, dot_test, least_squares, lsqr,
+    Adjoint, Channels, Compose, Conv2d, Convolution, Error, Formulation, GemmBackend, Geometry, Isa, LinearOperator,
+    Options, Pad, PadMode, PlanOptions, Result, Shape, Workspace, csr_of, dot_test,
 };
 use ndarray::{Array2, Array5, ArrayView5, ArrayViewMut5};
 use proptest::prelude::*;
 use proptest::sample::select;
 
 use crate::common::{Case, case, for_cases, in_every_rank, with_batch};
-use crate::values::{assert_same_bits, dirty, distinct, identity, integers, reals};
+use crate::values::{dirty, distinct, identity, integers};
 
 /// The matrix by all unit vectors, and that of the adjoint, transposed: one of them must be wrong if they differ.
 fn probed(operator: &dyn LinearOperator<f64>) -> Array2<f64> {
@@ -323,94 +322,4 @@ fn names_are_read_back() {
         "blas".parse::<GemmBackend>().unwrap_err().to_string(),
         "unknown GEMM crate \"blas\"; there are gemm, matrixmultiply"
     );
-}
-
-/// Counts how often it is prepared, and refuses to be applied.
-pub struct Counted<'a>(pub Convolution<f64, 3>, pub &'a std::sync::atomic::AtomicUsize);
-
-impl LinearOperator<f64> for Counted<'_> {
-    fn domain(&self) -> Shape {
-        self.0.domain()
-    }
-    fn range(&self) -> Shape {
-        self.0.range()
-    }
-    fn apply_into(&self, _: ArrayView5<f64>, _: ArrayViewMut5<f64>, _: &mut Workspace<f64>) -> Result<()> {
-        panic!("applied unprepared")
-    }
-    fn apply_adjoint_into(&self, _: ArrayView5<f64>, _: ArrayViewMut5<f64>, _: &mut Workspace<f64>) -> Result<()> {
-        panic!("applied unprepared")
-    }
-    fn workspace_len(&self, batch: usize) -> usize {
-        self.0.workspace_len(batch)
-    }
-    fn prepared(&self) -> Option<Result<Box<dyn LinearOperator<f64> + '_>>> {
-        self.1.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        self.0.prepared()
-    }
-}
-
-#[test]
-fn solvers_prepare_an_operator_once_wherever_it_stands() {
-    let geometry =
-        Geometry::convolution([1, 6, 7], [1, 3, 2], Channels { small: 3, large: 2 }, &Options::new()).unwrap();
-    let weights =
-        Array5::from_shape_fn([3, 2, 1, 3, 2], |(o, i, _, h, w)| ((o * 7 + i * 5 + h * 3 + w) % 11) as f64 - 5.0);
-    let c = Convolution::new(geometry, weights).unwrap();
-    let b = Array5::from_shape_fn([1, 3, 1, 4, 6], |(_, c, _, i, j)| ((c * 5 + i * 3 + j) % 7) as f64 - 3.0);
-    let want = lsqr(&c, b.view(), 0.5, &LsqrOptions::new()).unwrap().x;
-    let count = std::sync::atomic::AtomicUsize::new(0);
-    let counted = || Counted(c.clone(), &count);
-    let taken = || count.swap(0, std::sync::atomic::Ordering::Relaxed);
-    assert_eq!(lsqr(&counted(), b.view(), 0.5, &LsqrOptions::new()).unwrap().x, want);
-    assert_eq!(taken(), 1);
-    assert_eq!(lsqr(&Adjoint(Adjoint(counted())), b.view(), 0.5, &LsqrOptions::new()).unwrap().x, want);
-    assert_eq!(taken(), 1);
-    let pad = Pad::new(c.range(), [(0, 0); 3], PadMode::Zeros).unwrap();
-    let composed = Compose::<f64, _, _>::new(pad, counted()).unwrap();
-    assert_eq!(lsqr(&composed, b.view(), 0.5, &LsqrOptions::new()).unwrap().x, want);
-    assert_eq!(taken(), 1);
-    let (boxed, counted) = (Box::new(counted()), counted());
-    let borrowed = &counted;
-    let blocks =
-        [&boxed as &dyn LinearOperator<f64>, &borrowed].map(|operator| Equations { operator, target: b.view() });
-    least_squares(&blocks, &LeastSquaresOptions::new().max_iterations(50)).unwrap();
-    assert_eq!(taken(), 2);
-    // What is prepared holds the packed weights of both directions, and has the bits of what it was prepared from.
-    let prepared = c.prepare(&PlanOptions::new().expected_batch(1)).unwrap();
-    assert!(prepared.packed_bytes() >= 2 * 36 * 8 && prepared.prepared().is_none());
-    let x = Array5::from_shape_fn([1, 2, 1, 6, 7], |(_, c, _, i, j)| (c * 5 + i * 3 + j) as f64 / 7.0);
-    assert_eq!(prepared.apply(x.view()).unwrap(), LinearOperator::apply(&c, x.view()).unwrap());
-    let refused = c.prepare(&PlanOptions::new().activation(Activation::Relu));
-    assert!(matches!(refused, Err(Error::Unsupported { .. })), "{refused:?}");
-    let refused = c.prepare(&PlanOptions::new().memory_limit(100));
-    assert!(matches!(refused, Err(Error::MemoryLimit { .. })), "{refused:?}");
-}
-
-#[test]
-fn solvers_have_the_same_bits_on_any_number_of_threads() {
-    // Vectors of 160,000 and 80,000 elements: threads share what is done to them, in several blocks each.
-    let options = Options::new().stride(2).padding(1);
-    let geometry = Geometry::convolution([1, 200, 200], [1, 3, 3], Channels { small: 8, large: 4 }, &options).unwrap();
-    let c = Convolution::new(geometry, reals::<f32>(geometry.weight_shape(), 1)).unwrap();
-    let b = reals::<f32>(with_batch(1, LinearOperator::range(&c)), 2);
-    let run = |threads: usize| {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        pool.install(|| {
-            let of_lsqr = lsqr(&c, b.view(), 0.5, &LsqrOptions::new().max_iterations(5)).unwrap();
-            let blocks = [&c, &c].map(|operator| Equations { operator, target: b.view() });
-            let of_blocks = least_squares(&blocks, &LeastSquaresOptions::new().max_iterations(3)).unwrap();
-            assert_eq!((of_lsqr.iterations, of_blocks.iterations), (5, 3));
-            let numbers = [of_lsqr.residual, of_lsqr.gradient, of_blocks.loss, of_blocks.gradient].map(f64::to_bits);
-            ([of_lsqr.x, of_blocks.x], numbers)
-        })
-    };
-    let (alone, of_alone) = run(1);
-    for threads in [2, 3] {
-        let (together, numbers) = run(threads);
-        assert_eq!(numbers, of_alone, "{threads} threads");
-        for (together, alone) in together.iter().zip(&alone) {
-            assert_same_bits(together, alone, &format!("{threads} threads"));
-        }
-    }
 }
