@@ -124,8 +124,8 @@ impl<T: Scalar> Unpacked<T> {
         let (recipe, engine) = designed.ok_or_else(unsuitable)?;
         let engine = match engine {
             design::Engine::Lowered => lowered(),
-            design::Engine::Depthwise(depthwise) => Engine::Depthwise(Box::new(depthwise), weights.clone()),
-            design::Engine::ImplicitGemm(gemm) => Engine::ImplicitGemm(Box::new(Packed::new(gemm, &recipe))),
+            design::Engine::Depthwise(depthwise) => Engine::Depthwise(depthwise, weights.clone()),
+            design::Engine::ImplicitGemm(gemm) => Engine::ImplicitGemm(Box::new(Packed::new(*gemm, &recipe))),
         };
         Ok(Self(Pass { geometry, output, recipe, engine }))
     }
