@@ -48,8 +48,8 @@ impl Machine {
 
 /// The engine that a recipe was designed with.
 pub(super) enum Engine {
-    ImplicitGemm(ImplicitGemm),
-    Depthwise(Depthwise),
+    ImplicitGemm(Box<ImplicitGemm>),
+    Depthwise(Box<Depthwise>),
     Lowered,
 }
 
@@ -106,7 +106,7 @@ fn in_place_may_pay<T: Scalar>(phases: &Phases, machine: &Machine) -> bool {
 /// Rows summed in place, where they can be.
 fn in_place<T: Scalar>(phases: &Phases, machine: &Machine) -> Option<(Recipe, Engine)> {
     let depthwise = Depthwise::new::<T>(phases, machine.level)?;
-    Some((Recipe::Depthwise { isa: machine.level.isa() }, Engine::Depthwise(depthwise)))
+    Some((Recipe::Depthwise { isa: machine.level.isa() }, Engine::Depthwise(Box::new(depthwise))))
 }
 
 /// The engine with the channels per chunk and inputs per block that suit best.
@@ -119,7 +119,7 @@ fn suitable<T: Scalar>(phases: Phases, machine: &Machine) -> ImplicitGemm {
 
 /// An engine with its ways, of which there is at least one.
 fn implicit_gemm(gemm: ImplicitGemm, ways: Vec<Way>) -> Option<(Recipe, Engine)> {
-    Some((recipe(&gemm, ways)?, Engine::ImplicitGemm(gemm)))
+    Some((recipe(&gemm, ways)?, Engine::ImplicitGemm(Box::new(gemm))))
 }
 
 /// The recipe of an engine with its ways. Estimates are rounded, so that it prints in short.
@@ -192,9 +192,9 @@ fn ways<T: Scalar>(engine: &ImplicitGemm, machine: &Machine, batch: usize) -> Ve
     let valid_taps = valid_taps_to_try(&engine.phases);
     for samples in samples_to_try(engine, lanes, batch) {
         let mut fastest: Option<Way> = None;
-        for (number, block) in blocks(engine, lanes, samples).into_iter().enumerate() {
+        for block in blocks(engine, lanes, samples) {
             // Which taps are left out hardly depends on the size of a block: the first one decides.
-            let decided = fastest.filter(|_| number > 0).map(|way| way.cut.by_valid_taps);
+            let decided = fastest.map(|way| way.cut.by_valid_taps);
             for &by_valid_taps in &valid_taps {
                 if decided.is_some_and(|decided| decided != by_valid_taps) {
                     continue;

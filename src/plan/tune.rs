@@ -128,7 +128,7 @@ pub(crate) fn tune<T: Scalar>(asked: Asked<T>, options: &PlanOptions, time_limit
     let mut x = new_batch::<T>(batch, geometry.shape(output.other()))?;
     x.iter_mut().enumerate().for_each(|(i, x)| *x = T::from_f64((i * 37 % 101) as f64 / 50.0 - 0.99));
     let mut y = new_batch::<T>(batch, geometry.shape(output))?;
-    let packed = pack(asked, &shortlist, options, &is_over)?;
+    let packed = pack(asked, &shortlist, options, is_over)?;
     let mut race = Race::new(packed);
     while race.rounds <= MOST_ROUNDS && race.round(x.view(), y.view_mut(), &is_over)? {}
     Ok(race.winner().unwrap_or(&own).clone())

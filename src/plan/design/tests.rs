@@ -198,6 +198,13 @@ proptest! {
     }
 
     #[test]
+    fn cells_of_groups_of_one_input_are_as_large_as_they_may_be(
+        (geometry, output) in depthwise(), level in levels(), batch in 1..70usize
+    ) {
+        check_limits(&geometry, output, level, batch);
+    }
+
+    #[test]
     fn rows_are_summed_in_place_where_that_is_cheaper((geometry, output) in depthwise(), level in levels()) {
         check_depthwise(&geometry, output, level);
     }
@@ -235,6 +242,48 @@ fn borders_are_tried_apart_on_planes_where_they_weigh() {
     let [none, height, width, all] = [[false; 3], [false, true, false], [false, false, true], [false, true, true]];
     assert_eq!(tried(64), [none, width, height, all].into(), "4096 positions");
     assert_eq!(tried(65), [none].into());
+}
+
+#[test]
+fn other_blocks_are_tried_too() {
+    let planned = square(40, 8, 2);
+    let blocks = planned.families.iter().flatten().filter_map(|weighed| match &weighed.recipe {
+        Recipe::ImplicitGemm(recipe) => Some([recipe.channels_per_chunk, recipe.inputs_per_block]),
+        _ => None,
+    });
+    let blocks: std::collections::BTreeSet<_> = blocks.collect();
+    let [chunk, inputs] =
+        planned.engine().map(|engine| [engine.weights.chunk, engine.weights.inputs_per_block]).unwrap();
+    assert!(blocks.contains(&[chunk, inputs]) && blocks.contains(&[chunk, inputs.div_ceil(2)]), "{blocks:?}");
+    assert!(blocks.iter().any(|&[other, _]| other != chunk), "{blocks:?}");
+}
+
+#[test]
+fn a_family_keeps_its_blocks_at_every_size() {
+    for size in [3, 8, 40] {
+        let [first, other] = [8, size].map(|size| square(40, size, 2));
+        let like = Like::Family(&first.recipe);
+        let (recipe, _) = design::<f32>(other.phases.clone(), &other.machine, Some(2), like).unwrap();
+        assert!(recipe.is_of_family(&first.recipe), "{recipe}");
+    }
+}
+
+/// Lists are for rows that are read with a stride.
+#[test]
+fn recipes_with_lists_suit_where_lists_pay() {
+    let suits = |stride: usize, listed: &str| {
+        let options = Options::new().stride([1, stride, stride]);
+        let geometry = Geometry::convolution([1, 9, 9], [1, 3, 3], Channels { small: 1, large: 1 }, &options).unwrap();
+        let phases = Phases::new(&geometry, Side::Small);
+        let machine = Machine::new::<f32>(Level::new(Isa::Portable).unwrap(), Caches::new(32 << 10, 1 << 20));
+        let text = format!(
+            "implicit-gemm portable out 1 in 1 | samples 1×2 positions 1×9×9 chunks 1{listed} cycles 1 packing 0"
+        );
+        let recipe: Recipe = text.parse().unwrap();
+        design::<f32>(phases, &machine, None, Like::Exactly(&recipe)).is_some()
+    };
+    assert!(suits(1, "") && suits(2, "") && suits(2, " listed"));
+    assert!(!suits(1, " listed"));
 }
 
 #[test]
