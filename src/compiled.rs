@@ -30,7 +30,7 @@ use crate::operator::{
 };
 use crate::plan::pass::Pass;
 use crate::plan::{self, Candidate, Like, PlanOptions, PreparedConvolution, Recipe};
-use crate::pooling::{self, Numbering};
+use crate::pooling::{self, IndexNumbering};
 use crate::scalar::Scalar;
 use crate::upsample::learned::{self, Learned, Pair};
 use crate::upsample::{self, Resize};
@@ -182,13 +182,13 @@ compiled! {
     fn soften(planes: &Array4<Self>, reach: usize) -> Result<Array4<Self>> = learned::pair::blurred;
 
     // Pooling.
-    fn maxima(geometry: &Geometry<3>, numbering: &Numbering, x: ArrayView5<Self>) -> Result<(Array5<Self>, Array5<usize>)>
+    fn maxima(geometry: &Geometry<3>, numbering: &IndexNumbering, x: ArrayView5<Self>) -> Result<(Array5<Self>, Array5<usize>)>
         = pooling::maxima;
     fn put(
-        numbering: &Numbering, size: [usize; 3], indices: ArrayView5<usize>, values: ArrayView5<Self>, adds: bool
+        numbering: &IndexNumbering, size: [usize; 3], indices: ArrayView5<usize>, values: ArrayView5<Self>, adds: bool
     ) -> Result<Array5<Self>> = pooling::put;
     fn fetch(
-        numbering: &Numbering, size: [usize; 3], indices: ArrayView5<usize>, values: ArrayView5<Self>
+        numbering: &IndexNumbering, size: [usize; 3], indices: ArrayView5<usize>, values: ArrayView5<Self>
     ) -> Result<Array5<Self>> = pooling::fetch;
 
     // Analysis.

@@ -15,12 +15,12 @@ use crate::scalar::Scalar;
 
 /// The width: what one tap adds to a row of outputs from a row of inputs.
 #[derive(Clone, Debug)]
-struct Row {
+struct WidthTaps {
     taps: TapRanges,
     stride: usize,
 }
 
-impl Row {
+impl WidthTaps {
     fn new(width: &Axis) -> Self {
         Self { taps: width.tap_ranges(), stride: width.stride() }
     }

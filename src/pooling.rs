@@ -6,7 +6,7 @@
 mod indices;
 
 pub use indices::IndexBase;
-pub(crate) use indices::Numbering;
+pub(crate) use indices::IndexNumbering;
 use ndarray::{Array, Array5, ArrayRef, ArrayView5, s};
 
 use crate::error::{Error, Result};
@@ -216,12 +216,12 @@ impl<const N: usize> MaxPool<N> {
         Ok(size)
     }
 
-    fn numbering<T>(&self, planes: &ArrayView5<T>, size: [usize; 3]) -> Numbering {
-        Numbering { base: self.base, batch: planes.dim().0, channels: planes.dim().1, size }
+    fn numbering<T>(&self, planes: &ArrayView5<T>, size: [usize; 3]) -> IndexNumbering {
+        IndexNumbering { base: self.base, batch: planes.dim().0, channels: planes.dim().1, size }
     }
 
     /// What the indices of an unpooling count in.
-    fn numbering_of(&self, indices: &ArrayView5<usize>, wanted: Option<[usize; N]>) -> Result<Numbering> {
+    fn numbering_of(&self, indices: &ArrayView5<usize>, wanted: Option<[usize; N]>) -> Result<IndexNumbering> {
         let usual = self.usual(spatial_size(indices.shape()))?;
         let of = |size: [usize; N]| self.numbering(indices, lift(size));
         let known = match (self.base, self.index_size) {
@@ -282,7 +282,7 @@ impl<const N: usize> MaxPool<N> {
 /// The maximum of every window of a geometry of one channel, in every plane of `x`, and where it lies.
 pub(crate) fn maxima<T: Scalar>(
     g: &Geometry<3>,
-    numbering: &Numbering,
+    numbering: &IndexNumbering,
     x: ArrayView5<T>,
 ) -> Result<(Array5<T>, Array5<usize>)> {
     let (batch, channels, ..) = x.dim();
@@ -306,7 +306,7 @@ pub(crate) fn maxima<T: Scalar>(
 
 /// Values put where indices point, in a tensor of zeros of the same batch and channels: the last one of each place, or their sum.
 pub(crate) fn put<T: Scalar>(
-    numbering: &Numbering,
+    numbering: &IndexNumbering,
     size: [usize; 3],
     indices: ArrayView5<usize>,
     values: ArrayView5<T>,
@@ -322,7 +322,7 @@ pub(crate) fn put<T: Scalar>(
 
 /// Values read where indices point: the adjoint of [`put`].
 pub(crate) fn fetch<T: Scalar>(
-    numbering: &Numbering,
+    numbering: &IndexNumbering,
     size: [usize; 3],
     indices: ArrayView5<usize>,
     values: ArrayView5<T>,
@@ -337,7 +337,7 @@ pub(crate) fn fetch<T: Scalar>(
 fn pool_run<T: Scalar>(
     x: &ArrayView5<T>,
     axes: &[Axis; 3],
-    numbering: &Numbering,
+    numbering: &IndexNumbering,
     first: usize,
     y: &mut [T],
     indices: &mut [usize],
@@ -378,7 +378,7 @@ fn pool_run<T: Scalar>(
 /// Calls `visit(where an index stands, where it points)` for every index, in planes of size `size`.
 fn for_each_target(
     indices: &ArrayView5<usize>,
-    numbering: &Numbering,
+    numbering: &IndexNumbering,
     size: [usize; 3],
     mut visit: impl FnMut([usize; 5], [usize; 5]),
 ) -> Result<()> {

@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::Row;
+use super::WidthTaps;
 use crate::error::Result;
 use crate::geometry::{Geometry, Links, Side};
 use crate::kernel::WORTH_A_TASK;
@@ -21,14 +21,14 @@ pub(crate) struct Gather<T> {
     weights: Weights<T>,
     /// Links of the depth and height axes, from the small and from the large side.
     outer: [[Links; 2]; 2],
-    width: Row,
+    width: WidthTaps,
 }
 
 impl<T: Scalar> Gather<T> {
     pub(crate) fn new(geometry: Geometry<3>, weights: Weights<T>) -> Self {
         let [depth, height, width] = *geometry.axes();
         let outer = [Side::Small, Side::Large].map(|side| [depth.links(side), height.links(side)]);
-        Self { geometry, weights, outer, width: Row::new(&width) }
+        Self { geometry, weights, outer, width: WidthTaps::new(&width) }
     }
 }
 

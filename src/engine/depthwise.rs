@@ -18,16 +18,16 @@ mod lines;
 
 use std::ops::Range;
 
-use lines::{Cut, columns, cut, split_lens};
+use lines::{LineCut, columns, cut, split_lens};
 use ndarray::{ArrayView5, ArrayViewMut5};
 
 use super::epilogue::Finish;
 use super::phases::{AxisPhases, Phases};
-use crate::kernel::block::Axis;
+use crate::kernel::block::CopyAxis;
 use crate::kernel::dispatch::{Available, Job, Level};
 use crate::kernel::grid::{Cell, Cuts, Grid};
 use crate::kernel::interleave::interleave;
-use crate::kernel::rows::{Block, Lines, Placement, Source, Sweep, run};
+use crate::kernel::rows::{Placement, RowBlock, RowSource, Sweep, SweepLines, run};
 use crate::kernel::strided::{Plane, Strided};
 use crate::kernel::vector::Vector;
 use crate::kernel::{self, for_each_piece};
@@ -76,8 +76,8 @@ pub(crate) struct Depthwise {
 /// How an output is cut into cells.
 #[derive(Clone, Debug)]
 struct Cells {
-    depth: Cut,
-    height: Cut,
+    depth: LineCut,
+    height: LineCut,
     /// Channels of a cell.
     channels: usize,
     /// Most elements of the rows that one channel of a cell reads, margins included.
@@ -89,8 +89,8 @@ struct Cells {
 
 /// The lines of planes and of rows, and how cells share either.
 struct Lists {
-    planes: (Lines, Cut),
-    lines: (Lines, Cut),
+    planes: (SweepLines, LineCut),
+    lines: (SweepLines, LineCut),
 }
 
 impl Lists {
@@ -112,7 +112,7 @@ fn elements(axis: &AxisPhases) -> usize {
 }
 
 impl Cells {
-    fn new(sweep: &Sweep, depth: Cut, height: Cut, channels: usize, [summed, width]: [usize; 2]) -> Self {
+    fn new(sweep: &Sweep, depth: LineCut, height: LineCut, channels: usize, [summed, width]: [usize; 2]) -> Self {
         let blocks = depth.blocks.iter().flat_map(|planes| height.blocks.iter().map(move |lines| (planes, lines)));
         let margins: usize = sweep.margins.iter().sum();
         let split_len = blocks.map(|(planes, lines)| {
@@ -127,7 +127,7 @@ impl Cells {
 }
 
 /// The arguments of a run that all cells share.
-struct Call<'a, 'f, T> {
+struct DepthwiseCall<'a, 'f, T> {
     weights: &'a [T],
     x: Strided<'a, T>,
     /// All of x, if it has no gaps.
@@ -212,7 +212,7 @@ impl Depthwise {
         finish: &Finish<T>,
         scratch: &mut [T],
     ) {
-        let call = Call { weights, all: x.to_slice(), x: Strided::new(x), finish };
+        let call = DepthwiseCall { weights, all: x.to_slice(), x: Strided::new(x), finish };
         let is_beside = call.x.has_channels_beside() || Strided::new(y.view()).has_channels_beside();
         if let Some(cells) = self.beside.as_ref().filter(|_| is_beside) {
             return self.run_channels_last(cells, &call, y, scratch);
@@ -240,13 +240,13 @@ impl Depthwise {
     /// One channel of a cell.
     fn channel<T: Scalar>(
         &self,
-        call: &Call<T>,
+        call: &DepthwiseCall<T>,
         cell: &mut Cell<T>,
         channel: usize,
         rows: &mut [T],
         outputs: &mut [T],
     ) {
-        let Call { weights, x, all, finish } = call;
+        let DepthwiseCall { weights, x, all, finish } = call;
         let [first_channel, s, ..] = cell.first;
         let number = first_channel + channel;
         let Cells { depth, height, .. } = &self.cells;
@@ -270,7 +270,7 @@ impl Depthwise {
                 (&*rows, before, reads)
             }
         };
-        let source = Source {
+        let source = RowSource {
             elements,
             start,
             origin: reads.each_ref().map(|reads| reads.start),
@@ -281,7 +281,7 @@ impl Depthwise {
         let [_, _, depth, height, width] = cell.shape;
         let first = cell.first;
         let sum = |out: &mut [T]| {
-            let block = Block { planes, lines, first: [first[2], first[3]], height, out };
+            let block = RowBlock { planes, lines, first: [first[2], first[3]], height, out };
             run(self.level, &self.sweep, &source, block);
         };
         let complete = |row: usize, out: &mut [T]| {
@@ -331,13 +331,13 @@ impl Depthwise {
         // The columns that all residues have, and one more of the first ones.
         for (residues, columns, first) in [(step, columns, 0), (width % step, 1, columns)] {
             let axes = [
-                Axis { along: 1, len: channels, step: 1, apart },
-                Axis { along: 2, len: reads[0].len(), step: 1, apart: self.sweep.plane_len() },
-                Axis { along: 3, len: reads[1].len(), step: 1, apart: row },
-                Axis { along: 4, len: residues, step: 1, apart: residue },
-                Axis { along: 4, len: columns, step, apart: 1 },
+                CopyAxis { along: 1, len: channels, step: 1, apart },
+                CopyAxis { along: 2, len: reads[0].len(), step: 1, apart: self.sweep.plane_len() },
+                CopyAxis { along: 3, len: reads[1].len(), step: 1, apart: row },
+                CopyAxis { along: 4, len: residues, step: 1, apart: residue },
+                CopyAxis { along: 4, len: columns, step, apart: 1 },
             ];
-            let block = kernel::block::Block::new(x, &axes, 1);
+            let block = kernel::block::BlockCopy::new(x, &axes, 1);
             if !block.is_empty() {
                 block.copy(self.level, [s, c, reads[0].start, reads[1].start, first * step], &mut to[first..]);
             }

@@ -20,7 +20,7 @@ mod cell;
 
 use ndarray::{ArrayView5, ArrayViewMut5};
 
-use self::cell::Call;
+use self::cell::GemmCall;
 use super::epilogue::Finish;
 use super::panel::{Listed, PanelAxis};
 use super::phases::Phases;
@@ -200,7 +200,7 @@ impl ImplicitGemm {
         let cuts = [Cuts::Every(prepared.samples()), Cuts::At(channels), Cuts::At(d), Cuts::At(h), Cuts::At(w)];
         let grid = Grid::new(y, cuts);
         let source = Strided::new(x);
-        let call = Call { gemm: self, prepared, packed, source: &source, finish };
+        let call = GemmCall { gemm: self, prepared, packed, source: &source, finish };
         for_each_piece(scratch, layout.len(), |scratch| {
             while let Some(cell) = grid.take() {
                 call.run(cell, scratch);

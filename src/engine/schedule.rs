@@ -11,7 +11,7 @@ mod tally;
 
 use std::ops::Range;
 
-use self::covering::{Covering, Piece, Tiles, rows};
+use self::covering::{Covering, RowPiece, Tiles, rows};
 pub(crate) use self::tally::{BlockTally, Counter, Tally};
 use super::panel::{PanelAxis, PanelShape, Samples};
 use super::phases::{AxisPhases, Phases};
@@ -339,7 +339,7 @@ fn cover(plan: &mut BlockPlan, runs: [&AxisRun; 3], vectors_per_tile: usize, lan
     let tiles = Tiles::new(covering.vectors, vectors_per_tile);
     let mut tile = 0;
     for ((s, d, h, _), lane) in rows(plan.panel, runs).zip(first_lanes) {
-        for (number, Piece { lane, at, len }) in tiles.pieces(tile, lane..lane + len, lanes) {
+        for (number, RowPiece { lane, at, len }) in tiles.pieces(tile, lane..lane + len, lanes) {
             if number > tile || plan.tiles.last().is_none_or(|last| last.region != region) {
                 let bases = tiles.vectors(number);
                 let (bases, next) = (first_base + bases.start..first_base + bases.end, plan.runs.len());

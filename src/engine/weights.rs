@@ -19,7 +19,7 @@ use crate::scalar::Scalar;
 
 /// Rows of one group of phases within a chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Rows {
+pub(crate) struct GroupRows {
     /// Rows of every register tile.
     pub(crate) per_tile: usize,
     pub(crate) tiles: usize,
@@ -39,7 +39,7 @@ pub(crate) struct WeightLayout {
     /// Output channels of a chunk.
     pub(crate) chunk: usize,
     /// Per group of phases.
-    pub(crate) rows: Vec<Rows>,
+    pub(crate) rows: Vec<GroupRows>,
     /// Packed elements of a chunk per input channel.
     per_input: usize,
 }
@@ -59,11 +59,11 @@ impl WeightLayout {
                 0 => (0, 1),
                 _ => row_tiles(chunk * group.phases, isa),
             };
-            let rows = Rows { per_tile, tiles, first, phases: group.phases, taps: group.taps };
+            let rows = GroupRows { per_tile, tiles, first, phases: group.phases, taps: group.taps };
             first += tiles * per_tile;
             rows
         });
-        let rows: Vec<Rows> = rows.collect();
+        let rows: Vec<GroupRows> = rows.collect();
         let per_input = rows.iter().map(|rows| rows.tiles * rows.per_tile * rows.taps).sum();
         Self { inputs_per_block, inputs: phases.inputs, outputs: phases.outputs, chunk, rows, per_input }
     }
@@ -111,7 +111,7 @@ impl WeightLayout {
 
 /// Packs weights `[small channels, large channels / groups, taps]` into `to`, chunk by chunk, on the threads of the current pool.
 pub(crate) fn pack<T: Scalar>(phases: &Phases, layout: &WeightLayout, weights: &[T], to: &mut [T]) {
-    let source = Source::new(phases, weights);
+    let source = WeightSource::new(phases, weights);
     let mut chunks = Vec::with_capacity(phases.channel_groups * layout.blocks() * layout.chunks());
     let mut rest = to;
     for group in 0..phases.channel_groups {
@@ -140,7 +140,7 @@ const CYCLES: u128 = 16;
 const INPUTS: usize = 16;
 
 /// The weights, and where those of every tap of every phase lie.
-struct Source<'a, T> {
+struct WeightSource<'a, T> {
     weights: &'a [T],
     /// Per group of phases, the index in the kernel of every phase's taps, one phase after the other.
     taps: Vec<Vec<usize>>,
@@ -150,7 +150,7 @@ struct Source<'a, T> {
     of_input: usize,
 }
 
-impl<'a, T: Scalar> Source<'a, T> {
+impl<'a, T: Scalar> WeightSource<'a, T> {
     fn new(phases: &Phases, weights: &'a [T]) -> Self {
         let [_, kernel_h, kernel_w] = phases.kernel;
         let kernel: usize = phases.kernel.iter().product();

@@ -13,7 +13,7 @@ use super::schedule::Run;
 use crate::kernel::affine::Affine;
 use crate::kernel::dispatch::{Available, Job, Level};
 use crate::kernel::grid::{Cell, RowsMut};
-use crate::kernel::merge::{Lines, merge, merge_many};
+use crate::kernel::merge::{MergeLines, merge, merge_many};
 use crate::kernel::scatter::Places;
 use crate::kernel::strided::Plane;
 use crate::kernel::vector::Vector;
@@ -46,7 +46,7 @@ impl<T: Scalar> Writer<'_, '_, T> {
 
     /// Stores the elements of a tile from lists of places, if the cell is one that they were found for and there is no residual.
     pub(crate) fn scatter(&self, buffer: &[T], places: &Places, chunk: Chunk, cell: &mut Cell<T>) {
-        self.level.run(Scatter { writer: self, buffer, places, chunk, cell });
+        self.level.run(ScatterTile { writer: self, buffer, places, chunk, cell });
     }
 
     /// Prefetches the memory that [`write`](Self::write) will write.
@@ -188,7 +188,7 @@ impl<T: Scalar> Job<T> for Unstage<'_, '_, '_, '_, T> {
         for s in 0..samples {
             let start = s * of_sample;
             let alone = |channel: usize, at: usize, out: &mut RowsMut<T>| {
-                let lines = Lines { buffer: stage, phases: [Some((start + channel * plane + at, plane))] };
+                let lines = MergeLines { buffer: stage, phases: [Some((start + channel * plane + at, plane))] };
                 merge(vectors, &map.alone, lines, |number| finish.affine(first_channel + channel + number), out);
             };
             // Where planes lie alike on the stage and in the output, each is written as one row: many have few pixels.
@@ -222,7 +222,7 @@ impl<T: Scalar> Job<T> for Unstage<'_, '_, '_, '_, T> {
     }
 }
 
-struct Scatter<'a, 'w, 'f, 'c, T> {
+struct ScatterTile<'a, 'w, 'f, 'c, T> {
     writer: &'a Writer<'w, 'f, T>,
     buffer: &'a [T],
     places: &'a Places,
@@ -230,7 +230,7 @@ struct Scatter<'a, 'w, 'f, 'c, T> {
     cell: &'a mut Cell<'c, T>,
 }
 
-impl<T: Scalar> Job<T> for Scatter<'_, '_, '_, '_, T> {
+impl<T: Scalar> Job<T> for ScatterTile<'_, '_, '_, '_, T> {
     #[inline(always)]
     fn run<V: Vector<T>>(self, vectors: Available<V>) {
         let Self { writer, buffer, places, chunk, cell } = self;
@@ -285,7 +285,7 @@ impl<T: Scalar> Store<'_, '_, '_, '_, T> {
                     let Some(([s, d, h, w], count)) = map.landing(run, [phase_d, phase_h], cell.shape) else {
                         continue;
                     };
-                    let line = Line { map, buffer, of_row, is_gap, pitch: *pitch, lane: run.lane };
+                    let line = OutputLine { map, buffer, of_row, is_gap, pitch: *pitch, lane: run.lane };
                     let at = [s, chunk.first, d, h, w];
                     let first = std::array::from_fn(|i| cell.first[i] + at[i]);
                     let mut rows = writer.rows(cell, at, [chunk.channels, count], row);
@@ -301,7 +301,7 @@ impl<T: Scalar> Store<'_, '_, '_, '_, T> {
 }
 
 /// The phases of one output row in a chunk's buffer.
-struct Line<'a, T> {
+struct OutputLine<'a, T> {
     map: &'a RowMap,
     buffer: &'a [T],
     of_row: &'a [Option<PhaseRow>],
@@ -311,7 +311,7 @@ struct Line<'a, T> {
     lane: usize,
 }
 
-impl<T: Scalar> Line<'_, T> {
+impl<T: Scalar> OutputLine<'_, T> {
     /// The rows of all channels, which have the scales and biases of their numbers.
     #[inline(always)]
     fn merge<V: Vector<T>, const Q: usize>(
@@ -343,7 +343,7 @@ impl<T: Scalar> Line<'_, T> {
                     *phase = self.of_row[q]
                         .map(|of_phase| (of_phase.first * self.pitch + self.lane, of_phase.step * self.pitch));
                 }
-                let lines = Lines { buffer: self.buffer, phases };
+                let lines = MergeLines { buffer: self.buffer, phases };
                 merge(vectors, &self.map.pattern, lines, affine, out);
             }
         }

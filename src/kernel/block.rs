@@ -24,7 +24,7 @@ const MOST_AHEAD: usize = 1 << 11;
 
 /// An axis of a block.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Axis {
+pub(crate) struct CopyAxis {
     /// The tensor's axis that it runs along.
     pub(crate) along: usize,
     pub(crate) len: usize,
@@ -47,7 +47,7 @@ const ONCE: Loop = Loop { len: 1, from: 1, to: 1 };
 
 /// How the two innermost axes are copied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+enum CopyKind {
     /// `inner` runs along neighbours in both memories.
     Rows,
     /// `lane` runs along neighbours in the tensor, if there are any, `inner` along neighbours in the target.
@@ -59,13 +59,13 @@ enum Kind {
 
 /// Blocks of one shape, ready to be copied from a tensor.
 #[derive(Debug)]
-pub(crate) struct Block<'s, 'a, T> {
+pub(crate) struct BlockCopy<'s, 'a, T> {
     tensor: &'s Strided<'a, T>,
     /// Indices of the tensor from the first to the last element, along each of its axes.
     hull: [usize; 5],
     /// Elements of the target from the first to the last.
     reach: usize,
-    kind: Kind,
+    kind: CopyKind,
     /// Outermost first.
     outer: [Loop; MOST_AXES - 1],
     lane: Loop,
@@ -74,15 +74,15 @@ pub(crate) struct Block<'s, 'a, T> {
     ahead: isize,
 }
 
-impl<'s, 'a, T: Scalar> Block<'s, 'a, T> {
+impl<'s, 'a, T: Scalar> BlockCopy<'s, 'a, T> {
     /// Blocks with some axes, the outermost first, which follow each other along an axis of the tensor.
     #[inline]
-    pub(crate) fn new(tensor: &'s Strided<'a, T>, axes: &[Axis], next: usize) -> Self {
+    pub(crate) fn new(tensor: &'s Strided<'a, T>, axes: &[CopyAxis], next: usize) -> Self {
         assert!(axes.len() <= MOST_AXES, "{} axes", axes.len());
         let mut hull = [1; 5];
         let (mut loops, mut count) = ([ONCE; MOST_AXES], 0);
         let mut reach = 1usize;
-        for &Axis { along, len, step, apart } in axes {
+        for &CopyAxis { along, len, step, apart } in axes {
             if len == 0 {
                 hull = [0; 5];
                 reach = 0;
@@ -108,7 +108,7 @@ impl<'s, 'a, T: Scalar> Block<'s, 'a, T> {
             tensor,
             hull,
             reach,
-            kind: Kind::Rows,
+            kind: CopyKind::Rows,
             outer: [ONCE; MOST_AXES - 1],
             lane: ONCE,
             inner: ONCE,
@@ -129,7 +129,7 @@ impl<'s, 'a, T: Scalar> Block<'s, 'a, T> {
             // Few neighbours are transposed well only if all of them are read, line after line.
             let pays = |axis: &Loop| axis.len >= SIDE || of_inner.from == axis.len as isize;
             lane = last(&|axis| axis.from == 1 && axis.to != 1 && pays(axis)).or(last(&|axis| axis.to != 1));
-            self.kind = Kind::Transposed;
+            self.kind = CopyKind::Transposed;
         }
         self.inner = of_inner;
         self.lane = lane.map_or(ONCE, |lane| loops[lane]);
@@ -139,8 +139,8 @@ impl<'s, 'a, T: Scalar> Block<'s, 'a, T> {
         // The last axis around may run on in the tensor alone.
         let last = self.outer[MOST_AXES - 2];
         let Loop { len, from, to } = self.lane;
-        if self.kind == Kind::Transposed && from == 1 && len > 1 && last.len > 1 && last.from == len as isize {
-            self.kind = Kind::Lines { columns: len, apart: last.to };
+        if self.kind == CopyKind::Transposed && from == 1 && len > 1 && last.len > 1 && last.from == len as isize {
+            self.kind = CopyKind::Lines { columns: len, apart: last.to };
             self.lane = Loop { len: len * last.len, from, to };
             self.outer.copy_within(..MOST_AXES - 2, 1);
             self.outer[0] = ONCE;
@@ -168,7 +168,7 @@ impl<'s, 'a, T: Scalar> Block<'s, 'a, T> {
 
 /// One copy, after its checks.
 struct CopyBlock<'b, 's, 'a, 't, T> {
-    block: &'b Block<'s, 'a, T>,
+    block: &'b BlockCopy<'s, 'a, T>,
     from: *const T,
     to: &'t mut [T],
 }
@@ -177,12 +177,12 @@ impl<T: Scalar> Job<T> for CopyBlock<'_, '_, '_, '_, T> {
     #[inline(always)]
     fn run<V: Vector<T>>(self, _: Available<V>) {
         let Self { block, from, to } = self;
-        let Block { kind, outer: [a, b, c, rest @ ..], lane, inner, ahead, .. } = block;
+        let BlockCopy { kind, outer: [a, b, c, rest @ ..], lane, inner, ahead, .. } = block;
         // Where the inner axis is the outermost one of the tensor, as samples are, its elements may lie a multiple of a
         // page apart, so that a cache holds few of them at a time: all of SIDE are copied before those of the next
         // ones.
         let is_outermost = block.outer.iter().all(|axis| axis.len == 1 || axis.from.abs() <= inner.from.abs());
-        let group = if *kind == Kind::Transposed && is_outermost && lane.len >= SIDE { SIDE } else { inner.len };
+        let group = if *kind == CopyKind::Transposed && is_outermost && lane.len >= SIDE { SIDE } else { inner.len };
         for first in (0..inner.len).step_by(group) {
             let count = group.min(inner.len - first);
             for i in 0..a.len {
@@ -193,12 +193,12 @@ impl<T: Scalar> Job<T> for CopyBlock<'_, '_, '_, '_, T> {
                         let place: usize = offset.iter().map(|(i, axis)| *i * axis.to).sum();
                         let (from, to) = (from.wrapping_offset(at), &mut to[place..]);
                         // SAFETY: `from` is the address of the block's first element, moved along the axes of three
-                        // loops and the inner one. `Block::copy` asserted that the hull of all axes lies in the tensor
+                        // loops and the inner one. `BlockCopy::copy` asserted that the hull of all axes lies in the tensor
                         // and that the target has an element for each: what is left, the elements of two loops, of the
                         // lane and of `count` of the inner axis, does, too.
                         unsafe {
                             match *kind {
-                                Kind::Rows => match count {
+                                CopyKind::Rows => match count {
                                     0..2 => rows::<T, 1>(from, to, rest, count),
                                     2..4 => rows::<T, 2>(from, to, rest, count),
                                     4..8 => rows::<T, 4>(from, to, rest, count),
@@ -206,8 +206,8 @@ impl<T: Scalar> Job<T> for CopyBlock<'_, '_, '_, '_, T> {
                                     16..32 => rows::<T, 16>(from, to, rest, count),
                                     _ => long_rows(from, to, rest, count, *ahead),
                                 },
-                                Kind::Transposed => planes(from, to, rest, (lane, inner, count), None, *ahead),
-                                Kind::Lines { columns, apart } => {
+                                CopyKind::Transposed => planes(from, to, rest, (lane, inner, count), None, *ahead),
+                                CopyKind::Lines { columns, apart } => {
                                     planes(from, to, rest, (lane, inner, count), Some((columns, apart)), *ahead)
                                 }
                             }
@@ -394,11 +394,11 @@ mod tests {
             len = len * lens[axis].max(1) + to_gaps[axis];
         }
         let strided = Strided::new(tensor.view());
-        let axes: [Axis; 6] =
-            std::array::from_fn(|i| Axis { along: ALONG[i], len: lens[i], step: steps[i], apart: apart[i] });
+        let axes: [CopyAxis; 6] =
+            std::array::from_fn(|i| CopyAxis { along: ALONG[i], len: lens[i], step: steps[i], apart: apart[i] });
         for level in Isa::available().filter_map(Level::new) {
             let mut to = vec![T::from_f64(-1.0); len];
-            Block::new(&strided, &axes, 1).copy(level, *first, &mut to);
+            BlockCopy::new(&strided, &axes, 1).copy(level, *first, &mut to);
             let mut expected = vec![T::from_f64(-1.0); len];
             for index in ndarray::indices(&lens[..]) {
                 let mut at = *first;
@@ -424,8 +424,8 @@ mod tests {
     fn blocks_stay_in_the_tensor() {
         let tensor = Array5::<f32>::zeros([1, 2, 1, 1, 9]);
         let strided = Strided::new(tensor.view());
-        let axis = Axis { along: 4, len: 3, step: 2, apart: 1 };
-        Block::new(&strided, &[axis], 1).copy(Level::best(), [0, 1, 0, 0, 5], &mut [0.0; 9]);
+        let axis = CopyAxis { along: 4, len: 3, step: 2, apart: 1 };
+        BlockCopy::new(&strided, &[axis], 1).copy(Level::best(), [0, 1, 0, 0, 5], &mut [0.0; 9]);
     }
 
     #[test]
@@ -433,7 +433,7 @@ mod tests {
     fn blocks_stay_in_the_target() {
         let tensor = Array5::<f32>::zeros([1, 2, 1, 1, 9]);
         let strided = Strided::new(tensor.view());
-        let axis = Axis { along: 4, len: 3, step: 2, apart: 2 };
-        Block::new(&strided, &[axis], 1).copy(Level::best(), [0, 1, 0, 0, 4], &mut [0.0; 4]);
+        let axis = CopyAxis { along: 4, len: 3, step: 2, apart: 2 };
+        BlockCopy::new(&strided, &[axis], 1).copy(Level::best(), [0, 1, 0, 0, 4], &mut [0.0; 4]);
     }
 }

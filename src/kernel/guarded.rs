@@ -13,13 +13,13 @@ pub(crate) struct Guarded<T> {
 
 /// Which end of the elements touches a forbidden page; the other one is less than a page away from one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum End {
+pub(crate) enum GuardedEnd {
     First,
     Last,
 }
 
 impl<T: Copy> Guarded<T> {
-    pub(crate) fn new(values: &[T], end: End) -> Self {
+    pub(crate) fn new(values: &[T], end: GuardedEnd) -> Self {
         // SAFETY: `sysconf` returns a number and takes no pointer.
         let page = usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap();
         let inner = size_of_val(values).next_multiple_of(page);
@@ -34,8 +34,8 @@ impl<T: Copy> Guarded<T> {
         let opened = unsafe { libc::mprotect(first.cast(), inner, libc::PROT_READ | libc::PROT_WRITE) };
         assert!(inner == 0 || opened == 0);
         let start = match end {
-            End::First => first,
-            End::Last => first.wrapping_add(inner - size_of_val(values)),
+            GuardedEnd::First => first,
+            GuardedEnd::Last => first.wrapping_add(inner - size_of_val(values)),
         }
         .cast::<T>();
         assert!(start.is_aligned());
@@ -75,7 +75,7 @@ impl<T> Drop for Guarded<T> {
 /// A child process that reads a forbidden page dies of it.
 #[test]
 fn forbidden_pages_are_forbidden() {
-    for (end, distance) in [(End::First, -1), (End::Last, 3)] {
+    for (end, distance) in [(GuardedEnd::First, -1), (GuardedEnd::Last, 3)] {
         let elements = Guarded::new(&[1f32, 2., 3.], end);
         assert_eq!(elements[..], [1., 2., 3.]);
         // SAFETY: the child reads one address and calls `_exit`, which is safe to call after a fork: it takes no lock

@@ -136,11 +136,11 @@ pub(crate) fn interleave_lines<T: Scalar>(from: Plane<T>, columns: usize, to: &m
     for p in (0..lines).step_by(SIDE) {
         let p = p.min(lines - SIDE);
         let group: [&[T]; SIDE] = std::array::from_fn(|i| from.line(p + i));
-        let mut place = Place { at: p, column: 0 };
+        let mut place = LinePlace { at: p, column: 0 };
         for i in (0..len).step_by(SIDE) {
             if i > len - SIDE {
                 let (row, column) = ((len - SIDE) / columns, (len - SIDE) % columns);
-                place = Place { at: p + row * apart + column * count, column };
+                place = LinePlace { at: p + row * apart + column * count, column };
             }
             let i = i.min(len - SIDE);
             let block = std::array::from_fn(|r| std::array::from_fn(|j| group[r][i + j]));
@@ -149,7 +149,7 @@ pub(crate) fn interleave_lines<T: Scalar>(from: Plane<T>, columns: usize, to: &m
                 place.at += count;
                 place.column += 1;
                 if place.column == columns {
-                    place = Place { at: place.at - columns * count + apart, column: 0 };
+                    place = LinePlace { at: place.at - columns * count + apart, column: 0 };
                 }
             }
         }
@@ -157,7 +157,7 @@ pub(crate) fn interleave_lines<T: Scalar>(from: Plane<T>, columns: usize, to: &m
 }
 
 /// Where an element of a group of lines goes in `to`, and its column.
-struct Place {
+struct LinePlace {
     at: usize,
     column: usize,
 }

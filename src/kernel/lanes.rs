@@ -17,7 +17,7 @@ use crate::scalar::Scalar;
 
 /// Rows of a matrix in CSR form.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Rows<'a, T> {
+pub(crate) struct CsrRows<'a, T> {
     /// Where each row begins, and where the last one ends, counted in elements of the whole matrix. `columns` and
     /// `values` begin at the first of these offsets.
     pub(crate) offsets: &'a [usize],
@@ -25,7 +25,7 @@ pub(crate) struct Rows<'a, T> {
     pub(crate) values: &'a [T],
 }
 
-impl<'a, T> Rows<'a, T> {
+impl<'a, T> CsrRows<'a, T> {
     /// Number of rows.
     fn len(&self) -> usize {
         self.offsets.len().saturating_sub(1)
@@ -103,25 +103,25 @@ impl Lanes {
     }
 
     /// `output[sample, row] = Σ values · input[column]`; the output has a row per sample.
-    pub(crate) fn gather<T: Scalar>(self, rows: Rows<T>, input: &[T], output: ArrayViewMut2<T>) {
-        self.level.run(Gather { lanes: self, rows, input, output });
+    pub(crate) fn gather<T: Scalar>(self, rows: CsrRows<T>, input: &[T], output: ArrayViewMut2<T>) {
+        self.level.run(GatherRows { lanes: self, rows, input, output });
     }
 
     /// `output[column] = Σ values · input[row]`, row after row.
-    pub(crate) fn scatter<T: Scalar>(self, rows: Rows<T>, input: &[T], output: &mut [T]) {
+    pub(crate) fn scatter<T: Scalar>(self, rows: CsrRows<T>, input: &[T], output: &mut [T]) {
         output.fill(T::zero());
-        self.level.run(Scatter { lanes: self, rows, input, output });
+        self.level.run(ScatterRows { lanes: self, rows, input, output });
     }
 }
 
-struct Gather<'a, 'o, T> {
+struct GatherRows<'a, 'o, T> {
     lanes: Lanes,
-    rows: Rows<'a, T>,
+    rows: CsrRows<'a, T>,
     input: &'a [T],
     output: ArrayViewMut2<'o, T>,
 }
 
-impl<T: Scalar> Job<T> for Gather<'_, '_, T> {
+impl<T: Scalar> Job<T> for GatherRows<'_, '_, T> {
     #[inline(always)]
     fn run<V: Vector<T>>(self, vectors: Available<V>) {
         match self.lanes.vectors {
@@ -139,8 +139,8 @@ const TILE: usize = 16;
 const MOST_LANES: usize = MOST_VECTORS * super::vector::MAX_LANES;
 
 #[inline(always)]
-fn gather<T: Scalar, V: Vector<T>, const N: usize>(_: Available<V>, job: Gather<T>) {
-    let Gather { lanes, rows, input, mut output } = job;
+fn gather<T: Scalar, V: Vector<T>, const N: usize>(_: Available<V>, job: GatherRows<T>) {
+    let GatherRows { lanes, rows, input, mut output } = job;
     let count = N * V::LANES;
     let samples = output.nrows();
     let mut of_samples = output.axis_iter_mut(Axis(0));
@@ -200,8 +200,8 @@ fn store<T: Scalar>(tile: &[T], lanes: usize, outputs: &mut [&mut [T]], first: u
 /// [`gather`] for a single sample. Its sum is a lane of a vector, so that it is fused and rounded as it is among
 /// others.
 #[inline(always)]
-fn gather_one<T: Scalar, V: Vector<T>>(_: Available<V>, job: Gather<T>) {
-    let Gather { rows, input, mut output, .. } = job;
+fn gather_one<T: Scalar, V: Vector<T>>(_: Available<V>, job: GatherRows<T>) {
+    let GatherRows { rows, input, mut output, .. } = job;
     for (row, to) in output.iter_mut().enumerate() {
         let (columns, values) = rows.row(row);
         // SAFETY: `Available` proves that the instruction set is available. One element is written, which `to` borrows
@@ -216,14 +216,14 @@ fn gather_one<T: Scalar, V: Vector<T>>(_: Available<V>, job: Gather<T>) {
     }
 }
 
-struct Scatter<'a, T> {
+struct ScatterRows<'a, T> {
     lanes: Lanes,
-    rows: Rows<'a, T>,
+    rows: CsrRows<'a, T>,
     input: &'a [T],
     output: &'a mut [T],
 }
 
-impl<T: Scalar> Job<T> for Scatter<'_, T> {
+impl<T: Scalar> Job<T> for ScatterRows<'_, T> {
     #[inline(always)]
     fn run<V: Vector<T>>(self, vectors: Available<V>) {
         match self.lanes.vectors {
@@ -236,8 +236,8 @@ impl<T: Scalar> Job<T> for Scatter<'_, T> {
 }
 
 #[inline(always)]
-fn scatter<T: Scalar, V: Vector<T>, const N: usize>(_: Available<V>, job: Scatter<T>) {
-    let Scatter { lanes, rows, input, output } = job;
+fn scatter<T: Scalar, V: Vector<T>, const N: usize>(_: Available<V>, job: ScatterRows<T>) {
+    let ScatterRows { lanes, rows, input, output } = job;
     let count = N * V::LANES;
     assert!(lanes.count == count, "other lanes");
     for row in 0..rows.len() {
@@ -263,8 +263,8 @@ fn scatter<T: Scalar, V: Vector<T>, const N: usize>(_: Available<V>, job: Scatte
 
 /// [`scatter`] for a single sample, whose sums are fused and rounded as they are among others.
 #[inline(always)]
-fn scatter_one<T: Scalar, V: Vector<T>>(_: Available<V>, job: Scatter<T>) {
-    let Scatter { rows, input, output, .. } = job;
+fn scatter_one<T: Scalar, V: Vector<T>>(_: Available<V>, job: ScatterRows<T>) {
+    let ScatterRows { rows, input, output, .. } = job;
     for (row, &from) in input.iter().enumerate().take(rows.len()) {
         let (columns, values) = rows.row(row);
         for (&column, &value) in columns.iter().zip(values) {
@@ -311,7 +311,7 @@ mod tests {
             }
             offsets.push(7 + indices.len());
         }
-        let all = Rows { offsets: &offsets, columns: &indices, values: &values };
+        let all = CsrRows { offsets: &offsets, columns: &indices, values: &values };
         for lanes in all_lanes() {
             for samples in [1, lanes.count() / 2 + 1, lanes.count()].map(|samples| samples.min(lanes.count())) {
                 let mut tensor = |length| {

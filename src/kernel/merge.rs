@@ -17,7 +17,7 @@ pub(crate) const MOST_PHASES: usize = 8;
 
 /// Which element of which phase goes to which lane of a line, for a number of phases.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Pattern {
+pub(crate) struct MergePattern {
     phases: usize,
     lanes: usize,
     /// For each of the `phases` vectors of the line that one vector of every phase makes: per lane the number of the
@@ -25,7 +25,7 @@ pub(crate) struct Pattern {
     vectors: Vec<([u32; MAX_LANES], [u16; MOST_PHASES])>,
 }
 
-impl Pattern {
+impl MergePattern {
     /// The pattern of at most [`MOST_PHASES`] phases. Of more phases it is that of a single one, which nobody reads, as
     /// [`merge_many`] needs none.
     pub(crate) fn new(phases: usize, lanes: usize) -> Self {
@@ -42,7 +42,7 @@ impl Pattern {
 
 /// Lines of neighbouring channels, whose phases lie equally far apart in a buffer.
 #[derive(Clone, Copy)]
-pub(crate) struct Lines<'a, T, const Q: usize> {
+pub(crate) struct MergeLines<'a, T, const Q: usize> {
     pub(crate) buffer: &'a [T],
     /// For each phase where it starts in the first line, and the elements from there to its start in the next line;
     /// `None` for a phase that is zero.
@@ -58,8 +58,8 @@ pub(crate) struct Lines<'a, T, const Q: usize> {
 #[expect(clippy::needless_range_loop, reason = "other loops are not always unrolled")]
 pub(crate) fn merge<T: Scalar, V: Vector<T>, const Q: usize>(
     _: Available<V>,
-    pattern: &Pattern,
-    lines: Lines<T, Q>,
+    pattern: &MergePattern,
+    lines: MergeLines<T, Q>,
     affine: impl Fn(usize) -> Affine<T>,
     out: &mut RowsMut<T>,
 ) {
@@ -202,7 +202,7 @@ mod tests {
     use super::*;
 
     struct Merge<'a, T, const Q: usize> {
-        pattern: &'a Pattern,
+        pattern: &'a MergePattern,
         buffer: &'a [T],
         phases: [Option<(usize, usize)>; Q],
         out: &'a mut RowsMut<'a, T>,
@@ -210,7 +210,7 @@ mod tests {
 
     impl<T: Scalar, const Q: usize> Job<T> for Merge<'_, T, Q> {
         fn run<V: Vector<T>>(self, vectors: Available<V>) {
-            let lines = Lines { buffer: self.buffer, phases: self.phases };
+            let lines = MergeLines { buffer: self.buffer, phases: self.phases };
             let affine =
                 |channel| Affine { scale: T::from_f64(2.0 - channel as f64), bias: T::from_f64(channel as f64 + 0.5) };
             merge(vectors, self.pattern, lines, affine, self.out);
@@ -220,7 +220,7 @@ mod tests {
     fn check<T: Scalar, const Q: usize>() {
         for level in Isa::ALL.iter().copied().filter_map(Level::new) {
             let lanes = lanes::<T>(level.isa());
-            let pattern = Pattern::new(Q, lanes);
+            let pattern = MergePattern::new(Q, lanes);
             let buffer: Vec<T> = (0..Q * 100).map(|i| T::from_f64(i as f64)).collect();
             for len in 0..2 * Q * lanes + 3 {
                 // Each phase is missing in turn; in the last round none is.
@@ -307,7 +307,7 @@ mod tests {
     #[should_panic(expected = "leaves the buffer")]
     fn phases_stay_in_the_buffer() {
         let level = Level::new(Isa::Portable).unwrap();
-        let pattern = Pattern::new(2, 4);
+        let pattern = MergePattern::new(2, 4);
         let mut line = [0.0; 6];
         let out = &mut RowsMut::one(&mut line);
         level.run(Merge { pattern: &pattern, buffer: &[0f32; 8], phases: [Some((0, 1)), Some((5, 1))], out });

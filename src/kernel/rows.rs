@@ -14,7 +14,7 @@ mod run;
 
 use std::ops::Range;
 
-pub(crate) use run::{Block, Source, run};
+pub(crate) use run::{RowBlock, RowSource, run};
 
 use super::isa::Isa;
 use super::micro::lanes;
@@ -66,10 +66,10 @@ pub(crate) struct Columns {
 
 /// Output rows (or planes) that are summed together.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Line {
+struct SweepLine {
     /// The source line that a tap of offset 0 reads.
     first: usize,
-    /// Index of its list of taps in [`Lines::lists`].
+    /// Index of its list of taps in [`SweepLines::lists`].
     list: usize,
     /// The output row of either sum.
     rows: [Option<usize>; 2],
@@ -79,12 +79,12 @@ struct Line {
 
 /// Lines of one axis and the lists of taps that they share.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Lines {
-    lines: Vec<Line>,
+pub(crate) struct SweepLines {
+    lines: Vec<SweepLine>,
     lists: Vec<Vec<LineTap>>,
 }
 
-impl Lines {
+impl SweepLines {
     /// Adds a line that becomes `rows` of the output and whose taps read from `first`.
     pub(crate) fn push(&mut self, first: usize, rows: [Option<usize>; 2], taps: Vec<LineTap>) {
         let is_inside = |tap: &LineTap| first.checked_add_signed(tap.offset).is_some_and(|read| read < usize::MAX);
@@ -95,7 +95,7 @@ impl Lines {
         if list == self.lists.len() {
             self.lists.push(taps);
         }
-        self.lines.push(Line { first, list, rows, reads });
+        self.lines.push(SweepLine { first, list, rows, reads });
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -130,7 +130,7 @@ struct Step {
 
 /// Neighbouring steps that add to the same sums of a pair.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Run {
+struct SweepRun {
     /// [`FIRST`], [`SECOND`] or [`BOTH`].
     sums: u8,
     steps: Range<usize>,
@@ -143,7 +143,7 @@ const BOTH: u8 = FIRST | SECOND;
 
 /// A piece of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Tile {
+struct SweepTile {
     first: usize,
     vectors: usize,
     /// Which vectors have lanes whose input may not exist: [`NONE`], [`OUTER`] or [`ALL`].
@@ -154,8 +154,8 @@ struct Tile {
 
 /// The tiles of some [`Columns`].
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Row {
-    tiles: Vec<Tile>,
+struct SweepRow {
+    tiles: Vec<SweepTile>,
     positions: usize,
     placement: Placement,
 }
@@ -175,13 +175,13 @@ pub(crate) struct Sweep {
     height: usize,
     input: usize,
     output: usize,
-    planes: Lines,
-    lines: Lines,
-    rows: Vec<Row>,
+    planes: SweepLines,
+    lines: SweepLines,
+    rows: Vec<SweepRow>,
     masks: Vec<[u16; MAX_VECTORS]>,
     /// For every list of plane taps, list of line taps and [`Columns`], the last index fastest: its runs.
     patterns: Vec<Range<usize>>,
-    runs: Vec<Run>,
+    runs: Vec<SweepRun>,
     steps: Vec<Step>,
     /// No index of a weight is greater.
     last_weight: usize,
@@ -195,8 +195,8 @@ impl Sweep {
     pub(crate) fn new<T: Scalar>(
         isa: Isa,
         [height, input, output]: [usize; 3],
-        planes: Lines,
-        lines: Lines,
+        planes: SweepLines,
+        lines: SweepLines,
         columns: Vec<Columns>,
     ) -> Option<Self> {
         let last_column = columns.iter().flat_map(|columns| &columns.taps).flat_map(|tap| tap.weights).flatten().max();
@@ -261,7 +261,7 @@ impl Sweep {
                 taps.iter().any(|tap| positions.start < tap.valid.start || tap.valid.end < positions.end)
             };
             let mut tile =
-                Tile { first: start * lanes, vectors: end - start, ends: NONE, first_mask: self.masks.len() };
+                SweepTile { first: start * lanes, vectors: end - start, ends: NONE, first_mask: self.masks.len() };
             if (0..tile.vectors).any(has_end) {
                 if self.masks.len() + taps.len() > MOST_STEPS {
                     return None;
@@ -281,7 +281,7 @@ impl Sweep {
         for (margin, new) in self.margins.iter_mut().zip([before, after]) {
             *margin = (*margin).max(new.max(0) as usize);
         }
-        self.rows.push(Row { tiles, positions: *positions, placement: *placement });
+        self.rows.push(SweepRow { tiles, positions: *positions, placement: *placement });
         Some(())
     }
 
@@ -310,7 +310,7 @@ impl Sweep {
                     let end = self.steps.len();
                     match self.runs[first_run..].last_mut() {
                         Some(run) if run.sums == sums => run.steps.end = end,
-                        _ => self.runs.push(Run { sums, steps: end - 1..end }),
+                        _ => self.runs.push(SweepRun { sums, steps: end - 1..end }),
                     }
                 }
             }

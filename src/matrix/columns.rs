@@ -27,7 +27,7 @@ struct Segment {
 
 /// Consecutive columns of one row of the column matrix.
 #[derive(Clone, Copy, Debug)]
-struct Run {
+struct PixelRun {
     tap: usize,
     /// First column.
     column: usize,
@@ -41,8 +41,8 @@ struct Run {
 #[derive(Clone, Debug)]
 pub(crate) struct Runs {
     stride: usize,
-    inside: Vec<Run>,
-    padding: Vec<Run>,
+    inside: Vec<PixelRun>,
+    padding: Vec<PixelRun>,
 }
 
 /// Runs listed at a time: some 100 KiB, next to a tile in the second-level cache.
@@ -60,7 +60,7 @@ impl Runs {
             let from = width_tap.small.start.clamp(start, end);
             from..width_tap.small.end.clamp(from, end)
         });
-        let run = |part: Range<usize>, first| Run {
+        let run = |part: Range<usize>, first| PixelRun {
             tap,
             column: segment.offset + part.start - start,
             len: part.len(),
@@ -194,7 +194,7 @@ impl ColumnMap {
 }
 
 /// Appends a run, or lengthens the last one where the new one continues it.
-fn push(runs: &mut Vec<Run>, run: Run, stride: usize) {
+fn push(runs: &mut Vec<PixelRun>, run: PixelRun, stride: usize) {
     match runs.last_mut() {
         _ if run.len == 0 => {}
         Some(last)

@@ -2,7 +2,7 @@
 
 use ndarray::{ArrayView3, ArrayViewMut4, Axis, s};
 
-use super::lowering::{Lowering, Share, Work, blocks, matrix_mut};
+use super::lowering::{Lowering, LoweringWork, Share, blocks, matrix_mut};
 use crate::error::{Error, Result};
 use crate::geometry::{Geometry, Side};
 use crate::kernel::{GemmBackend, for_each_task, gemm, split};
@@ -32,7 +32,7 @@ pub(crate) struct Im2col<T> {
 }
 
 /// A piece of an output, with where it lies: first sample, group, and first pixel (of y) or first channel (of x).
-struct Piece<'a, T> {
+struct OutputPiece<'a, T> {
     sample: usize,
     group: usize,
     first: usize,
@@ -54,7 +54,7 @@ impl<T: Scalar> Im2col<T> {
         self.lowering.weights(flat(&self.weights))
     }
 
-    fn work(&self, output: Side, batch: usize) -> Work {
+    fn work(&self, output: Side, batch: usize) -> LoweringWork {
         let share = match output {
             Side::Small => Share::Pixels,
             Side::Large => Share::Channels,
@@ -73,7 +73,7 @@ impl<T: Scalar> Im2col<T> {
         Needs { held: 0, scratch: bytes_of::<T>(scratch[0].max(scratch[1]) as u128) }
     }
 
-    fn forward(&self, batch: usize, work: &Work, x: &[T], y: &mut [T], scratch: &mut [T]) -> Result<()> {
+    fn forward(&self, batch: usize, work: &LoweringWork, x: &[T], y: &mut [T], scratch: &mut [T]) -> Result<()> {
         let (low, tiling) = (&self.lowering, &work.tiling);
         let (x, weights) = (low.large(batch, x)?, self.weights()?);
         let shape = (batch, low.groups, low.small_channels, low.map.pixels());
@@ -105,7 +105,7 @@ impl<T: Scalar> Im2col<T> {
         Ok(())
     }
 
-    fn adjoint(&self, batch: usize, work: &Work, y: &[T], x: &mut [T], scratch: &mut [T]) -> Result<()> {
+    fn adjoint(&self, batch: usize, work: &LoweringWork, y: &[T], x: &mut [T], scratch: &mut [T]) -> Result<()> {
         let (low, tiling) = (&self.lowering, &work.tiling);
         let (y, weights) = (low.small(batch, y)?, self.weights()?);
         let (taps, pixels, is_identity) = (low.map.taps(), low.map.pixels(), low.map.is_identity());
@@ -146,14 +146,14 @@ impl<T: Scalar> Im2col<T> {
 }
 
 /// All pieces of an output `[batch, groups, channels, pixels]`: `samples` samples, one group, and `size` along `axis`.
-fn pieces<T>(output: ArrayViewMut4<'_, T>, samples: usize, axis: usize, size: usize) -> Vec<Piece<'_, T>> {
+fn pieces<T>(output: ArrayViewMut4<'_, T>, samples: usize, axis: usize, size: usize) -> Vec<OutputPiece<'_, T>> {
     let mut pieces = Vec::new();
     if output.is_empty() {
         return pieces;
     }
     for (i, output) in split(output, 0, samples).enumerate() {
         for (group, output) in split(output, 1, 1).enumerate() {
-            pieces.extend(split(output, axis, size).enumerate().map(|(j, output)| Piece {
+            pieces.extend(split(output, axis, size).enumerate().map(|(j, output)| OutputPiece {
                 sample: i * samples,
                 group,
                 first: j * size,

@@ -49,13 +49,13 @@ pub(crate) struct Tiling {
 
 /// Tile sizes, and how many workers with how much scratch memory each.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Work {
+pub(crate) struct LoweringWork {
     pub(crate) tiling: Tiling,
     pub(crate) workers: usize,
     pub(crate) scratch_per_worker: usize,
 }
 
-impl Work {
+impl LoweringWork {
     /// Elements of scratch memory in all.
     pub(crate) fn scratch_len(&self) -> usize {
         self.workers.saturating_mul(self.scratch_per_worker)
@@ -129,7 +129,7 @@ impl Lowering {
     }
 
     /// The plan of work for a batch.
-    pub(crate) fn work<T>(&self, batch: usize, share: Share) -> Work {
+    pub(crate) fn work<T>(&self, batch: usize, share: Share) -> LoweringWork {
         let tiling = self.tiling::<T>(batch, share);
         let (batches, blocks) = (batch.div_ceil(tiling.samples), self.large_channels.div_ceil(tiling.channels));
         let tasks = self.groups.saturating_mul(match share {
@@ -138,7 +138,7 @@ impl Lowering {
             Share::Weights => blocks,
         });
         let workers = workers(tasks, self.flops().saturating_mul(batch as u128));
-        Work { scratch_per_worker: self.scratch_per_worker(&tiling), workers, tiling }
+        LoweringWork { scratch_per_worker: self.scratch_per_worker(&tiling), workers, tiling }
     }
 
     /// Elements of scratch memory that one worker needs: a tile of columns, and a tile of the small side where the pixels

@@ -10,7 +10,7 @@ use sprs::CsMat;
 use super::csr::{INSTEAD, csr};
 use crate::error::{Error, Result};
 use crate::geometry::{Geometry, Shape, Side};
-use crate::kernel::lanes::{Lanes, Rows};
+use crate::kernel::lanes::{CsrRows, Lanes};
 use crate::kernel::{WORTH_A_TASK, for_each_task};
 use crate::operator::{
     LinearOperator, Method, Request, Structure, Weights, Workspace, csr_bytes, expect_available, expect_bytes,
@@ -234,9 +234,9 @@ fn by_rows<T: Scalar>(matrix: &CsMat<T>, batch: usize, input: &[T], output: &mut
     Ok(())
 }
 
-fn all_rows<T>(matrix: &CsMat<T>) -> Rows<'_, T> {
+fn all_rows<T>(matrix: &CsMat<T>) -> CsrRows<'_, T> {
     let (offsets, columns, values) = (matrix.indptr(), matrix.indices(), matrix.data());
-    Rows { offsets: offsets.into_raw_storage(), columns, values }
+    CsrRows { offsets: offsets.into_raw_storage(), columns, values }
 }
 
 /// `to[column·lanes + sample] = from[sample·columns + column]`; lanes without a sample become 0 and are never stored.

@@ -23,7 +23,7 @@ const SHARED: usize = 1 << 16;
 const LANES: usize = 8;
 
 /// Something done to vectors of one length, element by element, with a sum over what it meets.
-trait Pass: Sized + Send {
+trait VectorPass: Sized + Send {
     /// Elements of each vector.
     fn len(&self) -> usize;
 
@@ -35,15 +35,15 @@ trait Pass: Sized + Send {
 }
 
 /// Runs a pass in blocks, and adds up what they return.
-fn in_blocks(pass: impl Pass) -> f64 {
+fn in_blocks(pass: impl VectorPass) -> f64 {
     let is_shared = pass.len() >= SHARED;
     halves(pass, is_shared)
 }
 
-fn halves<P: Pass>(pass: P, is_shared: bool) -> f64 {
+fn halves<P: VectorPass>(pass: P, is_shared: bool) -> f64 {
     if pass.len() <= BLOCK {
         let mut sum = 0.0;
-        Level::best().run::<f64>(Block { pass, sum: &mut sum });
+        Level::best().run::<f64>(InBlock { pass, sum: &mut sum });
         return sum;
     }
     let middle = (pass.len() / 2).next_multiple_of(LANES);
@@ -56,12 +56,12 @@ fn halves<P: Pass>(pass: P, is_shared: bool) -> f64 {
 }
 
 /// A pass over so few elements that one thread does it.
-struct Block<'a, P> {
+struct InBlock<'a, P> {
     pass: P,
     sum: &'a mut f64,
 }
 
-impl<P: Pass> Job<f64> for Block<'_, P> {
+impl<P: VectorPass> Job<f64> for InBlock<'_, P> {
     #[inline(always)]
     fn run<V: Vector<f64>>(self, _: Available<V>) {
         *self.sum = self.pass.run();
@@ -90,7 +90,7 @@ struct Dot<'a, T> {
     b: &'a [T],
 }
 
-impl<T: Scalar> Pass for Dot<'_, T> {
+impl<T: Scalar> VectorPass for Dot<'_, T> {
     fn len(&self) -> usize {
         self.a.len()
     }
@@ -129,7 +129,7 @@ struct Combine<'a, T> {
     taken: f64,
 }
 
-impl<T: Scalar> Pass for Combine<'_, T> {
+impl<T: Scalar> VectorPass for Combine<'_, T> {
     fn len(&self) -> usize {
         self.to.len()
     }
@@ -197,7 +197,7 @@ struct Advancing<'a, T> {
     from: &'a [T],
 }
 
-impl<T: Scalar> Pass for Advancing<'_, T> {
+impl<T: Scalar> VectorPass for Advancing<'_, T> {
     fn len(&self) -> usize {
         self.x.len()
     }
@@ -252,7 +252,7 @@ struct Multiply<'a, T> {
     factor: f64,
 }
 
-impl<T: Scalar> Pass for Multiply<'_, T> {
+impl<T: Scalar> VectorPass for Multiply<'_, T> {
     fn len(&self) -> usize {
         self.vector.len()
     }

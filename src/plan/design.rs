@@ -47,7 +47,7 @@ impl Machine {
 }
 
 /// The engine that a recipe was designed with.
-pub(super) enum Engine {
+pub(super) enum Designed {
     ImplicitGemm(Box<ImplicitGemm>),
     Depthwise(Box<Depthwise>),
     Lowered,
@@ -60,7 +60,7 @@ pub(super) fn design<T: Scalar>(
     machine: &Machine,
     batch: Option<usize>,
     like: Like,
-) -> Option<(Recipe, Engine)> {
+) -> Option<(Recipe, Designed)> {
     match like {
         Like::Anything => Some(fastest::<T>(phases, machine, batch)),
         Like::Family(family) => of_family::<T>(phases, machine, batch, family),
@@ -69,7 +69,7 @@ pub(super) fn design<T: Scalar>(
 }
 
 /// The recipe that is estimated to take least.
-fn fastest<T: Scalar>(phases: Phases, machine: &Machine, batch: Option<usize>) -> (Recipe, Engine) {
+fn fastest<T: Scalar>(phases: Phases, machine: &Machine, batch: Option<usize>) -> (Recipe, Designed) {
     let depthwise = in_place_may_pay::<T>(&phases, machine).then(|| in_place::<T>(&phases, machine)).flatten();
     if phases.phases() > MOST_PHASES {
         return depthwise.unwrap_or(LOWERED);
@@ -91,7 +91,7 @@ fn fastest<T: Scalar>(phases: Phases, machine: &Machine, batch: Option<usize>) -
     implicit_gemm(gemm, ways).unwrap_or(LOWERED)
 }
 
-const LOWERED: (Recipe, Engine) = (Recipe::Lowered, Engine::Lowered);
+const LOWERED: (Recipe, Designed) = (Recipe::Lowered, Designed::Lowered);
 
 /// Whether rows that are summed in place may be faster than a product: not for rows much shorter than a vector, for few rows that are
 /// very long, or where input rows would be split for every output channel anew.
@@ -104,9 +104,9 @@ fn in_place_may_pay<T: Scalar>(phases: &Phases, machine: &Machine) -> bool {
 }
 
 /// Rows summed in place, where they can be.
-fn in_place<T: Scalar>(phases: &Phases, machine: &Machine) -> Option<(Recipe, Engine)> {
+fn in_place<T: Scalar>(phases: &Phases, machine: &Machine) -> Option<(Recipe, Designed)> {
     let depthwise = Depthwise::new::<T>(phases, machine.level)?;
-    Some((Recipe::Depthwise { isa: machine.level.isa() }, Engine::Depthwise(Box::new(depthwise))))
+    Some((Recipe::Depthwise { isa: machine.level.isa() }, Designed::Depthwise(Box::new(depthwise))))
 }
 
 /// The engine with the channels per chunk and inputs per block that suit best.
@@ -118,8 +118,8 @@ fn suitable<T: Scalar>(phases: Phases, machine: &Machine) -> ImplicitGemm {
 }
 
 /// An engine with its ways, of which there is at least one.
-fn implicit_gemm(gemm: ImplicitGemm, ways: Vec<Way>) -> Option<(Recipe, Engine)> {
-    Some((recipe(&gemm, ways)?, Engine::ImplicitGemm(Box::new(gemm))))
+fn implicit_gemm(gemm: ImplicitGemm, ways: Vec<Way>) -> Option<(Recipe, Designed)> {
+    Some((recipe(&gemm, ways)?, Designed::ImplicitGemm(Box::new(gemm))))
 }
 
 /// The recipe of an engine with its ways. Estimates are rounded, so that it prints in short.
@@ -139,7 +139,7 @@ fn of_family<T: Scalar>(
     machine: &Machine,
     batch: Option<usize>,
     family: &Recipe,
-) -> Option<(Recipe, Engine)> {
+) -> Option<(Recipe, Designed)> {
     match family {
         Recipe::Lowered => Some(LOWERED),
         Recipe::Depthwise { .. } => in_place::<T>(&phases, machine),
@@ -153,7 +153,7 @@ fn of_family<T: Scalar>(
 }
 
 /// The recipe itself, if it suits: it may have been made for another layer, or have been written by hand.
-fn exactly<T: Scalar>(phases: Phases, machine: &Machine, recipe: &Recipe) -> Option<(Recipe, Engine)> {
+fn exactly<T: Scalar>(phases: Phases, machine: &Machine, recipe: &Recipe) -> Option<(Recipe, Designed)> {
     let ImplicitGemmRecipe { channels_per_chunk, inputs_per_block, ways, .. } = match recipe {
         Recipe::Lowered => return Some(LOWERED),
         Recipe::Depthwise { .. } => return in_place::<T>(&phases, machine),

@@ -96,8 +96,8 @@ impl<T: Scalar> Unpacked<T> {
         let designed = design::<T>(phases, &machine, options.expected_batch, like);
         let (recipe, engine) = designed.ok_or_else(unsuitable)?;
         let engine: Arc<dyn Engine<T>> = match (engine, &recipe) {
-            (design::Engine::Depthwise(depthwise), _) => Arc::new(InPlace::new(*depthwise, weights)),
-            (design::Engine::ImplicitGemm(gemm), Recipe::ImplicitGemm(recipe)) => {
+            (design::Designed::Depthwise(depthwise), _) => Arc::new(InPlace::new(*depthwise, weights)),
+            (design::Designed::ImplicitGemm(gemm), Recipe::ImplicitGemm(recipe)) => {
                 Arc::new(Packed::new(*gemm, &recipe.ways))
             }
             _ => lowered(),

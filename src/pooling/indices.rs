@@ -15,14 +15,14 @@ pub enum IndexBase {
 
 /// The numbers of the elements of a tensor of the given planes and spatial size.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Numbering {
+pub(crate) struct IndexNumbering {
     pub(super) base: IndexBase,
     pub(super) batch: usize,
     pub(super) channels: usize,
     pub(super) size: [usize; 3],
 }
 
-impl Numbering {
+impl IndexNumbering {
     /// The tensor need not exist, so that its number of elements may be beyond a `usize`.
     fn plane(&self) -> usize {
         self.size.iter().fold(1, |product, &length| product.saturating_mul(length))
@@ -74,7 +74,7 @@ mod tests {
     fn elements_are_numbered_in_order_and_found_again() {
         let size = [2, 3, 4];
         for base in [IndexBase::Plane, IndexBase::Tensor, IndexBase::TensorColumnMajor] {
-            let numbering = Numbering { base, batch: 2, channels: 5, size };
+            let numbering = IndexNumbering { base, batch: 2, channels: 5, size };
             let planes = ndarray::indices((2, 5)).into_iter();
             let mut found: Vec<usize> = Vec::new();
             for (b, c) in planes {
@@ -100,7 +100,7 @@ mod tests {
 
     #[test]
     fn tensors_too_large_to_exist_are_counted_in() {
-        let numbering = Numbering { base: IndexBase::Tensor, batch: 64, channels: 64, size: [1, 1, 1 << 59] };
+        let numbering = IndexNumbering { base: IndexBase::Tensor, batch: 64, channels: 64, size: [1, 1, 1 << 59] };
         assert_eq!(numbering.limit(), usize::MAX);
         assert_eq!(numbering.place((1 << 59) + 3, (0, 0)), Some([0, 1, 0, 0, 3]));
     }

@@ -20,7 +20,7 @@ const STRIP: usize = 256;
 
 /// A banded matrix and the part of it that repeats.
 #[derive(Clone, Debug)]
-pub(crate) struct Phases {
+pub(crate) struct ResizePhases {
     band: Band,
     /// p, or 0 if nothing repeats.
     outputs: usize,
@@ -32,7 +32,7 @@ pub(crate) struct Phases {
     reads: Range<usize>,
 }
 
-impl Phases {
+impl ResizePhases {
     pub(crate) fn new(band: Band) -> Self {
         let found = (1..=LONGEST).find_map(|outputs| repetition(&band, outputs));
         let (outputs, inputs, range) = found.unwrap_or((0, 0, 0..0));
@@ -116,12 +116,14 @@ mod tests {
     use super::super::resize::{Coordinates, ResizeMode, Rounding};
     use super::*;
 
-    fn of(input: usize, output: usize, mode: ResizeMode, coordinates: Coordinates, antialias: bool) -> Phases {
-        Phases::new(band(Lengths { input, output, scale: None }, mode, coordinates, antialias, antialias).unwrap())
+    fn of(input: usize, output: usize, mode: ResizeMode, coordinates: Coordinates, antialias: bool) -> ResizePhases {
+        ResizePhases::new(
+            band(Lengths { input, output, scale: None }, mode, coordinates, antialias, antialias).unwrap(),
+        )
     }
 
     /// Phase by phase and product by product, to the bit, in scratch memory full of NaN.
-    fn check(phases: &Phases) {
+    fn check(phases: &ResizePhases) {
         let band = phases.band();
         let from: Vec<f32> = (0..band.inputs()).map(|i| (i * 37 % 101) as f32 - 50.0).collect();
         let weights = band.rounded::<f32>();
@@ -147,7 +149,7 @@ mod tests {
                     let (input, output) = (groups * inputs, groups * outputs);
                     let phases = of(input, output, mode, Coordinates::HalfPixel, antialias);
                     check(&phases);
-                    check(&Phases::new(phases.band().transposed()));
+                    check(&ResizePhases::new(phases.band().transposed()));
                 }
             }
         }
@@ -155,11 +157,11 @@ mod tests {
 
     #[test]
     fn what_repeats_is_found_whatever_the_rule() {
-        let period = |phases: &Phases| (phases.outputs, phases.inputs, phases.range.clone());
+        let period = |phases: &ResizePhases| (phases.outputs, phases.inputs, phases.range.clone());
         let linear = |input, output, coordinates| of(input, output, ResizeMode::Linear, coordinates, false);
         let doubled = linear(100, 200, Coordinates::HalfPixel);
         assert_eq!(period(&doubled), (2, 1, 1..199), "all but the first and the last");
-        assert_eq!(period(&Phases::new(doubled.band().transposed())), (1, 2, 1..99));
+        assert_eq!(period(&ResizePhases::new(doubled.band().transposed())), (1, 2, 1..99));
         assert_eq!(period(&linear(90, 60, Coordinates::HalfPixel)), (2, 3, 0..60));
         assert_eq!(period(&linear(70, 70, Coordinates::HalfPixel)), (1, 1, 0..70));
         // 99 intervals of three steps each.

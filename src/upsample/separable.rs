@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use ndarray::{ArrayView5, ArrayViewMut5};
 
-use super::phases::Phases;
+use super::phases::ResizePhases;
 use super::resample::Band;
 use crate::error::Result;
 use crate::geometry::Shape;
@@ -24,12 +24,12 @@ const ROWS: usize = 64;
 pub(crate) struct Separable {
     depth: Band,
     height: Band,
-    width: Phases,
+    width: ResizePhases,
 }
 
 impl Separable {
     pub(crate) fn new([depth, height, width]: [Band; 3]) -> Self {
-        Self { depth, height, width: Phases::new(width) }
+        Self { depth, height, width: ResizePhases::new(width) }
     }
 
     /// Depth, height and width.

@@ -1,6 +1,6 @@
 //! Whether a matrix has the entries of a candidate: with given weights, or with whatever weights its entries agree on.
 
-use super::reading::{self, Candidate};
+use super::reading::{self, MatrixCandidate};
 use super::{CheckOptions, GivenMatrix, LayerMatrix};
 use crate::error::{Error, Result};
 use crate::operator::expect_bytes;
@@ -154,14 +154,14 @@ impl<'a, 'm> Comparer<'a, 'm> {
     }
 
     /// Whether every entry is the candidate's, as far as the budget lasts.
-    pub(super) fn is_met_by(&self, candidate: &Candidate, budget: &mut Budget) -> bool {
+    pub(super) fn is_met_by(&self, candidate: &MatrixCandidate, budget: &mut Budget) -> bool {
         self.walk(candidate, budget, |_| false).is_some()
     }
 
     /// Visits the wrong entries; the weights, if `visit` never said to stop and the budget lasted.
     fn walk(
         &self,
-        candidate: &Candidate,
+        candidate: &MatrixCandidate,
         budget: &mut Budget,
         mut visit: impl FnMut(WrongEntry) -> bool,
     ) -> Option<Vec<Option<f64>>> {

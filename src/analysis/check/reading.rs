@@ -1,6 +1,6 @@
 //! One way to read what a layer's matrix is: the right one, or one with usual mistakes in it, and the entries that follow.
 //!
-//! Every mistake changes a field of [`Reading`]; [`Candidate`] turns the fields into entries. It knows no mistake by name and
+//! Every mistake changes a field of [`Reading`]; [`MatrixCandidate`] turns the fields into entries. It knows no mistake by name and
 //! compares nothing.
 
 use crate::geometry::{Channels, Geometry, Link, Options, Side};
@@ -187,13 +187,13 @@ impl Fitting<'_> {
         links.chain([(rows + columns) * word, row]).fold(0, u128::saturating_add)
     }
 
-    pub(super) fn build(&self) -> Candidate {
+    pub(super) fn build(&self) -> MatrixCandidate {
         let (reading, rows) = (self.reading, self.reading.rows);
         let [row_place, column_place] = [(rows, self.lines[0]), (rows.other(), self.lines[1])].map(|(side, shape)| {
             let order = if side == Side::Small { reading.small } else { reading.large };
             (0..shape.iter().product()).map(|index| place(order, index, shape, reading.options.groups)).collect()
         });
-        Candidate {
+        MatrixCandidate {
             pattern: Pattern::new(&self.geometry, rows),
             shape: self.geometry.weight_shape(),
             reading: reading.clone(),
@@ -222,7 +222,7 @@ fn place(order: Numbering, index: usize, [channels, depth, height, width]: [usiz
 }
 
 /// The entries of a matrix that is meant in one way.
-pub(super) struct Candidate {
+pub(super) struct MatrixCandidate {
     pattern: Pattern,
     /// Shape of the weights as this reading sees them.
     shape: [usize; 5],
@@ -231,7 +231,7 @@ pub(super) struct Candidate {
     column_place: Vec<usize>,
 }
 
-impl Candidate {
+impl MatrixCandidate {
     /// Number of rows, those without entries included.
     pub(super) const fn rows(&self) -> usize {
         self.row_place.len()

@@ -12,10 +12,10 @@
 
 use ndarray::ArrayViewMut5;
 
-use super::{Call, Cells, Deal, Depthwise};
+use super::{Cells, Deal, Depthwise, DepthwiseCall};
 use crate::kernel::for_each_piece;
 use crate::kernel::grid::{Cell, Cuts, Grid};
-use crate::kernel::rows::{Block, Source, run};
+use crate::kernel::rows::{RowBlock, RowSource, run};
 use crate::kernel::strided::Plane;
 use crate::scalar::Scalar;
 
@@ -33,7 +33,7 @@ impl Depthwise {
     pub(super) fn run_channels_last<T: Scalar>(
         &self,
         cells: &Cells,
-        call: &Call<T>,
+        call: &DepthwiseCall<T>,
         y: ArrayViewMut5<T>,
         scratch: &mut [T],
     ) {
@@ -53,8 +53,8 @@ impl Depthwise {
     }
 
     /// One cell.
-    fn some_channels<T: Scalar>(&self, cells: &Cells, call: &Call<T>, mut cell: Cell<T>, scratch: &mut [T]) {
-        let Call { weights, x, finish, .. } = call;
+    fn some_channels<T: Scalar>(&self, cells: &Cells, call: &DepthwiseCall<T>, mut cell: Cell<T>, scratch: &mut [T]) {
+        let DepthwiseCall { weights, x, finish, .. } = call;
         let Cells { depth, height, split_len, sums_len, output_len, .. } = cells;
         let [s, first_channel, first_d, first_h, first_w] = cell.first;
         let [_, channels, outputs_d, outputs_h, width] = cell.shape;
@@ -68,7 +68,7 @@ impl Depthwise {
         let rows_per_channel = outputs_d * outputs_h;
         for channel in 0..channels {
             let number = first_channel + channel;
-            let source = Source {
+            let source = RowSource {
                 elements: &rows[(number / self.outputs - from) * split_len..][..*split_len],
                 start: before,
                 origin: reads.each_ref().map(|reads| reads.start),
@@ -79,7 +79,7 @@ impl Depthwise {
             let outputs = &mut outputs[channel * output_len..][..rows_per_channel * width];
             let sum = |out: &mut [T]| {
                 let (planes, lines) = (planes.clone(), lines.clone());
-                let block = Block { planes, lines, first: [first_d, first_h], height: outputs_h, out };
+                let block = RowBlock { planes, lines, first: [first_d, first_h], height: outputs_h, out };
                 run(self.level, &self.sweep, &source, block);
             };
             if self.phases_apart == 1 {

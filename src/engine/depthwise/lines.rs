@@ -6,11 +6,11 @@ use std::ops::Range;
 
 use super::super::phases::AxisPhases;
 use crate::geometry::Gather;
-use crate::kernel::rows::{ColumnTap, Columns, LineTap, Lines, Placement};
+use crate::kernel::rows::{ColumnTap, Columns, LineTap, Placement, SweepLines};
 
 /// How cells share the lines of one axis, depth or height.
 #[derive(Clone, Debug)]
-pub(super) struct Cut {
+pub(super) struct LineCut {
     /// The lines of every block.
     pub(super) blocks: Vec<Range<usize>>,
     /// The first output row of every block.
@@ -22,10 +22,10 @@ pub(super) struct Cut {
 /// Cuts an axis into lines, and these into blocks of about `per_block` outputs. A line sums two neighbouring positions
 /// of a phase if it is `in_pairs`, one position otherwise. A tap's part of the weight's index is its own index times
 /// `step`.
-pub(super) fn cut(axis: &AxisPhases, in_pairs: bool, per_block: usize, step: usize) -> (Lines, Cut) {
+pub(super) fn cut(axis: &AxisPhases, in_pairs: bool, per_block: usize, step: usize) -> (SweepLines, LineCut) {
     let positions_per_line = if in_pairs { 2 } else { 1 };
     let lines_per_block = (per_block / (positions_per_line * axis.gathers.len().max(1))).max(1);
-    let (mut lines, mut blocks, mut starts) = (Lines::default(), Vec::<Range<usize>>::new(), Vec::new());
+    let (mut lines, mut blocks, mut starts) = (SweepLines::default(), Vec::<Range<usize>>::new(), Vec::new());
     for (number, j) in (0..axis.positions).step_by(positions_per_line).enumerate() {
         if number.is_multiple_of(lines_per_block) {
             blocks.push(lines.len()..lines.len());
@@ -40,11 +40,11 @@ pub(super) fn cut(axis: &AxisPhases, in_pairs: bool, per_block: usize, step: usi
     }
     let ends = starts.iter().skip(1).chain([&axis.output]);
     let longest = starts.iter().zip(ends).map(|(start, end)| end - start).max().unwrap_or(0);
-    (lines, Cut { blocks, starts, longest })
+    (lines, LineCut { blocks, starts, longest })
 }
 
 /// Adds the line of a phase that starts at position j.
-fn push_line(lines: &mut Lines, axis: &AxisPhases, gather: &Gather, j: usize, in_pairs: bool, step: usize) {
+fn push_line(lines: &mut SweepLines, axis: &AxisPhases, gather: &Gather, j: usize, in_pairs: bool, step: usize) {
     let row = |j: usize| (j < gather.outputs).then(|| gather.output_step * j + gather.output_first);
     let rows = [row(j), if in_pairs { row(j + 1) } else { None }];
     let reads = [0, 1].map(|sum| {

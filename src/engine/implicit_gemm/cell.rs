@@ -14,7 +14,7 @@ use crate::kernel::strided::Strided;
 use crate::scalar::Scalar;
 
 /// The arguments of a run that all cells share.
-pub(super) struct Call<'a, 'x, 'f, T> {
+pub(super) struct GemmCall<'a, 'x, 'f, T> {
     pub(super) gemm: &'a ImplicitGemm,
     pub(super) prepared: &'a Prepared,
     pub(super) packed: &'a [T],
@@ -34,7 +34,7 @@ enum Writing<'a> {
 }
 
 /// What is the same for all blocks of inputs of one cell.
-struct Work<'a, T> {
+struct CellWork<'a, T> {
     plan: &'a BlockPlan,
     blocks: [&'a AxisBlock; 3],
     /// First sample.
@@ -51,7 +51,7 @@ struct Work<'a, T> {
     row: &'a mut [T],
 }
 
-impl<'f, T: Scalar> Call<'_, '_, 'f, T> {
+impl<'f, T: Scalar> GemmCall<'_, '_, 'f, T> {
     /// Computes a cell: all blocks of inputs, tiles and chunks.
     pub(super) fn run(&self, mut cell: Cell<T>, scratch: &mut [T]) {
         let blocks = self.gemm.weights.blocks();
@@ -73,7 +73,7 @@ impl<'f, T: Scalar> Call<'_, '_, 'f, T> {
     }
 
     /// Finds what a cell consists of, and deals out the scratch memory.
-    fn work<'w>(&'w self, cell: &Cell<T>, scratch: &'w mut [T]) -> Work<'w, T> {
+    fn work<'w>(&'w self, cell: &Cell<T>, scratch: &'w mut [T]) -> CellWork<'w, T> {
         let (gemm, Prepared { schedule, places, scratch: layout, .. }) = (self.gemm, self.prepared);
         let [piece_batch, _, d, h, w] = cell.index;
         let (plan, number_of_plan) = schedule.plan([d, h, w]);
@@ -92,7 +92,7 @@ impl<'f, T: Scalar> Call<'_, '_, 'f, T> {
             let bytes = self.source.shape()[0] * gemm.phases.bytes_per_sample::<T>();
             Writing::Rows { is_prefetched: bytes > self.prepared.large_output }
         };
-        Work {
+        CellWork {
             plan,
             blocks: [&schedule.blocks[0][d], &schedule.blocks[1][h], &schedule.blocks[2][w]],
             sample: piece_batch * schedule.cut.samples.count(),
@@ -109,7 +109,7 @@ impl<'f, T: Scalar> Call<'_, '_, 'f, T> {
     }
 
     /// Packs the panel of a block of inputs.
-    fn pack(&self, work: &mut Work<T>, number: usize) {
+    fn pack(&self, work: &mut CellWork<T>, number: usize) {
         let (gemm, inputs) = (self.gemm, self.gemm.weights.block(number));
         let first = work.group * gemm.phases.inputs;
         let part = Part {
@@ -126,7 +126,7 @@ impl<'f, T: Scalar> Call<'_, '_, 'f, T> {
     }
 
     /// Sums the tiles of the last block of inputs one after the other, and writes each.
-    fn finish_tiles(&self, work: &mut Work<T>, number: usize, cell: &mut Cell<T>) {
+    fn finish_tiles(&self, work: &mut CellWork<T>, number: usize, cell: &mut Cell<T>) {
         let writer = self.writer();
         for tile in 0..work.plan.tiles.len() {
             let runs = &work.plan.runs[work.plan.tiles[tile].runs.clone()];
@@ -145,7 +145,7 @@ impl<'f, T: Scalar> Call<'_, '_, 'f, T> {
     }
 
     /// Sums the last block of inputs chunk by chunk, and writes each chunk from the stage.
-    fn finish_chunks(&self, work: &mut Work<T>, number: usize, cell: &mut Cell<T>) {
+    fn finish_chunks(&self, work: &mut CellWork<T>, number: usize, cell: &mut Cell<T>) {
         let writer = self.writer();
         let (lens, interleaved) = (work.blocks.map(|axis| axis.len), work.plan.panel.samples.interleaved);
         for chunk in 0..work.chunks {
@@ -167,13 +167,13 @@ impl<'f, T: Scalar> Call<'_, '_, 'f, T> {
         Writer { level: gemm.level, map: &gemm.map, finish: self.finish, pitch: gemm.pitch::<T>() }
     }
 
-    fn chunk(&self, work: &Work<T>, number: usize) -> Chunk {
+    fn chunk(&self, work: &CellWork<T>, number: usize) -> Chunk {
         let first = number * self.gemm.weights.chunk;
         Chunk { first, channels: self.gemm.weights.chunk.min(work.channels - first) }
     }
 
     /// Adds one block of inputs to the sums of a tile and a chunk, and returns where they lie.
-    fn sum(&self, work: &mut Work<T>, number: usize, tile: usize, chunk: usize) -> std::ops::Range<usize> {
+    fn sum(&self, work: &mut CellWork<T>, number: usize, tile: usize, chunk: usize) -> std::ops::Range<usize> {
         let (gemm, plan, tile_number) = (self.gemm, work.plan, tile);
         let (lanes, pitch) = (lanes::<T>(gemm.level.isa()), gemm.pitch::<T>());
         let buffer_len = gemm.buffer_len::<T>();

@@ -7,7 +7,7 @@
 use std::ops::Range;
 
 use super::{PanelAxis, PanelShape};
-use crate::kernel::block::{Axis, Block};
+use crate::kernel::block::{BlockCopy, CopyAxis};
 use crate::kernel::dispatch::Level;
 use crate::kernel::strided::Strided;
 use crate::scalar::Scalar;
@@ -135,7 +135,7 @@ impl Inside {
 /// What is inside, of some channels and samples side by side: columns that all residues have, and one more of the longer
 /// ones, each with its place in the panel and the index of its first element in the input.
 struct Copies<'s, 'a, T> {
-    blocks: [(Block<'s, 'a, T>, usize, [usize; 3]); 2],
+    blocks: [(BlockCopy<'s, 'a, T>, usize, [usize; 3]); 2],
 }
 
 impl<'s, 'a, T: Scalar> Copies<'s, 'a, T> {
@@ -143,14 +143,14 @@ impl<'s, 'a, T: Scalar> Copies<'s, 'a, T> {
         let Inside { residues, places, first, steps, lens: [rows_d, rows_h, columns], longer } = *inside;
         let block = |residues: usize, columns: usize| {
             let axes = [
-                Axis { along: 1, len: channels, step: 1, apart: shape.channel },
-                Axis { along: 4, len: residues, step: 1, apart: shape.split },
-                Axis { along: 2, len: rows_d, step: steps[0], apart: shape.rows[1] * shape.pitch },
-                Axis { along: 3, len: rows_h, step: steps[1], apart: shape.pitch },
-                Axis { along: 4, len: columns, step: steps[2], apart: shape.samples.interleaved },
-                Axis { along: 0, len: samples, step: 1, apart: 1 },
+                CopyAxis { along: 1, len: channels, step: 1, apart: shape.channel },
+                CopyAxis { along: 4, len: residues, step: 1, apart: shape.split },
+                CopyAxis { along: 2, len: rows_d, step: steps[0], apart: shape.rows[1] * shape.pitch },
+                CopyAxis { along: 3, len: rows_h, step: steps[1], apart: shape.pitch },
+                CopyAxis { along: 4, len: columns, step: steps[2], apart: shape.samples.interleaved },
+                CopyAxis { along: 0, len: samples, step: 1, apart: 1 },
             ];
-            Block::new(source, &axes, 1)
+            BlockCopy::new(source, &axes, 1)
         };
         let place = shape.position(places);
         let [d, h, w] = first;

@@ -82,7 +82,7 @@ pub(super) struct Stack {
     pub(super) vectors: usize,
     /// Rows of a sample.
     of_sample: usize,
-    ways: Vec<Way>,
+    ways: Vec<Cover>,
     /// Per way and row, the first lane of the row, those of the vector before the sample's own counted.
     first_lanes: Vec<usize>,
     /// Per sample, the number of vectors before its own, and its way.
@@ -90,7 +90,7 @@ pub(super) struct Stack {
 }
 
 /// One way to cover a sample.
-struct Way {
+struct Cover {
     /// Places of the sample that the vector before it holds.
     shared: usize,
     /// Vectors of its own.
@@ -113,7 +113,7 @@ impl Stack {
                 let mut covering = Covering::behind(lanes, origin + shared);
                 self.first_lanes.extend(starts.iter().map(|&start| covering.row(start, len).lane));
                 let (vectors, next) = (covering.vectors - 1, covering.end.saturating_sub(origin + apart));
-                self.ways.push(Way { shared, vectors, next });
+                self.ways.push(Cover { shared, vectors, next });
                 self.ways.len() - 1
             });
             self.samples.push((self.vectors, number));
@@ -148,7 +148,7 @@ pub(super) struct Tiles {
 }
 
 /// A part of a row within a tile.
-pub(super) struct Piece {
+pub(super) struct RowPiece {
     /// First lane, counted from the start of the tile.
     pub(super) lane: usize,
     /// Elements of the row before it.
@@ -177,7 +177,12 @@ impl Tiles {
     }
 
     /// The pieces into which tiles, from number `tile` on, cut a row that takes a range of lanes.
-    pub(super) fn pieces(self, tile: usize, row: Range<usize>, lanes: usize) -> impl Iterator<Item = (usize, Piece)> {
+    pub(super) fn pieces(
+        self,
+        tile: usize,
+        row: Range<usize>,
+        lanes: usize,
+    ) -> impl Iterator<Item = (usize, RowPiece)> {
         (tile..self.count)
             .map(move |tile| (tile, self.start(tile) * lanes, self.start(tile + 1) * lanes))
             .skip_while({
@@ -190,7 +195,7 @@ impl Tiles {
             })
             .map(move |(tile, start, end)| {
                 let from = row.start.max(start);
-                (tile, Piece { lane: from - start, at: from - row.start, len: row.end.min(end) - from })
+                (tile, RowPiece { lane: from - start, at: from - row.start, len: row.end.min(end) - from })
             })
     }
 }

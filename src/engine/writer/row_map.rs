@@ -6,7 +6,7 @@ use crate::engine::panel::Samples;
 use crate::engine::phases::Phases;
 use crate::engine::schedule::{BlockPlan, Run, TilePlan};
 use crate::engine::weights::WeightLayout;
-use crate::kernel::merge::Pattern;
+use crate::kernel::merge::MergePattern;
 use crate::kernel::scatter::{Places, samples_per_place};
 use crate::kernel::vector::MAX_LANES;
 
@@ -27,9 +27,9 @@ pub(crate) struct RowMap {
     /// Step of the output per position.
     steps: [usize; 3],
     /// How the phases of a row are merged.
-    pub(super) pattern: Pattern,
+    pub(super) pattern: MergePattern,
     /// How a row of a single phase is "merged": copied.
-    pub(super) alone: Pattern,
+    pub(super) alone: MergePattern,
 }
 
 impl RowMap {
@@ -52,8 +52,8 @@ impl RowMap {
         Self {
             rows,
             steps: phases.axes.each_ref().map(|axis| axis.output_step),
-            pattern: Pattern::new(counts[2], lanes),
-            alone: Pattern::new(1, lanes),
+            pattern: MergePattern::new(counts[2], lanes),
+            alone: MergePattern::new(1, lanes),
             phases: counts,
         }
     }

@@ -205,7 +205,7 @@ fn sums_run_in_the_order_given_in_f64() {
 /// Every operand ends, or begins, at a page without access, so that a read or write beyond it ends the program.
 #[cfg(unix)]
 fn nothing_beyond_the_operands_is_touched<T: Scalar>() {
-    use crate::kernel::guarded::{End, Guarded};
+    use crate::kernel::guarded::{Guarded, GuardedEnd};
     let mut random = ChaCha8Rng::seed_from_u64(3);
     every_shape::<T>(|level, lanes, shape| {
         for (length, accumulate) in lengths().flat_map(|length| [(length, false), (length, true)]) {
@@ -214,7 +214,7 @@ fn nothing_beyond_the_operands_is_touched<T: Scalar>() {
             operands.fill(&mut value);
             let before = operands.before(lanes, operands.out_len(lanes), value);
             let expected = operands.literal(lanes, &before, |a, b, sum| a * b + sum);
-            for end in [End::First, End::Last] {
+            for end in [GuardedEnd::First, GuardedEnd::Last] {
                 let (bases, taps) = (Guarded::new(&operands.bases, end), Guarded::new(&operands.taps, end));
                 let (a, b) = (Guarded::new(&operands.a, end), Guarded::new(&operands.b, end));
                 let mut out = Guarded::new(&before, end);

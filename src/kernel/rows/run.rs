@@ -6,12 +6,12 @@ use super::super::affine::Affine;
 use super::super::dispatch::{Available, Job, Level};
 use super::super::micro::lanes;
 use super::super::vector::Vector;
-use super::{ALL, BOTH, FIRST, Line, NONE, OUTER, Placement, Row, Run, Step, Sweep, Tile};
+use super::{ALL, BOTH, FIRST, NONE, OUTER, Placement, Step, Sweep, SweepLine, SweepRow, SweepRun, SweepTile};
 use crate::scalar::Scalar;
 
 /// What a sweep reads.
 #[derive(Clone, Copy)]
-pub(crate) struct Source<'a, T> {
+pub(crate) struct RowSource<'a, T> {
     pub(crate) elements: &'a [T],
     /// Where the first line of the first plane starts.
     pub(crate) start: usize,
@@ -25,7 +25,7 @@ pub(crate) struct Source<'a, T> {
 }
 
 /// Which output rows are summed, and where they go.
-pub(crate) struct Block<'a, T> {
+pub(crate) struct RowBlock<'a, T> {
     /// Indices of the sweep's planes and lines.
     pub(crate) planes: Range<usize>,
     pub(crate) lines: Range<usize>,
@@ -40,7 +40,7 @@ pub(crate) struct Block<'a, T> {
 ///
 /// A source that lacks lines, margins or weights, and rows that leave `out`, are a broken internal contract and stop
 /// the program before any memory outside is touched.
-pub(crate) fn run<T: Scalar>(level: Level, sweep: &Sweep, source: &Source<T>, mut block: Block<T>) {
+pub(crate) fn run<T: Scalar>(level: Level, sweep: &Sweep, source: &RowSource<T>, mut block: RowBlock<T>) {
     assert_eq!(sweep.lanes, lanes::<T>(level.isa()), "the sweep is made for other vectors");
     assert!(sweep.last_weight < source.weights.len(), "the sweep has more weights");
     let [planes, lines] = source.lens;
@@ -55,8 +55,8 @@ pub(crate) fn run<T: Scalar>(level: Level, sweep: &Sweep, source: &Source<T>, mu
 /// A sweep and a source that passed the assertions of [`run`], which alone makes one.
 struct AllLines<'a, 'b, T> {
     sweep: &'a Sweep,
-    source: &'a Source<'a, T>,
-    block: &'a mut Block<'b, T>,
+    source: &'a RowSource<'a, T>,
+    block: &'a mut RowBlock<'b, T>,
 }
 
 impl<T: Scalar> Job<T> for AllLines<'_, '_, T> {
@@ -74,10 +74,10 @@ impl<T: Scalar> Job<T> for AllLines<'_, '_, T> {
 /// * `source.elements` holds `margins[0]` elements before `start`, and from there on as many as [`Sweep::source_len`]
 ///   says for `source.lens`, and `margins[1]` more.
 #[inline(always)]
-unsafe fn all_lines<T: Scalar, V: Vector<T>>(sweep: &Sweep, source: &Source<T>, block: &mut Block<T>) {
+unsafe fn all_lines<T: Scalar, V: Vector<T>>(sweep: &Sweep, source: &RowSource<T>, block: &mut RowBlock<T>) {
     // The distance of a line's `first` from the source's origin. Asserts that the source holds all lines that its taps
     // read.
-    let below = |line: &Line, axis: usize| {
+    let below = |line: &SweepLine, axis: usize| {
         let (start, end) = (source.origin[axis], source.origin[axis] + source.lens[axis]);
         let is_held = line.reads.is_empty() || (start <= line.reads.start && line.reads.end <= end);
         assert!(is_held, "a line reads {:?} and the source holds {:?}", line.reads, start..end);
@@ -94,7 +94,7 @@ unsafe fn all_lines<T: Scalar, V: Vector<T>>(sweep: &Sweep, source: &Source<T>, 
             let rows = line.rows.map(|row| row.map(|row| (plane_row + row - first_row) * sweep.output));
             let pattern = (plane.list * sweep.lines.lists.len() + line.list) * sweep.rows.len();
             for (number, row) in sweep.rows.iter().enumerate() {
-                let Row { tiles, positions, placement } = row;
+                let SweepRow { tiles, positions, placement } = row;
                 let runs = &sweep.runs[sweep.patterns[pattern + number].clone()];
                 let at = At { from, runs, rows, positions: *positions, placement: *placement };
                 for tile in tiles {
@@ -124,11 +124,11 @@ unsafe fn all_lines<T: Scalar, V: Vector<T>>(sweep: &Sweep, source: &Source<T>, 
     }
 }
 
-/// What the tiles of one line and one [`Row`] have in common.
+/// What the tiles of one line and one [`SweepRow`] have in common.
 struct At<'a, T> {
     /// Start of the source row `first` of the line; it may lie outside of the source.
     from: *const T,
-    runs: &'a [Run],
+    runs: &'a [SweepRun],
     /// Where the rows of either sum start in the output.
     rows: [Option<usize>; 2],
     positions: usize,
@@ -143,9 +143,9 @@ struct At<'a, T> {
 #[expect(clippy::needless_range_loop, reason = "other loops are not always unrolled, and sums leave registers")]
 unsafe fn one_tile<T: Scalar, V: Vector<T>, const N: usize, const ENDS: u8>(
     sweep: &Sweep,
-    source: &Source<T>,
+    source: &RowSource<T>,
     at: &At<T>,
-    tile: &Tile,
+    tile: &SweepTile,
     out: &mut [T],
 ) {
     // SAFETY: `sum_tile` demands what `# Safety` demands.
@@ -192,9 +192,9 @@ unsafe fn one_tile<T: Scalar, V: Vector<T>, const N: usize, const ENDS: u8>(
 #[expect(clippy::needless_range_loop, reason = "other loops are not always unrolled, and sums leave registers")]
 unsafe fn sum_tile<T: Scalar, V: Vector<T>, const N: usize, const ENDS: u8>(
     sweep: &Sweep,
-    source: &Source<T>,
+    source: &RowSource<T>,
     at: &At<T>,
-    tile: &Tile,
+    tile: &SweepTile,
 ) -> [[V; N]; 2] {
     let masks = sweep.masks.as_ptr().wrapping_add(tile.first_mask);
     let from = at.from.wrapping_add(tile.first);

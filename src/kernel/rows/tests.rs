@@ -3,7 +3,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use super::*;
 use crate::kernel::affine::Affine;
 use crate::kernel::dispatch::Level;
-use crate::kernel::guarded::{End, Guarded};
+use crate::kernel::guarded::{Guarded, GuardedEnd};
 
 /// Sums as they are.
 const PLAIN: Affine<f32> = Affine { scale: 1.0, bias: 0.0 };
@@ -16,11 +16,11 @@ fn weights(number: usize, step: usize) -> [Option<usize>; 2] {
 /// A sweep over a source of two planes of three lines, whose rows have `input` elements; sums have `positions`
 /// positions.
 fn sweep<T: Scalar>(isa: Isa, input: usize, positions: usize, is_interleaved: bool) -> (Sweep, Vec<Columns>) {
-    let mut planes = Lines::default();
+    let mut planes = SweepLines::default();
     let both = |offset: isize, weight: usize| LineTap { offset, weights: [Some(weight); 2] };
     planes.push(0, [Some(0), None], vec![both(0, 0), both(1, 24)]);
     planes.push(1, [Some(1), None], vec![both(-1, 24), both(0, 0)]);
-    let mut lines = Lines::default();
+    let mut lines = SweepLines::default();
     if is_interleaved {
         lines.push(0, [Some(0), None], vec![both(0, 4), both(1, 8)]);
         lines.push(1, [Some(1), None], vec![both(-1, 0), both(1, 8)]);
@@ -89,7 +89,7 @@ fn literal(
     }
 }
 
-fn check<T: Scalar>(level: Level, input: usize, positions: usize, is_interleaved: bool, end: End) {
+fn check<T: Scalar>(level: Level, input: usize, positions: usize, is_interleaved: bool, end: GuardedEnd) {
     let (sweep, columns) = sweep::<T>(level.isa(), input, positions, is_interleaved);
     let numbers = |count: usize, step: usize| (0..count).map(move |i| (i * step % 15) as f64 - 7.0);
     let (rows, weights): (Vec<f64>, Vec<f64>) = (numbers(2 * 3 * input, 11).collect(), numbers(60, 7).collect());
@@ -103,9 +103,9 @@ fn check<T: Scalar>(level: Level, input: usize, positions: usize, is_interleaved
     let weights: Vec<T> = weights.into_iter().map(T::from_f64).collect();
     let affine = Affine { scale: T::from_f64(-2.0), bias: T::from_f64(0.5) };
     let (origin, lens) = ([0, 0], [2, 3]);
-    let source = Source { elements: &elements, start: before, origin, lens, weights: &weights, affine };
+    let source = RowSource { elements: &elements, start: before, origin, lens, weights: &weights, affine };
     let lines = 0..sweep.lines.len();
-    run(level, &sweep, &source, Block { planes: 0..2, lines, first: [0, 0], height: 3, out: &mut out });
+    run(level, &sweep, &source, RowBlock { planes: 0..2, lines, first: [0, 0], height: 3, out: &mut out });
     for (i, (sum, expected)) in out.iter().zip(&expected).enumerate() {
         let sum = sum.to_f64();
         assert!(sum == *expected, "{level:?}, {input} → {positions}, {is_interleaved}: {i} is {sum}, not {expected}");
@@ -118,7 +118,7 @@ fn sums_are_the_literal_ones_and_read_no_further_than_the_margins() {
         for positions in (1..=20).chain([31, 32, 33, 47, 48, 64, 65, 130, 200]) {
             for input in [1, 5, positions, positions + 3] {
                 for (is_interleaved, end) in
-                    [false, true].into_iter().flat_map(|is| [(is, End::First), (is, End::Last)])
+                    [false, true].into_iter().flat_map(|is| [(is, GuardedEnd::First), (is, GuardedEnd::Last)])
                 {
                     check::<f32>(level, input, positions, is_interleaved, end);
                     check::<f64>(level, input, positions, is_interleaved, end);
@@ -139,9 +139,9 @@ fn parts_of_a_source_and_of_the_output_are_enough() {
     let level = Level::new(isa).unwrap();
     let run = |rows: &[f32], origin: [usize; 2], lens: [usize; 2], lines: Range<usize>, out: &mut [f32]| {
         let elements = padded(rows);
-        let source = Source { elements: &elements, start: before, origin, lens, weights: &weights, affine: PLAIN };
+        let source = RowSource { elements: &elements, start: before, origin, lens, weights: &weights, affine: PLAIN };
         let first = [1, lines.start];
-        run(level, &sweep, &source, Block { planes: 1..2, height: lines.len(), lines, first, out });
+        run(level, &sweep, &source, RowBlock { planes: 1..2, height: lines.len(), lines, first, out });
     };
     let (mut whole, mut part) = (vec![f32::NAN; 3 * sweep.output], vec![f32::NAN; sweep.output]);
     run(&all, [0, 0], [2, 3], 0..3, &mut whole);
@@ -165,8 +165,8 @@ fn what_does_not_fit_stops_before_memory_is_touched() {
     let call = |cut: usize, start: usize, lens: [usize; 2], weights: usize, out: usize| {
         let (weights, mut out) = (vec![0.0; weights], vec![0.0; out]);
         let elements = &elements[..elements.len() - cut];
-        let source = Source { elements, start, origin: [0, 0], lens, weights: &weights, affine: PLAIN };
-        let block = Block { planes: 0..2, lines: 0..2, first: [0, 0], height: 3, out: &mut out };
+        let source = RowSource { elements, start, origin: [0, 0], lens, weights: &weights, affine: PLAIN };
+        let block = RowBlock { planes: 0..2, lines: 0..2, first: [0, 0], height: 3, out: &mut out };
         catch_unwind(AssertUnwindSafe(|| run(level, &sweep, &source, block))).is_ok()
     };
     assert!(call(0, before, [2, 3], 44, 120));
@@ -178,14 +178,14 @@ fn what_does_not_fit_stops_before_memory_is_touched() {
     assert!(!call(0, before, [2, 3], 44, 119), "the output is short");
 
     let make = |columns: Vec<Columns>, output: usize| {
-        let new = || Sweep::new::<f32>(isa, [3, 10, output], Lines::default(), Lines::default(), columns);
+        let new = || Sweep::new::<f32>(isa, [3, 10, output], SweepLines::default(), SweepLines::default(), columns);
         catch_unwind(AssertUnwindSafe(new)).is_ok()
     };
     assert!(make(columns.clone(), 20) && !make(columns.clone(), 19));
     let mut outside = columns;
     outside[0].taps[1].valid.end += 1;
     assert!(!make(outside, 20), "a tap leaves its row");
-    let before = || Lines::default().push(0, [None; 2], vec![LineTap { offset: -1, weights: [None; 2] }]);
+    let before = || SweepLines::default().push(0, [None; 2], vec![LineTap { offset: -1, weights: [None; 2] }]);
     assert!(catch_unwind(before).is_err(), "a line reads before the first one");
 }
 
@@ -194,7 +194,7 @@ fn what_does_not_fit_stops_before_memory_is_touched() {
 fn indices_of_weights_that_wrap_are_refused() {
     let taps = |weight| vec![LineTap { offset: 0, weights: [Some(weight); 2] }];
     let sweep = |of_plane: usize, of_line: usize| {
-        let (mut planes, mut lines) = (Lines::default(), Lines::default());
+        let (mut planes, mut lines) = (SweepLines::default(), SweepLines::default());
         planes.push(0, [Some(0), None], taps(of_plane));
         lines.push(0, [Some(0), None], taps(of_line));
         Sweep::new::<f32>(Isa::Portable, [1, 1, 1], planes, lines, Vec::new())

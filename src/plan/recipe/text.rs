@@ -52,7 +52,7 @@ impl FromStr for Recipe {
     /// # Errors
     /// [`Error::RecipeText`] for text that is no recipe.
     fn from_str(text: &str) -> Result<Self, Error> {
-        let mut words = Words { text, left: text.split_whitespace().peekable() };
+        let mut words = RecipeWords { text, left: text.split_whitespace().peekable() };
         let recipe = match words.next() {
             "lowered" => Self::Lowered,
             "depthwise" => Self::Depthwise { isa: words.isa()? },
@@ -67,12 +67,12 @@ impl FromStr for Recipe {
 }
 
 /// The words of a recipe that are not read yet.
-struct Words<'a> {
+struct RecipeWords<'a> {
     text: &'a str,
     left: std::iter::Peekable<std::str::SplitWhitespace<'a>>,
 }
 
-impl<'a> Words<'a> {
+impl<'a> RecipeWords<'a> {
     fn expected(&self, expected: &'static str) -> Error {
         Error::RecipeText { text: self.text.to_owned(), expected }
     }
