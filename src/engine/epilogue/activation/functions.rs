@@ -39,7 +39,7 @@ macro_rules! elementary {
     (
         $float:ident of $bits:ident in $module:ident, mantissa $mantissa:literal, bias $bias:literal, least $least:literal,
         flat $flat:literal,
-        ln2 $high:literal $low:literal, exp [$first_exp:literal, $($exp:literal),* $(,)?],
+        ln2 $high:literal $low:literal, exp [$first_even:literal, $($even:literal),*] [$first_odd:literal, $($odd:literal),*],
         log [$first_log:literal, $($log:literal),*], split $split:literal,
         erfc $first:literal [$last:literal, $($erfc:literal),* $(,)?]
     ) => {
@@ -109,7 +109,7 @@ macro_rules! elementary {
                 // Chebyshev's series of (1 + 2·z)·exp(z²)·erfc(z), by Clenshaw's recurrence from the last term on.
                 let t = (z - 3.75) / (z + 3.75);
                 let (mut next, mut after) = ($last, 0.0);
-                $((next, after) = (2.0 * t * next - after + $erfc, next);)*
+                $((next, after) = (2.0 * t * next + ($erfc - after), next);)*
                 let series = rest.exp_below(0.5 * (t * next - after + $first)) / (1.0 + 2.0 * z);
                 let tail = square.exp_below(series * x);
                 if self < 0.0 { -tail } else { self - tail }
@@ -131,9 +131,12 @@ macro_rules! elementary {
                 let shifted = x * std::f64::consts::LOG2_E as $float + ROUND;
                 let n = shifted - ROUND;
                 let r = (x - n * $high) - n * $low;
-                let mut sum = 1.0 / $first_exp;
-                $(sum = sum * r + 1.0 / $exp;)*
-                (r * r * sum + r, shifted.to_bits())
+                // Even and odd powers apart: two sums that do not wait for each other.
+                let square = r * r;
+                let (mut even, mut odd) = (1.0 / $first_even, 1.0 / $first_odd);
+                $(even = even * square + 1.0 / $even;)*
+                $(odd = odd * square + 1.0 / $odd;)*
+                (square * (even + r * odd) + r, shifted.to_bits())
             }
 
             /// `2^n`, a normal number, for n in the lowest bits; those above the exponent's are shifted out.
@@ -149,7 +152,7 @@ elementary!(
     f32 of u32 in single, mantissa 23, bias 127, least -112.0, flat -18.0,
     // 355/512, and the rest.
     ln2 0.693_359_375 -2.121_944_4e-4,
-    exp [40320.0, 5040.0, 720.0, 120.0, 24.0, 6.0, 2.0], log [17.0, 15.0, 13.0, 11.0, 9.0, 7.0, 5.0, 3.0],
+    exp [40320.0, 720.0, 24.0, 2.0] [5040.0, 120.0, 6.0], log [17.0, 15.0, 13.0, 11.0, 9.0, 7.0, 5.0, 3.0],
     split 0xFFFF_F000,
     erfc 1.17757893 [
         1.07649995e-08, -2.1886401e-07, 7.74038307e-07, 4.13902799e-06, -6.9169733e-05,
@@ -161,10 +164,8 @@ elementary!(
     f64 of u64 in double, mantissa 52, bias 1023, least -760.0, flat -40.0,
     // The first 32 bits of the mantissa, and the rest.
     ln2 6.931_471_803_691_238e-1 1.908_214_929_270_587_7e-10,
-    exp [
-        87_178_291_200.0, 6_227_020_800.0, 479_001_600.0, 39_916_800.0, 3_628_800.0, 362_880.0, 40_320.0, 5_040.0, 720.0, 120.0, 24.0,
-        6.0, 2.0
-    ],
+    exp [87_178_291_200.0, 479_001_600.0, 3_628_800.0, 40_320.0, 720.0, 24.0, 2.0]
+        [6_227_020_800.0, 39_916_800.0, 362_880.0, 5_040.0, 120.0, 6.0],
     log [37.0, 35.0, 33.0, 31.0, 29.0, 27.0, 25.0, 23.0, 21.0, 19.0, 17.0, 15.0, 13.0, 11.0, 9.0, 7.0, 5.0, 3.0],
     split 0xFFFF_FFFF_F800_0000,
     erfc 1.17757893456740175 [
