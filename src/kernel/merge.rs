@@ -31,10 +31,13 @@ impl MergePattern {
     pub(crate) fn new(phases: usize, lanes: usize) -> Self {
         let phases = if phases <= MOST_PHASES { phases } else { 1 };
         let vector = |number: usize| {
-            let place = |lane: usize| number * lanes + lane;
-            let index = std::array::from_fn(|lane| if lane < lanes { (place(lane) / phases) as u32 } else { 0 });
-            let lanes_of = |q: usize| (0..lanes).filter(|&lane| place(lane) % phases == q).fold(0, |m, l| m | 1 << l);
-            (index, std::array::from_fn(lanes_of))
+            let (mut index, mut lanes_of) = ([0; MAX_LANES], [0; MOST_PHASES]);
+            for (lane, index) in index[..lanes].iter_mut().enumerate() {
+                let place = number * lanes + lane;
+                *index = (place / phases) as u32;
+                lanes_of[place % phases] |= 1 << lane;
+            }
+            (index, lanes_of)
         };
         Self { phases, lanes, vectors: (0..phases).map(vector).collect() }
     }
