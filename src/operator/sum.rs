@@ -8,7 +8,8 @@ use crate::scalar::Scalar;
 /// The sum A₁ + A₂ + … of operators with one domain and one range: `y = Σ Aᵢ·x`. Its adjoint is the sum of the adjoints.
 ///
 /// Operators of one type, owned or borrowed, or boxed ones of any types. Products are added in the order of the operators, each
-/// rounded by itself, so that bits depend on no number of threads.
+/// rounded by itself, so that bits depend on no number of threads. Where they cancel, errors are small beside the terms and not beside
+/// the sum; [`dot_test`](crate::dot_test) counts that as a failure.
 ///
 /// **Cost.** That of all Aᵢ, and one addition per output and further operator. Scratch memory for one batch of the
 /// output, `batch · ∏ range` or `batch · ∏ domain`, however many operators there are, on top of what one of them needs; none
