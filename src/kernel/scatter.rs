@@ -350,7 +350,7 @@ impl<T: Scalar, F: Fn(usize, &mut [T])> Elements<'_, T, F> {
         // is read: `finish` gets these Q · LANES elements, and row `s` is Q of them from `s · Q` on, `s < LANES`.
         unsafe {
             // With a scale that the compiler knows to be 1 these are additions, and the square keeps a register: without
-            // this distinction layers of short sums took 4 % longer on Zen 5.
+            // this distinction layers of short sums took 4 % longer on Zen 4.
             let mut rows = match self.affine.scale {
                 scale if scale == T::one() => self.rows::<V, Q>(V::splat(T::one())),
                 scale => self.rows::<V, Q>(V::splat(scale)),
