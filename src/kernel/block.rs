@@ -22,6 +22,9 @@ const MOST_AXES: usize = 6;
 /// Most elements that are prefetched at a time: part of a first-level cache.
 const MOST_AHEAD: usize = 1 << 11;
 
+/// About how many elements a line is prefetched before it is transposed.
+const LINES_AHEAD: usize = 1 << 8;
+
 /// An axis of a block.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct CopyAxis {
@@ -281,22 +284,23 @@ unsafe fn planes<T: Scalar>(
     ahead: isize,
 ) {
     let is_dense = inner.from.unsigned_abs() < line::<T>();
+    // Where blocks follow each other along the lane, what comes next are the lines after these.
+    let is_along = ahead.unsigned_abs() < lane.len;
+    let lines_ahead = if is_along { (LINES_AHEAD / lane.len).clamp(SIDE, 4 * SIDE) } else { 0 };
     for (from, place) in each(from, loops) {
         // SAFETY: the plane's elements may be read, as `# Safety` demands.
         let plane = unsafe { Plane::new(from, [lane.from, inner.from], [lane.len, count]) };
         if is_dense {
             announce(from.wrapping_offset(ahead), count * inner.from.unsigned_abs());
-        } else if lane.from == 1 && lane.len * count <= MOST_AHEAD {
-            // Each line may lie in a page of its own. If blocks follow each other along the lane, these are the lines
-            // of the next loop.
-            let ahead = if ahead.unsigned_abs() < lane.len { loops[1].from } else { ahead };
+        } else if !is_along && lane.from == 1 && lane.len * count <= MOST_AHEAD {
+            // Each line may lie in a page of its own.
             (0..count).for_each(|i| announce(from.wrapping_offset(ahead + i as isize * inner.from), lane.len));
         }
         let to = &mut to[place..];
         match (lines, plane.joined()) {
             (Some((columns, apart)), _) => interleave_lines(plane, columns, to, [apart, lane.to]),
             (None, Some(from)) if lane.len <= 4 => deinterleave(from, to, lane.to, lane.len),
-            (None, _) => transpose(plane, &mut RowsMut::of(to, lane.to, lane.len, count)),
+            (None, _) => transpose(plane, &mut RowsMut::of(to, lane.to, lane.len, count), lines_ahead),
         }
     }
 }

@@ -232,10 +232,8 @@ impl<T: Copy> Cell<'_, T> {
         let [_, of_channel, .., of_width] = self.strides;
         if of_channel == 1 && of_width != 1 {
             // All channels of a position are neighbours.
-            return transpose(
-                lines,
-                &mut RowsMut { start, step: of_width, rows: count, len: channels, cell: PhantomData },
-            );
+            let mut rows = RowsMut { start, step: of_width, rows: count, len: channels, cell: PhantomData };
+            return transpose(lines, &mut rows, 0);
         }
         for channel in 0..channels {
             for i in 0..count {

@@ -3,6 +3,7 @@
 //! that calls them.
 
 use super::grid::RowsMut;
+use super::prefetch::line;
 use super::strided::Plane;
 use crate::scalar::{Precision, Scalar};
 
@@ -78,9 +79,10 @@ fn deinterleave_blocks<T: Copy, const N: usize, const B: usize>(groups: &[[T; N]
     }
 }
 
-/// Element (i, j) becomes element j of row i.
+/// Element (i, j) becomes element j of row i. Lines so many `ahead` of those that are read are prefetched, none if that
+/// is 0: lines of few elements lie too far apart for the processor to foresee.
 #[inline(always)]
-pub(crate) fn transpose<T: Scalar>(from: Plane<T>, to: &mut RowsMut<T>) {
+pub(crate) fn transpose<T: Scalar>(from: Plane<T>, to: &mut RowsMut<T>, ahead: usize) {
     let lens = from.lens();
     if !from.has_lines() || lens[0] < SIDE || lens[1] < SIDE {
         for i in 0..lens[0] {
@@ -96,6 +98,13 @@ pub(crate) fn transpose<T: Scalar>(from: Plane<T>, to: &mut RowsMut<T>) {
         let lines: [&[T]; SIDE] = std::array::from_fn(|r| from.line(j + r));
         for i in (0..lens[0]).step_by(SIDE) {
             let i = i.min(lens[0] - SIDE);
+            if ahead > 0 && i.is_multiple_of(line::<T>()) {
+                for r in 0..SIDE {
+                    from.prefetch(i, j + r + ahead);
+                    // A line of the plane may end in the next line of the cache.
+                    from.prefetch((i + line::<T>()).min(lens[0]) - 1, j + r + ahead);
+                }
+            }
             let mut block = [[T::zero(); SIDE]; SIDE];
             for r in 0..SIDE {
                 block[r].copy_from_slice(&lines[r][i..i + SIDE]);
@@ -211,7 +220,7 @@ mod tests {
                 let from: Vec<f32> = (0..1000u16).map(f32::from).collect();
                 let apart = j_len + 2;
                 let mut to = vec![f32::NAN; apart * (i_len + 1)];
-                transpose(Plane::of(&from, strides, [i_len, j_len]), &mut RowsMut::of(&mut to, apart, i_len, j_len));
+                transpose(Plane::of(&from, strides, [i_len, j_len]), &mut RowsMut::of(&mut to, apart, i_len, j_len), 0);
                 for (place, value) in to.iter().enumerate() {
                     let (i, j) = (place / apart, place % apart);
                     if i < i_len && j < j_len {
@@ -223,7 +232,7 @@ mod tests {
                 let doubles: Vec<f64> = from.iter().map(|&value| value.into()).collect();
                 let mut to_doubles = vec![f64::NAN; to.len()];
                 let rows = &mut RowsMut::of(&mut to_doubles, apart, i_len, j_len);
-                transpose(Plane::of(&doubles, strides, [i_len, j_len]), rows);
+                transpose(Plane::of(&doubles, strides, [i_len, j_len]), rows, 5);
                 assert!(to.iter().zip(&to_doubles).all(|(&a, &b)| f64::from(a) == b || a.is_nan() && b.is_nan()));
             }
         }

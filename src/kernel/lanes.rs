@@ -99,6 +99,7 @@ impl Lanes {
         transpose(
             Plane::of(from, [1, self.count], [samples, columns]),
             &mut RowsMut::of(to, columns, samples, columns),
+            0,
         );
     }
 

@@ -9,6 +9,8 @@ use std::marker::PhantomData;
 
 use ndarray::ArrayView5;
 
+use super::prefetch::prefetch;
+
 /// A tensor `[batch, channels, D, H, W]`.
 #[derive(Debug)]
 pub(crate) struct Strided<'a, T> {
@@ -138,6 +140,14 @@ impl<'a, T: Copy> Plane<'a, T> {
         // SAFETY: there is an element (i, j), as was just asserted, and it may be read: `new` demands that, and `of`
         // asserted it.
         unsafe { *self.start.offset(i as isize * self.strides[0] + j as isize * self.strides[1]) }
+    }
+
+    /// Prefetches element (i, j), which may lie beyond the plane.
+    #[inline(always)]
+    pub(crate) fn prefetch(&self, i: usize, j: usize) {
+        let offset =
+            (i as isize).wrapping_mul(self.strides[0]).wrapping_add((j as isize).wrapping_mul(self.strides[1]));
+        prefetch(self.start.wrapping_offset(offset));
     }
 
     /// Whether the elements of a line lie side by side.
