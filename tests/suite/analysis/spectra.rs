@@ -17,17 +17,23 @@ fn dense_spectra_are_those_of_the_literal_matrix<const N: usize>() {
         assert_near(&found.values, &want, 1e-13);
         assert_eq!((found.rows, found.columns), matrix.dim());
         assert_near(&Spectrum::new(&transposed, 1 << 20).unwrap().values, &want, 1e-13);
-        // Square Toeplitz matrices may have values that vanish exponentially with their size: rounding decides about those.
-        let above = |part: f64| want.iter().filter(|&&v| v > part * want[0]).count();
+        // Square Toeplitz matrices may have values that vanish exponentially with their size: rounding decides about
+        // those. A value of 0 is found up to the tolerance of values, which is above the threshold of small matrices, so
+        // that it may count, and may count in one decomposition and not in another.
+        let above = |values: &[f64], part: f64| values.iter().filter(|&&v| v > part * want[0]).count();
+        let counts = above(&want, 1e-12)..=above(&want, 1e-15).max(above(&found.values, 1e-16));
         let rank = found.rank();
-        assert!((above(1e-12)..=above(1e-15)).contains(&rank), "{rank}: {want:?}");
+        assert!(counts.contains(&rank) && above(&found.values, 1e-13) <= above(&want, 1e-15), "{rank}: {want:?}");
         assert_eq!(found.nullity(), matrix.ncols() - rank);
         if rank > 0 {
             let condition = want[0] / want[rank - 1];
             assert!((found.condition().unwrap() / condition - 1.0).abs() < 1e-13 * condition + 1e-12);
         }
         let lost = null_space(&c, 1 << 26).unwrap();
-        assert_eq!(lost.dim(), (found.nullity(), matrix.ncols()));
+        assert!(
+            lost.ncols() == matrix.ncols() && counts.contains(&(matrix.ncols() - lost.nrows())),
+            "{rank}: {want:?}"
+        );
         assert!((lost.dot(&lost.t()) - Array2::<f64>::eye(lost.nrows())).iter().all(|v| v.abs() < 1e-12));
         let images = matrix.dot(&lost.t());
         assert!(images.iter().all(|v| v.abs() <= 1e-12 * want[0].max(1.0)), "{images}");
