@@ -246,7 +246,7 @@ impl Depthwise {
         rows: &mut [T],
         outputs: &mut [T],
     ) {
-        let DepthwiseCall { weights, x, all, finish } = call;
+        let DepthwiseCall { x, all, finish, .. } = call;
         let [first_channel, s, ..] = cell.first;
         let number = first_channel + channel;
         let Cells { depth, height, .. } = &self.cells;
@@ -270,14 +270,7 @@ impl Depthwise {
                 (&*rows, before, reads)
             }
         };
-        let source = RowSource {
-            elements,
-            start,
-            origin: reads.each_ref().map(|reads| reads.start),
-            lens: reads.each_ref().map(Range::len),
-            weights: &weights[number * self.taps..][..self.taps],
-            affine: finish.affine(number),
-        };
+        let source = self.source(call, number, (elements, start), &reads);
         let [_, _, depth, height, width] = cell.shape;
         let first = cell.first;
         let sum = |out: &mut [T]| {
@@ -316,6 +309,24 @@ impl Depthwise {
         }
     }
 
+    /// What the sums of an output channel read: rows that begin at `start`, its weights, its scale and bias.
+    fn source<'a, T: Scalar>(
+        &self,
+        call: &DepthwiseCall<'a, '_, T>,
+        number: usize,
+        (elements, start): (&'a [T], usize),
+        reads: &[Range<usize>; 2],
+    ) -> RowSource<'a, T> {
+        RowSource {
+            elements,
+            start,
+            origin: reads.each_ref().map(|reads| reads.start),
+            lens: reads.each_ref().map(Range::len),
+            weights: &call.weights[number * self.taps..][..self.taps],
+            affine: call.finish.affine(number),
+        }
+    }
+
     /// Copies rows of input channels from `c` on, which go `apart` elements from each other. Each row is split by
     /// residue, so that neighbouring outputs read neighbouring elements.
     fn split_rows<T: Scalar>(
@@ -337,7 +348,7 @@ impl Depthwise {
                 CopyAxis { along: 4, len: residues, step: 1, apart: residue },
                 CopyAxis { along: 4, len: columns, step, apart: 1 },
             ];
-            let block = kernel::block::BlockCopy::new(x, &axes, 1);
+            let block = kernel::block::BlockCopy::new(x, &axes);
             if !block.is_empty() {
                 block.copy(self.level, [s, c, reads[0].start, reads[1].start, first * step], &mut to[first..]);
             }

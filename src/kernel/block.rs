@@ -78,9 +78,9 @@ pub(crate) struct BlockCopy<'s, 'a, T> {
 }
 
 impl<'s, 'a, T: Scalar> BlockCopy<'s, 'a, T> {
-    /// Blocks with some axes, the outermost first, which follow each other along an axis of the tensor.
+    /// Blocks with some axes, the outermost first. They are copied channel by channel, unless channels are an axis of theirs.
     #[inline]
-    pub(crate) fn new(tensor: &'s Strided<'a, T>, axes: &[CopyAxis], next: usize) -> Self {
+    pub(crate) fn new(tensor: &'s Strided<'a, T>, axes: &[CopyAxis]) -> Self {
         assert!(axes.len() <= MOST_AXES, "{} axes", axes.len());
         let mut hull = [1; 5];
         let (mut loops, mut count) = ([ONCE; MOST_AXES], 0);
@@ -115,9 +115,8 @@ impl<'s, 'a, T: Scalar> BlockCopy<'s, 'a, T> {
             outer: [ONCE; MOST_AXES - 1],
             lane: ONCE,
             inner: ONCE,
-            ahead: 0,
+            ahead: 2 * tensor.strides()[1],
         };
-        new.ahead = 2 * tensor.strides()[next];
         new.arrange(&loops[..count]);
         new
     }

@@ -25,14 +25,18 @@ pub(crate) trait Engine<T>: Any + Send + Sync {
     fn duplicate(&self) -> Arc<dyn Engine<T>>;
 
     /// Whether the packed weights of another engine lie in the order that this one wants.
-    fn packs_like(&self, other: &dyn Engine<T>) -> bool;
+    fn packs_like(&self, _other: &dyn Engine<T>) -> bool {
+        false
+    }
 
     /// Takes weights over. They are shared with an engine `known` that [packs alike](Self::packs_like); otherwise they are
     /// packed, in place unless another engine shares those before.
     fn pack(&mut self, weights: &Weights<T>, known: Option<&dyn Engine<T>>) -> Result<()>;
 
-    /// Bytes of packed weights.
-    fn packed_bytes(&self) -> usize;
+    /// Bytes of packed weights; none for an engine that reads the layer's own.
+    fn packed_bytes(&self) -> usize {
+        0
+    }
 
     /// Elements of scratch memory for a batch that is not empty. `workers` tells how many threads share so many pieces of work.
     fn scratch_len(&self, batch: usize, workers: &dyn Fn(usize) -> usize) -> usize;

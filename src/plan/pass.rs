@@ -115,7 +115,7 @@ impl<T: Scalar> Unpacked<T> {
         self.0.scratch_per_worker(batch)
     }
 
-    /// Elements of scratch memory for a batch of contiguous tensors and the threads of the current pool.
+    /// Elements of scratch memory for a batch of tensors of any strides and the threads of the current pool.
     pub(crate) fn scratch_len(&self, batch: usize) -> usize {
         self.0.scratch_len(batch)
     }

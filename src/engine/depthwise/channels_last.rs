@@ -15,7 +15,7 @@ use ndarray::ArrayViewMut5;
 use super::{Cells, Deal, Depthwise, DepthwiseCall};
 use crate::kernel::for_each_piece;
 use crate::kernel::grid::{Cell, Cuts, Grid};
-use crate::kernel::rows::{RowBlock, RowSource, run};
+use crate::kernel::rows::{RowBlock, run};
 use crate::kernel::strided::Plane;
 use crate::scalar::Scalar;
 
@@ -54,7 +54,7 @@ impl Depthwise {
 
     /// One cell.
     fn some_channels<T: Scalar>(&self, cells: &Cells, call: &DepthwiseCall<T>, mut cell: Cell<T>, scratch: &mut [T]) {
-        let DepthwiseCall { weights, x, finish, .. } = call;
+        let DepthwiseCall { x, finish, .. } = call;
         let Cells { depth, height, split_len, sums_len, output_len, .. } = cells;
         let [s, first_channel, first_d, first_h, first_w] = cell.first;
         let [_, channels, outputs_d, outputs_h, width] = cell.shape;
@@ -68,14 +68,8 @@ impl Depthwise {
         let rows_per_channel = outputs_d * outputs_h;
         for channel in 0..channels {
             let number = first_channel + channel;
-            let source = RowSource {
-                elements: &rows[(number / self.outputs - from) * split_len..][..*split_len],
-                start: before,
-                origin: reads.each_ref().map(|reads| reads.start),
-                lens: reads.each_ref().map(|reads| reads.len()),
-                weights: &weights[number * self.taps..][..self.taps],
-                affine: finish.affine(number),
-            };
+            let of_input = &rows[(number / self.outputs - from) * split_len..][..*split_len];
+            let source = self.source(call, number, (of_input, before), &reads);
             let outputs = &mut outputs[channel * output_len..][..rows_per_channel * width];
             let sum = |out: &mut [T]| {
                 let (planes, lines) = (planes.clone(), lines.clone());

@@ -120,12 +120,14 @@ impl Inside {
             }
             return;
         }
-        let (whole, last) = (copies(1, samples(0)), copies(1, samples(stacked - 1)));
+        let whole = copies(1, samples(0));
+        // The last samples side by side may be fewer than the others.
+        let last = (samples(stacked - 1) < samples(0)).then(|| copies(1, samples(stacked - 1)));
         for (channel, to) in part.channels.clone().zip(to.chunks_mut(shape.channel)) {
             for (number, to) in to.chunks_mut(shape.sample).take(stacked).enumerate() {
                 let to = &mut to[places.clone()];
                 clear(to);
-                let copies = if number + 1 == stacked { &last } else { &whole };
+                let copies = last.as_ref().filter(|_| number + 1 == stacked).unwrap_or(&whole);
                 copies.copy(level, [part.sample + number * interleaved, channel], to);
             }
         }
@@ -150,7 +152,7 @@ impl<'s, 'a, T: Scalar> Copies<'s, 'a, T> {
                 CopyAxis { along: 4, len: columns, step: steps[2], apart: shape.samples.interleaved },
                 CopyAxis { along: 0, len: samples, step: 1, apart: 1 },
             ];
-            BlockCopy::new(source, &axes, 1)
+            BlockCopy::new(source, &axes)
         };
         let place = shape.position(places);
         let [d, h, w] = first;

@@ -29,17 +29,9 @@ impl<T: Scalar> Engine<T> for InPlace<T> {
         Arc::new(self.clone())
     }
 
-    fn packs_like(&self, _: &dyn Engine<T>) -> bool {
-        false
-    }
-
     fn pack(&mut self, weights: &Weights<T>, _: Option<&dyn Engine<T>>) -> Result<()> {
         self.weights = weights.clone();
         Ok(())
-    }
-
-    fn packed_bytes(&self) -> usize {
-        0
     }
 
     fn scratch_len(&self, batch: usize, workers: &dyn Fn(usize) -> usize) -> usize {

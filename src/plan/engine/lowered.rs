@@ -38,17 +38,9 @@ impl<T: Scalar> Engine<T> for Lowered<T> {
         Arc::new(self.clone())
     }
 
-    fn packs_like(&self, _: &dyn Engine<T>) -> bool {
-        false
-    }
-
     fn pack(&mut self, weights: &Weights<T>, _: Option<&dyn Engine<T>>) -> Result<()> {
         self.columns = columns(&self.geometry, weights);
         Ok(())
-    }
-
-    fn packed_bytes(&self) -> usize {
-        0
     }
 
     fn scratch_len(&self, _: usize, _: &dyn Fn(usize) -> usize) -> usize {
