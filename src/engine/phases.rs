@@ -42,10 +42,10 @@ impl AxisPhases {
     fn new(gathers: Vec<Gather>, input: usize, output: usize) -> Self {
         let mut groups: Vec<AxisGroup> = Vec::new();
         for (number, gather) in gathers.iter().enumerate() {
-            let offsets: Vec<isize> = (0..gather.taps).map(|tau| gather.offset(tau)).collect();
-            match groups.iter_mut().find(|group| group.offsets == offsets) {
+            let offsets = (0..gather.taps).map(|tau| gather.offset(tau));
+            match groups.iter_mut().find(|group| group.offsets.iter().copied().eq(offsets.clone())) {
                 Some(group) => group.members.push(number),
-                None => groups.push(AxisGroup { members: vec![number], offsets }),
+                None => groups.push(AxisGroup { members: vec![number], offsets: offsets.collect() }),
             }
         }
         let first = gathers.first();

@@ -15,9 +15,9 @@ use self::covering::{Covering, RowPiece, Tiles, rows};
 pub(crate) use self::tally::{BlockTally, Counter, Tally};
 use super::panel::{PanelAxis, PanelShape, Samples};
 use super::phases::{AxisPhases, Phases};
-use super::weights::WeightLayout;
+use super::weights::{GroupRows, WeightLayout};
 use crate::kernel::Isa;
-use crate::kernel::micro::{TapShift, vector_counts};
+use crate::kernel::micro::{MAX_VECTORS, TapShift, vector_counts};
 
 /// Positions of one axis within a block that may use the same taps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -139,27 +139,41 @@ pub(crate) struct TileShape {
     pub(crate) vectors: usize,
     /// Vectors of a row of the buffer: a tile's and those that rounding up to a register tile adds.
     pub(crate) columns: usize,
-    /// Per group and number of vectors in the tile: vectors of each register tile.
-    parts: Vec<Vec<Vec<usize>>>,
+    /// Per group of phases, and in it per number of vectors in the tile, from 0 on.
+    covers: Vec<Cover>,
 }
 
 impl TileShape {
     pub(crate) fn new(isa: Isa, weights: &WeightLayout) -> Self {
-        let counts = |rows: usize| vector_counts(isa, rows);
-        let largest = |rows: usize| counts(rows).last().copied().unwrap_or(1);
-        let vectors = weights.rows.iter().map(|rows| largest(rows.per_tile)).max().unwrap_or(1);
-        let parts: Vec<Vec<Vec<usize>>> = weights
-            .rows
-            .iter()
-            .map(|rows| (0..=vectors).map(|n| cheapest_parts(n, rows.per_tile, counts(rows.per_tile))).collect())
-            .collect();
-        let columns = parts.iter().flatten().map(|parts| parts.iter().sum()).max().unwrap_or(vectors);
-        Self { vectors, columns, parts }
+        let counts = |rows: &GroupRows| vector_counts(isa, rows.per_tile);
+        let largest = |rows: &GroupRows| counts(rows).last().copied().unwrap_or(1);
+        let vectors = weights.rows.iter().map(largest).max().unwrap_or(1);
+        let mut covers = Vec::with_capacity(weights.rows.len() * (vectors + 1));
+        for rows in &weights.rows {
+            push_covers(&mut covers, vectors, rows.per_tile, counts(rows));
+        }
+        let columns = covers.iter().map(|cover| cover.parts().iter().sum()).max().unwrap_or(vectors);
+        Self { vectors, columns, covers }
     }
 
     /// Vectors of the register tiles that cover `vectors` of them in a group of phases.
     pub(crate) fn parts(&self, group: usize, vectors: usize) -> &[usize] {
-        &self.parts[group][vectors]
+        self.covers[group * (self.vectors + 1) + vectors].parts()
+    }
+}
+
+/// Register tiles of some rows that cover a number of vectors, in the order in which they run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Cover {
+    cost: usize,
+    /// How many there are, and the vectors of each.
+    count: usize,
+    vectors: [usize; MAX_VECTORS],
+}
+
+impl Cover {
+    fn parts(&self) -> &[usize] {
+        &self.vectors[..self.count]
     }
 }
 
@@ -176,21 +190,21 @@ fn tile_cost(rows: usize, vectors: usize) -> usize {
     4 * multiply_adds(rows, vectors) + 4 + vectors
 }
 
-/// The cheapest way to cover `vectors` by register tiles of `rows` rows.
-fn cheapest_parts(vectors: usize, rows: usize, counts: &[usize]) -> Vec<usize> {
-    let cost = |count: usize| tile_cost(rows, count);
-    let mut best: Vec<(usize, Vec<usize>)> = vec![(0, Vec::new())];
-    for n in 1..=vectors {
-        let candidates = counts.iter().map(|&count| {
-            let (rest, parts) = &best[n.saturating_sub(count)];
-            let parts = parts.iter().copied().chain([count]).collect::<Vec<_>>();
-            (rest + cost(count), parts)
-        });
-        // Register tiles run in this order. Only the last one may be wider than what is left, where nothing follows in
-        // memory.
-        best.push(candidates.min_by_key(|candidate| candidate.0).unwrap_or_default());
+/// Adds the cheapest ways to cover 0, 1, … `most` vectors by register tiles of `rows` rows.
+fn push_covers(covers: &mut Vec<Cover>, most: usize, rows: usize, counts: &[usize]) {
+    let first = covers.len();
+    covers.push(Cover::default());
+    for n in 1..=most {
+        // Register tiles run in this order. Only the last one may be wider than what is left, where nothing follows in memory.
+        let with_last = |&count: &usize| {
+            let rest: Cover = covers[first + n.saturating_sub(count)];
+            (rest.cost + tile_cost(rows, count), rest, count)
+        };
+        let Some((cost, rest, last)) = counts.iter().map(with_last).min_by_key(|&(cost, ..)| cost) else { return };
+        let mut cover = Cover { cost, count: rest.count + 1, ..rest };
+        cover.vectors[rest.count] = last;
+        covers.push(cover);
     }
-    best.swap_remove(vectors).1
 }
 
 /// Most lists of taps of a schedule: to prepare more would take longer than to run it.

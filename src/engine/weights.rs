@@ -196,11 +196,13 @@ impl<'a, T: Scalar> WeightSource<'a, T> {
                 let channels = layout.chunk.min(layout.outputs - chunk * layout.chunk);
                 let real = (channels * rows.phases).saturating_sub(first).min(rows.per_tile);
                 places.clear();
-                for tap in 0..rows.taps {
-                    places.extend((first..first + real).map(|row| {
-                        let (output, phase) = (chunk * layout.chunk + row / rows.phases, row % rows.phases);
-                        output * self.of_output + taps[phase * rows.taps + tap]
-                    }));
+                places.resize(rows.taps * real, 0);
+                for row in 0..real {
+                    let (channel, phase) = ((first + row) / rows.phases, (first + row) % rows.phases);
+                    let output = (chunk * layout.chunk + channel) * self.of_output;
+                    for (tap, at) in taps[phase * rows.taps..][..rows.taps].iter().enumerate() {
+                        places[tap * real + row] = output + at;
+                    }
                 }
                 let (tile, rest) = to.split_at_mut(rows.taps * inputs.len() * rows.per_tile);
                 to = rest;

@@ -25,8 +25,8 @@ impl Regions {
     pub(super) fn new(groups: &[AxisGroup], gathers: &[Gather], positions: usize, input: usize) -> Self {
         let valid = |group: &AxisGroup, j| gathers[group.members[0]].valid_taps(j, input);
         let all: Vec<Range<usize>> = groups.iter().map(|group| 0..group.offsets.len()).collect();
-        let is_whole = |j: &usize| groups.iter().zip(&all).all(|(group, all)| valid(group, *j) == *all);
-        let mut regions = Self { sets: vec![all.clone()], starts: Vec::new() };
+        let is_whole = |j: &usize| groups.iter().all(|group| valid(group, *j) == (0..group.offsets.len()));
+        let mut regions = Self { sets: vec![all], starts: Vec::new() };
         // Each tap is valid at an interval of positions, so that those at which all taps are valid are an interval, too.
         let first = (0..positions).take(MOST).find(is_whole);
         let last = first.and_then(|first| (first..positions).rev().take(MOST).find(is_whole));
@@ -39,10 +39,11 @@ impl Regions {
             if j == after {
                 regions.push_whole(before, after);
             }
-            let taps: Vec<Range<usize>> = groups.iter().map(|group| valid(group, j)).collect();
-            let set = regions.sets.iter().position(|known| *known == taps).unwrap_or(regions.sets.len());
+            let is_set =
+                |known: &Vec<Range<usize>>| known.iter().zip(groups).all(|(taps, group)| *taps == valid(group, j));
+            let set = regions.sets.iter().position(is_set).unwrap_or(regions.sets.len());
             if set == regions.sets.len() {
-                regions.sets.push(taps);
+                regions.sets.push(groups.iter().map(|group| valid(group, j)).collect());
             }
             regions.push(j, set);
         }

@@ -172,11 +172,14 @@ fn the_cheapest_cover_is_found() {
     for &isa in Isa::ALL {
         for rows in 1..=crate::kernel::micro::max_rows(isa) {
             let counts = vector_counts(isa, rows);
-            for vectors in 0..=12 {
-                let cost: usize =
-                    cheapest_parts(vectors, rows, counts).iter().map(|&count| tile_cost(rows, count)).sum();
+            let mut covers = vec![Cover::default()];
+            push_covers(&mut covers, MAX_VECTORS, rows, counts);
+            for (vectors, cover) in covers[1..].iter().enumerate() {
+                let cost: usize = cover.parts().iter().map(|&count| tile_cost(rows, count)).sum();
                 assert_eq!(cost, least_cost(vectors, rows, counts), "{isa}: {rows} rows, {vectors} vectors");
+                assert!(cover.parts().iter().sum::<usize>() >= vectors, "{isa}: {rows} rows, {vectors} vectors");
             }
+            assert_eq!(covers.len(), MAX_VECTORS + 2);
         }
     }
 }
