@@ -1,0 +1,45 @@
+//! The operators, as ONNX defines them (its operators' documentation, domain `ai.onnx`), a family a file.
+//!
+//! Each is a struct of its attributes, checked when it is made or when shapes are inferred. They know no graph and no file. A further
+//! family is a file with a function `make`, and a line here.
+
+mod common;
+#[cfg(test)]
+mod testing;
+
+use std::sync::Arc;
+
+use crate::attributes::Attributes;
+use crate::error::Result;
+use crate::operator::Operator;
+
+/// What a file says of an operator.
+pub(crate) struct Description<'a> {
+    /// The operator's name.
+    pub(crate) name: &'a str,
+    pub(crate) attributes: &'a Attributes,
+    /// The version of the set of operators.
+    pub(crate) opset: i64,
+    /// Inputs and outputs of the node, absent ones at the end left out.
+    pub(crate) inputs: usize,
+    pub(crate) outputs: usize,
+}
+
+/// What a family makes: nothing if the operator is not one of it.
+pub(crate) type Made = Result<Option<Arc<dyn Operator>>>;
+
+/// Ways to make an operator, one per family.
+const FAMILIES: [fn(&Description) -> Made; 0] = [];
+
+/// The operator that a description is of; `None` if no family knows it.
+///
+/// # Errors
+/// [`Error::Operator`](crate::Error::Operator) for attributes that it cannot work with.
+pub(crate) fn make(description: &Description) -> Made {
+    for make in FAMILIES {
+        if let Some(operator) = make(description)? {
+            return Ok(Some(operator));
+        }
+    }
+    Ok(None)
+}

@@ -1,0 +1,105 @@
+//! What operators share: asking for inputs, axes, broadcasting.
+
+#![allow(dead_code, reason = "a few lines further on, all of it is used")]
+
+use ndarray::{ArrayViewD, ArrayViewMutD};
+
+use crate::error::{Result, invalid};
+use crate::operator::Fact;
+use crate::tensor::{ElementType, Tensor, TensorView, TensorViewMut};
+
+/// Input `number`, which has to be there.
+pub(crate) fn required<'a>(inputs: &[Option<&'a Fact>], number: usize) -> Result<&'a Fact> {
+    optional(inputs, number).ok_or_else(|| invalid!("input {number} is missing"))
+}
+
+/// Input `number`, if it is there.
+pub(crate) fn optional<'a>(inputs: &[Option<&'a Fact>], number: usize) -> Option<&'a Fact> {
+    inputs.get(number).copied().flatten()
+}
+
+/// The value of an input, which shapes depend on.
+pub(crate) fn known<'a>(fact: &'a Fact, what: &str) -> Result<&'a Tensor> {
+    fact.value.as_ref().ok_or_else(|| invalid!("{what} depends on values that are not known before the network runs"))
+}
+
+/// The whole numbers of an input that shapes depend on.
+pub(crate) fn known_integers(fact: &Fact, what: &str) -> Result<Vec<i64>> {
+    known(fact, what)?.to_integers().ok_or_else(|| invalid!("{what} is of type {}, not integer", fact.element()))
+}
+
+/// Refuses another type of elements.
+pub(crate) fn expect_element(fact: &Fact, element: ElementType, what: &str) -> Result<()> {
+    match fact.element() == element {
+        true => Ok(()),
+        false => Err(invalid!("{what} is of type {}, not {element}", fact.element())),
+    }
+}
+
+/// An axis that may be counted from the end.
+pub(crate) fn axis(axis: i64, rank: usize) -> Result<usize> {
+    let counted = if axis < 0 { axis.checked_add(rank as i64) } else { Some(axis) };
+    counted
+        .and_then(|axis| usize::try_from(axis).ok())
+        .filter(|&axis| axis < rank)
+        .ok_or_else(|| invalid!("axis {axis} of a tensor of {rank} axes"))
+}
+
+/// Axes that may be counted from the end, ascending, none twice.
+pub(crate) fn axes(axes: &[i64], rank: usize) -> Result<Vec<usize>> {
+    let mut all = axes.iter().map(|&number| axis(number, rank)).collect::<Result<Vec<_>>>()?;
+    all.sort_unstable();
+    match all.windows(2).find(|pair| pair[0] == pair[1]) {
+        Some(pair) => Err(invalid!("axis {} is given twice", pair[0])),
+        None => Ok(all),
+    }
+}
+
+/// The number of elements of a shape.
+pub(crate) fn elements(shape: &[usize]) -> Result<usize> {
+    let product = shape.iter().try_fold(1usize, |product, &n| product.checked_mul(n));
+    product
+        .filter(|&n| n <= isize::MAX as usize / 8)
+        .ok_or_else(|| invalid!("a tensor of shape {shape:?} is too large"))
+}
+
+/// The shape that tensors are broadcast to, as NumPy does it.
+pub(crate) fn broadcast(shapes: &[&[usize]]) -> Result<Vec<usize>> {
+    let rank = shapes.iter().map(|shape| shape.len()).max().unwrap_or(0);
+    let mut all = vec![1; rank];
+    for shape in shapes {
+        for (to, &n) in all[rank - shape.len()..].iter_mut().zip(*shape) {
+            match (*to, n) {
+                (known, n) if known == n || n == 1 => {}
+                (1, n) => *to = n,
+                _ => return Err(invalid!("shapes {shapes:?} cannot be broadcast to one")),
+            }
+        }
+    }
+    elements(&all)?;
+    Ok(all)
+}
+
+/// The floats of an input that `infer` found to be floats.
+pub(crate) fn floats<'a>(inputs: &'a [Option<TensorView<'_>>], number: usize) -> Result<ArrayViewD<'a, f32>> {
+    match inputs.get(number) {
+        Some(Some(TensorView::Float(array))) => Ok(array.view()),
+        _ => Err(invalid!("input {number} is not a tensor of floats")),
+    }
+}
+
+/// The whole numbers of an input that `infer` found to be whole numbers.
+pub(crate) fn integers<'a>(inputs: &'a [Option<TensorView<'_>>], number: usize) -> Result<ArrayViewD<'a, i64>> {
+    match inputs.get(number) {
+        Some(Some(TensorView::Integer(array))) => Ok(array.view()),
+        _ => Err(invalid!("input {number} is not a tensor of integers")),
+    }
+}
+
+/// The floats of an output that `infer` promised to be floats.
+pub(crate) fn floats_mut<'a>(outputs: &'a mut [TensorViewMut<'_>], number: usize) -> Result<ArrayViewMutD<'a, f32>> {
+    match outputs.get_mut(number) {
+        Some(TensorViewMut::Float(array)) => Ok(array.view_mut()),
+        _ => Err(invalid!("output {number} is not a tensor of floats")),
+    }
+}
