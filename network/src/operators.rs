@@ -4,11 +4,13 @@
 //! family is a file with a function `make`, and a line here.
 
 mod common;
+mod convolution;
 #[cfg(test)]
 mod testing;
 
 use std::sync::Arc;
 
+pub use self::convolution::{AutoPad, Convolution, PreparedLayer};
 use crate::attributes::Attributes;
 use crate::error::Result;
 use crate::operator::Operator;
@@ -29,7 +31,7 @@ pub(crate) struct Description<'a> {
 pub(crate) type Made = Result<Option<Arc<dyn Operator>>>;
 
 /// Ways to make an operator, one per family.
-const FAMILIES: [fn(&Description) -> Made; 0] = [];
+const FAMILIES: &[fn(&Description) -> Made] = &[convolution::make];
 
 /// The operator that a description is of; `None` if no family knows it.
 ///
