@@ -14,8 +14,10 @@
 mod attributes;
 mod error;
 mod graph;
+mod limits;
 mod operator;
 pub mod operators;
+mod plan;
 mod tensor;
 
 pub use convmat;
@@ -24,5 +26,7 @@ pub use convmat::ndarray;
 pub use self::attributes::{Attribute, Attributes};
 pub use self::error::{Error, Result, UnsupportedNode};
 pub use self::graph::{Dimension, Graph, GraphBuilder, Input, Node, ValueId};
-pub use self::operator::{Fact, Operator, Scratch, Signature};
+pub use self::limits::Limits;
+pub use self::operator::{Fact, Operator, Pointwise, Scratch, Signature};
+pub use self::plan::{Memory, Plan, PlanOptions};
 pub use self::tensor::{ElementType, Tensor, TensorView, TensorViewMut};

@@ -5,7 +5,7 @@
 use std::any::Any;
 use std::fmt;
 
-use convmat::Workspace;
+use convmat::{Activation, Workspace};
 
 use crate::error::Result;
 use crate::tensor::{ElementType, Tensor, TensorView, TensorViewMut};
@@ -48,6 +48,18 @@ impl Signature {
     pub fn new(element: ElementType, shape: impl Into<Vec<usize>>) -> Self {
         Self { element, shape: shape.into() }
     }
+
+    /// The number of elements, as far as it can be counted.
+    #[must_use]
+    pub fn elements(&self) -> u128 {
+        self.shape.iter().fold(1, |product: u128, &n| product.saturating_mul(n as u128))
+    }
+
+    /// Bytes of all elements.
+    #[must_use]
+    pub fn bytes(&self) -> u128 {
+        self.elements().saturating_mul(self.element.bytes() as u128)
+    }
 }
 
 /// Memory that operators share one after the other and that grows on first use.
@@ -55,6 +67,27 @@ impl Signature {
 pub struct Scratch {
     /// For layers, and for any operator that needs elements of `f32`.
     pub workspace: Workspace<f32>,
+}
+
+/// What an operator does to each element of a tensor that a layer has made. Lists hold a number per channel, which is axis 1, or one
+/// for all.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Pointwise {
+    /// `scale · x + offset`, where `x` is the input of this number and the others are constants.
+    Affine {
+        /// Which input is `x`.
+        input: usize,
+        /// The factors.
+        scale: Vec<f64>,
+        /// The summands.
+        offset: Vec<f64>,
+    },
+    /// A function of the first input, where the others are constants.
+    Activation(Activation),
+    /// The first input where it is positive, multiplied by a slope elsewhere.
+    PRelu(Vec<f32>),
+    /// The sum of two inputs of the output's shape.
+    Sum,
 }
 
 /// A node's function.
@@ -84,13 +117,23 @@ pub trait Operator: fmt::Debug + Any + Send + Sync {
     /// For values that it cannot work with, as an index that leaves its axis.
     fn run(&self, inputs: &[Option<TensorView>], outputs: &mut [TensorViewMut], scratch: &mut Scratch) -> Result<()>;
 
+    /// What it does element by element, if a layer before it can do the same as it stores its outputs.
+    fn pointwise(&self, _inputs: &[Option<&Fact>]) -> Option<Pointwise> {
+        None
+    }
+
     /// Whether the output is the first input's elements in the same order: then nothing needs to run.
     fn is_reshape(&self) -> bool {
         false
     }
 
+    /// The axis along which the output holds the inputs one after the other, if that is all: then they may be made where they belong.
+    fn concatenates(&self, _rank: usize) -> Option<usize> {
+        None
+    }
+
     /// Multiplications and additions of a run, for operators that do more than a few per output.
     fn operations(&self, _inputs: &[Option<&Fact>], outputs: &[Signature]) -> u128 {
-        outputs.iter().map(|output| output.shape.iter().fold(1, |product, &n| product * n as u128)).sum()
+        outputs.iter().fold(0, |sum: u128, output| sum.saturating_add(output.elements()))
     }
 }

@@ -10,6 +10,7 @@ mod testing;
 
 use std::sync::Arc;
 
+pub(crate) use self::convolution::with_five_axes;
 pub use self::convolution::{AutoPad, Convolution, PreparedLayer};
 use crate::attributes::Attributes;
 use crate::error::Result;
