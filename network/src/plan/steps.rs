@@ -181,8 +181,8 @@ impl<'a> Stepper<'a> {
             Some(known) => known.layer.resize(input)?,
             None => convolution.prepare(input, weights, Some(Array1::from(bias.to_vec())), self.layer_options)?,
         };
-        step.action =
-            Action::Layer(PackedLayer { layer: layer.with_epilogue(fused.epilogue())?, bias, number, batch: input[0] });
+        let layer = layer.with_epilogue(fused.epilogue())?;
+        step.action = Action::Layer(Box::new(PackedLayer { layer, bias, number, batch: input[0] }));
         step.inputs = [Some(x)].into_iter().chain(fused.residual.map(Some)).collect();
         Ok(())
     }
