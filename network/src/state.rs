@@ -17,7 +17,7 @@ use crate::tensor::Tensor;
 ///
 /// ```
 /// use convmat_network::{Limits, StateDict};
-/// # let bytes = b"\x40\0\0\0\0\0\0\0{\"w\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}        \0\0\x80\x3f\0\0\0\x40";
+/// # let bytes = b"\x38\0\0\0\0\0\0\0{\"w\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}  \0\0\x80\x3f\0\0\0\x40";
 /// let state = StateDict::from_bytes(bytes, &Limits::default())?;
 /// assert_eq!(state.get("w")?.to_floats(), Some(vec![1.0, 2.0]));
 /// assert!(state.get("v").unwrap_err().to_string().contains("it has w"));
