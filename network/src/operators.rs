@@ -3,7 +3,10 @@
 //! Each is a struct of its attributes, checked when it is made or when shapes are inferred. They know no graph and no file. A further
 //! family is a file with a function `make`, and a line here.
 
+pub mod elementwise;
+
 mod common;
+mod loops;
 #[cfg(test)]
 mod testing;
 
@@ -29,7 +32,6 @@ pub(crate) struct Description<'a> {
 pub(crate) type Made = Result<Option<Arc<dyn Operator>>>;
 
 /// Ways to make an operator, one per family.
-const FAMILIES: [fn(&Description) -> Made; 0] = [];
 
 /// The operator that a description is of; `None` if no family knows it.
 ///
