@@ -3,6 +3,7 @@
 //! Each is a struct of its attributes, checked when it is made or when shapes are inferred. They know no graph and no file. A further
 //! family is a file with a function `make`, and a line here.
 
+pub mod arithmetic;
 pub mod elementwise;
 
 mod common;
@@ -32,6 +33,7 @@ pub(crate) struct Description<'a> {
 pub(crate) type Made = Result<Option<Arc<dyn Operator>>>;
 
 /// Ways to make an operator, one per family.
+const FAMILIES: &[fn(&Description) -> Made] = &[arithmetic::make, elementwise::make];
 
 /// The operator that a description is of; `None` if no family knows it.
 ///
