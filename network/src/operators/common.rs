@@ -103,3 +103,12 @@ pub(crate) fn floats_mut<'a>(outputs: &'a mut [TensorViewMut<'_>], number: usize
         _ => Err(invalid!("output {number} is not a tensor of floats")),
     }
 }
+
+/// The numbers of a known input, one per channel of a tensor of some rank or one for all, if broadcasting gives all elements of a
+/// channel the same.
+pub(crate) fn per_channel(fact: &Fact, rank: usize) -> Option<Vec<f64>> {
+    let Tensor::Float(array) = fact.value.as_ref()? else { return None };
+    let is_channel = |axis: usize| axis + rank == array.ndim() + 1;
+    let is_right = array.ndim() <= rank && (0..array.ndim()).all(|axis| array.shape()[axis] == 1 || is_channel(axis));
+    is_right.then(|| array.iter().map(|&value| value.into()).collect())
+}

@@ -12,7 +12,7 @@
 
 use std::any::Any;
 use std::collections::HashMap;
-use std::f32::consts::SQRT_2;
+use std::f32::consts::FRAC_1_SQRT_2;
 use std::sync::Arc;
 
 use crate::graph::{Graph, Node, ValueId};
@@ -33,9 +33,9 @@ pub(super) fn replace(graph: &mut Graph) {
     }
 }
 
-/// A product or quotient of a value and constants.
-struct Scaled {
-    value: ValueId,
+/// A product of values and a number.
+struct Product {
+    values: Vec<ValueId>,
     factor: f32,
 }
 
@@ -59,51 +59,69 @@ impl<'a> Search<'a> {
 
     /// The value and the function of it that a node's output is, if the node ends one of the patterns.
     fn activation(&self, number: usize) -> Option<(ValueId, Function)> {
-        let node = &self.graph.nodes[number];
-        binary(node)?;
-        // A factor behind the product may be that of the activation, or belong to something else: then the product itself ends it.
-        let Scaled { value, factor } = self.scaled(node)?;
-        let product = match value == node.outputs[0] {
-            true => node,
-            false => self.only_reader(value)?,
-        };
-        let [a, b] = operands(product, Operation::Mul)?;
+        let Product { values, factor } = self.factors(&self.graph.nodes[number])?;
+        let [a, b] = values[..] else { return None };
         [(a, b), (b, a)].into_iter().find_map(|(x, gate)| Some((x, self.gated(x, gate, factor)?)))
     }
 
     /// The function that `factor · x · gate` is of x.
     fn gated(&self, x: ValueId, gate: ValueId, factor: f32) -> Option<Function> {
-        // Factors may stand at x too: x/2 · (1 + erf(…)).
-        let (x, factor) = match self.scaled(self.only_reader(x).unwrap_or(&self.graph.nodes[0])) {
-            Some(scaled) if self.only_reader(x).is_some() && scaled.value != x => (scaled.value, factor * scaled.factor),
-            _ => (x, factor),
-        };
-        let Scaled { value: gate, factor: more } = self.scaled(self.only_reader(gate)?)?;
-        let (node, factor) = (self.only_reader(gate)?, factor * more);
-        let is = |a: f32, b: f32| (a - b).abs() <= 4.0 * f32::EPSILON * b.abs();
-        let function = (&*node.operator as &dyn Any).downcast_ref::<Unary>().map(|unary| unary.function);
-        match function {
-            Some(Function::Sigmoid) if node.inputs[0] == Some(x) && factor == 1.0 => Some(Function::Swish { alpha: 1.0 }),
-            Some(Function::HardSigmoid { alpha, beta })
-                if node.inputs[0] == Some(x) && factor == 1.0 && is(alpha, 1.0 / 6.0) && beta == 0.5 =>
-            {
-                Some(Function::HardSwish)
+        let node = self.only_reader(gate)?;
+        let is_of_x = node.inputs.first() == Some(&Some(x));
+        let is_near = |a: f32, b: f32| (a - b).abs() <= 4.0 * f32::EPSILON * b.abs();
+        let swish = Function::Swish { alpha: 1.0 };
+        match function(node) {
+            Some(Function::Sigmoid) if is_of_x && factor == 1.0 => Some(swish),
+            Some(Function::HardSigmoid { alpha, beta }) => {
+                let is_right = is_of_x && factor == 1.0 && is_near(alpha, 1.0 / 6.0) && beta == 0.5;
+                is_right.then_some(Function::HardSwish)
             }
-            Some(Function::Clip { low: 0.0, high: 6.0 }) if is(factor, 1.0 / 6.0) => {
-                self.shifted(node.inputs[0]?, x, 3.0).then_some(Function::HardSwish)
+            _ if self.is_clamp(node, [0.0, 6.0]) => {
+                let (summed, three) = self.with_constant(self.only_reader(node.inputs[0]?)?, Operation::Add)?;
+                (summed == x && three == 3.0 && is_near(factor, 1.0 / 6.0)).then_some(Function::HardSwish)
             }
-            None if is(factor, 1.0 / 6.0) && self.is_clamp(node, [0.0, 6.0]) => {
-                self.shifted(node.inputs[0]?, x, 3.0).then_some(Function::HardSwish)
-            }
-            None if factor == 0.5 => {
+            _ => {
                 let (erf, one) = self.with_constant(node, Operation::Add)?;
-                let erf = self.only_reader(erf)?;
-                let is_erf = (&*erf.operator as &dyn Any).downcast_ref() == Some(&Unary { function: Function::Erf });
-                let of = self.scaled(self.only_reader(erf.inputs[0]?)?)?;
-                (one == 1.0 && is_erf && of.value == x && is(of.factor, 1.0 / SQRT_2)).then_some(Function::Gelu)
+                let erf = self.only_reader(erf).filter(|node| function(node) == Some(Function::Erf))?;
+                let Product { values, factor: inner } = self.factors(self.only_reader(erf.inputs[0]?)?)?;
+                let is_right = values == [x] && one == 1.0 && factor == 0.5 && is_near(inner, FRAC_1_SQRT_2);
+                is_right.then_some(Function::Gelu)
             }
-            _ => None,
         }
+    }
+
+    /// What a node multiplies: products that it alone reads are taken apart, constants and divisors that are constants collected.
+    fn factors(&self, node: &Node) -> Option<Product> {
+        let mut product = Product { values: Vec::new(), factor: 1.0 };
+        let mut nodes = vec![node];
+        while let Some(node) = nodes.pop() {
+            let mut take = |value: ValueId| match (self.scalar(value), self.only_reader(value)) {
+                (Some(factor), _) => product.factor *= factor,
+                (None, Some(inner)) if self.is_product(inner) => nodes.push(inner),
+                _ => product.values.push(value),
+            };
+            match (operands(node, Operation::Mul), operands(node, Operation::Div)) {
+                (Some([a, b]), _) => {
+                    take(a);
+                    take(b);
+                }
+                (None, Some([a, b])) => {
+                    take(a);
+                    product.factor /= self.scalar(b)?;
+                }
+                _ => return None,
+            }
+            // A pattern has two values; longer products are others.
+            if product.values.len() > 2 {
+                return None;
+            }
+        }
+        Some(product)
+    }
+
+    fn is_product(&self, node: &Node) -> bool {
+        let divisor = operands(node, Operation::Div).map(|[_, divisor]| divisor);
+        operands(node, Operation::Mul).is_some() || divisor.is_some_and(|divisor| self.scalar(divisor).is_some())
     }
 
     /// The node that makes a value which one other alone reads.
@@ -112,28 +130,12 @@ impl<'a> Search<'a> {
         (self.readers.get(&value) == Some(&1) && node.outputs.len() == 1).then_some(node)
     }
 
-    /// What a node multiplies or divides by constants, if that is all it does; its own output times 1 otherwise.
-    fn scaled(&self, node: &'a Node) -> Option<Scaled> {
-        let own = Scaled { value: *node.outputs.first()?, factor: 1.0 };
-        if let Some((value, factor)) = self.with_constant(node, Operation::Mul) {
-            return Some(Scaled { value, factor });
-        }
-        match self.with_constant(node, Operation::Div) {
-            Some((value, divisor)) if node.inputs[0] == Some(value) => Some(Scaled { value, factor: 1.0 / divisor }),
-            _ => Some(own),
-        }
-    }
-
-    /// Whether a value is `x + summand`, read once.
-    fn shifted(&self, value: ValueId, x: ValueId, summand: f32) -> bool {
-        let found = self.only_reader(value).and_then(|node| self.with_constant(node, Operation::Add));
-        found == Some((x, summand))
-    }
-
-    /// Whether a node is a Clip to these constants.
-    fn is_clamp(&self, node: &Node, bounds: [f32; 2]) -> bool {
+    /// Whether a node clamps to constants.
+    fn is_clamp(&self, node: &Node, [low, high]: [f32; 2]) -> bool {
         let bound = |number: usize| self.scalar(node.inputs.get(number).copied().flatten()?);
-        (&*node.operator as &dyn Any).is::<Clip>() && [bound(1), bound(2)] == bounds.map(Some)
+        let is_clip = (&*node.operator as &dyn Any).is::<Clip>();
+        function(node) == Some(Function::Clip { low, high })
+            || is_clip && [bound(1), bound(2)] == [Some(low), Some(high)]
     }
 
     /// The operand of a node beside a constant number, and that number.
@@ -151,12 +153,13 @@ impl<'a> Search<'a> {
     }
 }
 
-fn binary(node: &Node) -> Option<&Binary> {
-    (&*node.operator as &dyn Any).downcast_ref()
+/// The function of single elements that a node is.
+fn function(node: &Node) -> Option<Function> {
+    (&*node.operator as &dyn Any).downcast_ref::<Unary>().map(|unary| unary.function)
 }
 
 /// Both operands of an operation.
 fn operands(node: &Node, operation: Operation) -> Option<[ValueId; 2]> {
-    let is_same = binary(node)?.operation == operation;
+    let is_same = (&*node.operator as &dyn Any).downcast_ref::<Binary>()?.operation == operation;
     if let [Some(a), Some(b)] = node.inputs[..] { is_same.then_some([a, b]) } else { None }
 }

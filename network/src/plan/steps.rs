@@ -14,7 +14,7 @@ use super::facts::Facts;
 use crate::error::Result;
 use crate::graph::{Graph, ValueId};
 use crate::operator::{Operator, Pointwise};
-use crate::operators::{Convolution, PreparedLayer};
+use crate::operators::convolution::{Convolution, PreparedLayer};
 use crate::tensor::{Tensor, TensorView};
 
 /// What a step does.
