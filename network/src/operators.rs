@@ -4,6 +4,8 @@
 //! family is a file with a function `make`, and a line here.
 
 mod common;
+pub mod pool;
+mod slices;
 #[cfg(test)]
 mod testing;
 
@@ -29,7 +31,7 @@ pub(crate) struct Description<'a> {
 pub(crate) type Made = Result<Option<Arc<dyn Operator>>>;
 
 /// Ways to make an operator, one per family.
-const FAMILIES: [fn(&Description) -> Made; 0] = [];
+const FAMILIES: &[fn(&Description) -> Made] = &[pool::make];
 
 /// The operator that a description is of; `None` if no family knows it.
 ///
