@@ -5,6 +5,7 @@
 
 mod common;
 pub mod pool;
+pub mod resize;
 mod slices;
 #[cfg(test)]
 mod testing;
@@ -31,7 +32,7 @@ pub(crate) struct Description<'a> {
 pub(crate) type Made = Result<Option<Arc<dyn Operator>>>;
 
 /// Ways to make an operator, one per family.
-const FAMILIES: &[fn(&Description) -> Made] = &[pool::make];
+const FAMILIES: &[fn(&Description) -> Made] = &[pool::make, resize::make];
 
 /// The operator that a description is of; `None` if no family knows it.
 ///
