@@ -9,6 +9,9 @@ pub mod elementwise;
 mod common;
 pub mod convolution;
 mod loops;
+pub mod pool;
+pub mod resize;
+mod slices;
 #[cfg(test)]
 mod testing;
 
@@ -36,7 +39,8 @@ pub(crate) struct Description<'a> {
 pub(crate) type Made = Result<Option<Arc<dyn Operator>>>;
 
 /// Ways to make an operator, one per family.
-const FAMILIES: &[fn(&Description) -> Made] = &[arithmetic::make, convolution::make, elementwise::make];
+const FAMILIES: &[fn(&Description) -> Made] =
+    &[arithmetic::make, convolution::make, elementwise::make, pool::make, resize::make];
 
 /// The operator that a description is of; `None` if no family knows it.
 ///

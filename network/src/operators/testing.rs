@@ -92,3 +92,25 @@ pub(crate) fn made(
     let description = super::Description { name, attributes: &all, opset, inputs, outputs: 1 };
     Ok(super::make(&description)?.expect("a family that knows the operator"))
 }
+
+/// Numbers between -1 and 1 that follow from a seed, no two runs different.
+pub(crate) fn noise(shape: &[usize], seed: u64) -> ndarray::ArrayD<f32> {
+    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+    ndarray::ArrayD::from_shape_simple_fn(shape, || {
+        // Xorshift: enough for values that are neither ordered nor alike.
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 40) as f32 / (1u64 << 23) as f32 - 1.0
+    })
+}
+
+/// Asserts that values are those of an evaluation in f64, up to a relative error.
+pub(crate) fn assert_close(values: &Tensor, expected: &ndarray::ArrayD<f64>, tolerance: f64) {
+    let Tensor::Float(values) = values else { panic!("{:?}", values.element()) };
+    assert_eq!(values.shape(), expected.shape());
+    for ((at, &value), &expected) in values.indexed_iter().zip(expected) {
+        let error = (f64::from(value) - expected).abs();
+        assert!(error <= tolerance * expected.abs().max(1.0), "{value} in place of {expected} at {at:?}");
+    }
+}
