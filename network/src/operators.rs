@@ -13,7 +13,7 @@ pub mod pool;
 pub mod resize;
 mod slices;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
 use std::sync::Arc;
 

@@ -7,6 +7,8 @@ mod facts;
 mod patterns;
 mod run;
 mod steps;
+#[cfg(test)]
+mod tests;
 
 use std::fmt::Write;
 use std::sync::Arc;
