@@ -4,6 +4,7 @@
 //! family is a file with a function `make`, and a line here.
 
 mod common;
+pub mod normalization;
 pub mod pool;
 pub mod resize;
 mod slices;
@@ -32,7 +33,7 @@ pub(crate) struct Description<'a> {
 pub(crate) type Made = Result<Option<Arc<dyn Operator>>>;
 
 /// Ways to make an operator, one per family.
-const FAMILIES: &[fn(&Description) -> Made] = &[pool::make, resize::make];
+const FAMILIES: &[fn(&Description) -> Made] = &[normalization::make, pool::make, resize::make];
 
 /// The operator that a description is of; `None` if no family knows it.
 ///
