@@ -9,6 +9,7 @@ pub mod elementwise;
 mod common;
 pub mod convolution;
 mod loops;
+pub mod normalization;
 pub mod pool;
 pub mod resize;
 mod slices;
@@ -40,7 +41,7 @@ pub(crate) type Made = Result<Option<Arc<dyn Operator>>>;
 
 /// Ways to make an operator, one per family.
 const FAMILIES: &[fn(&Description) -> Made] =
-    &[arithmetic::make, convolution::make, elementwise::make, pool::make, resize::make];
+    &[arithmetic::make, convolution::make, elementwise::make, normalization::make, pool::make, resize::make];
 
 /// The operator that a description is of; `None` if no family knows it.
 ///

@@ -64,7 +64,7 @@ impl Resize {
         let table = matrix.indices();
         let factor = (line.output / line.input).max(1);
         let is_every = |factor| table.iter().enumerate().all(|(output, &input)| input == output / factor);
-        Ok(match (line.input == line.output, line.output % line.input == 0) {
+        Ok(match (line.input == line.output, line.output.is_multiple_of(line.input)) {
             (true, _) if is_every(1) => Source::Same,
             (_, true) if is_every(factor) => Source::Every(factor),
             _ => Source::Table(table.to_vec()),
