@@ -8,6 +8,7 @@ use crate::operator::Operator;
 use crate::operators::arithmetic::{Binary, Operation};
 use crate::operators::convolution::Convolution;
 use crate::operators::elementwise::{Clip, Function, PRelu, Unary};
+use crate::operators::normalization::BatchNormalization;
 use crate::operators::pool::{MaxPool, Padding, Windows};
 use crate::operators::testing::{Noise, output};
 use crate::tensor::ElementType;
@@ -85,7 +86,7 @@ impl Random {
     fn pointwise(&mut self) {
         let (x, shape) = self.some();
         let per_channel: Vec<usize> = [shape[1]].into_iter().chain(vec![1; shape.len() - 2]).collect();
-        match self.noise.below(8) {
+        match self.noise.below(9) {
             0 => self.node(Unary { function: Function::LeakyRelu { alpha: 0.1 } }, [x], shape),
             1 => self.node(Unary { function: Function::Tanh }, [x], shape),
             2 => self.node(Unary { function: Function::Abs }, [x], shape),
@@ -98,6 +99,12 @@ impl Random {
                 self.node(Clip, [x, low], shape);
             }
             5 => {
+                let [gain, bias, mean] = [(); 3].map(|()| self.constant(&shape[1..2], 1.0));
+                let variance = self.builder.constant("variance", ArrayD::from_elem(IxDyn(&shape[1..2]), 0.7f32));
+                let norm = BatchNormalization { epsilon: 1e-3, spatial: true };
+                self.node(norm, [x, gain, bias, mean, variance], shape);
+            }
+            6 => {
                 self.node(Unary { function: Function::Sigmoid }, [x], shape.clone());
                 let (gate, _) = self.values[self.values.len() - 1];
                 self.node(Binary { operation: Operation::Mul }, [gate, x], shape);

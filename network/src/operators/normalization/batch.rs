@@ -3,7 +3,7 @@
 use super::super::{common, slices};
 use super::{Affine, expect_floats, float_input};
 use crate::error::Result;
-use crate::operator::{Fact, Operator, Scratch, Signature};
+use crate::operator::{Fact, Operator, Pointwise, Scratch, Signature};
 use crate::tensor::{ElementType, TensorView, TensorViewMut};
 
 /// `y = (x − mean)·scale/√(variance + ε) + bias` with the channel's parameters, as after training.
@@ -63,6 +63,19 @@ impl Operator for BatchNormalization {
             });
         });
         Ok(())
+    }
+
+    fn pointwise(&self, inputs: &[Option<&Fact>]) -> Option<Pointwise> {
+        if !self.spatial {
+            return None;
+        }
+        let floats = |number: usize| common::optional(inputs, number)?.value.as_ref()?.to_floats();
+        let (gain, bias, mean, variance) = (floats(1)?, floats(2)?, floats(3)?, floats(4)?);
+        let root = |&variance: &f32| (f64::from(variance) + f64::from(self.epsilon)).sqrt();
+        let scale: Vec<f64> = gain.iter().zip(&variance).map(|(&gain, of)| f64::from(gain) / root(of)).collect();
+        let shift = |((&bias, &mean), scale): ((&f32, &f32), &f64)| f64::from(bias) - f64::from(mean) * scale;
+        let offset = bias.iter().zip(&mean).zip(&scale).map(shift).collect();
+        Some(Pointwise::Affine { input: 0, scale, offset })
     }
 
     fn operations(&self, _: &[Option<&Fact>], outputs: &[Signature]) -> u128 {
