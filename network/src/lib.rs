@@ -14,6 +14,8 @@
 mod attributes;
 mod error;
 mod graph;
+mod limits;
+mod onnx;
 mod operator;
 pub mod operators;
 mod tensor;
@@ -24,5 +26,6 @@ pub use convmat::ndarray;
 pub use self::attributes::{Attribute, Attributes};
 pub use self::error::{Error, Result, UnsupportedNode};
 pub use self::graph::{Dimension, Graph, GraphBuilder, Input, Node, ValueId};
+pub use self::limits::Limits;
 pub use self::operator::{Fact, Operator, Scratch, Signature};
 pub use self::tensor::{ElementType, Tensor, TensorView, TensorViewMut};
