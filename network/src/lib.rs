@@ -15,6 +15,7 @@ mod attributes;
 mod error;
 mod graph;
 mod limits;
+mod onnx;
 mod operator;
 pub mod operators;
 mod plan;
