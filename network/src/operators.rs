@@ -5,6 +5,7 @@
 
 pub mod arithmetic;
 pub mod elementwise;
+pub mod movement;
 
 mod common;
 mod loops;
@@ -33,7 +34,7 @@ pub(crate) struct Description<'a> {
 pub(crate) type Made = Result<Option<Arc<dyn Operator>>>;
 
 /// Ways to make an operator, one per family.
-const FAMILIES: &[fn(&Description) -> Made] = &[arithmetic::make, elementwise::make];
+const FAMILIES: &[fn(&Description) -> Made] = &[arithmetic::make, elementwise::make, movement::make];
 
 /// The operator that a description is of; `None` if no family knows it.
 ///
