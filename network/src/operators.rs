@@ -4,8 +4,10 @@
 //! family is a file with a function `make`, and a line here.
 
 pub mod arithmetic;
+pub mod cast;
 pub mod elementwise;
 pub mod movement;
+pub mod shape;
 
 mod common;
 mod loops;
@@ -34,7 +36,8 @@ pub(crate) struct Description<'a> {
 pub(crate) type Made = Result<Option<Arc<dyn Operator>>>;
 
 /// Ways to make an operator, one per family.
-const FAMILIES: &[fn(&Description) -> Made] = &[arithmetic::make, elementwise::make, movement::make];
+const FAMILIES: &[fn(&Description) -> Made] =
+    &[arithmetic::make, cast::make, elementwise::make, movement::make, shape::make];
 
 /// The operator that a description is of; `None` if no family knows it.
 ///

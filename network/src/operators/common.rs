@@ -70,6 +70,15 @@ pub(crate) fn axes(axes: &[i64], rank: usize) -> Result<Vec<usize>> {
     }
 }
 
+/// The number of an element of an axis, for an index that may count from the end.
+pub(crate) fn resolved(index: i64, length: usize) -> Result<usize> {
+    let counted = if index < 0 { index.checked_add(length as i64) } else { Some(index) };
+    counted
+        .and_then(|index| usize::try_from(index).ok())
+        .filter(|&index| index < length)
+        .ok_or_else(|| invalid!("index {index} of an axis of length {length}"))
+}
+
 /// The number of elements of a shape.
 ///
 /// An axis of length 0 makes no other one harmless: distances between neighbours are products of the others.

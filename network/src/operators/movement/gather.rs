@@ -2,18 +2,9 @@
 
 use crate::error::{Result, invalid};
 use crate::operator::{Fact, Operator, Scratch, Signature};
-use crate::operators::common::{axis, elements, expect_element, integers, required, strides};
+use crate::operators::common::{axis, elements, expect_element, integers, required, resolved, strides};
 use crate::operators::loops::{Walk, contiguous, in_parts, of_same, written};
 use crate::tensor::{ElementType, TensorView, TensorViewMut};
-
-/// The index of an element of an axis.
-pub(super) fn resolved(index: i64, length: usize) -> Result<usize> {
-    let counted = if index < 0 { index.checked_add(length as i64) } else { Some(index) };
-    counted
-        .and_then(|index| usize::try_from(index).ok())
-        .filter(|&index| index < length)
-        .ok_or_else(|| invalid!("index {index} of an axis of length {length}"))
-}
 
 /// Copies row after row; which row of `from` it is says a function of its number.
 fn rows<T: Copy + Send + Sync>(row: usize, from: &[T], to: &mut [T], source: impl Fn(usize) -> usize + Sync) {
