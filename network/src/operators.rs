@@ -4,7 +4,10 @@
 //! family is a file with a function `make`, and a line here.
 
 pub mod arithmetic;
+pub mod cast;
 pub mod elementwise;
+pub mod movement;
+pub mod shape;
 
 mod common;
 pub mod convolution;
@@ -42,6 +45,7 @@ pub(crate) type Made = Result<Option<Arc<dyn Operator>>>;
 /// Ways to make an operator, one per family.
 const FAMILIES: &[fn(&Description) -> Made] =
     &[arithmetic::make, convolution::make, elementwise::make, normalization::make, pool::make, resize::make];
+    &[arithmetic::make, cast::make, elementwise::make, movement::make, shape::make];
 
 /// The operator that a description is of; `None` if no family knows it.
 ///
