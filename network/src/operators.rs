@@ -4,10 +4,12 @@
 //! family is a file with a function `make`, and a line here.
 
 mod common;
+mod exponential;
 pub mod normalization;
 pub mod pool;
 pub mod resize;
 mod slices;
+pub mod softmax;
 #[cfg(test)]
 mod testing;
 
@@ -33,7 +35,8 @@ pub(crate) struct Description<'a> {
 pub(crate) type Made = Result<Option<Arc<dyn Operator>>>;
 
 /// Ways to make an operator, one per family.
-const FAMILIES: &[fn(&Description) -> Made] = &[normalization::make, pool::make, resize::make];
+const FAMILIES: &[fn(&Description) -> Made] =
+    &[normalization::make, pool::make, resize::make, softmax::make];
 
 /// The operator that a description is of; `None` if no family knows it.
 ///
