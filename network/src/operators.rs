@@ -12,10 +12,13 @@ pub mod shape;
 mod common;
 pub mod convolution;
 mod loops;
+mod exponential;
 pub mod normalization;
 pub mod pool;
+pub mod reduce;
 pub mod resize;
 mod slices;
+pub mod softmax;
 #[cfg(test)]
 pub(crate) mod testing;
 
@@ -46,6 +49,7 @@ pub(crate) type Made = Result<Option<Arc<dyn Operator>>>;
 const FAMILIES: &[fn(&Description) -> Made] =
     &[arithmetic::make, convolution::make, elementwise::make, normalization::make, pool::make, resize::make];
     &[arithmetic::make, cast::make, elementwise::make, movement::make, shape::make];
+    &[normalization::make, pool::make, reduce::make, resize::make, softmax::make];
 
 /// The operator that a description is of; `None` if no family knows it.
 ///
