@@ -41,6 +41,10 @@ impl Operator for Concat {
         Ok(vec![Signature::new(first.element(), shape)])
     }
 
+    fn concatenates(&self, rank: usize) -> Option<usize> {
+        axis(self.axis, rank).ok()
+    }
+
     fn run(&self, inputs: &[Option<TensorView>], outputs: &mut [TensorViewMut], _scratch: &mut Scratch) -> Result<()> {
         macro_rules! each {
             ($variant:ident, $to:ident) => {{
