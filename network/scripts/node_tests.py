@@ -114,7 +114,9 @@ def newer(model):
 
     It leaves the slopes of PRelu, which were a vector of channels, a vector of what is the last axis since.
     """
-    if opset(model) >= OLDEST or any(node.op_type == "PRelu" for node in model.graph.node):
+    slopes = {node.input[1] for node in model.graph.node if node.op_type == "PRelu"}
+    vectors = {tensor.name for tensor in model.graph.initializer if tensor.dims != [1]}
+    if opset(model) >= OLDEST or slopes & vectors:
         return model
     try:
         return onnx.version_converter.convert_version(model, CONVERTED)

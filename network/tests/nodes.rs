@@ -77,6 +77,47 @@ fn every_case() {
     assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.join("\n"));
 }
 
+/// Whatever stands in a file, what comes of it is outputs or an error: of reading, of shapes, or of a run.
+#[test]
+fn no_change_of_a_model_makes_it_panic() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/nodes.safetensors");
+    let bytes = std::fs::read(path).unwrap();
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    let mut names = file.names();
+    names.sort_unstable();
+    let mut chance = 21u64;
+    // A fixed sequence of numbers (splitmix64).
+    let mut below = |n: usize| {
+        chance = chance.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (chance ^ chance >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ z >> 31) as usize % n
+    };
+    let (mut panics, mut ran) = (Vec::new(), 0);
+    for case in names.iter().filter_map(|name| name.strip_suffix("/model")) {
+        let model = file.tensor(&format!("{case}/model")).unwrap().data();
+        for _ in 0..20 {
+            let mut changed = model.to_vec();
+            for _ in 0..=below(3) {
+                let at = below(changed.len());
+                changed[at] = match below(4) {
+                    0 => below(256) as u8,
+                    1 => changed[at] ^ 1 << below(8),
+                    2 => changed[at].wrapping_add(1),
+                    _ => changed[at].wrapping_sub(1),
+                };
+            }
+            let inputs = tensors(&file, case, "input").into_iter().map(|(tensor, _)| tensor).collect();
+            match catch_unwind(AssertUnwindSafe(|| run(&changed, inputs).is_ok())) {
+                Ok(is_right) => ran += usize::from(is_right),
+                Err(_) => panics.push(format!("{case}, changed: {changed:?}")),
+            }
+        }
+    }
+    println!("{ran} changed models ran");
+    assert!(panics.is_empty(), "{} panics:\n{}", panics.len(), panics.join("\n"));
+}
+
 /// The operators of a model, by its messages.
 fn operators(model: &[u8]) -> String {
     let graph = rten_onnx::onnx::ModelProto::parse_buf(model).unwrap().graph.unwrap();
@@ -89,13 +130,15 @@ fn operators(model: &[u8]) -> String {
     names.join("+")
 }
 
+/// The inputs or the outputs of a case.
+fn tensors(file: &SafeTensors, case: &str, what: &str) -> Vec<(Tensor, Tolerance)> {
+    let tensors = (0..).map_while(|number| file.tensor(&format!("{case}/{what}_{number}")).ok());
+    tensors.map(|view| (tensor(view.dtype(), view.shape(), view.data()), tolerance(view.dtype()))).collect()
+}
+
 fn outcome(file: &SafeTensors, case: &str, model: &[u8]) -> Outcome {
-    let read = |what: &str| -> Vec<(Tensor, Tolerance)> {
-        let tensors = (0..).map_while(|number| file.tensor(&format!("{case}/{what}_{number}")).ok());
-        tensors.map(|view| (tensor(view.dtype(), view.shape(), view.data()), tolerance(view.dtype()))).collect()
-    };
-    let inputs = read("input").into_iter().map(|(tensor, _)| tensor).collect();
-    let expected = read("output");
+    let inputs = tensors(file, case, "input").into_iter().map(|(tensor, _)| tensor).collect();
+    let expected = tensors(file, case, "output");
     let outputs = match catch_unwind(AssertUnwindSafe(|| run(model, inputs))) {
         Ok(Ok(outputs)) => outputs,
         Ok(Err(End::Unsupported(why))) => return Outcome::Skipped(why),
@@ -146,6 +189,12 @@ fn run(model: &[u8], inputs: Vec<Tensor>) -> Result<Vec<Tensor>, End> {
         let signatures = node.operator.infer(&facts, node.outputs.len()).map_err(at)?;
         if signatures.len() != node.outputs.len() {
             return Err(wrong(format!("{} outputs were inferred, not {}", signatures.len(), node.outputs.len())));
+        }
+        // What a plan would refuse before it asked for memory.
+        let elements = |signature: &Signature| signature.shape.iter().fold(1u128, |n, &m| n.saturating_mul(m as u128));
+        let size = signatures.iter().map(elements).fold(node.operator.operations(&facts, &signatures), u128::max);
+        if size > 10_000_000 {
+            return Err(End::Unsupported(format!("{size} elements or operations")));
         }
         let zeros = |signature: &Signature| Tensor::zeros(signature.element, &signature.shape);
         let mut made: Vec<Tensor> = signatures.iter().map(zeros).collect();
