@@ -2,6 +2,8 @@
 //!
 //! It knows no file, no sizes that are open and no plan.
 
+mod modules;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -83,6 +85,13 @@ impl Graph {
     #[must_use]
     pub fn constant(&self, value: ValueId) -> Option<&Tensor> {
         self.constants.get(&value)
+    }
+
+    /// Names and tensors of the constants, in the order in which they were added.
+    pub fn constants(&self) -> impl Iterator<Item = (&str, &Tensor)> {
+        let mut all: Vec<(&ValueId, &Tensor)> = self.constants.iter().collect();
+        all.sort_by_key(|(value, _)| **value);
+        all.into_iter().map(|(value, tensor)| (self.name(*value), tensor))
     }
 
     /// The name of a value.

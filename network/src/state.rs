@@ -66,11 +66,15 @@ impl StateDict {
     /// # Errors
     /// [`Error::Graph`] if there is none of this name, with the names that there are.
     pub fn get(&self, name: &str) -> Result<&Tensor> {
-        self.0.get(name).ok_or_else(|| {
-            let mut names: Vec<&str> = self.0.keys().map(String::as_str).collect();
-            names.sort_unstable();
-            Error::Graph(format!("there is no tensor {name}; it has {}", names.join(", ")))
-        })
+        self.0
+            .get(name)
+            .ok_or_else(|| Error::Graph(format!("there is no tensor {name}; it has {}", self.names().join(", "))))
+    }
+
+    /// Whether there is a tensor of this name.
+    #[must_use]
+    pub fn contains(&self, name: &str) -> bool {
+        self.0.contains_key(name)
     }
 
     /// The names, sorted.

@@ -1,7 +1,7 @@
 //! Where values lie: one stretch of memory per type of elements, in which values that do not live at the same time share places.
 //!
 //! Values are placed by size, the largest first, each where it is lowest beside those that live when it does (Y. Pisarchyk, J. Lee,
-//! *Efficient memory management for deep neural net inference*, 2020, section 5.2). A reshaped tensor is where the tensor is, and the
+//! *Efficient memory management for deep neural net inference*, 2020: "greedy by size"). A reshaped tensor is where the tensor is, and the
 //! parts of a concatenation are made where they belong, wherever that is one stretch. It knows no operator's meaning.
 
 use std::collections::HashMap;
