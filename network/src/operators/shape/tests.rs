@@ -37,7 +37,7 @@ fn lengths_as_values() {
     assert_eq!(of(0, None), [2, 3, 5]);
     assert_eq!(of(-1, None), [5]);
     assert_eq!(of(1, Some(-1)), [3]);
-    assert_eq!(of(2, Some(1)), []);
+    assert!(of(2, Some(1)).is_empty());
     assert_eq!(of(i64::MIN, Some(i64::MAX)), [2, 3, 5]);
     assert_eq!(output(&Size, [floats(&[2, 3, 5], &[0.0; 30])]).unwrap(), integers(&[], &[30]));
     let fact = Fact { signature: Signature::new(ElementType::Bool, [4, 0]), value: None };
@@ -53,7 +53,7 @@ fn other_shapes_of_the_same_elements() {
     assert_eq!(of(&[2, 3, 4], &[4, 6]).unwrap(), [4, 6]);
     assert_eq!(of(&[2, 3, 4], &[0, -1]).unwrap(), [2, 12]);
     assert_eq!(of(&[2, 3, 4], &[-1, 0, 2, 2]).unwrap(), [2, 3, 2, 2]);
-    assert_eq!(of(&[1], &[]).unwrap(), []);
+    assert!(of(&[1], &[]).unwrap().is_empty());
     assert_eq!(of(&[0, 3], &[3, -1]).unwrap(), [3, 0]);
     let refused =
         [&[5, 5][..], &[-1, -1], &[-1, 5], &[-2, -12], &[0, 0, 0, 0], &[0, 0], &[i64::MAX, 2], &[-1, i64::MAX]];
@@ -174,8 +174,8 @@ fn ranges() {
     // The examples of ONNX's documentation.
     assert_eq!(whole(3, 9, 3).unwrap(), [3, 6]);
     assert_eq!(whole(10, 4, -2).unwrap(), [10, 8, 6]);
-    assert_eq!(whole(0, 0, 1).unwrap(), []);
-    assert_eq!(whole(5, 0, 1).unwrap(), []);
+    assert!(whole(0, 0, 1).unwrap().is_empty());
+    assert!(whole(5, 0, 1).unwrap().is_empty());
     assert_eq!(whole(i64::MIN, i64::MAX, i64::MAX).unwrap(), [i64::MIN, -1, i64::MAX - 1]);
     assert!(whole(0, 1, 0).is_err());
     assert!(whole(i64::MIN, i64::MAX, 1).is_err());
