@@ -3,15 +3,37 @@
 use crate::error::{Result, invalid};
 use crate::operator::{Fact, Operator, Scratch, Signature};
 use crate::operators::common::{broadcast, elements, expect_element, optional, required};
+use crate::operators::elementwise::Function;
 use crate::operators::elementwise::functions::clamped;
 use crate::operators::loops::{map, zip};
-use crate::tensor::{ElementType, TensorView, TensorViewMut};
+use crate::tensor::{ElementType, Tensor, TensorView, TensorViewMut};
 
 /// `y = min(max(x, low), high)` for the inputs x, low and high, of which the last two are scalars and may be absent.
 ///
 /// Where the bounds contradict each other, the upper one wins. Floats and integers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Clip;
+
+impl Clip {
+    /// The function that a clamp of floats is, once its bounds are known.
+    ///
+    /// ```
+    /// use convmat_network::operators::elementwise::{Clip, Function};
+    /// use convmat_network::{Tensor, ndarray};
+    ///
+    /// let six: Tensor = ndarray::arr0(6.0f32).into_dyn().into();
+    /// assert_eq!(Clip.function(None, Some(&six)), Some(Function::Clip { low: f32::NEG_INFINITY, high: 6.0 }));
+    /// ```
+    #[must_use]
+    pub fn function(self, low: Option<&Tensor>, high: Option<&Tensor>) -> Option<Function> {
+        let bound = |bound: Option<&Tensor>, absent| match bound {
+            None => Some(absent),
+            Some(Tensor::Float(array)) if array.len() == 1 => array.first().copied(),
+            Some(_) => None,
+        };
+        Some(Function::Clip { low: bound(low, f32::NEG_INFINITY)?, high: bound(high, f32::INFINITY)? })
+    }
+}
 
 impl Operator for Clip {
     fn name(&self) -> &'static str {
