@@ -184,9 +184,9 @@ impl<const N: usize> Walk<N> {
 /// Reads the elements of a walk into an output.
 pub(crate) fn gather<T: Element>(walk: &Walk<1>, from: &[T], to: &mut [T]) {
     let [step] = walk.steps();
-    if let (&[.., rows, columns], &[.., [1], [2..=isize::MAX]]) = (&walk.lengths[..], &walk.strides[..])
+    if let (&[.., rows, columns], &[.., [1], [0 | 2..=isize::MAX]]) = (&walk.lengths[..], &walk.strides[..])
         && rows >= TILE
-        && columns >= TILE
+        && (columns < TILE || step > 0)
     {
         return transpose(walk, rows, columns, from, to);
     }
@@ -212,10 +212,9 @@ pub(crate) fn gather<T: Element>(walk: &Walk<1>, from: &[T], to: &mut [T]) {
 /// Rows and columns of a tile of a transposition: as many as a line of the cache has elements.
 const TILE: usize = 16;
 
-/// Reads the elements of a walk whose last two axes are rows that are neighbours in memory and columns that are not, tile by tile, so
-/// that what a line of the cache brings is all used.
+/// Reads the elements of a walk whose last two axes are rows that are neighbours in memory and columns that are not.
 fn transpose<T: Element>(walk: &Walk<1>, rows: usize, columns: usize, from: &[T], to: &mut [T]) {
-    let [step] = walk.steps();
+    let step = walk.steps()[0] as usize;
     let rows_of_part = (PART / columns).max(TILE);
     let planes = Walk {
         lengths: walk.lengths[..walk.lengths.len() - 2].to_vec(),
@@ -231,20 +230,47 @@ fn transpose<T: Element>(walk: &Walk<1>, rows: usize, columns: usize, from: &[T]
             let (now, later) = part.split_at_mut(count * columns);
             planes.rows(plane, 1, |_, [first]| {
                 let from = &from[first + within..];
-                for top in (0..count).step_by(TILE) {
-                    for left in (0..columns).step_by(TILE) {
-                        let right = (left + TILE).min(columns);
-                        for i in top..(top + TILE).min(count) {
-                            let to = &mut now[i * columns..][left..right];
-                            let from = from[i + left * step as usize..].iter().step_by(step as usize);
-                            to.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
+                match columns {
+                    2 => interleave::<T, 2>(from, step, now),
+                    3 => interleave::<T, 3>(from, step, now),
+                    4 => interleave::<T, 4>(from, step, now),
+                    ..TILE => {
+                        for column in 0..columns {
+                            let from = &from[column * step..][..count];
+                            let to = now[column..].iter_mut().step_by(columns);
+                            to.zip(from).for_each(|(to, from)| *to = *from);
                         }
                     }
+                    _ => tiles(from, step, now, columns),
                 }
             });
             (row, part) = (row + count, later);
         }
     });
+}
+
+/// Element `i` of `N` rows of the input after the other: what pixel shuffles and interleaved channels are.
+fn interleave<T: Element, const N: usize>(from: &[T], step: usize, to: &mut [T]) {
+    let count = to.len() / N;
+    let sources: [&[T]; N] = std::array::from_fn(|column| &from[column * step..][..count]);
+    for (i, to) in to.as_chunks_mut::<N>().0.iter_mut().enumerate() {
+        to.iter_mut().zip(&sources).for_each(|(to, source)| *to = source[i]);
+    }
+}
+
+/// A transposed matrix, tile by tile, so that what a line of the cache brings is all used.
+fn tiles<T: Element>(from: &[T], step: usize, to: &mut [T], columns: usize) {
+    let rows = to.len() / columns;
+    for top in (0..rows).step_by(TILE) {
+        for left in (0..columns).step_by(TILE) {
+            let right = (left + TILE).min(columns);
+            for i in top..(top + TILE).min(rows) {
+                let to = &mut to[i * columns..][left..right];
+                let from = from[i + left * step..].iter().step_by(step);
+                to.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
+            }
+        }
+    }
 }
 
 /// `to[i] = function(a[i], b[i])` for slices that a walk broadcasts.

@@ -67,13 +67,34 @@ fn other_strides_are_read_and_written() {
 
 #[test]
 fn planes_are_transposed() {
-    for (planes, rows, columns) in [(1, 16, 16), (3, 17, 40), (2, 300, 129), (5, 16, 2000)] {
+    for (planes, rows, columns) in [
+        (1, 16, 16),
+        (3, 17, 40),
+        (2, 300, 129),
+        (5, 16, 2000),
+        (3, 30_000, 2),
+        (2, 20_000, 3),
+        (7, 40, 4),
+        (4, 9000, 5),
+        (3, 16, 15),
+    ] {
         let from = ArrayD::from_shape_fn(&[planes, columns, rows][..], |i| (i[0] * columns + i[1]) * rows + i[2]);
         let walk = Walk::new([0], [(planes, [(rows * columns) as isize]), (rows, [1]), (columns, [rows as isize])]);
         let mut to = vec![0; from.len()];
         gather(&walk, from.as_slice().unwrap(), &mut to);
         let turned = from.permuted_axes(&[0, 2, 1][..]);
         assert!(turned.iter().eq(&to), "{planes} {rows} {columns}");
+    }
+}
+
+#[test]
+fn elements_are_repeated() {
+    let from: Vec<usize> = (0..200).collect();
+    for columns in [2, 5, 16] {
+        let walk = Walk::new([0], [(200, [1]), (columns, [0])]);
+        let mut to = vec![0; 200 * columns];
+        gather(&walk, &from, &mut to);
+        assert!(to.iter().enumerate().all(|(i, &value)| value == i / columns));
     }
 }
 
