@@ -9,7 +9,7 @@ mod variadic;
 
 use std::sync::Arc;
 
-use self::numbers::{float_power, integer_power, maximum, minimum};
+use self::numbers::{float_power, integer_power, maximum, minimum, rest_like_divisor};
 pub use self::variadic::{Reduction, Variadic, Where};
 use super::common::{broadcast, per_channel, required};
 use super::loops::zip;
@@ -36,7 +36,7 @@ pub enum Operation {
     Pow,
     /// What remains of `a / b`.
     Mod {
-        /// Whether it has the sign of a, as C's `fmod`; otherwise it has that of b, and both are whole numbers.
+        /// Whether it has the sign of a, as C's `fmod`; otherwise it has that of b.
         fmod: bool,
     },
     /// `a = b`.
@@ -55,9 +55,9 @@ pub enum Operation {
     Or,
     /// Whether exactly one is true.
     Xor,
-    /// `a · 2ᵇ` in 64 bits without a sign: BitShift to the left.
+    /// `a · 2ᵇ` in 64 bits, 0 if b is negative or larger: BitShift to the left.
     ShiftLeft,
-    /// `⌊a / 2ᵇ⌋` in 64 bits without a sign: BitShift to the right.
+    /// `⌊a / 2ᵇ⌋`, nothing but the sign if b is negative or larger: BitShift to the right.
     ShiftRight,
     /// Bits that are set in both.
     BitwiseAnd,
@@ -105,7 +105,7 @@ macro_rules! dispatch {
             // Zeros are found before; the choice only tells the compiler so.
             Operation::Div => numbers!(x, y => x / y, if y == 0 { 0 } else { x.wrapping_div(y) }),
             Operation::Mod { fmod: true } => numbers!(x, y => x % y, if y == 0 { 0 } else { x.wrapping_rem(y) }),
-            Operation::Mod { fmod: false } => each!(Integer, Integer to Integer, x, y => {
+            Operation::Mod { fmod: false } => numbers!(x, y => rest_like_divisor(x, y), {
                 let rest = if y == 0 { 0 } else { x.wrapping_rem(y) };
                 if rest != 0 && (rest < 0) != (y < 0) { rest + y } else { rest }
             }),
@@ -137,7 +137,7 @@ macro_rules! dispatch {
                 u32::try_from(y).ok().and_then(|y| x.checked_shl(y)).unwrap_or(0)
             }),
             Operation::ShiftRight => each!(Integer, Integer to Integer, x, y => {
-                u32::try_from(y).ok().and_then(|y| x.cast_unsigned().checked_shr(y)).unwrap_or(0).cast_signed()
+                x >> if (0..64).contains(&y) { y } else { 63 }
             }),
             Operation::BitwiseAnd => each!(Integer, Integer to Integer, x, y => x & y),
             Operation::BitwiseOr => each!(Integer, Integer to Integer, x, y => x | y),
@@ -178,11 +178,10 @@ impl Operation {
         let is_defined = match self {
             Self::Pow => a != Bool && b != Bool,
             _ if a != b => return Err(invalid!("inputs of two types, {a} and {b}")),
-            Self::Add | Self::Sub | Self::Mul | Self::Div | Self::Mod { fmod: true } => a != Bool,
+            Self::Add | Self::Sub | Self::Mul | Self::Div | Self::Mod { .. } => a != Bool,
             Self::Less | Self::LessOrEqual | Self::Greater | Self::GreaterOrEqual => a != Bool,
             Self::Equal => true,
             Self::And | Self::Or | Self::Xor => a == Bool,
-            Self::Mod { fmod: false } => a == Integer,
             Self::ShiftLeft | Self::ShiftRight | Self::BitwiseAnd | Self::BitwiseOr | Self::BitwiseXor => a == Integer,
         };
         match self {

@@ -121,6 +121,16 @@ fn round_to_upper_bits(x: f32) -> f32 {
 /// `y = x` as elements of another type.
 ///
 /// Floats that are no whole numbers of the type — infinities, NaN, larger ones — become some number of it.
+///
+/// ```
+/// use convmat_network::operators::cast::{Cast, Target};
+/// use convmat_network::{ElementType, Fact, Operator, Signature};
+///
+/// let fact = |shape: &[usize]| Fact { signature: Signature::new(ElementType::Float, shape), value: None };
+/// let cast = Cast { to: Target::Integer { bits: 8, is_signed: false } };
+/// assert_eq!(cast.infer(&[Some(&fact(&[2, 3]))], 1)?, [Signature::new(ElementType::Integer, [2, 3])]);
+/// # Ok::<(), convmat_network::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cast {
     /// The type of the output.

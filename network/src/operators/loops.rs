@@ -3,6 +3,9 @@
 //! Every output element is computed by one thread from its own inputs, so bits do not depend on the number of threads. It knows no
 //! operator.
 
+#[cfg(test)]
+mod tests;
+
 use std::borrow::Cow;
 use std::ops::Range;
 
@@ -57,11 +60,14 @@ pub(crate) fn written<T: Element, R>(mut to: ArrayViewMutD<'_, T>, write: impl F
 
 /// Works on parts of a slice, each with the number of its first element, on several threads where there are many elements.
 pub(crate) fn in_parts<T: Send>(all: &mut [T], work: impl Fn(usize, &mut [T]) + Sync) {
-    if all.len() <= 2 * PART {
-        work(0, all);
-    } else {
+    // One copy of what threads need for all functions of a type: a call per part costs nothing, hundreds of copies take long to build.
+    fn shared<T: Send>(all: &mut [T], work: &(dyn Fn(usize, &mut [T]) + Sync)) {
+        if all.len() <= 2 * PART {
+            return work(0, all);
+        }
         all.par_chunks_mut(PART).enumerate().for_each(|(number, part)| work(number * PART, part));
     }
+    shared(all, &work);
 }
 
 /// `to[i] = function(from[i])`.
@@ -178,9 +184,9 @@ impl<const N: usize> Walk<N> {
 /// Reads the elements of a walk into an output.
 pub(crate) fn gather<T: Element>(walk: &Walk<1>, from: &[T], to: &mut [T]) {
     let [step] = walk.steps();
-    if let (&[.., rows, columns], &[.., [1], [2..=isize::MAX]]) = (&walk.lengths[..], &walk.strides[..])
+    if let (&[.., rows, columns], &[.., [1], [0 | 2..=isize::MAX]]) = (&walk.lengths[..], &walk.strides[..])
         && rows >= TILE
-        && columns >= TILE
+        && (columns < TILE || step > 0)
     {
         return transpose(walk, rows, columns, from, to);
     }
@@ -206,10 +212,9 @@ pub(crate) fn gather<T: Element>(walk: &Walk<1>, from: &[T], to: &mut [T]) {
 /// Rows and columns of a tile of a transposition: as many as a line of the cache has elements.
 const TILE: usize = 16;
 
-/// Reads the elements of a walk whose last two axes are rows that are neighbours in memory and columns that are not, tile by tile, so
-/// that what a line of the cache brings is all used.
+/// Reads the elements of a walk whose last two axes are rows that are neighbours in memory and columns that are not.
 fn transpose<T: Element>(walk: &Walk<1>, rows: usize, columns: usize, from: &[T], to: &mut [T]) {
-    let [step] = walk.steps();
+    let step = walk.steps()[0] as usize;
     let rows_of_part = (PART / columns).max(TILE);
     let planes = Walk {
         lengths: walk.lengths[..walk.lengths.len() - 2].to_vec(),
@@ -225,20 +230,47 @@ fn transpose<T: Element>(walk: &Walk<1>, rows: usize, columns: usize, from: &[T]
             let (now, later) = part.split_at_mut(count * columns);
             planes.rows(plane, 1, |_, [first]| {
                 let from = &from[first + within..];
-                for top in (0..count).step_by(TILE) {
-                    for left in (0..columns).step_by(TILE) {
-                        let right = (left + TILE).min(columns);
-                        for i in top..(top + TILE).min(count) {
-                            let to = &mut now[i * columns..][left..right];
-                            let from = from[i + left * step as usize..].iter().step_by(step as usize);
-                            to.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
+                match columns {
+                    2 => interleave::<T, 2>(from, step, now),
+                    3 => interleave::<T, 3>(from, step, now),
+                    4 => interleave::<T, 4>(from, step, now),
+                    ..TILE => {
+                        for column in 0..columns {
+                            let from = &from[column * step..][..count];
+                            let to = now[column..].iter_mut().step_by(columns);
+                            to.zip(from).for_each(|(to, from)| *to = *from);
                         }
                     }
+                    _ => tiles(from, step, now, columns),
                 }
             });
             (row, part) = (row + count, later);
         }
     });
+}
+
+/// Element `i` of `N` rows of the input after the other: what pixel shuffles and interleaved channels are.
+fn interleave<T: Element, const N: usize>(from: &[T], step: usize, to: &mut [T]) {
+    let count = to.len() / N;
+    let sources: [&[T]; N] = std::array::from_fn(|column| &from[column * step..][..count]);
+    for (i, to) in to.as_chunks_mut::<N>().0.iter_mut().enumerate() {
+        to.iter_mut().zip(&sources).for_each(|(to, source)| *to = source[i]);
+    }
+}
+
+/// A transposed matrix, tile by tile, so that what a line of the cache brings is all used.
+fn tiles<T: Element>(from: &[T], step: usize, to: &mut [T], columns: usize) {
+    let rows = to.len() / columns;
+    for top in (0..rows).step_by(TILE) {
+        for left in (0..columns).step_by(TILE) {
+            let right = (left + TILE).min(columns);
+            for i in top..(top + TILE).min(rows) {
+                let to = &mut to[i * columns..][left..right];
+                let from = from[i + left * step..].iter().step_by(step);
+                to.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
+            }
+        }
+    }
 }
 
 /// `to[i] = function(a[i], b[i])` for slices that a walk broadcasts.
@@ -308,101 +340,4 @@ pub(crate) fn zip<A: Element, B: Element, C: Element>(
     let walk = Walk::broadcast(to.shape(), [a.shape(), b.shape()]);
     let (a, b) = (contiguous(a), contiguous(b));
     written(to, |to| zip_slices(&walk, &a, &b, to, function));
-}
-
-#[cfg(test)]
-mod tests {
-    use ndarray::{ArrayD, Axis};
-
-    use super::*;
-    use crate::operators::testing::Noise;
-
-    /// A tensor of one to four axes of such lengths, some of them 1.
-    fn shapes(noise: &mut Noise) -> (Vec<usize>, Vec<usize>, Vec<usize>) {
-        let rank = 1 + noise.below(4);
-        let shape: Vec<usize> = (0..rank).map(|_| 1 + noise.below(5)).collect();
-        let mut less = || {
-            let kept: Vec<usize> = shape.iter().map(|&n| if noise.below(3) == 0 { 1 } else { n }).collect();
-            let ones = kept.iter().take_while(|&&n| n == 1).count();
-            kept[noise.below(ones + 1)..].to_vec()
-        };
-        let (a, b) = (less(), less());
-        (shape, a, b)
-    }
-
-    #[test]
-    fn zips_what_is_broadcast() {
-        let mut noise = Noise(1);
-        for _ in 0..500 {
-            let (shape, a, b) = shapes(&mut noise);
-            let mut count = 0;
-            let mut number = || {
-                count += 1;
-                count
-            };
-            let a = ArrayD::from_shape_simple_fn(a, &mut number);
-            let b = ArrayD::from_shape_simple_fn(b, &mut number);
-            let mut to = ArrayD::from_elem(&shape[..], -1);
-            zip(a.view(), b.view(), to.view_mut(), |a, b| 1000 * a + b);
-            let (wide_a, wide_b) = (a.broadcast(&shape[..]).unwrap(), b.broadcast(&shape[..]).unwrap());
-            for (index, &value) in to.indexed_iter() {
-                assert_eq!(value, 1000 * wide_a[&index] + wide_b[&index], "{a:?} {b:?} {index:?}");
-            }
-        }
-    }
-
-    #[test]
-    fn large_tensors_are_those_of_one_part() {
-        let shape = [3, 7, 5000];
-        let a = ArrayD::from_shape_fn(&shape[..], |i| (i[0] * 1_000_000 + i[1] * 10_000 + i[2]) as i64);
-        for channel in [vec![7, 1], vec![3, 1, 1], vec![5000], vec![1, 7, 5000], vec![1]] {
-            let b = ArrayD::from_shape_fn(&channel[..], |i| 3 * i[0] as i64 + 1);
-            let mut to = ArrayD::zeros(&shape[..]);
-            zip(a.view(), b.view(), to.view_mut(), |a, b| a + b);
-            assert_eq!(to, &a + &b, "{channel:?}");
-        }
-        let mut to = ArrayD::zeros(&shape[..]);
-        map(a.view(), to.view_mut(), |a| -a);
-        assert_eq!(to, -&a);
-    }
-
-    #[test]
-    fn other_strides_are_read_and_written() {
-        let a = ArrayD::from_shape_fn(&[4, 6][..], |i| (10 * i[0] + i[1]) as i64);
-        let mut to = ArrayD::zeros(&[6, 4][..]);
-        map(a.t(), to.view_mut(), |a| 2 * a);
-        assert_eq!(to, 2 * &a.t());
-        let mut to = ArrayD::zeros(&[6, 4][..]);
-        map(a.view(), to.view_mut().reversed_axes(), |a| 2 * a);
-        assert_eq!(to, 2 * &a.t());
-    }
-
-    #[test]
-    fn planes_are_transposed() {
-        for (planes, rows, columns) in [(1, 16, 16), (3, 17, 40), (2, 300, 129), (5, 16, 2000)] {
-            let from = ArrayD::from_shape_fn(&[planes, columns, rows][..], |i| (i[0] * columns + i[1]) * rows + i[2]);
-            let walk = Walk::new([0], [(planes, [(rows * columns) as isize]), (rows, [1]), (columns, [rows as isize])]);
-            let mut to = vec![0; from.len()];
-            gather(&walk, from.as_slice().unwrap(), &mut to);
-            let turned = from.permuted_axes(&[0, 2, 1][..]);
-            assert!(turned.iter().eq(&to), "{planes} {rows} {columns}");
-        }
-    }
-
-    #[test]
-    fn walks_gather_in_any_direction() {
-        let from: Vec<usize> = (0..24).collect();
-        let mut turned = ArrayD::from_shape_vec(&[4, 6][..], from.clone()).unwrap();
-        turned.invert_axis(Axis(1));
-        let walk = Walk::new([5], [(4, [6]), (6, [-1])]);
-        let mut to = vec![0; 24];
-        gather(&walk, &from, &mut to);
-        assert_eq!(to, turned.iter().copied().collect::<Vec<_>>());
-        let walk = Walk::new([0], [(6, [1]), (2, [0]), (4, [6])]);
-        let mut to = vec![0; 48];
-        gather(&walk, &from, &mut to);
-        for (i, &value) in to.iter().enumerate() {
-            assert_eq!(value, i / 8 + 6 * (i % 4));
-        }
-    }
 }

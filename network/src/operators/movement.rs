@@ -5,6 +5,7 @@
 mod concat;
 mod gather;
 mod pad;
+mod scatter;
 mod slice;
 #[cfg(test)]
 mod tests;
@@ -15,6 +16,7 @@ use std::sync::Arc;
 pub use self::concat::{Concat, Split};
 pub use self::gather::{Gather, GatherElements, GatherNd};
 pub use self::pad::{Pad, PadMode};
+pub use self::scatter::{ScatterElements, ScatterNd, ScatterReduction};
 pub use self::slice::Slice;
 pub use self::transpose::{BlockOrder, DepthToSpace, SpaceToDepth, Transpose};
 use super::{Description, Made};
@@ -68,6 +70,9 @@ pub(super) fn make(d: &Description) -> Made {
             Ok(batch_axes) => Arc::new(GatherNd { batch_axes }),
             Err(_) => return Err(invalid!("attribute batch_dims is negative")),
         },
+        // Scatter is the older name.
+        "ScatterElements" | "Scatter" => Arc::new(ScatterElements { axis: axis(0)?, reduction: reduction(d)? }),
+        "ScatterND" => Arc::new(ScatterNd { reduction: reduction(d)? }),
         _ => return Ok(None),
     };
     Ok(Some(operator))
@@ -87,4 +92,16 @@ fn order(d: &Description) -> Result<BlockOrder> {
         "CRD" => Ok(BlockOrder::DepthFirst),
         other => Err(invalid!("attribute mode is {other}, neither DCR nor CRD")),
     }
+}
+
+/// The attribute `reduction`.
+fn reduction(d: &Description) -> Result<ScatterReduction> {
+    Ok(match d.attributes.text_or("reduction", "none")? {
+        "none" => ScatterReduction::None,
+        "add" => ScatterReduction::Add,
+        "mul" => ScatterReduction::Mul,
+        "max" => ScatterReduction::Max,
+        "min" => ScatterReduction::Min,
+        other => return Err(invalid!("attribute reduction is {other}, which is not known")),
+    })
 }

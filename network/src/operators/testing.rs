@@ -14,10 +14,27 @@ pub(crate) fn outputs(operator: &dyn Operator, inputs: &[Option<Tensor>], output
     let facts: Vec<Option<&Fact>> = facts.iter().map(Option::as_ref).collect();
     let signatures = operator.infer(&facts, outputs)?;
     assert_eq!(signatures.len(), outputs, "{operator:?}");
-    let dirty = |signature: &Signature| match signature.element {
-        ElementType::Float => ndarray::ArrayD::from_elem(&signature.shape[..], f32::NAN).into(),
-        ElementType::Integer => ndarray::ArrayD::from_elem(&signature.shape[..], i64::MIN + 7).into(),
-        ElementType::Bool => ndarray::ArrayD::from_elem(&signature.shape[..], true).into(),
+    let made = run(operator, inputs, &signatures, Clone::clone)?;
+    // The same in memory of other strides, to the last bit.
+    let turned: Vec<Option<Tensor>> = inputs.iter().map(|input| input.as_ref().map(turned)).collect();
+    let again = run(operator, &turned, &signatures, self::turned)?;
+    assert!(made.iter().map(bits).eq(again.iter().map(bits)), "{operator:?}: {made:?} {again:?}");
+    Ok(made)
+}
+
+/// Runs an operator on outputs that are dirty and laid out by a function.
+fn run(
+    operator: &dyn Operator,
+    inputs: &[Option<Tensor>],
+    signatures: &[Signature],
+    laid_out: impl Fn(&Tensor) -> Tensor,
+) -> Result<Vec<Tensor>> {
+    let dirty = |signature: &Signature| {
+        laid_out(&match signature.element {
+            ElementType::Float => ndarray::ArrayD::from_elem(&signature.shape[..], f32::NAN).into(),
+            ElementType::Integer => ndarray::ArrayD::from_elem(&signature.shape[..], i64::MIN + 7).into(),
+            ElementType::Bool => ndarray::ArrayD::from_elem(&signature.shape[..], true).into(),
+        })
     };
     let mut made: Vec<Tensor> = signatures.iter().map(dirty).collect();
     let views: Vec<_> = inputs.iter().map(|input| input.as_ref().map(Tensor::view)).collect();
@@ -25,6 +42,27 @@ pub(crate) fn outputs(operator: &dyn Operator, inputs: &[Option<Tensor>], output
     operator.run(&views, &mut to, &mut Scratch::default())?;
     drop(to);
     Ok(made)
+}
+
+/// The same tensor with the first axis innermost.
+fn turned(tensor: &Tensor) -> Tensor {
+    fn array<T: Clone>(array: &ndarray::ArcArray<T, ndarray::IxDyn>) -> ndarray::ArcArray<T, ndarray::IxDyn> {
+        array.t().as_standard_layout().into_owned().reversed_axes().into_shared()
+    }
+    match tensor {
+        Tensor::Float(of) => Tensor::Float(array(of)),
+        Tensor::Integer(of) => Tensor::Integer(array(of)),
+        Tensor::Bool(of) => Tensor::Bool(array(of)),
+    }
+}
+
+/// The bits of all elements, in order.
+fn bits(tensor: &Tensor) -> Vec<u64> {
+    match tensor {
+        Tensor::Float(array) => array.iter().map(|x| x.to_bits().into()).collect(),
+        Tensor::Integer(array) => array.iter().map(|x| x.cast_unsigned()).collect(),
+        Tensor::Bool(array) => array.iter().map(|&x| x.into()).collect(),
+    }
 }
 
 /// The only output of an operator whose inputs are all there.

@@ -12,6 +12,19 @@ pub(super) fn maximum(a: f32, b: f32) -> f32 {
     if a > b || a.is_nan() { a } else { b }
 }
 
+/// What remains of `a / b`, with the sign of b.
+#[inline(always)]
+pub(super) fn rest_like_divisor(a: f32, b: f32) -> f32 {
+    let rest = a % b;
+    if rest == 0.0 {
+        rest.copysign(b)
+    } else if (rest < 0.0) != (b < 0.0) {
+        rest + b
+    } else {
+        rest
+    }
+}
+
 /// `baseᵉ` for a whole exponent.
 pub(super) fn float_power(base: f32, exponent: i64) -> f32 {
     match i32::try_from(exponent) {
@@ -62,6 +75,17 @@ mod tests {
         assert_eq!(float_power(-1.0, i64::MAX), -1.0);
         assert_eq!(float_power(-1.0, i64::MIN), 1.0);
         assert_eq!(float_power(2.0, -3), 0.125);
+    }
+
+    #[test]
+    fn rests_have_the_sign_of_the_divisor() {
+        for (a, b, rest) in
+            [(5.5, 2.0, 1.5), (-5.5, 2.0, 0.5), (5.5, -2.0, -0.5), (-5.5, -2.0, -1.5), (4.0, -2.0, -0.0)]
+        {
+            assert_eq!(rest_like_divisor(a, b).to_bits(), f32::to_bits(rest), "{a} {b}");
+        }
+        assert_eq!(rest_like_divisor(-1.0, f32::INFINITY), f32::INFINITY);
+        assert!(rest_like_divisor(1.0, 0.0).is_nan() && rest_like_divisor(f32::INFINITY, 1.0).is_nan());
     }
 
     #[test]

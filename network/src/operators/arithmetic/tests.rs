@@ -36,12 +36,13 @@ const SHAPES: [[&[usize]; 3]; 10] = [
 #[test]
 fn arithmetic_of_floats_is_that_of_f64_rounded() {
     type Formula = fn(f64, f64) -> f64;
-    let cases: [(Operation, Formula); 11] = [
+    let cases: [(Operation, Formula); 12] = [
         (Operation::Add, |a, b| a + b),
         (Operation::Sub, |a, b| a - b),
         (Operation::Mul, |a, b| a * b),
         (Operation::Div, |a, b| a / b),
         (Operation::Mod { fmod: true }, |a, b| a - (a / b).trunc() * b),
+        (Operation::Mod { fmod: false }, |a, b| a - (a / b).floor() * b),
         (Operation::Pow, |a, b| a.powf(b)),
         (Operation::Equal, |a, b| f64::from(a == b)),
         (Operation::Less, |a, b| f64::from(a < b)),
@@ -80,7 +81,9 @@ fn arithmetic_of_whole_numbers_drops_and_wraps() {
     let (x, y) = (integers(&[4], &[1, 2, 12, -1]), integers(&[4], &[1, 63, 2, 64]));
     let shifted = |operation| binary(operation, x.clone(), y.clone()).unwrap().to_integers().unwrap();
     assert_eq!(shifted(Operation::ShiftLeft), [2, 0, 48, 0]);
-    assert_eq!(shifted(Operation::ShiftRight), [0, 0, 3, 0]);
+    assert_eq!(shifted(Operation::ShiftRight), [0, 0, 3, -1]);
+    let negative = binary(Operation::ShiftRight, integers(&[3], &[-8, 4, -1]), integers(&[3], &[1, -1, -1])).unwrap();
+    assert_eq!(negative, integers(&[3], &[-4, 0, -1]));
     assert_eq!(shifted(Operation::BitwiseAnd), [1, 2, 0, 64]);
     assert_eq!(shifted(Operation::BitwiseOr), [1, 63, 14, -1]);
     assert_eq!(shifted(Operation::BitwiseXor), [0, 61, 14, -65]);
@@ -126,7 +129,7 @@ fn what_does_not_fit_is_refused() {
     let add = Operation::Add;
     assert!(binary(add, floats(&[2], &[0.0; 2]), floats(&[3], &[0.0; 3])).is_err());
     assert!(binary(add, floats(&[1], &[0.0]), integers(&[1], &[0])).is_err());
-    assert!(binary(Operation::Mod { fmod: false }, floats(&[1], &[1.0]), floats(&[1], &[1.0])).is_err());
+    assert!(binary(Operation::Mod { fmod: true }, bools(&[1], &[true]), bools(&[1], &[true])).is_err());
     assert!(outputs(&Binary { operation: add }, &[Some(floats(&[], &[0.0])), None], 1).is_err());
     let fact = |shape: &[usize]| Fact { signature: Signature::new(ElementType::Float, shape), value: None };
     let (tall, wide) = (fact(&[usize::MAX / 2, 1]), fact(&[1, usize::MAX / 2]));

@@ -1,19 +1,39 @@
 //! Functions of single elements whose parameters are tensors: Clip and PRelu.
 
-use convmat::Activation;
-
 use crate::error::{Result, invalid};
 use crate::operator::{Fact, Operator, Pointwise, Scratch, Signature};
 use crate::operators::common::{broadcast, elements, expect_element, optional, per_channel, required};
+use crate::operators::elementwise::Function;
 use crate::operators::elementwise::functions::clamped;
 use crate::operators::loops::{map, zip};
-use crate::tensor::{ElementType, TensorView, TensorViewMut};
+use crate::tensor::{ElementType, Tensor, TensorView, TensorViewMut};
 
 /// `y = min(max(x, low), high)` for the inputs x, low and high, of which the last two are scalars and may be absent.
 ///
 /// Where the bounds contradict each other, the upper one wins. Floats and integers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Clip;
+
+impl Clip {
+    /// The function that a clamp of floats is, once its bounds are known.
+    ///
+    /// ```
+    /// use convmat_network::operators::elementwise::{Clip, Function};
+    /// use convmat_network::{Tensor, ndarray};
+    ///
+    /// let six: Tensor = ndarray::arr0(6.0f32).into_dyn().into();
+    /// assert_eq!(Clip.function(None, Some(&six)), Some(Function::Clip { low: f32::NEG_INFINITY, high: 6.0 }));
+    /// ```
+    #[must_use]
+    pub fn function(self, low: Option<&Tensor>, high: Option<&Tensor>) -> Option<Function> {
+        let bound = |bound: Option<&Tensor>, absent| match bound {
+            None => Some(absent),
+            Some(Tensor::Float(array)) if array.len() == 1 => array.first().copied(),
+            Some(_) => None,
+        };
+        Some(Function::Clip { low: bound(low, f32::NEG_INFINITY)?, high: bound(high, f32::INFINITY)? })
+    }
+}
 
 impl Operator for Clip {
     fn name(&self) -> &'static str {
@@ -36,12 +56,13 @@ impl Operator for Clip {
     }
 
     fn pointwise(&self, inputs: &[Option<&Fact>]) -> Option<Pointwise> {
-        let bound = |number: usize, absent: f64| match optional(inputs, number) {
-            None => Some(absent),
-            Some(bound) => bound.value.as_ref()?.to_floats()?.first().map(|&value| value.into()),
+        let bound = |number: usize| optional(inputs, number).map(|fact| fact.value.as_ref());
+        // A bound that is there and not known is no constant.
+        let (low, high) = match (bound(1), bound(2)) {
+            (Some(None), _) | (_, Some(None)) => return None,
+            (low, high) => (low.flatten(), high.flatten()),
         };
-        let (low, high) = (bound(1, f64::NEG_INFINITY)?, bound(2, f64::INFINITY)?);
-        (low <= high).then_some(Pointwise::Activation(Activation::Clamp { low, high }))
+        self.function(low, high)?.activation().map(Pointwise::Activation)
     }
 
     fn run(&self, inputs: &[Option<TensorView>], outputs: &mut [TensorViewMut], _scratch: &mut Scratch) -> Result<()> {

@@ -179,6 +179,10 @@ fn bounds_are_optional_inputs() {
     assert_eq!(run(&[Some(x.clone()), scalar(2.0), scalar(1.0)]).unwrap()[..3], [1.0, 1.0, 1.0]);
     assert!(run(&[Some(x.clone()), Some(floats(&[2], &[0.0, 1.0]))]).is_err());
     assert!(run(&[Some(x), Some(integers(&[], &[0]))]).is_err());
+    assert_eq!(Clip.function(Some(&integers(&[], &[0])), None), None);
+    assert_eq!(Clip.function(Some(&floats(&[2], &[0.0, 1.0])), None), None);
+    let known = Clip.function(Some(&floats(&[1], &[-2.0])), None);
+    assert_eq!(known, Some(Function::Clip { low: -2.0, high: f32::INFINITY }));
     let whole = output(&Clip, [integers(&[3], &[-5, 1, 9]), integers(&[], &[0]), integers(&[], &[6])]).unwrap();
     assert_eq!(whole, integers(&[3], &[0, 1, 6]));
 }

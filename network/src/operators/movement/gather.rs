@@ -24,6 +24,20 @@ fn rows<T: Copy + Send + Sync>(row: usize, from: &[T], to: &mut [T], source: imp
 }
 
 /// `y[a…, i…, b…] = x[a…, indices[i…], b…]`, with the index at an axis of x.
+///
+/// ```
+/// use convmat_network::operators::movement::Gather;
+/// use convmat_network::{ElementType, Fact, Operator, Signature, Tensor};
+///
+/// let fact = |shape: &[usize]| Fact { signature: Signature::new(ElementType::Float, shape), value: None };
+/// let known = |values: &[i64]| Fact {
+///     signature: Signature::new(ElementType::Integer, [values.len()]),
+///     value: Some(Tensor::integers(values.iter().copied())),
+/// };
+/// let shape = Gather { axis: 1 }.infer(&[Some(&fact(&[2, 3, 4])), Some(&known(&[0, -1]))], 1)?;
+/// assert_eq!(shape[0].shape, [2, 2, 4]);
+/// # Ok::<(), convmat_network::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Gather {
     /// The axis, from the end if negative.

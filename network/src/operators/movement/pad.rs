@@ -23,6 +23,16 @@ pub enum PadMode {
 /// `y[i] = x[i − begin]` along every axis, and what a mode says where that is outside. A negative number of elements is cut off first.
 ///
 /// The inputs are x, pads (begins of all axes, then ends), the value and the axes of pads, the last two optional.
+///
+/// ```
+/// use convmat_network::operators::movement::{Pad, PadMode};
+/// use convmat_network::{ElementType, Fact, Operator, Signature};
+///
+/// let fact = |shape: &[usize]| Fact { signature: Signature::new(ElementType::Float, shape), value: None };
+/// let pad = Pad { mode: PadMode::Reflect, pads: Some(vec![0, 0, 3, 0, 0, 3]), value: 0.0 };
+/// assert_eq!(pad.infer(&[Some(&fact(&[1, 80, 100]))], 1)?[0].shape, [1, 80, 106]);
+/// # Ok::<(), convmat_network::Error>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Pad {
     /// What stands around the tensor.

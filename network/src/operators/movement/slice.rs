@@ -10,6 +10,21 @@ use crate::tensor::{TensorView, TensorViewMut};
 ///
 /// The inputs are x, starts, ends, axes and steps, of which the last two may be absent. Bounds count from the end where they are
 /// negative, and are moved into the tensor where they are outside.
+///
+/// ```
+/// use convmat_network::operators::movement::Slice;
+/// use convmat_network::{ElementType, Fact, Operator, Signature, Tensor};
+///
+/// let fact = |shape: &[usize]| Fact { signature: Signature::new(ElementType::Float, shape), value: None };
+/// let known = |values: &[i64]| Fact {
+///     signature: Signature::new(ElementType::Integer, [values.len()]),
+///     value: Some(Tensor::integers(values.iter().copied())),
+/// };
+/// let (x, starts, ends, axes, steps) = (fact(&[2, 10]), known(&[-1]), known(&[i64::MIN]), known(&[1]), known(&[-2]));
+/// let inputs = [Some(&x), Some(&starts), Some(&ends), Some(&axes), Some(&steps)];
+/// assert_eq!(Slice::default().infer(&inputs, 1)?[0].shape, [2, 5]);
+/// # Ok::<(), convmat_network::Error>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Slice {
     /// Starts and ends, if they are not inputs.

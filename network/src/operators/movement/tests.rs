@@ -331,4 +331,9 @@ fn attributes_of_every_version() {
     is(debug("GatherElements", 13, &[]), &GatherElements { axis: 0 });
     is(debug("GatherND", 13, &[("batch_dims", whole(1))]), &GatherNd { batch_axes: 1 });
     assert!(debug("GatherND", 13, &[("batch_dims", whole(-1))]).is_err());
+    let scatter = ScatterElements { axis: 1, reduction: ScatterReduction::Add };
+    is(debug("ScatterElements", 18, &[("axis", whole(1)), ("reduction", text("add"))]), &scatter);
+    is(debug("Scatter", 10, &[]), &ScatterElements::default());
+    is(debug("ScatterND", 18, &[("reduction", text("min"))]), &ScatterNd { reduction: ScatterReduction::Min });
+    assert!(debug("ScatterND", 18, &[("reduction", text("mean"))]).is_err());
 }

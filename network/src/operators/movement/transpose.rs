@@ -60,6 +60,16 @@ pub enum BlockOrder {
 
 /// `y[n, c, h·block + bᵧ, w·block + bₓ] = x[n, channel of (c, bᵧ, bₓ), h, w]`: [N, C·block², H, W] becomes
 /// [N, C, H·block, W·block].
+///
+/// ```
+/// use convmat_network::operators::movement::{BlockOrder, DepthToSpace};
+/// use convmat_network::{ElementType, Fact, Operator, Signature};
+///
+/// let fact = |shape: &[usize]| Fact { signature: Signature::new(ElementType::Float, shape), value: None };
+/// let shuffle = DepthToSpace { block: 4, order: BlockOrder::DepthFirst };
+/// assert_eq!(shuffle.infer(&[Some(&fact(&[1, 48, 20, 30]))], 1)?[0].shape, [1, 3, 80, 120]);
+/// # Ok::<(), convmat_network::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DepthToSpace {
     /// Pixels along each side of a block.

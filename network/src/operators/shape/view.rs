@@ -17,6 +17,21 @@ fn copy_first(inputs: &[Option<TensorView>], outputs: &mut [TensorViewMut]) -> R
 /// The elements of the first input in the shape that the second one holds.
 ///
 /// One length may be −1: what the others leave. A length of 0 is that of the same axis of the input, unless zeros are allowed.
+///
+/// ```
+/// use convmat_network::operators::shape::Reshape;
+/// use convmat_network::{ElementType, Fact, Operator, Signature, Tensor};
+///
+/// let fact = |shape: &[usize]| Fact { signature: Signature::new(ElementType::Float, shape), value: None };
+/// let known = |values: &[i64]| Fact {
+///     signature: Signature::new(ElementType::Integer, [values.len()]),
+///     value: Some(Tensor::integers(values.iter().copied())),
+/// };
+/// let reshape = Reshape { allow_zero: false };
+/// let shape = reshape.infer(&[Some(&fact(&[2, 3, 4, 4])), Some(&known(&[0, 0, -1]))], 1)?;
+/// assert_eq!(shape[0].shape, [2, 3, 16]);
+/// # Ok::<(), convmat_network::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Reshape {
     /// Whether a length of 0 is that.
