@@ -7,6 +7,7 @@ mod common;
 mod exponential;
 pub mod normalization;
 pub mod pool;
+pub mod product;
 pub mod reduce;
 pub mod resize;
 mod slices;
@@ -37,7 +38,7 @@ pub(crate) type Made = Result<Option<Arc<dyn Operator>>>;
 
 /// Ways to make an operator, one per family.
 const FAMILIES: &[fn(&Description) -> Made] =
-    &[normalization::make, pool::make, reduce::make, resize::make, softmax::make];
+    &[normalization::make, pool::make, product::make, reduce::make, resize::make, softmax::make];
 
 /// The operator that a description is of; `None` if no family knows it.
 ///
