@@ -3,6 +3,7 @@
 //! Each is a struct of its attributes, checked when it is made or when shapes are inferred. They know no graph and no file. A further
 //! family is a file with a function `make`, and a line here.
 
+pub mod columns;
 mod common;
 mod exponential;
 pub mod normalization;
@@ -38,7 +39,7 @@ pub(crate) type Made = Result<Option<Arc<dyn Operator>>>;
 
 /// Ways to make an operator, one per family.
 const FAMILIES: &[fn(&Description) -> Made] =
-    &[normalization::make, pool::make, product::make, reduce::make, resize::make, softmax::make];
+    &[columns::make, normalization::make, pool::make, product::make, reduce::make, resize::make, softmax::make];
 
 /// The operator that a description is of; `None` if no family knows it.
 ///
