@@ -5,11 +5,13 @@
 
 pub mod arithmetic;
 pub mod cast;
+pub mod columns;
 pub mod convolution;
 pub mod elementwise;
 pub mod movement;
 pub mod normalization;
 pub mod pool;
+pub mod product;
 pub mod reduce;
 pub mod resize;
 pub mod shape;
@@ -48,11 +50,13 @@ pub(crate) type Made = Result<Option<Arc<dyn Operator>>>;
 const FAMILIES: &[fn(&Description) -> Made] = &[
     arithmetic::make,
     cast::make,
+    columns::make,
     convolution::make,
     elementwise::make,
     movement::make,
     normalization::make,
     pool::make,
+    product::make,
     reduce::make,
     resize::make,
     shape::make,
