@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use convmat::geometry::Side;
 use convmat::{Channels, Direction, Forward, Geometry, Layer, Options, OutputSize, Padding, PlanOptions, Transposed};
-use ndarray::{Array1, ArrayViewD, Ix1};
+use ndarray::{Array1, ArrayViewD, Axis, Ix1, Ix5};
 
 pub use self::prepared::PreparedLayer;
 use super::common::{expect_element, floats, floats_mut, optional, required};
@@ -245,10 +245,12 @@ impl Operator for Convolution {
             _ => None,
         };
         let layer = self.prepare(x.shape(), weights, bias.map(|bias| bias.to_owned()), &PlanOptions::new())?;
-        let shapes = [with_five_axes(x.shape()), with_five_axes(outputs[0].shape())];
-        let x = x.to_shape(shapes[0]).map_err(|error| invalid!("{error}"))?;
-        let y = floats_mut(outputs, 0)?;
-        let y = y.into_shape_with_order(shapes[1]).map_err(|error| invalid!("{error}"))?;
+        let x = x.to_shape(with_five_axes(x.shape())).map_err(|error| invalid!("{error}"))?;
+        let mut y = floats_mut(outputs, 0)?;
+        while y.ndim() < 5 {
+            y.insert_axis_inplace(Axis(2));
+        }
+        let y = y.into_dimensionality::<Ix5>().map_err(|error| invalid!("{error}"))?;
         Ok(layer.plan().run_into(x.view(), y, &mut scratch.workspace)?)
     }
 

@@ -15,7 +15,7 @@ pub use layer::{LayerNormalization, RmsNormalization};
 pub use planes::{GroupNormalization, InstanceNormalization};
 
 use super::{Description, Made, common, slices};
-use crate::error::{Result, invalid};
+use crate::error::{Error, Result, invalid};
 use crate::operator::Fact;
 use crate::tensor::ElementType;
 
@@ -28,7 +28,8 @@ pub(super) fn make(d: &Description) -> Made {
     Ok(Some(match d.name {
         "BatchNormalization" => {
             if a.switch_or("training_mode", false)? {
-                return Err(invalid!("training is not supported: attribute training_mode is 1"));
+                let (part, why) = ("training".to_string(), "attribute training_mode is 1".to_string());
+                return Err(Error::UnsupportedPart { part, why });
             }
             let spatial = d.opset >= 9 || a.switch_or("spatial", true)?;
             Arc::new(BatchNormalization { epsilon: epsilon()?, spatial })

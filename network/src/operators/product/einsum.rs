@@ -4,7 +4,7 @@ use ndarray::{ArrayD, ArrayViewD};
 
 use super::super::common;
 use super::multiply;
-use crate::error::{Result, invalid};
+use crate::error::{Error, Result, invalid};
 use crate::operator::{Fact, Operator, Scratch, Signature};
 use crate::tensor::{ElementType, TensorView, TensorViewMut};
 
@@ -38,16 +38,20 @@ impl Einsum {
     /// The sum of an equation.
     ///
     /// # Errors
-    /// [`Error::Operator`](crate::Error::Operator) for an equation that is none, or one of a sum that is not supported, with the reason.
+    /// [`Error::Operator`] for an equation that is none, [`Error::UnsupportedPart`] for one that is no product of matrices.
     pub fn new(equation: &str) -> Result<Self> {
         let refused = |why: &str| invalid!("equation {equation:?}: {why}");
+        let unsupported = |what: &str| {
+            let part = format!("equation {equation:?}");
+            Error::UnsupportedPart { part, why: format!("it has {what}") }
+        };
         let text: String = equation.chars().filter(|c| !c.is_whitespace()).collect();
         let (from, to) = match text.split_once("->") {
             Some((from, to)) => (from, Some(to)),
             None => (&text[..], None),
         };
         if text.contains('.') {
-            return Err(refused("axes without letters are not supported"));
+            return Err(unsupported("axes without letters"));
         }
         if !from.chars().chain(to.unwrap_or("").chars()).all(|c| c.is_ascii_alphabetic() || c == ',') {
             return Err(refused("axes are letters"));
@@ -64,7 +68,7 @@ impl Einsum {
         };
         let is_twice = |letters: &[char]| letters.iter().enumerate().any(|(i, c)| letters[..i].contains(c));
         if operands.iter().chain([&output]).any(|letters| is_twice(letters)) {
-            return Err(refused("diagonals are not supported"));
+            return Err(unsupported("a diagonal"));
         }
         if output.iter().any(|&letter| letter == ',' || occurrences(letter) == 0) {
             return Err(refused("the output has a letter that no tensor has"));
@@ -74,7 +78,7 @@ impl Einsum {
             [a, b] => {
                 let mut alone = a.iter().filter(|c| !b.contains(c)).chain(b.iter().filter(|c| !a.contains(c)));
                 if alone.any(|letter| !output.contains(letter)) {
-                    return Err(refused("a sum over an axis of only one of the tensors is not supported"));
+                    return Err(unsupported("a sum over an axis of only one of the tensors"));
                 }
             }
             _ => return Err(refused("only one or two tensors are supported")),

@@ -4,7 +4,7 @@ use crate::error::{Result, invalid};
 use crate::operator::{Fact, Operator, Scratch, Signature};
 use crate::operators::common::{axes, elements, known_integers, optional, required};
 use crate::operators::loops::{copy, of_same};
-use crate::tensor::{ElementType, TensorView, TensorViewMut};
+use crate::tensor::{ElementType, Tensor, TensorView, TensorViewMut};
 
 /// Copies the first input's elements to the first output.
 fn copy_first(inputs: &[Option<TensorView>], outputs: &mut [TensorViewMut]) -> Result<()> {
@@ -227,10 +227,13 @@ impl Operator for Dropout {
     fn infer(&self, inputs: &[Option<&Fact>], outputs: usize) -> Result<Vec<Signature>> {
         let input = required(inputs, 0)?;
         if let Some(training) = optional(inputs, 2) {
-            // A switch that is not known could be on.
-            match &training.value {
-                Some(crate::Tensor::Bool(value)) if value.iter().all(|&is_on| !is_on) => {}
-                _ => return Err(invalid!("training is not supported")),
+            // A switch that is not known could be on; where nothing is dropped, it does not matter.
+            let is_off = |value: &Tensor| matches!(value, Tensor::Bool(value) if value.iter().all(|&is_on| !is_on));
+            let is_zero =
+                |ratio: &Tensor| matches!(ratio, Tensor::Float(ratio) if ratio.iter().all(|&ratio| ratio == 0.0));
+            let nothing_is_dropped = optional(inputs, 1).and_then(|ratio| ratio.value.as_ref()).is_some_and(is_zero);
+            if !nothing_is_dropped && !training.value.as_ref().is_some_and(is_off) {
+                return Err(invalid!("training is not supported"));
             }
         }
         let mask = Signature::new(self.mask, input.shape());
