@@ -119,7 +119,23 @@ fn times_vector(alpha: f32, a: ArrayView1<f32>, b: ArrayView2<f32>, mut y: Array
         return;
     }
     y.fill(0.0);
-    a.iter().zip(b.rows()).for_each(|(&a, row)| y.scaled_add(alpha * a, &row));
+    // Four rows at a time: y is read and written once for them.
+    let mut first = 0;
+    while first + 4 <= b.nrows() {
+        let [p, q, r, s] = [0, 1, 2, 3].map(|i| alpha * a[first + i]);
+        let rows = [0, 1, 2, 3].map(|i| b.row(first + i));
+        if let (Some(y), [Some(b), Some(c), Some(d), Some(e)]) =
+            (y.as_slice_mut(), rows.each_ref().map(|row| row.as_slice()))
+        {
+            for ((((y, b), c), d), e) in y.iter_mut().zip(b).zip(c).zip(d).zip(e) {
+                *y += (p * b + q * c) + (r * d + s * e);
+            }
+        } else {
+            [p, q, r, s].into_iter().zip(&rows).for_each(|(a, row)| y.scaled_add(a, row));
+        }
+        first += 4;
+    }
+    (first..b.nrows()).for_each(|i| y.scaled_add(alpha * a[i], &b.row(i)));
 }
 
 #[cfg(test)]

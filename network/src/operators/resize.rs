@@ -1,12 +1,12 @@
 //! Resizing: `Resize`, and `Upsample` before it.
 //!
 //! Coordinates and weights are those of [`convmat::Resize`], which also computes what interpolates. Copies of nearest elements are
-//! made by [`nearest`], crops of the input by [`crop`].
+//! made by [`nearest`]; what convmat does not say, by [`single`].
 
 mod attributes;
-mod crop;
 mod lines;
 mod nearest;
+mod single;
 
 use convmat::{LinearOperator, ResizeMode, ResizeOptions, Rounding};
 use ndarray::{ArrayViewD, ArrayViewMutD, Axis, Ix5};
@@ -212,13 +212,18 @@ impl Operator for Resize {
         if x.shape().contains(&0) && !shape.contains(&0) {
             return Err(invalid!("shape {:?} has no elements to resize to {shape:?}", x.shape()));
         }
-        match (self.mapping, self.is_nearest()) {
-            (_, false) if x.element() != ElementType::Float => {
-                return Err(invalid!("elements of type {} are not interpolated", x.element()));
+        if !self.is_nearest() && x.element() != ElementType::Float {
+            return Err(invalid!("elements of type {} are not interpolated", x.element()));
+        }
+        match self.mapping {
+            _ if self.is_single(&lines) => {
+                common::expect_element(x, ElementType::Float, "a region, or what is rounded in length,")?;
+                self.check_single()?;
             }
-            (Mapping::Whole(coordinates), false) if !shape.contains(&0) => drop(self.operator(&lines, coordinates)?),
-            (Mapping::Whole(coordinates), true) if !shape.contains(&0) => drop(self.levels(&lines, coordinates)?),
-            (Mapping::Crop { .. }, _) => self.check_crop()?,
+            Mapping::Whole(coordinates) if !shape.contains(&0) => match self.is_nearest() {
+                true => drop(self.levels(&lines, coordinates)?),
+                false => drop(self.operator(&lines, coordinates)?),
+            },
             _ => {}
         }
         common::only_output(outputs, x.element(), shape)
@@ -242,10 +247,8 @@ impl Operator for Resize {
             return Ok(());
         }
         let coordinates = match self.mapping {
-            Mapping::Whole(coordinates) => coordinates,
-            Mapping::Crop { outside } => {
-                return self.crop(&lines, outside, common::floats(inputs, 0)?, common::floats_mut(outputs, 0)?);
-            }
+            Mapping::Whole(coordinates) if !self.is_single(&lines) => coordinates,
+            _ => return self.single(&lines, common::floats(inputs, 0)?, common::floats_mut(outputs, 0)?),
         };
         if self.is_nearest() {
             let levels = self.levels(&lines, coordinates)?;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ndarray::{ArrayView2, ArrayView3, ArrayViewMut2, ArrayViewMut3, Axis};
+use ndarray::{ArrayView1, ArrayView2, ArrayView3, ArrayViewMut2, ArrayViewMut3, Axis, Zip};
 use rayon::prelude::*;
 
 use super::exponential::exp;
@@ -91,7 +91,8 @@ impl Softmax {
     fn columns(&self, x: ArrayView2<f32>, mut y: ArrayViewMut2<f32>) {
         let mut greatest = [f32::NEG_INFINITY; BLOCK];
         for x in x.rows() {
-            greatest.iter_mut().zip(x).for_each(|(max, &x)| *max = if x > *max || x.is_nan() { x } else { *max });
+            let max = &mut greatest[..x.len()];
+            Zip::from(max).and(x).for_each(|max, &x| *max = if x > *max || x.is_nan() { x } else { *max });
         }
         if self.rule == Rule::Hardmax {
             let mut is_found = [false; BLOCK];
@@ -105,20 +106,20 @@ impl Softmax {
             return;
         }
         let mut sums = [0.0f64; BLOCK];
+        let width = y.ncols();
+        let max = ArrayView1::from(&greatest[..width]);
         for (x, y) in x.rows().into_iter().zip(y.rows_mut()) {
-            for (((&x, y), max), sum) in x.iter().zip(y).zip(greatest).zip(&mut sums) {
+            Zip::from(y).and(x).and(max).and(&mut sums[..width]).for_each(|y, &x, &max, sum| {
                 *y = exp(x - max);
                 *sum += f64::from(*y);
-            }
+            });
         }
         let factors = sums.map(|sum| if self.rule == Rule::Softmax { sum.recip() } else { sum.ln() } as f32);
+        let factors = ArrayView1::from(&factors[..width]);
         for (x, y) in x.rows().into_iter().zip(y.rows_mut()) {
             match self.rule {
-                Rule::Softmax => y.into_iter().zip(factors).for_each(|(y, factor)| *y *= factor),
-                _ => {
-                    let columns = x.iter().zip(y).zip(greatest).zip(factors);
-                    columns.for_each(|(((&x, y), max), log)| *y = (x - max) - log);
-                }
+                Rule::Softmax => Zip::from(y).and(factors).for_each(|y, &factor| *y *= factor),
+                _ => Zip::from(y).and(x).and(max).and(factors).for_each(|y, &x, &max, &log| *y = (x - max) - log),
             }
         }
     }

@@ -64,11 +64,13 @@ fn pool_row<T: Copy, R: Rule<T>>(
     }
     if R::COUNTS {
         let rows = rule.counted(&axes[0], d) * rule.counted(&axes[1], h);
+        // Windows within the input have as many elements as there are; only those at the borders are counted.
         let interior = width.interior();
-        for (w, y) in y.iter_mut().enumerate() {
-            let columns = if interior.contains(&w) { width.kernel } else { rule.counted(width, w) };
-            *y = rule.finish(*y, rows * columns);
+        for w in (0..interior.start).chain(interior.end..y.len()) {
+            y[w] = rule.finish(y[w], rows * rule.counted(width, w));
         }
+        let count = rows * width.kernel;
+        y[interior].iter_mut().for_each(|y| *y = rule.finish(*y, count));
     } else {
         y.iter_mut().for_each(|y| *y = rule.finish(*y, 0));
     }

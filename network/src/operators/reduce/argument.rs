@@ -46,6 +46,16 @@ impl Argument {
             is_beyond || (is_no_number(new) && (self.last || !is_no_number(old))) || (self.last && new == old)
         };
         slices::fill(y, |y| {
+            if inner == 1 {
+                const ROWS: usize = 16;
+                return slices::for_chunks(y, ROWS, x.len(), |number, y| {
+                    for (y, row) in y.iter_mut().zip(x[number * ROWS * n..].chunks_exact(n)) {
+                        let better =
+                            |best: (usize, T), new: (usize, T)| if exceeds(new.1, best.1) { new } else { best };
+                        *y = row.iter().copied().enumerate().reduce(better).map_or(0, |best| best.0 as i64);
+                    }
+                });
+            }
             slices::for_chunks(y, inner, x.len(), |number, y| {
                 let x = &x[number * n * inner..(number + 1) * n * inner];
                 for (block, y) in y.chunks_mut(BLOCK).enumerate() {

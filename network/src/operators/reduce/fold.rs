@@ -94,7 +94,13 @@ fn sums(
 }
 
 /// A number that exceeds all others, or is none.
-fn extreme(x: &ArrayViewD<f32>, axes: &[usize], y: ArrayViewMutD<f32>, start: f32, exceeds: fn(f32, f32) -> bool) {
+fn extreme(
+    x: &ArrayViewD<f32>,
+    axes: &[usize],
+    y: ArrayViewMutD<f32>,
+    start: f32,
+    exceeds: impl Fn(f32, f32) -> bool + Sync,
+) {
     let better = |a: f32, b: f32| if exceeds(b, a) || b.is_nan() { b } else { a };
     Fold { start, step: better, join: better, finish: |best| best }.run(x, axes, y);
 }

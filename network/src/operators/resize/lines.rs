@@ -13,6 +13,8 @@ pub(super) struct Line {
     pub(super) scale: Option<f64>,
     /// Start and end of the region, in proportion to the axis.
     pub(super) region: Option<(f32, f32)>,
+    /// Whether the output is longer than `⌊input·scale⌋`.
+    pub(super) is_rounded_up: bool,
 }
 
 impl Line {
@@ -48,7 +50,19 @@ impl Line {
             }
             scale
         });
-        Ok(Self { input, output, scale, region: None })
+        Ok(Self { input, output, scale, region: None, is_rounded_up: false })
+    }
+
+    /// An axis with the scale that all have. Its length is rounded, halves up.
+    fn rounded(input: usize, scale: f64) -> Result<Self> {
+        let exact = input as f64 * scale;
+        if exact >= 2f64.powi(52) {
+            return Err(invalid!("an axis of {input} elements scaled by {scale} is too long"));
+        }
+        let output = (exact + 0.5).floor() as usize;
+        let is_ratio = output as f64 / input as f64 == scale;
+        let is_rounded_up = !is_ratio && output as f64 > exact.floor();
+        Ok(Self { input, output, scale: (!is_ratio).then_some(scale), region: None, is_rounded_up })
     }
 }
 
@@ -63,7 +77,7 @@ impl Resize {
                 axes.iter().map(|&axis| common::axis(axis, rank)).collect::<Result<_>>()?
             }
         };
-        let kept = |&n: &usize| Line { input: n, output: n, scale: None, region: None };
+        let kept = |&n: &usize| Line { input: n, output: n, scale: None, region: None, is_rounded_up: false };
         let mut lines: Vec<Line> = shape.iter().map(kept).collect();
         let expect = |n: usize, what: &str| match n == all.len() {
             true => Ok(()),
@@ -79,8 +93,14 @@ impl Resize {
             (None, Some(sizes)) => {
                 expect(sizes.len(), "sizes")?;
                 let sizes = sizes.iter().map(|&n| usize::try_from(n).ok()).collect::<Option<Vec<_>>>();
-                let sizes = self.sizes(shape, &all, sizes.ok_or_else(|| invalid!("a size is negative"))?)?;
-                all.iter().zip(sizes).for_each(|(&axis, size)| lines[axis].output = size);
+                let sizes = sizes.ok_or_else(|| invalid!("a size is negative"))?;
+                let scale = self.common_scale(shape, &all, &sizes)?;
+                for (&axis, size) in all.iter().zip(sizes) {
+                    lines[axis] = match scale {
+                        None => Line { output: size, ..lines[axis] },
+                        Some(scale) => Line::rounded(shape[axis], scale)?,
+                    };
+                }
             }
             _ => return Err(invalid!("of scales and sizes exactly one has to be given")),
         }
@@ -98,22 +118,17 @@ impl Resize {
         Ok(lines)
     }
 
-    /// Sizes with one scale, if the ratio of the axes is to be kept.
-    fn sizes(&self, shape: &[usize], axes: &[usize], sizes: Vec<usize>) -> Result<Vec<usize>> {
-        let scales = || axes.iter().zip(&sizes).map(|(&axis, &size)| size as f64 / shape[axis] as f64);
+    /// The scale of all axes, if the ratio of their lengths is to be kept.
+    fn common_scale(&self, shape: &[usize], axes: &[usize], sizes: &[usize]) -> Result<Option<f64>> {
+        let scales = axes.iter().zip(sizes).map(|(&axis, &size)| size as f64 / shape[axis] as f64);
         let scale = match self.aspect_ratio {
-            AspectRatio::Stretch => return Ok(sizes),
-            AspectRatio::NotLarger => scales().fold(f64::INFINITY, f64::min),
-            AspectRatio::NotSmaller => scales().fold(0.0, f64::max),
+            AspectRatio::Stretch => return Ok(None),
+            AspectRatio::NotLarger => scales.fold(f64::INFINITY, f64::min),
+            AspectRatio::NotSmaller => scales.fold(0.0, f64::max),
         };
-        if !scale.is_finite() {
-            return Err(invalid!("sizes {sizes:?} with the ratio kept of a tensor of shape {shape:?}"));
-        }
-        // Halves are rounded up.
-        let scaled = |&axis: &usize| (shape[axis] as f64 * scale + 0.5).floor();
-        match axes.iter().map(scaled).all(|length| length < 2f64.powi(52)) {
-            true => Ok(axes.iter().map(|axis| scaled(axis) as usize).collect()),
-            false => Err(invalid!("sizes {sizes:?} with the ratio kept are too large")),
+        match scale.is_finite() && scale > 0.0 {
+            true => Ok(Some(scale)),
+            false => Err(invalid!("sizes {sizes:?} with the ratio kept of a tensor of shape {shape:?}")),
         }
     }
 }

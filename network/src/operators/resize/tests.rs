@@ -199,6 +199,29 @@ fn examples_of_the_documentation() {
 }
 
 #[test]
+fn one_scale_for_all_axes_is_that_of_coordinates() {
+    // 8 × 9 to at least 6 × 2: a scale of 3/4, and 6.75 elements, which are 7.
+    let x = noise(&[1, 2, 8, 9], 3);
+    let (shape, scales) = ([1, 2, 6, 7], [1.0, 1.0, 0.75, 0.75]);
+    for resize in rules() {
+        let is_cubic = matches!(resize.interpolation, Interpolation::Cubic { .. });
+        let is_simple = resize.interpolation == Interpolation::Near;
+        let resize = Resize { aspect_ratio: AspectRatio::NotSmaller, axes: Some(vec![2, 3]), ..resize };
+        let y = sized(&resize, x.clone().into(), &[6, 2]);
+        match is_cubic {
+            true => assert!(y.is_err()),
+            false if is_simple => {}
+            false => assert_close(&y.unwrap(), &literal(&resize, &x, &shape, &scales), 1e-5),
+        }
+        // 6.25 elements are 6: cubics, too.
+        let x = noise(&[1, 2, 8, 5], 3);
+        let resize = Resize { aspect_ratio: AspectRatio::NotLarger, ..resize };
+        let y = sized(&resize, x.clone().into(), &[10, 9]).unwrap();
+        assert_close(&y, &literal(&resize, &x, &[1, 2, 10, 6], &[1.0, 1.0, 1.25, 1.25]), 1e-5);
+    }
+}
+
+#[test]
 fn smoothing_hears_every_element() {
     let smooth = Resize { antialias: true, ..resize(Interpolation::Linear, Coordinates::HalfPixel) };
     // A triangle of half-width 2 around 0.5 and 2.5: weights 1/8, 3/8, 3/8, 1/8, elements at the border repeated.
