@@ -1,5 +1,6 @@
 //! The commands about pictures: each computes and reports. They know no argument syntax and do not end the program.
 
+pub mod inputs;
 pub mod learn_upsampling;
 pub mod memory;
 pub mod rounding;

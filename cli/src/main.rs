@@ -11,6 +11,8 @@ mod commands;
 mod error;
 mod files;
 mod images;
+#[cfg(feature = "study")]
+mod npy;
 mod progress;
 mod report;
 #[cfg(feature = "study")]
