@@ -15,6 +15,8 @@ pub fn run(command: &Command, out: &mut (dyn Write + Send)) -> Result<()> {
     match command {
         Command::Upscale(args) => upscale::run(args, out),
         Command::LearnUpsampling(args) => learn_upsampling::run(args, out),
+        #[cfg(feature = "network")]
+        Command::Network(command) => crate::network::run(command, out),
         #[cfg(feature = "study")]
         Command::Study(command) => crate::study::run(command, out),
     }

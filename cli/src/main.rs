@@ -11,7 +11,9 @@ mod commands;
 mod error;
 mod files;
 mod images;
-#[cfg(feature = "study")]
+#[cfg(feature = "network")]
+mod network;
+#[cfg(any(feature = "network", feature = "study"))]
 mod npy;
 mod progress;
 mod report;
