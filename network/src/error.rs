@@ -1,5 +1,6 @@
 //! The one error type: what was wrong with a file, a graph, an input or a limit, with the node where it was found.
 
+use std::borrow::Cow;
 use std::fmt;
 
 /// `Result` with this crate's [`Error`].
@@ -36,6 +37,13 @@ pub enum Error {
     },
     /// Nodes that are not supported: all of them.
     Unsupported(Vec<UnsupportedNode>),
+    /// Something else in a file that is not supported, as elements of a type.
+    UnsupportedPart {
+        /// What it is in.
+        part: String,
+        /// What it is.
+        why: String,
+    },
     /// A graph that contradicts itself: a cycle, a name without a value, two values of one name.
     Graph(String),
     /// An attribute or an input of an operator that it cannot work with.
@@ -47,7 +55,7 @@ pub enum Error {
         /// The node's name.
         node: String,
         /// Its operator.
-        operator: &'static str,
+        operator: Cow<'static, str>,
         /// What is wrong there.
         source: Box<Error>,
     },
@@ -72,10 +80,10 @@ pub enum Error {
 impl Error {
     /// The error, at a node.
     #[must_use]
-    pub fn at(self, node: &str, operator: &'static str) -> Self {
+    pub fn at(self, node: &str, operator: impl Into<Cow<'static, str>>) -> Self {
         match self {
             Self::Node { .. } => self,
-            source => Self::Node { node: node.into(), operator, source: Box::new(source) },
+            source => Self::Node { node: node.into(), operator: operator.into(), source: Box::new(source) },
         }
     }
 }
@@ -96,6 +104,7 @@ impl fmt::Display for Error {
                 let text = |node: &UnsupportedNode| format!(" {} ({}): {}", node.node, node.operator, node.why);
                 f.write_str(&nodes.iter().map(text).collect::<Vec<_>>().join(";"))
             }
+            Self::UnsupportedPart { part, why } => write!(f, "{part} is not supported: {why}"),
             Self::Graph(why) | Self::Operator(why) => f.write_str(why),
             Self::Layer(error) => error.fmt(f),
             Self::Node { node, operator, source } => write!(f, "node {node} ({operator}): {source}"),

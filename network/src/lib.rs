@@ -15,9 +15,11 @@ mod attributes;
 mod error;
 mod graph;
 mod limits;
+mod onnx;
 mod operator;
 pub mod operators;
 mod plan;
+mod state;
 mod tensor;
 
 pub use convmat;
@@ -29,4 +31,5 @@ pub use self::graph::{Dimension, Graph, GraphBuilder, Input, Node, ValueId};
 pub use self::limits::Limits;
 pub use self::operator::{Fact, Operator, Pointwise, Scratch, Signature};
 pub use self::plan::{Memory, Plan, PlanOptions};
+pub use self::state::StateDict;
 pub use self::tensor::{ElementType, Tensor, TensorView, TensorViewMut};

@@ -3,15 +3,23 @@
 //! Each is a struct of its attributes, checked when it is made or when shapes are inferred. They know no graph and no file. A further
 //! family is a file with a function `make`, and a line here.
 
+pub mod arithmetic;
+pub mod elementwise;
+
 mod common;
-mod convolution;
+pub mod convolution;
+mod loops;
+pub mod normalization;
+pub mod pool;
+pub mod resize;
+mod slices;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
 use std::sync::Arc;
 
 pub(crate) use self::convolution::with_five_axes;
-pub use self::convolution::{AutoPad, Convolution, PreparedLayer};
+
 use crate::attributes::Attributes;
 use crate::error::Result;
 use crate::operator::Operator;
@@ -32,7 +40,8 @@ pub(crate) struct Description<'a> {
 pub(crate) type Made = Result<Option<Arc<dyn Operator>>>;
 
 /// Ways to make an operator, one per family.
-const FAMILIES: &[fn(&Description) -> Made] = &[convolution::make];
+const FAMILIES: &[fn(&Description) -> Made] =
+    &[arithmetic::make, convolution::make, elementwise::make, normalization::make, pool::make, resize::make];
 
 /// The operator that a description is of; `None` if no family knows it.
 ///

@@ -4,8 +4,11 @@
 
 mod arena;
 mod facts;
+mod patterns;
 mod run;
 mod steps;
+#[cfg(test)]
+mod tests;
 
 use std::fmt::Write;
 use std::sync::Arc;
@@ -137,8 +140,11 @@ impl Graph {
     /// [`Error::Input`] for a shape that the network does not expect; [`Error::Limit`] for more memory or work than is allowed, before
     /// anything is allocated for it; [`Error::Node`] for what an operator cannot work with.
     pub fn plan(&self, shapes: &[Vec<usize>], options: &PlanOptions) -> Result<Plan> {
-        let graph = Arc::new(self.folded(&options.limits)?);
-        Plan::new(graph, shapes, options, &KnownLayers::new())
+        let mut graph = self.folded(&options.limits)?;
+        if options.is_fused {
+            patterns::replace(&mut graph);
+        }
+        Plan::new(Arc::new(graph), shapes, options, &KnownLayers::new())
     }
 
     /// The same graph in which everything that follows from constants alone is a constant.

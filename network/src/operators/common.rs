@@ -5,7 +5,7 @@
 use ndarray::{ArrayViewD, ArrayViewMutD};
 
 use crate::error::{Result, invalid};
-use crate::operator::Fact;
+use crate::operator::{Fact, Signature};
 use crate::tensor::{ElementType, Tensor, TensorView, TensorViewMut};
 
 /// Input `number`, which has to be there.
@@ -101,5 +101,34 @@ pub(crate) fn floats_mut<'a>(outputs: &'a mut [TensorViewMut<'_>], number: usize
     match outputs.get_mut(number) {
         Some(TensorViewMut::Float(array)) => Ok(array.view_mut()),
         _ => Err(invalid!("output {number} is not a tensor of floats")),
+    }
+}
+
+/// The numbers of a known input, one per channel of a tensor of some rank or one for all, if broadcasting gives all elements of a
+/// channel the same.
+pub(crate) fn per_channel(fact: &Fact, rank: usize) -> Option<Vec<f64>> {
+    let Tensor::Float(array) = fact.value.as_ref()? else { return None };
+    let is_channel = |axis: usize| axis + rank == array.ndim() + 1;
+    let is_right = array.ndim() <= rank && (0..array.ndim()).all(|axis| array.shape()[axis] == 1 || is_channel(axis));
+    is_right.then(|| array.iter().map(|&value| value.into()).collect())
+}
+
+/// The signature of the only output.
+pub(crate) fn only_output(
+    outputs: usize,
+    element: ElementType,
+    shape: impl Into<Vec<usize>>,
+) -> Result<Vec<Signature>> {
+    match outputs {
+        1 => Ok(vec![Signature::new(element, shape)]),
+        _ => Err(invalid!("{outputs} outputs where there is one")),
+    }
+}
+
+/// The whole numbers of an output that `infer` promised to be whole numbers.
+pub(crate) fn integers_mut<'a>(outputs: &'a mut [TensorViewMut<'_>], number: usize) -> Result<ArrayViewMutD<'a, i64>> {
+    match outputs.get_mut(number) {
+        Some(TensorViewMut::Integer(array)) => Ok(array.view_mut()),
+        _ => Err(invalid!("output {number} is not a tensor of integers")),
     }
 }

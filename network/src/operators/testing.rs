@@ -32,3 +32,85 @@ pub(crate) fn output(operator: &dyn Operator, inputs: impl IntoIterator<Item = T
     let inputs: Vec<Option<Tensor>> = inputs.into_iter().map(Some).collect();
     Ok(outputs(operator, &inputs, 1)?.swap_remove(0))
 }
+
+/// Numbers between −1 and 1 that look random and are the same in every run (Steele, Lea and Flood's SplitMix64).
+pub(crate) struct Noise(pub(crate) u64);
+
+impl Noise {
+    fn bits(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    /// A whole number below `n`.
+    pub(crate) fn below(&mut self, n: usize) -> usize {
+        (self.bits() % n as u64) as usize
+    }
+
+    /// A number between −1 and 1.
+    pub(crate) fn float(&mut self) -> f32 {
+        (self.bits() >> 40) as f32 / (1 << 23) as f32 - 1.0
+    }
+
+    /// A tensor of such numbers.
+    pub(crate) fn floats(&mut self, shape: &[usize]) -> Tensor {
+        ndarray::ArrayD::from_shape_simple_fn(shape, || self.float()).into()
+    }
+
+    /// A tensor of whole numbers from −`n` to `n`.
+    pub(crate) fn integers(&mut self, shape: &[usize], n: usize) -> Tensor {
+        ndarray::ArrayD::from_shape_simple_fn(shape, || self.below(2 * n + 1) as i64 - n as i64).into()
+    }
+}
+
+/// A tensor of floats.
+pub(crate) fn floats(shape: &[usize], values: &[f32]) -> Tensor {
+    ndarray::ArrayD::from_shape_vec(shape, values.to_vec()).expect("as many values as the shape has elements").into()
+}
+
+/// A tensor of whole numbers.
+pub(crate) fn integers(shape: &[usize], values: &[i64]) -> Tensor {
+    ndarray::ArrayD::from_shape_vec(shape, values.to_vec()).expect("as many values as the shape has elements").into()
+}
+
+/// A tensor of truth values.
+pub(crate) fn bools(shape: &[usize], values: &[bool]) -> Tensor {
+    ndarray::ArrayD::from_shape_vec(shape, values.to_vec()).expect("as many values as the shape has elements").into()
+}
+
+/// The operator of a node with these attributes, of as many inputs and one output.
+pub(crate) fn made(
+    name: &str,
+    opset: i64,
+    inputs: usize,
+    attributes: &[(&str, crate::attributes::Attribute)],
+) -> Result<std::sync::Arc<dyn Operator>> {
+    let mut all = crate::attributes::Attributes::default();
+    attributes.iter().for_each(|(name, value)| all.insert(*name, value.clone()));
+    let description = super::Description { name, attributes: &all, opset, inputs, outputs: 1 };
+    Ok(super::make(&description)?.expect("a family that knows the operator"))
+}
+
+/// Numbers between -1 and 1 that follow from a seed, no two runs different.
+pub(crate) fn noise(shape: &[usize], seed: u64) -> ndarray::ArrayD<f32> {
+    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+    ndarray::ArrayD::from_shape_simple_fn(shape, || {
+        // Xorshift: enough for values that are neither ordered nor alike.
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 40) as f32 / (1u64 << 23) as f32 - 1.0
+    })
+}
+
+/// Asserts that values are those of an evaluation in f64, up to a relative error.
+pub(crate) fn assert_close(values: &Tensor, expected: &ndarray::ArrayD<f64>, tolerance: f64) {
+    let Tensor::Float(values) = values else { panic!("{:?}", values.element()) };
+    assert_eq!(values.shape(), expected.shape());
+    for ((at, &value), &expected) in values.indexed_iter().zip(expected) {
+        let error = (f64::from(value) - expected).abs();
+        assert!(error <= tolerance * expected.abs().max(1.0), "{value} in place of {expected} at {at:?}");
+    }
+}

@@ -14,7 +14,7 @@ use super::facts::Facts;
 use crate::error::Result;
 use crate::graph::{Graph, ValueId};
 use crate::operator::{Operator, Pointwise};
-use crate::operators::{Convolution, PreparedLayer};
+use crate::operators::convolution::{Convolution, PreparedLayer};
 use crate::tensor::{Tensor, TensorView};
 
 /// What a step does.
@@ -193,8 +193,8 @@ impl<'a> Stepper<'a> {
             let made = step.outputs[0];
             let Some(&(1, reader)) = self.readers.get(&made) else { return Ok(()) };
             let node = &self.graph.nodes[reader];
-            if node.outputs.len() != 1 || !node.inputs.contains(&Some(made)) {
-                // The one reader is an output of the network.
+            // The one reader may be an output of the network, or a residual's sum that another layer has taken over.
+            if taken[reader] || node.outputs.len() != 1 || !node.inputs.contains(&Some(made)) {
                 return Ok(());
             }
             if self.facts.signature(node.outputs[0])? != self.facts.signature(made)? {
@@ -245,12 +245,16 @@ impl Fused {
                 if !fits || !is_first || Some(*input) != number {
                     return false;
                 }
-                for channel in 0..self.channels {
-                    let factor = of_channel(scale, channel);
-                    self.scale[channel] *= factor;
-                    self.bias[channel] = factor * self.bias[channel] + of_channel(offset, channel);
+                let channels = 0..self.channels;
+                let factors: Vec<f64> = channels.clone().map(|c| of_channel(scale, c) * self.scale[c]).collect();
+                let bias = |c: usize| of_channel(scale, c) * self.bias[c] + of_channel(offset, c);
+                let summands: Vec<f64> = channels.map(bias).collect();
+                // What is not a number would become one channel's, or an error; the operator itself computes it as it is.
+                let are_finite = factors.iter().chain(&summands).all(|&value| (value as f32).is_finite());
+                if are_finite {
+                    (self.scale, self.bias) = (factors, summands);
                 }
-                true
+                are_finite
             }
             Pointwise::Activation(_) | Pointwise::PRelu(_) => {
                 let is_free = self.function.is_none() && number == Some(0);

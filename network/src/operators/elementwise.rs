@@ -1,0 +1,417 @@
+//! Functions of single elements: ONNX's elementary functions and activations, clamps, and PRelu.
+//!
+//! A planner recognises [`Function`]s and fuses them with layers; it is not known here.
+
+mod clip;
+mod functions;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use convmat::Activation;
+
+pub use self::clip::{Clip, PRelu};
+use self::functions::clamped;
+use super::common::required;
+use super::loops::map;
+use super::{Description, Made};
+use crate::error::{Result, invalid};
+use crate::operator::{Fact, Operator, Pointwise, Scratch, Signature};
+use crate::tensor::{ElementType, TensorView, TensorViewMut};
+
+/// A function of one element, under ONNX's name, with ONNX's attributes as parameters. NaN stays NaN.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Function {
+    /// `|x|`, also of integers.
+    Abs,
+    /// `−x`, also of integers.
+    Neg,
+    /// `√x`.
+    Sqrt,
+    /// `eˣ`.
+    Exp,
+    /// `ln x`.
+    Log,
+    /// `sin x`.
+    Sin,
+    /// `cos x`.
+    Cos,
+    /// `tan x`.
+    Tan,
+    /// `arcsin x`.
+    Asin,
+    /// `arccos x`.
+    Acos,
+    /// `arctan x`.
+    Atan,
+    /// `sinh x`.
+    Sinh,
+    /// `cosh x`.
+    Cosh,
+    /// `arsinh x`.
+    Asinh,
+    /// `arcosh x`.
+    Acosh,
+    /// `artanh x`.
+    Atanh,
+    /// The largest whole number that is not above x.
+    Floor,
+    /// The least whole number that is not below x.
+    Ceil,
+    /// The nearest whole number, the even one of two.
+    Round,
+    /// −1, 0 or 1, also of integers.
+    Sign,
+    /// `1 / x`.
+    Reciprocal,
+    /// `2/√π · ∫₀ˣ exp(−t²) dt`.
+    Erf,
+    /// Whether x is false.
+    Not,
+    /// Whether x is not a number.
+    IsNaN,
+    /// Whether x is an infinity of a sign that is asked for.
+    IsInf {
+        /// Whether −∞ counts.
+        negative: bool,
+        /// Whether ∞ counts.
+        positive: bool,
+    },
+    /// `max(x, 0)`, also of integers.
+    Relu,
+    /// `x` where x ≥ 0, `alpha · x` elsewhere.
+    LeakyRelu {
+        /// Slope below zero.
+        alpha: f32,
+    },
+    /// `x` where x ≥ 0, `alpha · (eˣ − 1)` elsewhere.
+    Elu {
+        /// Scale below zero.
+        alpha: f32,
+    },
+    /// `gamma · x` where x > 0, `gamma · alpha · (eˣ − 1)` elsewhere.
+    Selu {
+        /// Scale below zero.
+        alpha: f32,
+        /// Scale of everything.
+        gamma: f32,
+    },
+    /// `max(x, 0) + min(alpha · (exp(x / alpha) − 1), 0)`.
+    Celu {
+        /// Scale and width below zero, not 0.
+        alpha: f32,
+    },
+    /// `1 / (1 + e⁻ˣ)`.
+    Sigmoid,
+    /// `min(max(alpha · x + beta, 0), 1)`.
+    HardSigmoid {
+        /// Slope.
+        alpha: f32,
+        /// Offset.
+        beta: f32,
+    },
+    /// `x · min(max(x / 6 + 1/2, 0), 1)`.
+    HardSwish,
+    /// `tanh x`.
+    Tanh,
+    /// `ln(1 + eˣ)`.
+    Softplus,
+    /// `x / (1 + |x|)`.
+    Softsign,
+    /// `x` where x > alpha, 0 elsewhere.
+    ThresholdedRelu {
+        /// Threshold.
+        alpha: f32,
+    },
+    /// `x + bias` where x < −lambda, `x − bias` where x > lambda, 0 elsewhere.
+    Shrink {
+        /// Added below, subtracted above.
+        bias: f32,
+        /// Half the width of what becomes zero.
+        lambda: f32,
+    },
+    /// `x · erfc(−x/√2) / 2`.
+    Gelu,
+    /// `x/2 · (1 + tanh(√(2/π) · (x + 0.044715 · x³)))`: Gelu with `approximate = "tanh"`.
+    GeluTanh,
+    /// `x · tanh(ln(1 + eˣ))`.
+    Mish,
+    /// `x / (1 + exp(−alpha · x))`.
+    Swish {
+        /// Scale of the argument of the sigmoid.
+        alpha: f32,
+    },
+    /// `min(max(x, low), high)`: Clip with bounds that are attributes.
+    Clip {
+        /// Least value.
+        low: f32,
+        /// Largest value.
+        high: f32,
+    },
+}
+
+impl Function {
+    /// The name, as ONNX spells it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Abs => "Abs",
+            Self::Neg => "Neg",
+            Self::Sqrt => "Sqrt",
+            Self::Exp => "Exp",
+            Self::Log => "Log",
+            Self::Sin => "Sin",
+            Self::Cos => "Cos",
+            Self::Tan => "Tan",
+            Self::Asin => "Asin",
+            Self::Acos => "Acos",
+            Self::Atan => "Atan",
+            Self::Sinh => "Sinh",
+            Self::Cosh => "Cosh",
+            Self::Asinh => "Asinh",
+            Self::Acosh => "Acosh",
+            Self::Atanh => "Atanh",
+            Self::Floor => "Floor",
+            Self::Ceil => "Ceil",
+            Self::Round => "Round",
+            Self::Sign => "Sign",
+            Self::Reciprocal => "Reciprocal",
+            Self::Erf => "Erf",
+            Self::Not => "Not",
+            Self::IsNaN => "IsNaN",
+            Self::IsInf { .. } => "IsInf",
+            Self::Relu => "Relu",
+            Self::LeakyRelu { .. } => "LeakyRelu",
+            Self::Elu { .. } => "Elu",
+            Self::Selu { .. } => "Selu",
+            Self::Celu { .. } => "Celu",
+            Self::Sigmoid => "Sigmoid",
+            Self::HardSigmoid { .. } => "HardSigmoid",
+            Self::HardSwish => "HardSwish",
+            Self::Tanh => "Tanh",
+            Self::Softplus => "Softplus",
+            Self::Softsign => "Softsign",
+            Self::ThresholdedRelu { .. } => "ThresholdedRelu",
+            Self::Shrink { .. } => "Shrink",
+            Self::Gelu | Self::GeluTanh => "Gelu",
+            Self::Mish => "Mish",
+            Self::Swish { .. } => "Swish",
+            Self::Clip { .. } => "Clip",
+        }
+    }
+
+    /// The activation that a layer of convmat can compute with its outputs, if it is one.
+    ///
+    /// ```
+    /// use convmat_network::convmat::Activation;
+    /// use convmat_network::operators::elementwise::Function;
+    ///
+    /// assert_eq!(Function::Swish { alpha: 1.0 }.activation(), Some(Activation::Silu));
+    /// assert_eq!(Function::Mish.activation(), None);
+    /// ```
+    #[must_use]
+    pub fn activation(self) -> Option<Activation> {
+        Some(match self {
+            Self::Relu => Activation::Relu,
+            Self::LeakyRelu { alpha } => Activation::LeakyRelu { slope: alpha.into() },
+            Self::Elu { alpha } => Activation::Elu { scale: alpha.into() },
+            Self::Sigmoid => Activation::Sigmoid,
+            Self::HardSigmoid { alpha, beta } => Activation::HardSigmoid { slope: alpha.into(), offset: beta.into() },
+            Self::HardSwish => Activation::HardSwish,
+            Self::Tanh => Activation::Tanh,
+            Self::Softplus => Activation::Softplus,
+            Self::Gelu => Activation::Gelu,
+            Self::GeluTanh => Activation::GeluTanh,
+            Self::Swish { alpha: 1.0 } => Activation::Silu,
+            Self::Clip { low, high } if low <= high => Activation::Clamp { low: low.into(), high: high.into() },
+            _ => return None,
+        })
+    }
+
+    /// The type of its values for elements of a type.
+    fn element(self, from: ElementType) -> Result<ElementType> {
+        match (self, from) {
+            (Self::Not, ElementType::Bool) | (Self::IsNaN | Self::IsInf { .. }, ElementType::Float) => {
+                Ok(ElementType::Bool)
+            }
+            (Self::Abs | Self::Neg | Self::Sign | Self::Relu, ElementType::Integer) => Ok(from),
+            (Self::Not, _) => Err(invalid!("its input is of type {from}, not bool")),
+            (_, ElementType::Float) => Ok(from),
+            _ => Err(invalid!("its input is of type {from}, which it is not defined for")),
+        }
+    }
+}
+
+/// `y = function(x)` for every element.
+///
+/// ```
+/// use convmat_network::operators::elementwise::{Function, Unary};
+/// use convmat_network::{ElementType, Fact, Operator, Signature};
+///
+/// let relu = Unary { function: Function::Relu };
+/// let fact = Fact { signature: Signature::new(ElementType::Float, [2, 3]), value: None };
+/// assert_eq!(relu.infer(&[Some(&fact)], 1)?, [Signature::new(ElementType::Float, [2, 3])]);
+/// # Ok::<(), convmat_network::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Unary {
+    /// What is computed.
+    pub function: Function,
+}
+
+impl Operator for Unary {
+    fn name(&self) -> &'static str {
+        self.function.name()
+    }
+
+    fn infer(&self, inputs: &[Option<&Fact>], _outputs: usize) -> Result<Vec<Signature>> {
+        let input = required(inputs, 0)?;
+        Ok(vec![Signature::new(self.function.element(input.element())?, input.shape())])
+    }
+
+    fn pointwise(&self, _inputs: &[Option<&Fact>]) -> Option<Pointwise> {
+        self.function.activation().map(Pointwise::Activation)
+    }
+
+    fn run(&self, inputs: &[Option<TensorView>], outputs: &mut [TensorViewMut], _scratch: &mut Scratch) -> Result<()> {
+        let (Some(Some(from)), Some(to)) = (inputs.first(), outputs.first_mut()) else {
+            return Err(invalid!("an input or the output is missing"));
+        };
+        macro_rules! each {
+            ($variant:ident to $result:ident, $x:ident => $value:expr) => {
+                match (from, to) {
+                    (TensorView::$variant(from), TensorViewMut::$result(to)) => {
+                        map(from.view(), to.view_mut(), |$x| $value);
+                        Ok(())
+                    }
+                    _ => Err(invalid!("elements of other types than were announced")),
+                }
+            };
+            ($x:ident => $value:expr) => { each!(Float to Float, $x => $value) };
+        }
+        if let TensorView::Integer(_) = from {
+            return match self.function {
+                Function::Abs => each!(Integer to Integer, x => x.wrapping_abs()),
+                Function::Neg => each!(Integer to Integer, x => x.wrapping_neg()),
+                Function::Sign => each!(Integer to Integer, x => x.signum()),
+                _ => each!(Integer to Integer, x => x.max(0)),
+            };
+        }
+        match self.function {
+            Function::Abs => each!(x => x.abs()),
+            Function::Neg => each!(x => -x),
+            Function::Sqrt => each!(x => x.sqrt()),
+            Function::Exp => each!(x => functions::exp(x)),
+            Function::Log => each!(x => x.ln()),
+            Function::Sin => each!(x => x.sin()),
+            Function::Cos => each!(x => x.cos()),
+            Function::Tan => each!(x => x.tan()),
+            Function::Asin => each!(x => x.asin()),
+            Function::Acos => each!(x => x.acos()),
+            Function::Atan => each!(x => x.atan()),
+            Function::Sinh => each!(x => x.sinh()),
+            Function::Cosh => each!(x => x.cosh()),
+            // The inverse ones in f64: the standard library's formulas cancel near zero and near one.
+            Function::Asinh => each!(x => f64::from(x).asinh() as f32),
+            Function::Acosh => each!(x => f64::from(x).acosh() as f32),
+            Function::Atanh => each!(x => f64::from(x).atanh() as f32),
+            Function::Floor => each!(x => x.floor()),
+            Function::Ceil => each!(x => x.ceil()),
+            Function::Round => each!(x => x.round_ties_even()),
+            Function::Sign => each!(x => if x > 0.0 { 1.0 } else if x < 0.0 { -1.0 } else { x }),
+            Function::Reciprocal => each!(x => 1.0 / x),
+            Function::Erf => each!(x => libm::erff(x)),
+            Function::Not => each!(Bool to Bool, x => !x),
+            Function::IsNaN => each!(Float to Bool, x => x.is_nan()),
+            Function::IsInf { negative, positive } => {
+                each!(Float to Bool, x => (negative && x == f32::NEG_INFINITY) || (positive && x == f32::INFINITY))
+            }
+            Function::Relu => each!(x => if x < 0.0 { 0.0 } else { x }),
+            Function::LeakyRelu { alpha } => each!(x => if x < 0.0 { alpha * x } else { x }),
+            Function::Elu { alpha } => each!(x => functions::elu(x, alpha, 1.0)),
+            Function::Selu { alpha, gamma } => each!(x => gamma * functions::elu(x, alpha, 1.0)),
+            Function::Celu { alpha } => each!(x => functions::elu(x, alpha, alpha)),
+            Function::Sigmoid => each!(x => functions::sigmoid(x)),
+            Function::HardSigmoid { alpha, beta } => each!(x => clamped(alpha * x + beta, 0.0, 1.0)),
+            Function::HardSwish => each!(x => x * clamped(1.0 / 6.0 * x + 0.5, 0.0, 1.0)),
+            Function::Tanh => each!(x => functions::tanh(x)),
+            Function::Softplus => each!(x => functions::softplus(x)),
+            Function::Softsign => each!(x => x / (1.0 + x.abs())),
+            Function::ThresholdedRelu { alpha } => each!(x => if x <= alpha { 0.0 } else { x }),
+            Function::Shrink { bias, lambda } => {
+                each!(x => if x < -lambda { x + bias } else if x <= lambda { 0.0 } else { x - bias })
+            }
+            Function::Gelu => each!(x => functions::gelu(x)),
+            Function::GeluTanh => each!(x => functions::gelu_tanh(x)),
+            Function::Mish => each!(x => functions::mish(x)),
+            Function::Swish { alpha } => each!(x => functions::times_sigmoid(alpha * x, x)),
+            Function::Clip { low, high } => each!(x => clamped(x, low, high)),
+        }
+    }
+}
+
+/// The operators of this file.
+pub(super) fn make(d: &Description) -> Made {
+    let float = |name, absent| d.attributes.float_or(name, absent);
+    let function = match d.name {
+        "Abs" => Function::Abs,
+        "Neg" => Function::Neg,
+        "Sqrt" => Function::Sqrt,
+        "Exp" => Function::Exp,
+        "Log" => Function::Log,
+        "Sin" => Function::Sin,
+        "Cos" => Function::Cos,
+        "Tan" => Function::Tan,
+        "Asin" => Function::Asin,
+        "Acos" => Function::Acos,
+        "Atan" => Function::Atan,
+        "Sinh" => Function::Sinh,
+        "Cosh" => Function::Cosh,
+        "Asinh" => Function::Asinh,
+        "Acosh" => Function::Acosh,
+        "Atanh" => Function::Atanh,
+        "Floor" => Function::Floor,
+        "Ceil" => Function::Ceil,
+        "Round" => Function::Round,
+        "Sign" => Function::Sign,
+        "Reciprocal" => Function::Reciprocal,
+        "Erf" => Function::Erf,
+        "Not" => Function::Not,
+        "IsNaN" => Function::IsNaN,
+        "IsInf" => Function::IsInf {
+            negative: d.attributes.switch_or("detect_negative", true)?,
+            positive: d.attributes.switch_or("detect_positive", true)?,
+        },
+        "Relu" => Function::Relu,
+        "LeakyRelu" => Function::LeakyRelu { alpha: float("alpha", 0.01)? },
+        "Elu" => Function::Elu { alpha: float("alpha", 1.0)? },
+        "Selu" => Function::Selu { alpha: float("alpha", 1.673_263_2)?, gamma: float("gamma", 1.050_701)? },
+        "Celu" => match float("alpha", 1.0)? {
+            0.0 => return Err(invalid!("attribute alpha is 0, by which elements would be divided")),
+            alpha => Function::Celu { alpha },
+        },
+        "Sigmoid" => Function::Sigmoid,
+        "HardSigmoid" => Function::HardSigmoid { alpha: float("alpha", 0.2)?, beta: float("beta", 0.5)? },
+        "HardSwish" => Function::HardSwish,
+        "Tanh" => Function::Tanh,
+        "Softplus" => Function::Softplus,
+        "Softsign" => Function::Softsign,
+        "ThresholdedRelu" => Function::ThresholdedRelu { alpha: float("alpha", 1.0)? },
+        "Shrink" => Function::Shrink { bias: float("bias", 0.0)?, lambda: float("lambd", 0.5)? },
+        "Gelu" => match d.attributes.text_or("approximate", "none")? {
+            "none" => Function::Gelu,
+            "tanh" => Function::GeluTanh,
+            other => return Err(invalid!("attribute approximate is {other}, neither none nor tanh")),
+        },
+        "Mish" => Function::Mish,
+        "Swish" => Function::Swish { alpha: float("alpha", 1.0)? },
+        // Bounds were attributes before they were inputs.
+        "Clip" if d.opset < 11 => Function::Clip { low: float("min", f32::MIN)?, high: float("max", f32::MAX)? },
+        "Clip" => return Ok(Some(Arc::new(Clip))),
+        "PRelu" => return Ok(Some(Arc::new(PRelu))),
+        _ => return Ok(None),
+    };
+    Ok(Some(Arc::new(Unary { function })))
+}

@@ -1,0 +1,115 @@
+//! Functions of single elements whose parameters are tensors: Clip and PRelu.
+
+use convmat::Activation;
+
+use crate::error::{Result, invalid};
+use crate::operator::{Fact, Operator, Pointwise, Scratch, Signature};
+use crate::operators::common::{broadcast, elements, expect_element, optional, per_channel, required};
+use crate::operators::elementwise::functions::clamped;
+use crate::operators::loops::{map, zip};
+use crate::tensor::{ElementType, TensorView, TensorViewMut};
+
+/// `y = min(max(x, low), high)` for the inputs x, low and high, of which the last two are scalars and may be absent.
+///
+/// Where the bounds contradict each other, the upper one wins. Floats and integers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Clip;
+
+impl Operator for Clip {
+    fn name(&self) -> &'static str {
+        "Clip"
+    }
+
+    fn infer(&self, inputs: &[Option<&Fact>], _outputs: usize) -> Result<Vec<Signature>> {
+        let input = required(inputs, 0)?;
+        if input.element() == ElementType::Bool {
+            return Err(invalid!("truth values have no bounds"));
+        }
+        for number in [1, 2] {
+            let Some(bound) = optional(inputs, number) else { continue };
+            expect_element(bound, input.element(), "a bound")?;
+            if elements(bound.shape())? != 1 {
+                return Err(invalid!("a bound of shape {:?}, which is no scalar", bound.shape()));
+            }
+        }
+        Ok(vec![input.signature.clone()])
+    }
+
+    fn pointwise(&self, inputs: &[Option<&Fact>]) -> Option<Pointwise> {
+        let bound = |number: usize, absent: f64| match optional(inputs, number) {
+            None => Some(absent),
+            Some(bound) => bound.value.as_ref()?.to_floats()?.first().map(|&value| value.into()),
+        };
+        let (low, high) = (bound(1, f64::NEG_INFINITY)?, bound(2, f64::INFINITY)?);
+        (low <= high).then_some(Pointwise::Activation(Activation::Clamp { low, high }))
+    }
+
+    fn run(&self, inputs: &[Option<TensorView>], outputs: &mut [TensorViewMut], _scratch: &mut Scratch) -> Result<()> {
+        macro_rules! bound {
+            ($variant:ident, $number:literal, $absent:expr) => {
+                match inputs.get($number) {
+                    Some(Some(TensorView::$variant(bound))) => bound.first().copied().unwrap_or($absent),
+                    _ => $absent,
+                }
+            };
+        }
+        match (inputs.first(), outputs.first_mut()) {
+            (Some(Some(TensorView::Float(from))), Some(TensorViewMut::Float(to))) => {
+                let (low, high) = (bound!(Float, 1, f32::NEG_INFINITY), bound!(Float, 2, f32::INFINITY));
+                map(from.view(), to.view_mut(), |x| clamped(x, low, high));
+            }
+            (Some(Some(TensorView::Integer(from))), Some(TensorViewMut::Integer(to))) => {
+                let (low, high) = (bound!(Integer, 1, i64::MIN), bound!(Integer, 2, i64::MAX));
+                map(from.view(), to.view_mut(), |x| x.max(low).min(high));
+            }
+            _ => return Err(invalid!("elements of other types than were announced")),
+        }
+        Ok(())
+    }
+}
+
+/// `y = x` where x ≥ 0, `slope · x` elsewhere, for the inputs x and slope, the second broadcast to the shape of the first.
+///
+/// Floats and integers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PRelu;
+
+impl Operator for PRelu {
+    fn name(&self) -> &'static str {
+        "PRelu"
+    }
+
+    fn infer(&self, inputs: &[Option<&Fact>], _outputs: usize) -> Result<Vec<Signature>> {
+        let (input, slope) = (required(inputs, 0)?, required(inputs, 1)?);
+        if input.element() == ElementType::Bool {
+            return Err(invalid!("truth values have no sign"));
+        }
+        expect_element(slope, input.element(), "the slope")?;
+        if broadcast(&[input.shape(), slope.shape()])? != input.shape() {
+            return Err(invalid!("slopes of shape {:?} for an input of shape {:?}", slope.shape(), input.shape()));
+        }
+        Ok(vec![input.signature.clone()])
+    }
+
+    fn pointwise(&self, inputs: &[Option<&Fact>]) -> Option<Pointwise> {
+        let [Some(x), Some(slope), ..] = inputs[..] else { return None };
+        let slopes = per_channel(slope, x.shape().len())?;
+        Some(Pointwise::PRelu(slopes.into_iter().map(|slope| slope as f32).collect()))
+    }
+
+    fn run(&self, inputs: &[Option<TensorView>], outputs: &mut [TensorViewMut], _scratch: &mut Scratch) -> Result<()> {
+        match (inputs, outputs) {
+            ([Some(TensorView::Float(x)), Some(TensorView::Float(slope)), ..], [TensorViewMut::Float(to), ..]) => {
+                zip(x.view(), slope.view(), to.view_mut(), |x, slope| if x < 0.0 { slope * x } else { x });
+            }
+            (
+                [Some(TensorView::Integer(x)), Some(TensorView::Integer(slope)), ..],
+                [TensorViewMut::Integer(to), ..],
+            ) => {
+                zip(x.view(), slope.view(), to.view_mut(), |x, slope| if x < 0 { slope.wrapping_mul(x) } else { x });
+            }
+            _ => return Err(invalid!("elements of other types than were announced")),
+        }
+        Ok(())
+    }
+}
