@@ -17,7 +17,8 @@ const MEMORY_LIMIT: Bytes = Bytes(4 << 30);
 pub struct RunArgs {
     /// The network: an ONNX file
     pub model: PathBuf,
-    /// A value for each input of the network: by name, or those without names in the network's order
+    /// A value for each input of the network: by name, or those without names in the network's order. Of an archive with several
+    /// arrays, the one that is named after the input, if no other is named
     #[arg(short, long = "input", value_name = "[NAME=]FILE", required = true)]
     pub inputs: Vec<String>,
     /// Where to write an output, by name or the first one: .npy, .png, .jpg or .wav; .npz and .safetensors take all outputs; a folder
@@ -38,7 +39,7 @@ pub struct RunArgs {
     /// Run every operator by itself instead of fusing layers with what follows them
     #[arg(long)]
     pub no_fuse: bool,
-    /// Compare an output with a tensor of a file: the output that has the tensor's NAME, else the first one
+    /// Compare an output with a tensor of a file: the output that the tensor is named after, else the first one
     #[arg(long, value_name = "FILE[:NAME]")]
     pub check: Option<String>,
     /// Largest difference that --check allows, relative to the largest reference value

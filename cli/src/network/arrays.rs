@@ -65,19 +65,23 @@ pub fn place(text: &str) -> (&Path, Option<&str>) {
     }
 }
 
-/// The array of a file: the named one, else the only one.
-pub fn read(path: &Path, format: Format, name: Option<&str>) -> Result<Tensor> {
+/// The array of a file, with its name where it has one: the named one, else the only one, else the first of the likely ones.
+pub fn read(path: &Path, format: Format, name: Option<&str>, likely: &[&str]) -> Result<(Option<String>, Tensor)> {
     let bytes = files::read(path, MAX_BYTES).map_err(|error| Failure::read(path, error))?;
     let tensor = match format {
-        Format::Npy => npy_tensor(&bytes),
-        Format::Npz => npz::tensor(bytes, name),
-        Format::Safetensors => safetensor(&bytes, name),
+        Format::Npy => npy_tensor(&bytes).map(|tensor| (None, tensor)),
+        Format::Npz => npz::tensor(bytes, name, likely),
+        Format::Safetensors => safetensor(&bytes, name, likely),
     };
     tensor.map_err(|why| Failure::read(path, why))
 }
 
-/// The name that was asked for, or the only one there is.
-pub fn chosen<'a>(name: Option<&'a str>, names: &[&'a str]) -> Parsed<&'a str> {
+/// The name that was asked for, or the only one there is, or the first of the likely ones.
+pub fn chosen<'a>(name: Option<&'a str>, likely: &[&'a str], names: &[&'a str]) -> Parsed<&'a str> {
+    let name = match (name, names) {
+        (None, [_, _, ..]) => likely.iter().copied().find(|name| names.contains(name)),
+        (name, _) => name,
+    };
     match (name, names) {
         (Some(name), names) if names.contains(&name) => Ok(name),
         (Some(name), []) => Err(format!("it has no array `{name}`, nor any other")),
@@ -133,7 +137,7 @@ pub fn npy_bytes(tensor: &Tensor) -> Parsed<Vec<u8>> {
     Ok(bytes)
 }
 
-fn safetensor(bytes: &[u8], name: Option<&str>) -> Parsed<Tensor> {
+fn safetensor(bytes: &[u8], name: Option<&str>, likely: &[&str]) -> Parsed<(Option<String>, Tensor)> {
     /// The numbers of so many bytes each.
     fn numbers<const BYTES: usize, A>(
         tensor: &TensorView,
@@ -148,9 +152,9 @@ fn safetensor(bytes: &[u8], name: Option<&str>) -> Parsed<Tensor> {
     let file = SafeTensors::deserialize(bytes).map_err(|error| format!("it is no safetensors file: {error}"))?;
     let mut names = file.names();
     names.sort_unstable();
-    let name = chosen(name, &names)?;
+    let name = chosen(name, likely, &names)?;
     let tensor = &file.tensor(name).map_err(|error| error.to_string())?;
-    match tensor.dtype() {
+    let array = match tensor.dtype() {
         Dtype::F32 => numbers(tensor, f32::from_le_bytes),
         Dtype::F64 => numbers(tensor, |bytes| f64::from_le_bytes(bytes) as f32),
         Dtype::I64 => numbers(tensor, i64::from_le_bytes),
@@ -162,8 +166,8 @@ fn safetensor(bytes: &[u8], name: Option<&str>) -> Parsed<Tensor> {
         Dtype::U8 => numbers(tensor, |bytes| i64::from(u8::from_le_bytes(bytes))),
         Dtype::BOOL => numbers(tensor, |[byte]| byte != 0),
         other => return Err(format!("`{name}` holds {other:?}, not F32, F64, whole numbers that i64 holds, or BOOL")),
-    }
-    .map_err(|error| error.to_string())
+    };
+    Ok((Some(name.to_owned()), array.map_err(|error| error.to_string())?))
 }
 
 fn safetensors_bytes(tensors: &[(&str, &Tensor)]) -> Parsed<Vec<u8>> {
@@ -202,10 +206,10 @@ mod tests {
                 let path = folder.path().join(format!("{name}.{ending}"));
                 let format = Format::of(&path).unwrap();
                 std::fs::write(&path, format.bytes(&[(name, &tensor)]).unwrap()).unwrap();
-                assert_eq!(read(&path, format, None).unwrap(), tensor, "{ending}");
+                assert_eq!(read(&path, format, None, &[]).unwrap().1, tensor, "{ending}");
                 if format.has_names() {
-                    assert_eq!(read(&path, format, Some(name)).unwrap(), tensor, "{ending}");
-                    let error = read(&path, format, Some("other")).unwrap_err().to_string();
+                    assert_eq!(read(&path, format, Some(name), &[]).unwrap().1, tensor, "{ending}");
+                    let error = read(&path, format, Some("other"), &[name]).unwrap_err().to_string();
                     assert!(error.contains(&format!("no array `other`, but {name}")), "{error}");
                 }
             }
@@ -217,11 +221,13 @@ mod tests {
         let [floats, integers, _] = tensors();
         let named = [("a", &floats), ("b/c", &integers)];
         let npz = Format::Npz.bytes(&named).unwrap();
-        assert_eq!(npz::tensor(npz.clone(), Some("b/c")).unwrap(), integers);
-        assert!(npz::tensor(npz, None).unwrap_err().contains("name one of a, b/c after a colon"));
+        assert_eq!(npz::tensor(npz.clone(), Some("b/c"), &["a"]).unwrap().1, integers);
+        assert!(npz::tensor(npz, None, &["c"]).unwrap_err().contains("name one of a, b/c after a colon"));
         let file = Format::Safetensors.bytes(&named).unwrap();
-        assert_eq!(safetensor(&file, Some("a")).unwrap(), floats);
-        assert!(safetensor(&file, None).unwrap_err().contains("several arrays"));
+        assert_eq!(safetensor(&file, Some("a"), &[]).unwrap().1, floats);
+        let likely = safetensor(&file, None, &["x", "b/c", "a"]).unwrap();
+        assert_eq!(likely, (Some("b/c".to_owned()), integers.clone()));
+        assert!(safetensor(&file, None, &[]).unwrap_err().contains("several arrays"));
         assert!(Format::Npy.bytes(&named).is_err());
     }
 
@@ -240,8 +246,9 @@ mod tests {
 
     #[test]
     fn what_is_no_array_is_said() {
-        for error in [npy_tensor(b"text"), npz::tensor(b"text".to_vec(), None), safetensor(b"text", None)] {
-            assert!(error.unwrap_err().contains("it is no "));
+        assert!(npy_tensor(b"text").unwrap_err().contains("it is no .npy file"));
+        for result in [npz::tensor(b"text".to_vec(), None, &[]), safetensor(b"text", None, &[])] {
+            assert!(result.unwrap_err().contains("it is no "));
         }
     }
 

@@ -207,7 +207,7 @@ fn part_of_mut(tensor: &mut Tensor, part: Range<usize>) -> TensorViewMut<'_> {
 
 #[cfg(test)]
 mod tests {
-    use convmat_network::operators::Convolution;
+    use convmat_network::operators::convolution::Convolution;
     use convmat_network::{ElementType, GraphBuilder};
     use ndarray::ArrayD;
 

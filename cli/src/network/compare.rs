@@ -6,7 +6,7 @@ use convmat_network::{Graph, Tensor};
 
 use super::arrays;
 use crate::error::{Failure, Result};
-use crate::report::{field, scientific};
+use crate::report::{field, number, scientific};
 
 /// A reference and the output that it is for.
 pub struct Reference {
@@ -16,14 +16,15 @@ pub struct Reference {
 }
 
 impl Reference {
-    /// The reference of `FILE[:NAME]`: for the output of that name, else for the first one.
+    /// The reference of `FILE[:NAME]`: for the output that its tensor is named after, else for the first one.
     pub fn read(graph: &Graph, text: &str) -> Result<Self> {
         let (path, name) = arrays::place(text);
         let Some(format) = arrays::Format::of(path) else {
             return Err(Failure::Usage(format!("--check {text} does not end in .npy, .npz or .safetensors")));
         };
-        let tensor = arrays::read(path, format, name)?;
-        let output = graph.outputs().iter().position(|(output, _)| Some(output.as_str()) == name).unwrap_or(0);
+        let names: Vec<&str> = graph.outputs().iter().map(|(name, _)| name.as_str()).collect();
+        let (found, tensor) = arrays::read(path, format, name, &names)?;
+        let output = names.iter().position(|name| Some(*name) == found.as_deref()).unwrap_or(0);
         Ok(Self { output, text: text.to_owned(), tensor })
     }
 
@@ -40,8 +41,8 @@ impl Reference {
                 let is_equal = largest <= tolerance * reference;
                 let relative = if largest == 0.0 { 0.0 } else { largest / reference };
                 let verdict = if is_equal { "ok" } else { "FAILED" };
-                let [relative, largest, reference, tolerance] =
-                    [relative, largest, reference, tolerance].map(scientific);
+                let [relative, tolerance] = [relative, tolerance].map(scientific);
+                let [largest, reference] = [largest, reference].map(|value| number(value, 3));
                 field(
                     out,
                     "check",

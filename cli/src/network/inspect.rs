@@ -148,7 +148,8 @@ fn steps(plan: &Plan, out: &mut dyn Write) -> Result<Value> {
         field(out, "output", format_args!("{name}: {} {:?}", signature.element, signature.shape))?;
         outputs.push(json!({ "name": name, "element": signature.element.to_string(), "shape": signature.shape }));
     }
-    field(out, "work", format_args!("{} GFLOP a run", significant(plan.operations() as f64 / 1e9, 3)))?;
+    let (unit, factor) = if plan.operations() < 1_000_000_000 { ("MFLOP", 1e6) } else { ("GFLOP", 1e9) };
+    field(out, "work", format_args!("{} {unit} a run", significant(plan.operations() as f64 / factor, 3)))?;
     let [all, packed, values, scratch] =
         [plan.bytes(), plan.packed_bytes(), plan.value_bytes(), plan.scratch_bytes()].map(bytes_in_words);
     field(out, "memory", format_args!("{all}: packed weights {packed}, values {values}, scratch memory {scratch}"))?;

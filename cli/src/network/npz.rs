@@ -25,18 +25,19 @@ pub fn bytes(tensors: &[(&str, &Tensor)]) -> Parsed<Vec<u8>> {
     archive.finish().map(Cursor::into_inner).map_err(|error| error.to_string())
 }
 
-/// An array of the archive: the named one, else the only one.
-pub fn tensor(bytes: Vec<u8>, name: Option<&str>) -> Parsed<Tensor> {
+/// An array of the archive and its name: the named one, else the only one, else the first of the likely ones.
+pub fn tensor(bytes: Vec<u8>, name: Option<&str>, likely: &[&str]) -> Parsed<(Option<String>, Tensor)> {
     let mut archive = ZipArchive::new(Cursor::new(bytes)).map_err(|error| format!("it is no .npz file: {error}"))?;
     let files: Vec<String> = archive.file_names().map(str::to_owned).collect();
     let mut names: Vec<&str> = files.iter().filter_map(|file| file.strip_suffix(ENDING)).collect();
     names.sort_unstable();
-    let name = chosen(name, &names)?;
+    let name = chosen(name, likely, &names)?;
     let file = archive.by_name(&format!("{name}{ENDING}")).map_err(|error| format!("`{name}`: {error}"))?;
     let mut array = Vec::new();
     file.take(MAX_BYTES + 1).read_to_end(&mut array).map_err(|error| format!("`{name}`: {error}"))?;
     if array.len() as u64 > MAX_BYTES {
         return Err(format!("`{name}` is too large"));
     }
-    npy_tensor(&array).map_err(|why| format!("`{name}`: {why}"))
+    let array = npy_tensor(&array).map_err(|why| format!("`{name}`: {why}"))?;
+    Ok((Some(name.to_owned()), array))
 }

@@ -108,7 +108,7 @@ fn print(rows: &[Row], wall: f64, peak: f64, repeat: u16, out: &mut dyn Write) -
         ">share",
         ">GFLOP/s",
         ">of peak",
-        ">output",
+        ">bytes",
         ">packed",
         "how",
     ]);

@@ -80,7 +80,7 @@ fn named<'a>(graph: &Graph, text: &'a str) -> Option<(usize, &'a str)> {
 pub fn read(input: &Input, text: &str, values: &ValueArgs) -> Result<Value> {
     let (path, name) = arrays::place(text);
     let mut value = if let Some(format) = arrays::Format::of(path) {
-        Value { tensor: arrays::read(path, format, name)?, rate: None }
+        Value { tensor: arrays::read(path, format, name, &[&input.name])?.1, rate: None }
     } else if is_image_name(path) {
         let reading = Reading::new(input, values)?;
         let picture = images::Source::open(path)?.decode()?;

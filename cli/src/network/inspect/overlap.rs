@@ -7,7 +7,7 @@
 use std::any::Any;
 
 use convmat::geometry::Axis;
-use convmat_network::operators::Convolution;
+use convmat_network::operators::convolution::Convolution;
 use convmat_network::{Graph, Node, Plan};
 use serde_json::{Value, json};
 
