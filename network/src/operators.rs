@@ -4,14 +4,20 @@
 //! family is a file with a function `make`, and a line here.
 
 pub mod arithmetic;
-pub mod elementwise;
-
-mod common;
+pub mod cast;
 pub mod convolution;
-mod loops;
+pub mod elementwise;
+pub mod movement;
 pub mod normalization;
 pub mod pool;
+pub mod reduce;
 pub mod resize;
+pub mod shape;
+pub mod softmax;
+
+mod common;
+mod exponential;
+mod loops;
 mod slices;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -19,7 +25,6 @@ pub(crate) mod testing;
 use std::sync::Arc;
 
 pub(crate) use self::convolution::with_five_axes;
-
 use crate::attributes::Attributes;
 use crate::error::Result;
 use crate::operator::Operator;
@@ -40,8 +45,19 @@ pub(crate) struct Description<'a> {
 pub(crate) type Made = Result<Option<Arc<dyn Operator>>>;
 
 /// Ways to make an operator, one per family.
-const FAMILIES: &[fn(&Description) -> Made] =
-    &[arithmetic::make, convolution::make, elementwise::make, normalization::make, pool::make, resize::make];
+const FAMILIES: &[fn(&Description) -> Made] = &[
+    arithmetic::make,
+    cast::make,
+    convolution::make,
+    elementwise::make,
+    movement::make,
+    normalization::make,
+    pool::make,
+    reduce::make,
+    resize::make,
+    shape::make,
+    softmax::make,
+];
 
 /// The operator that a description is of; `None` if no family knows it.
 ///

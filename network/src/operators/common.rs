@@ -28,6 +28,21 @@ pub(crate) fn known_integers(fact: &Fact, what: &str) -> Result<Vec<i64>> {
     known(fact, what)?.to_integers().ok_or_else(|| invalid!("{what} is of type {}, not integer", fact.element()))
 }
 
+/// Lengths of axes, none of them negative.
+pub(crate) fn lengths(values: &[i64], what: &str) -> Result<Vec<usize>> {
+    let length = |&n: &i64| usize::try_from(n).map_err(|_| invalid!("{what} has a negative length, {n}"));
+    values.iter().map(length).collect()
+}
+
+/// Distances between neighbours along the axes of a contiguous tensor.
+pub(crate) fn strides(shape: &[usize]) -> Vec<isize> {
+    let mut strides = vec![1; shape.len()];
+    for axis in (1..shape.len()).rev() {
+        strides[axis - 1] = strides[axis] * shape[axis] as isize;
+    }
+    strides
+}
+
 /// Refuses another type of elements.
 pub(crate) fn expect_element(fact: &Fact, element: ElementType, what: &str) -> Result<()> {
     match fact.element() == element {
@@ -55,12 +70,25 @@ pub(crate) fn axes(axes: &[i64], rank: usize) -> Result<Vec<usize>> {
     }
 }
 
+/// The number of an element of an axis, for an index that may count from the end.
+pub(crate) fn resolved(index: i64, length: usize) -> Result<usize> {
+    let counted = if index < 0 { index.checked_add(length as i64) } else { Some(index) };
+    counted
+        .and_then(|index| usize::try_from(index).ok())
+        .filter(|&index| index < length)
+        .ok_or_else(|| invalid!("index {index} of an axis of length {length}"))
+}
+
 /// The number of elements of a shape.
+///
+/// An axis of length 0 makes no other one harmless: distances between neighbours are products of the others.
 pub(crate) fn elements(shape: &[usize]) -> Result<usize> {
-    let product = shape.iter().try_fold(1usize, |product, &n| product.checked_mul(n));
-    product
-        .filter(|&n| n <= isize::MAX as usize / 8)
-        .ok_or_else(|| invalid!("a tensor of shape {shape:?} is too large"))
+    let product = shape.iter().try_fold(1usize, |product, &n| product.checked_mul(n.max(1)));
+    match product.filter(|&n| n <= isize::MAX as usize / 8) {
+        None => Err(invalid!("a tensor of shape {shape:?} is too large")),
+        Some(_) if shape.contains(&0) => Ok(0),
+        Some(n) => Ok(n),
+    }
 }
 
 /// The shape that tensors are broadcast to, as NumPy does it.

@@ -178,6 +178,12 @@ impl<const N: usize> Walk<N> {
 /// Reads the elements of a walk into an output.
 pub(crate) fn gather<T: Element>(walk: &Walk<1>, from: &[T], to: &mut [T]) {
     let [step] = walk.steps();
+    if let (&[.., rows, columns], &[.., [1], [2..=isize::MAX]]) = (&walk.lengths[..], &walk.strides[..])
+        && rows >= TILE
+        && columns >= TILE
+    {
+        return transpose(walk, rows, columns, from, to);
+    }
     in_parts(to, |offset, part| {
         let count = part.len();
         walk.rows(offset, count, |row, [first]| {
@@ -194,6 +200,44 @@ pub(crate) fn gather<T: Element>(walk: &Walk<1>, from: &[T], to: &mut [T]) {
                 }
             }
         });
+    });
+}
+
+/// Rows and columns of a tile of a transposition: as many as a line of the cache has elements.
+const TILE: usize = 16;
+
+/// Reads the elements of a walk whose last two axes are rows that are neighbours in memory and columns that are not, tile by tile, so
+/// that what a line of the cache brings is all used.
+fn transpose<T: Element>(walk: &Walk<1>, rows: usize, columns: usize, from: &[T], to: &mut [T]) {
+    let [step] = walk.steps();
+    let rows_of_part = (PART / columns).max(TILE);
+    let planes = Walk {
+        lengths: walk.lengths[..walk.lengths.len() - 2].to_vec(),
+        strides: walk.strides[..walk.strides.len() - 2].to_vec(),
+        first: walk.first,
+    };
+    to.par_chunks_mut(rows_of_part * columns).enumerate().for_each(|(number, part)| {
+        let (mut row, mut part) = (number * rows_of_part, part);
+        while !part.is_empty() {
+            // What of the part lies in one plane.
+            let (plane, within) = (row / rows, row % rows);
+            let count = (rows - within).min(part.len() / columns);
+            let (now, later) = part.split_at_mut(count * columns);
+            planes.rows(plane, 1, |_, [first]| {
+                let from = &from[first + within..];
+                for top in (0..count).step_by(TILE) {
+                    for left in (0..columns).step_by(TILE) {
+                        let right = (left + TILE).min(columns);
+                        for i in top..(top + TILE).min(count) {
+                            let to = &mut now[i * columns..][left..right];
+                            let from = from[i + left * step as usize..].iter().step_by(step as usize);
+                            to.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
+                        }
+                    }
+                }
+            });
+            (row, part) = (row + count, later);
+        }
     });
 }
 
@@ -331,6 +375,18 @@ mod tests {
         let mut to = ArrayD::zeros(&[6, 4][..]);
         map(a.view(), to.view_mut().reversed_axes(), |a| 2 * a);
         assert_eq!(to, 2 * &a.t());
+    }
+
+    #[test]
+    fn planes_are_transposed() {
+        for (planes, rows, columns) in [(1, 16, 16), (3, 17, 40), (2, 300, 129), (5, 16, 2000)] {
+            let from = ArrayD::from_shape_fn(&[planes, columns, rows][..], |i| (i[0] * columns + i[1]) * rows + i[2]);
+            let walk = Walk::new([0], [(planes, [(rows * columns) as isize]), (rows, [1]), (columns, [rows as isize])]);
+            let mut to = vec![0; from.len()];
+            gather(&walk, from.as_slice().unwrap(), &mut to);
+            let turned = from.permuted_axes(&[0, 2, 1][..]);
+            assert!(turned.iter().eq(&to), "{planes} {rows} {columns}");
+        }
     }
 
     #[test]

@@ -11,6 +11,11 @@ use rayon::prelude::*;
 /// Work, in elements read or operations, below which threads cost more than they save.
 const WORTH_SHARING: usize = 1 << 15;
 
+/// Whether work is worth being shared among the threads that there are.
+pub(crate) fn is_worth_sharing(work: usize) -> bool {
+    work >= WORTH_SHARING && rayon::current_num_threads() > 1
+}
+
 /// The elements in order; a copy where they do not lie so.
 pub(crate) fn in_order<'a, T: Copy>(view: &ArrayViewD<'a, T>) -> Cow<'a, [T]> {
     match view.to_slice() {
@@ -35,7 +40,7 @@ pub(crate) fn for_chunks<T: Send>(slice: &mut [T], len: usize, work: usize, each
     if len == 0 {
         return;
     }
-    if work < WORTH_SHARING || slice.len() <= len || rayon::current_num_threads() == 1 {
+    if slice.len() <= len || !is_worth_sharing(work) {
         slice.chunks_mut(len).enumerate().for_each(|(number, chunk)| each(number, chunk));
     } else {
         slice.par_chunks_mut(len).enumerate().for_each(|(number, chunk)| each(number, chunk));
@@ -52,7 +57,7 @@ pub(crate) fn for_pairs<T: Send, U: Send>(
     if first_len == 0 || second_len == 0 {
         return;
     }
-    if work < WORTH_SHARING || rayon::current_num_threads() == 1 {
+    if !is_worth_sharing(work) {
         let pairs = first.chunks_mut(first_len).zip(second.chunks_mut(second_len));
         pairs.enumerate().for_each(|(number, (first, second))| each(number, first, second));
     } else {

@@ -31,7 +31,7 @@ fn a_part_of_a_file_is_read() {
     assert_eq!(read(&[location], 6).unwrap(), [0, 1, 2, 3, 4, 5]);
     assert_eq!(read(&[location, ("offset", "2"), ("length", "3"), ("checksum", "?")], 3).unwrap(), [2, 3, 4]);
     assert_eq!(read(&[location, ("offset", "5")], 1).unwrap(), [5]);
-    assert_eq!(read(&[location, ("offset", "6")], 0).unwrap(), []);
+    assert!(read(&[location, ("offset", "6")], 0).unwrap().is_empty());
     assert_eq!(read(&[("location", "./deeper/w.bin")], 1).unwrap(), [9]);
 }
 
