@@ -18,7 +18,8 @@ fn outputs_are_those_of_others() {
             continue;
         }
         Run::of(&["inspect", &model]).succeeds().says("work ");
-        let check = ["run", &model, "--input", &values, "--check", &values, "--tolerance", tolerance];
+        let (input, output) = (format!("{values}:input"), format!("{values}:output"));
+        let check = ["run", &model, "--input", &input, "--check", &output, "--tolerance", tolerance];
         Run::of(&check).succeeds().says(": ok");
         Run::of(&[&check[..], &["--no-fuse", "--batch", "1"]].concat()).succeeds().says(": ok");
     }
