@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use self::overlap::Layer;
 use super::args::{InspectArgs, Shape};
-use super::model::{self, all_expected, expected};
+use super::model::{self, CONSTANT, all_expected, expected};
 use crate::error::{Failure, Result};
 use crate::files;
 use crate::report::{Table, field, grouped, lengths, significant};
@@ -24,14 +24,15 @@ pub fn run(args: &InspectArgs, out: &mut dyn Write) -> Result<()> {
     }
     let graph = model::load(&args.model, &model::limits(args.memory_limit.0))?;
     let shapes = shapes(&graph, &args.shapes, args.open)?;
-    field(out, "network", args.model.display())?;
-    let mut all = describe(&graph, out)?;
-
     let words: Vec<String> = graph.inputs().iter().zip(&shapes).map(|(of, shape)| named(&of.name, shape)).collect();
     let plan = graph.plan(&shapes, &model::plan_options(args.memory_limit.0, !args.no_fuse)).map_err(|error| {
         let sizes = words.join(", ");
         Failure::Refused(format!("it does not run for {sizes}: {error}; --shape and --open choose other sizes"))
-    })?;
+    });
+    field(out, "network", args.model.display())?;
+    let mut all = describe(&graph, plan.as_ref().ok(), out)?;
+    // Whoever is to choose other sizes has seen now what the network expects.
+    let plan = plan?;
     writeln!(out, "\nfor {}:\n", words.join(", "))?;
     all["plan"] = steps(&plan, out)?;
     let layers = overlap::layers(&plan)?;
@@ -91,25 +92,26 @@ fn shapes(graph: &Graph, given: &[Shape], open: usize) -> Result<Vec<Vec<usize>>
 }
 
 /// Inputs, outputs, operators and parameters.
-fn describe(graph: &Graph, out: &mut dyn Write) -> Result<Value> {
+fn describe(graph: &Graph, plan: Option<&Plan>, out: &mut dyn Write) -> Result<Value> {
     let names: Vec<&str> = graph.outputs().iter().map(|(name, _)| name.as_str()).collect();
     for input in graph.inputs() {
         field(out, "input", expected(input))?;
     }
     field(out, "outputs", names.join(", "))?;
-    field(out, "parameters", grouped(graph.parameters() as u128))?;
+    let parameters = model::parameters(graph, plan);
+    field(out, "parameters", grouped(parameters as u128))?;
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-    for node in graph.nodes() {
+    for node in graph.nodes().iter().filter(|node| node.operator.name() != CONSTANT) {
         *counts.entry(node.operator.name()).or_default() += 1;
     }
     let mut sorted: Vec<_> = counts.iter().collect();
     sorted.sort_by_key(|&(name, count)| (std::cmp::Reverse(count), name));
     let list: Vec<_> = sorted.iter().map(|(name, count)| format!("{count} {name}")).collect();
-    field(out, "operators", format_args!("{}: {}", graph.nodes().len(), list.join(", ")))?;
+    field(out, "operators", format_args!("{}: {}", counts.values().sum::<usize>(), list.join(", ")))?;
     Ok(json!({
         "inputs": graph.inputs().iter().map(expected).collect::<Vec<_>>(),
         "outputs": names,
-        "parameters": graph.parameters(),
+        "parameters": parameters,
         "operators": counts,
     }))
 }

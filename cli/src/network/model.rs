@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use convmat_network::{Dimension, Graph, Input, Limits, PlanOptions};
+use convmat_network::{Dimension, ElementType, Graph, Input, Limits, Plan, PlanOptions, Tensor};
 
 use crate::error::{Failure, Result};
 
@@ -49,6 +49,17 @@ pub fn all_expected(graph: &Graph) -> String {
         [] => "no input".to_owned(),
         inputs => inputs.iter().map(expected).collect::<Vec<_>>().join("; "),
     }
+}
+
+/// The operator of nodes that compute nothing.
+pub const CONSTANT: &str = "Constant";
+
+/// Elements of all constants with a fraction, those that are nodes among them; a plan of the network knows their values.
+pub fn parameters(graph: &Graph, plan: Option<&Plan>) -> usize {
+    let nodes = graph.nodes().iter().filter(|node| node.operator.name() == CONSTANT);
+    let tensors = nodes.filter_map(|node| plan?.graph().constant(*node.outputs.first()?));
+    let floats = tensors.filter(|tensor| tensor.element() == ElementType::Float);
+    graph.parameters() + floats.map(Tensor::len).sum::<usize>()
 }
 
 /// The input of a name.

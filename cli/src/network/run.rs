@@ -87,7 +87,7 @@ fn describe(
     out: &mut dyn Write,
 ) -> Result<()> {
     let Outcome { outputs, plan, batch, planning, running } = outcome;
-    let parameters = grouped(graph.parameters() as u128);
+    let parameters = grouped(model::parameters(graph, Some(plan)) as u128);
     field(out, "network", format_args!("{}: {parameters} parameters", args.model.display()))?;
     for ((input, file), tensor) in graph.inputs().iter().zip(files).zip(inputs) {
         field(out, "input", format_args!("{}: {} {:?} from {file}", input.name, tensor.element(), tensor.shape()))?;

@@ -53,6 +53,8 @@ fn uneven_overlap_is_told() {
 fn sizes_that_do_not_fit_are_told() {
     let folder = Folder::new();
     let model = &saved(&folder, "up.onnx", onnx::upsampler(3));
-    Run::of(&["inspect", model, "--shape", "1x4x8x8"]).fails(1, "it does not run for image 1×4×8×8: input image");
+    Run::of(&["inspect", model, "--shape", "1x4x8x8"])
+        .fails(1, "it does not run for image 1×4×8×8: input image")
+        .says("image: float [n, 3, h, w]");
     Run::of(&["inspect", model, "--memory-limit", "10KiB"]).fails(1, "allowed");
 }

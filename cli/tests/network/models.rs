@@ -17,7 +17,8 @@ fn outputs_are_those_of_others() {
             println!("{model} is not here: SKIPPED");
             continue;
         }
-        Run::of(&["inspect", &model]).succeeds().says("work ");
+        let told = Run::of(&["inspect", &model]).succeeds().says("work ");
+        assert!(!told.out.contains("parameters    0\n"), "{}", told.out);
         let (input, output) = (format!("{values}:input"), format!("{values}:output"));
         let check = ["run", &model, "--input", &input, "--check", &output, "--tolerance", tolerance];
         Run::of(&check).succeeds().says(": ok");
