@@ -15,6 +15,7 @@ use super::args::{FolderFormat, RunArgs};
 use super::batches::{Runner, part_of};
 use super::pictures::Reading;
 use super::run::runner;
+use super::sounds;
 use super::sources::{self, Value};
 use super::targets::{self, Writing};
 use crate::commands::inputs::{Assignment, Destination, Inputs, assign};
@@ -59,6 +60,8 @@ pub fn run(args: &RunArgs, graph: &Graph, files: Vec<PathBuf>, out: &mut (dyn Wr
     if let Some(path) = left_out.first() {
         return Err(Failure::Refused(format!("{} would be an output itself; choose another folder", path.display())));
     }
+    let has_rate = args.values.sample_rate.is_some() || sounds::is_sound_name(&first);
+    format.kind().expect_rate(Path::new(path), has_rate)?;
     let of = assignments.len();
     let _made = destination.create()?;
 

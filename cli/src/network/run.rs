@@ -3,7 +3,6 @@
 //! This file runs one set of inputs and says what came of it; [`folder`](super::folder) runs many files, each for itself.
 
 use std::io::Write;
-use std::path::Path;
 
 use convmat::bytes_in_words;
 use convmat_measure::machine;
@@ -47,8 +46,7 @@ fn single(
     profile: Option<&Profile>,
     out: &mut (dyn Write + Send),
 ) -> Result<()> {
-    let first = Path::new(files.first().map_or("", String::as_str));
-    let targets = targets::find(graph, &args.outputs, first, &args.values, args.force)?;
+    let targets = targets::find(graph, &args.outputs, files, &args.values, args.force)?;
     let reference = args.check.as_deref().map(|text| Reference::read(graph, text)).transpose()?;
     let read = |(input, file): (_, &String)| sources::read(input, file, &args.values);
     let values = graph.inputs().iter().zip(files).map(read).collect::<Result<Vec<_>>>()?;

@@ -53,14 +53,21 @@ impl Kind {
         }
     }
 
+    /// Refuses a sound whose samples per second nothing tells.
+    pub fn expect_rate(self, path: &Path, has_rate: bool) -> Result<()> {
+        if self == Self::Sound && !has_rate {
+            let why = "a sound needs --sample-rate, since no input is one";
+            return Err(Failure::Usage(format!("{}: {why}", path.display())));
+        }
+        Ok(())
+    }
+
     /// Writes one output, completely or not at all.
     pub fn write(self, path: &Path, name: &str, output: &TensorView, writing: Writing) -> Result<()> {
         let bytes = match self {
             Self::Array(format) => format.bytes(&[(name, &owned(output))]),
             Self::Sound => {
-                let rate = writing.rate.ok_or_else(|| {
-                    Failure::Usage(format!("{}: --sample-rate tells the samples per second", path.display()))
-                })?;
+                let rate = writing.rate.ok_or_else(|| Failure::write(path, "nothing tells its samples per second"))?;
                 sounds::bytes(output, rate)
             }
             Self::Picture => {
@@ -113,24 +120,28 @@ pub enum Target {
     Samples(usize, PathBuf, FolderFormat),
 }
 
-/// The targets of `--output`; found out early what would make them fail.
+/// The targets of `--output` for inputs from these files; found out early what would make them fail.
 pub fn find(
     graph: &Graph,
     texts: &[String],
-    of_input: &Path,
+    inputs: &[String],
     values: &ValueArgs,
     replace: bool,
 ) -> Result<Vec<Target>> {
+    let first = PathBuf::from(inputs.first().map_or("", String::as_str));
+    let has_rate = values.sample_rate.is_some() || inputs.iter().any(|file| sounds::is_sound_name(Path::new(file)));
     let mut targets = Vec::new();
     for text in texts {
         let (output, file) = named(graph, text)?;
         let path = PathBuf::from(file);
-        if let Destination::Folder(folder) = Destination::new(Some(&path), &Inputs::One(of_input.to_owned()))? {
-            let format = values.format.unwrap_or_else(|| FolderFormat::of_input(of_input));
+        if let Destination::Folder(folder) = Destination::new(Some(&path), &Inputs::One(first.clone()))? {
+            let format = values.format.unwrap_or_else(|| FolderFormat::of_input(&first));
+            format.kind().expect_rate(&folder, has_rate)?;
             targets.push(Target::Samples(output.unwrap_or(0), folder, format));
             continue;
         }
         let kind = Kind::of(&path)?;
+        kind.expect_rate(&path, has_rate)?;
         files::expect_writable(&path, replace)?;
         targets.push(match (kind, output) {
             (Kind::Array(format), None) if format.has_names() => Target::All(path, format),

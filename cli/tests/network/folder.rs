@@ -108,3 +108,28 @@ fn samples_of_an_array_become_files() {
     assert_eq!(names(&folder, "out").len(), 11);
     assert_eq!(decode(folder.path("out/02.png")).into_luma8().get_pixel(1, 1).0, [51]);
 }
+
+#[test]
+fn sounds_of_a_pattern_become_sounds() {
+    let folder = Folder::new();
+    let model = saved(&folder, "delay.onnx", onnx::delay());
+    for (name, sample_rate) in [("a.wav", 8000), ("b.wav", 16_000)] {
+        let spec =
+            hound::WavSpec { channels: 1, sample_rate, bits_per_sample: 16, sample_format: hound::SampleFormat::Int };
+        let mut writer = hound::WavWriter::create(folder.path(name), spec).expect("a file");
+        (0..sample_rate as i16 / 1000).for_each(|i| writer.write_sample(i * 100).expect("a sample"));
+        writer.finalize().expect("a file");
+    }
+    let out = folder.path("out");
+    Run::of(&["run", &model, "--input", &folder.path("*.wav"), "-o", &out]).succeeds().says("2 written");
+    for (name, rate) in [("a.wav", 8000), ("b.wav", 16_000)] {
+        let mut reader = hound::WavReader::open(format!("{out}/{name}")).expect("a sound");
+        assert_eq!(reader.spec().sample_rate, rate);
+        let found: Vec<i16> = reader.samples().map(|sample| sample.expect("a sample")).collect();
+        let want: Vec<i16> = [0].into_iter().chain((0..rate as i16 / 1000 - 1).map(|i| i * 100)).collect();
+        assert_eq!(found, want);
+    }
+    let (photo, pictures) = (folder.photo(), folder.path("pictures"));
+    let pattern = format!("{}*", photo.trim_end_matches("o.png"));
+    Run::of(&["run", &model, "--input", &pattern, "-o", &pictures, "--format", "wav"]).fails(2, "--sample-rate");
+}

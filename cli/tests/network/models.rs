@@ -1,5 +1,6 @@
 //! Trained and random networks of the folder `shared/models`, where it lies beside the repository.
 
+use std::io::Write;
 use std::path::Path;
 
 use super::common::Run;
@@ -14,7 +15,7 @@ fn outputs_are_those_of_others() {
         let path = format!("{}/../../shared/models/{name}", env!("CARGO_MANIFEST_DIR"));
         let (model, values) = (format!("{path}.onnx"), format!("{path}.safetensors"));
         if !Path::new(&model).exists() {
-            println!("{model} is not here: SKIPPED");
+            let _ = writeln!(std::io::stderr(), "SKIPPED: {model} is not here");
             continue;
         }
         let told = Run::of(&["inspect", &model]).succeeds().says("work ");
