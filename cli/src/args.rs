@@ -9,24 +9,36 @@ use crate::values::{Bytes, Window, between, bicubic_parameter};
 
 /// Convolution as a matrix C, transposed convolution as Cᵀ.
 #[derive(Parser, Debug)]
-#[command(name = "convmat", version, arg_required_else_help = true, after_help = EXAMPLES)]
+#[command(name = "convmat", version, arg_required_else_help = true, after_help = examples())]
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
 }
 
-#[cfg(feature = "study")]
-const EXAMPLES: &str = crate::study::EXAMPLES;
-#[cfg(not(feature = "study"))]
-const EXAMPLES: &str = "\
+/// Examples of the commands that this program has, and which it has not.
+fn examples() -> String {
+    let mut text = "\
 Examples:
   convmat upscale photo.png                        writes photo-2x.png, bicubic
   convmat upscale photo.jpg --scale 3 -o large.png --verify
   convmat upscale photos --kernel learned -o large writes large/…-2x.png
-
-This program is built for pictures alone; without --no-default-features it also shows, checks, analyses and measures matrices.
-
-Exit codes: 0 success, 1 failure, 2 wrong usage. NO_COLOR is honoured.";
+"
+    .to_owned();
+    #[cfg(feature = "network")]
+    text.push_str(crate::network::EXAMPLES);
+    #[cfg(feature = "study")]
+    text.push_str(crate::study::EXAMPLES);
+    if !cfg!(feature = "network") {
+        text.push_str("\nThis program is built without the feature `network`, which runs and inspects networks.\n");
+    }
+    if !cfg!(feature = "study") {
+        text.push_str(
+            "\nThis program is built without the feature `study`, which shows, checks, analyses and measures matrices.\n",
+        );
+    }
+    text.push_str("\nExit codes: 0 success, 1 failure, 2 wrong usage. NO_COLOR is honoured.");
+    text
+}
 
 #[derive(Subcommand, Debug)]
 pub enum Command {
@@ -49,6 +61,9 @@ pub enum Command {
     /// the normal equations. Mirror images count as well, so the taps are symmetric. Soft copies of the images keep the taps from
     /// sharpening what has no detail. What is not opaque counts as it looks over black.
     LearnUpsampling(LearnArgs),
+    #[cfg(feature = "network")]
+    #[command(flatten)]
+    Network(crate::network::Command),
     #[cfg(feature = "study")]
     #[command(flatten)]
     Study(crate::study::Command),

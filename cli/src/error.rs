@@ -37,6 +37,9 @@ pub enum Failure {
     Execution { round: usize, of: usize, why: String },
     /// A benchmark that Ctrl-C ended after some of its rounds.
     Interrupted { rounds: usize, of: usize },
+    /// What the network's crate refused.
+    #[cfg(feature = "network")]
+    Network(convmat_network::Error),
     /// What the library refused.
     Library(convmat::Error),
     /// The report could not be printed.
@@ -106,6 +109,8 @@ impl fmt::Display for Failure {
             Self::Interrupted { rounds, of } => {
                 format!("interrupted after {rounds} of {of} rounds; --resume goes on")
             }
+            #[cfg(feature = "network")]
+            Self::Network(error) => error.to_string(),
             Self::Library(error) => error.to_string(),
             Self::Print(error) => format!("cannot print the report: {error}"),
         };
@@ -117,6 +122,13 @@ impl fmt::Display for Failure {
 impl From<convmat::Error> for Failure {
     fn from(error: convmat::Error) -> Self {
         Self::Library(error)
+    }
+}
+
+#[cfg(feature = "network")]
+impl From<convmat_network::Error> for Failure {
+    fn from(error: convmat_network::Error) -> Self {
+        Self::Network(error)
     }
 }
 

@@ -44,6 +44,13 @@ pub struct Format {
 }
 
 impl Format {
+    /// Grey, grey with alpha, RGB or RGBA of 8 bits: one for each number of channels from 1 to 4.
+    pub fn of_channels(height: usize, width: usize, channels: usize) -> Option<Self> {
+        let colors = [ColorType::L8, ColorType::La8, ColorType::Rgb8, ColorType::Rgba8];
+        let &color = colors.get(channels.checked_sub(1)?)?;
+        Some(Self { width, height, color })
+    }
+
     pub fn channels(self) -> usize {
         usize::from(self.color.channel_count())
     }

@@ -11,6 +11,10 @@ mod commands;
 mod error;
 mod files;
 mod images;
+#[cfg(feature = "network")]
+mod network;
+#[cfg(any(feature = "network", feature = "study"))]
+mod npy;
 mod progress;
 mod report;
 #[cfg(feature = "study")]

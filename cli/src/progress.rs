@@ -30,6 +30,21 @@ pub fn pixels(count: u64) -> ProgressBar {
     bar
 }
 
+/// A bar over so many images, with their rate and the time that is left.
+pub fn images(count: usize) -> ProgressBar {
+    let bar = ProgressBar::new(count as u64);
+    let rate = |state: &ProgressState, out: &mut dyn Write| {
+        let _ = write!(out, "{:.1} images/s", state.per_sec());
+    };
+    if let Ok(style) =
+        ProgressStyle::with_template("{spinner} {pos}/{len} images {bar:30} {percent}% {rate}, {eta} left")
+    {
+        bar.set_style(style.with_key("rate", rate));
+    }
+    bar.enable_steady_tick(Duration::from_millis(100));
+    bar
+}
+
 /// A bar over the problems of a benchmark, with the time that is left. Nothing draws it between the calls of [`Problems::at`], so that
 /// it takes no time of what is measured.
 pub struct Problems(ProgressBar);

@@ -24,13 +24,9 @@ use clap::Subcommand;
 use self::args::{AnalyseArgs, AnimateArgs, BenchArgs, CheckArgs, ExploreArgs, MatrixArgs, VerifyArgs};
 use crate::error::Result;
 
-/// Examples of all commands.
+/// Examples of these commands.
 pub const EXAMPLES: &str = "\
-Examples:
-  convmat upscale photo.png                        writes photo-2x.png, bicubic
-  convmat upscale photo.jpg --scale 3 -o large.png --verify
-  convmat upscale photos --kernel learned -o large writes large/…-2x.png
-  convmat bench --sweep channels
+\x20 convmat bench --sweep channels
   convmat analyse --input 16x16 --kernel 3 --padding 1 --seed 1
   convmat matrix --input 4x4 --kernel 3            prints C
   convmat matrix --input 6x6 --kernel 3 --seed 1 -o c.npz
@@ -38,8 +34,7 @@ Examples:
   convmat animate --transposed --input 3x3 --kernel 3 --stride 2 -o scatter.svg
   convmat verify --input 6x6 --kernel 3x3 --stride 2
   convmat verify --transposed --input 5 --kernel 4 --stride 2 --padding 1 --output-padding 1
-
-Exit codes: 0 success, 1 failure, 2 wrong usage. NO_COLOR is honoured.";
+";
 
 #[derive(Subcommand, Debug)]
 pub enum Command {

@@ -1,13 +1,12 @@
 //! `convmat upscale`: images through U = crop · Cᵀ · pad.
 //!
 //! This file says which way is taken: [`single`] for one image, with all that can be said of it, [`batch`] for several,
-//! [`evaluate`] where originals are to be compared with what comes back. [`inputs`] finds the files, [`job`] knows the taps.
+//! [`evaluate`] where originals are to be compared with what comes back. [`inputs`](super::inputs) finds the files, [`job`] knows the taps.
 
 mod batch;
 mod certify;
 mod closed_form;
 mod evaluate;
-mod inputs;
 mod job;
 pub mod quality;
 mod single;
@@ -18,9 +17,9 @@ use std::time::{Duration, Instant};
 use convmat::Upscaler;
 use ndarray::{Array5, ArrayView5};
 
-use self::inputs::{Destination, Inputs, assign};
 use self::job::Job;
 use crate::args::UpscaleArgs;
+use crate::commands::inputs::{Destination, Inputs, assign};
 use crate::error::{Failure, Result};
 use crate::images::Format;
 
@@ -37,7 +36,7 @@ pub fn run(args: &UpscaleArgs, out: &mut dyn Write) -> Result<()> {
             if args.verify || args.reference.is_some() {
                 return Err(Failure::Usage("--verify and --reference need one image".to_owned()));
             }
-            let assignments = assign(files, &destination, job.scale)?;
+            let assignments = assign(files, &destination, &job.ending())?;
             let _made = destination.create()?;
             batch::run(args, &job, assignments, out)
         }

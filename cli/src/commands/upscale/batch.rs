@@ -11,9 +11,9 @@ use convmat::{Formulation, LinearOperator, Upscaler};
 use ndarray::{Array5, Axis, s};
 use rayon::prelude::*;
 
-use super::inputs::Assignment;
 use super::job::Job;
 use crate::args::UpscaleArgs;
+use crate::commands::inputs::Assignment;
 use crate::error::{Failure, Result};
 use crate::images::{Format, Metadata, Picture, Source, Target};
 use crate::progress;

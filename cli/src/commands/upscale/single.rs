@@ -6,11 +6,11 @@ use std::path::Path;
 use convmat::{Formulation, Upscaler};
 use ndarray::s;
 
-use super::inputs::Destination;
 use super::job::Job;
 use super::quality::{self, BORDER};
 use super::{certify, timed};
 use crate::args::UpscaleArgs;
+use crate::commands::inputs::Destination;
 use crate::error::{Failure, Result};
 use crate::images::{Format, Picture, Source, Target};
 use crate::progress;
@@ -21,7 +21,7 @@ pub fn run(args: &UpscaleArgs, job: &Job, path: &Path, destination: &Destination
     let format = source.format.scaled(job.scale);
     job.expect_buffers(source.format)?;
     let _made = destination.create()?;
-    let target = Target::new(&destination.of(path, job.scale), args.force)?;
+    let target = Target::new(&destination.of(path, &job.ending()), args.force)?;
     target.expect_format(format)?;
     let reference = args.reference.as_deref().map(|path| open_reference(path, format)).transpose()?;
     source.notes(Some(&target)).iter().for_each(|text| note(text));

@@ -9,7 +9,8 @@ use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipArchive, ZipWriter};
 
 use super::{Entries, MAX_BYTES, Parsed};
-use crate::study::tensors::{expect_whole, npy, npy_parts};
+use crate::npy::{expect_whole, npy_parts};
+use crate::study::tensors::npy;
 
 /// An array of the string `csr`, as NumPy writes it.
 const CSR: &[u8] = b"\x93NUMPY\x01\x00\x76\x00{'descr': '|S3', 'fortran_order': False, 'shape': (), }\

@@ -117,10 +117,10 @@ impl Destination {
         }
     }
 
-    /// `photo.jpg` → `photo-2x.png`, beside it or in the folder.
-    pub fn of(&self, input: &Path, scale: usize) -> PathBuf {
+    /// `photo.jpg` → `photo-2x.png`, where `-2x.png` is the ending, beside it or in the folder.
+    pub fn of(&self, input: &Path, ending: &str) -> PathBuf {
         let mut name = OsString::from(input.file_stem().unwrap_or_default());
-        name.push(format!("-{scale}x.png"));
+        name.push(ending);
         match self {
             Self::Beside => input.with_file_name(name),
             Self::Folder(folder) => folder.join(name),
@@ -160,18 +160,18 @@ pub struct Assignment {
 
 /// Gives every input its output. Inputs that are outputs of other inputs, left by an earlier run, are left out; they
 /// come second. Two inputs with one output are an error.
-pub fn assign(files: Vec<PathBuf>, destination: &Destination, scale: usize) -> Result<(Vec<Assignment>, Vec<PathBuf>)> {
-    let outputs: HashSet<PathBuf> = files.iter().map(|input| identity(&destination.of(input, scale))).collect();
+pub fn assign(files: Vec<PathBuf>, destination: &Destination, ending: &str) -> Result<(Vec<Assignment>, Vec<PathBuf>)> {
+    let outputs: HashSet<PathBuf> = files.iter().map(|input| identity(&destination.of(input, ending))).collect();
     let (left_out, files): (Vec<_>, Vec<_>) = files.into_iter().partition(|input| outputs.contains(&identity(input)));
     let mut writers: HashMap<PathBuf, &Path> = HashMap::new();
     for input in &files {
-        let output = destination.of(input, scale);
+        let output = destination.of(input, ending);
         if let Some(other) = writers.insert(identity(&output), input) {
             let (other, input, output) = (other.display(), input.display(), output.display());
             return Err(Failure::Refused(format!("{other} and {input} would both become {output}")));
         }
     }
-    let assign = |input: PathBuf| Assignment { output: destination.of(&input, scale), input };
+    let assign = |input: PathBuf| Assignment { output: destination.of(&input, ending), input };
     Ok((files.into_iter().map(assign).collect(), left_out))
 }
 
@@ -193,15 +193,15 @@ mod tests {
 
     #[test]
     fn the_default_output_lies_beside_the_input() {
-        let output = Destination::Beside.of(Path::new("a/photo.of.me.jpg"), 3);
+        let output = Destination::Beside.of(Path::new("a/photo.of.me.jpg"), "-3x.png");
         assert_eq!(output, Path::new("a/photo.of.me-3x.png"));
-        assert_eq!(Destination::Folder("b".into()).of(Path::new("a/c.png"), 2), Path::new("b/c-2x.png"));
+        assert_eq!(Destination::Folder("b".into()).of(Path::new("a/c.png"), "-2x.png"), Path::new("b/c-2x.png"));
     }
 
     #[test]
     fn outputs_of_an_earlier_run_are_no_inputs() {
         let files = paths(&["a-2x-2x.png", "a-2x.png", "a.png", "b-2x.png"]);
-        let (assigned, left_out) = assign(files, &Destination::Beside, 2).unwrap();
+        let (assigned, left_out) = assign(files, &Destination::Beside, "-2x.png").unwrap();
         assert_eq!(left_out, paths(&["a-2x-2x.png", "a-2x.png"]));
         let outputs: Vec<_> = assigned.into_iter().map(|one| one.output).collect();
         assert_eq!(outputs, paths(&["a-2x.png", "b-2x-2x.png"]));
@@ -210,11 +210,11 @@ mod tests {
     #[test]
     fn two_inputs_with_one_output_are_refused() {
         for files in [["a.png", "a.jpg"], ["a.png", "./a.png"]] {
-            let message = assign(paths(&files), &Destination::Beside, 2).unwrap_err().to_string();
+            let message = assign(paths(&files), &Destination::Beside, "-2x.png").unwrap_err().to_string();
             assert!(message.contains("would both become"), "{message}");
         }
-        assert!(assign(paths(&["x/a.png", "y/a.png"]), &Destination::Folder("out".into()), 2).is_err());
-        assert!(assign(paths(&["x/a.png", "y/a.png"]), &Destination::Beside, 2).is_ok());
+        assert!(assign(paths(&["x/a.png", "y/a.png"]), &Destination::Folder("out".into()), "-2x.png").is_err());
+        assert!(assign(paths(&["x/a.png", "y/a.png"]), &Destination::Beside, "-2x.png").is_ok());
     }
 
     #[test]
