@@ -38,8 +38,7 @@ pub(crate) struct Description<'a> {
     pub(crate) attributes: &'a Attributes,
     /// The version of the set of operators.
     pub(crate) opset: i64,
-    /// Inputs and outputs of the node, absent ones at the end left out.
-    pub(crate) inputs: usize,
+    /// Outputs of the node, absent ones at the end left out.
     pub(crate) outputs: usize,
 }
 

@@ -60,8 +60,8 @@ pub(super) fn described(
         let made = attributes(std::mem::take(&mut node.attribute), reader).and_then(|attributes| {
             node.input.truncate(present(&node.input));
             node.output.truncate(present(&node.output));
-            let (inputs, outputs) = (node.input.len(), node.output.len());
-            make(&Description { name: &operator, attributes: &attributes, opset, inputs, outputs })
+            let outputs = node.output.len();
+            make(&Description { name: &operator, attributes: &attributes, opset, outputs })
         });
         match made {
             Ok(Some(operator)) if unsupported.is_empty() && wrong.is_none() => {

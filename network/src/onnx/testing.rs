@@ -23,7 +23,7 @@ use crate::tensor::{TensorView, TensorViewMut};
 pub(super) struct Test {
     pub(super) attributes: Attributes,
     pub(super) opset: i64,
-    pub(super) counts: (usize, usize),
+    pub(super) outputs: usize,
 }
 
 impl Operator for Test {
@@ -50,8 +50,8 @@ pub(super) fn make(description: &Description) -> Made {
         return Err(invalid!("attribute wrong is wrong"));
     }
     let attributes = description.attributes.clone();
-    let counts = (description.inputs, description.outputs);
-    Ok(Some(Arc::new(Test { attributes, opset: description.opset, counts })))
+    let outputs = description.outputs;
+    Ok(Some(Arc::new(Test { attributes, opset: description.opset, outputs })))
 }
 
 /// The graph of a model, with the operator.

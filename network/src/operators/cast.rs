@@ -216,7 +216,7 @@ mod tests {
     use crate::tensor::Tensor;
 
     fn cast(number: i64, tensor: Tensor) -> Tensor {
-        output(made("Cast", 13, 1, &[("to", Attribute::Integer(number))]).unwrap().as_ref(), [tensor]).unwrap()
+        output(made("Cast", 13, &[("to", Attribute::Integer(number))]).unwrap().as_ref(), [tensor]).unwrap()
     }
 
     /// The number of a format of so many significant bits, a least exponent and a largest number, that is nearest to a number.
@@ -285,9 +285,9 @@ mod tests {
     #[test]
     fn other_types_are_refused() {
         for number in [0, 8, 14, 15, 17, 23, 24, -1] {
-            assert!(made("Cast", 13, 1, &[("to", Attribute::Integer(number))]).is_err(), "{number}");
+            assert!(made("Cast", 13, &[("to", Attribute::Integer(number))]).is_err(), "{number}");
         }
-        assert!(made("Cast", 13, 1, &[]).is_err());
+        assert!(made("Cast", 13, &[]).is_err());
         assert!(CastLike.infer(&[], 1).is_err());
     }
 }

@@ -211,7 +211,7 @@ mod tests {
         assert!(image(&[1, 4, 4], &[i64::MAX, i64::MAX], &[2, 2]).is_err());
         let mut attributes = Attributes::default();
         attributes.insert("pads", Attribute::Integers(vec![-1, 0]));
-        let of = |name| make(&Description { name, attributes: &attributes, opset: 18, inputs: 3, outputs: 1 });
+        let of = |name| make(&Description { name, attributes: &attributes, opset: 18, outputs: 1 });
         assert!(of("Col2Im").is_err());
         assert!(of("Im2Col").unwrap().is_none());
     }

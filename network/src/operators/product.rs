@@ -16,7 +16,7 @@ use ndarray::linalg::general_mat_mul;
 use ndarray::{ArrayView1, ArrayView2, ArrayViewD, ArrayViewMut1, ArrayViewMut2, ArrayViewMutD, Axis, Ix2, s};
 use rayon::prelude::*;
 
-use super::{Description, Made, common, slices};
+use super::{Description, Made, slices};
 use crate::error::{Result, invalid};
 
 pub(super) fn make(d: &Description) -> Made {

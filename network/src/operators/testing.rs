@@ -118,16 +118,15 @@ pub(crate) fn bools(shape: &[usize], values: &[bool]) -> Tensor {
     ndarray::ArrayD::from_shape_vec(shape, values.to_vec()).expect("as many values as the shape has elements").into()
 }
 
-/// The operator of a node with these attributes, of as many inputs and one output.
+/// The operator of a node with these attributes and one output.
 pub(crate) fn made(
     name: &str,
     opset: i64,
-    inputs: usize,
     attributes: &[(&str, crate::attributes::Attribute)],
 ) -> Result<std::sync::Arc<dyn Operator>> {
     let mut all = crate::attributes::Attributes::default();
     attributes.iter().for_each(|(name, value)| all.insert(*name, value.clone()));
-    let description = super::Description { name, attributes: &all, opset, inputs, outputs: 1 };
+    let description = super::Description { name, attributes: &all, opset, outputs: 1 };
     Ok(super::make(&description)?.expect("a family that knows the operator"))
 }
 

@@ -198,16 +198,16 @@ fn choices_of_any_shapes() {
 fn attributes_are_read() {
     for name in ["Add", "Sub", "Mul", "Div", "Pow", "Mod", "Equal", "Less", "LessOrEqual", "Greater", "GreaterOrEqual"]
     {
-        assert_eq!(made(name, 13, 2, &[]).unwrap().name(), name);
+        assert_eq!(made(name, 13, &[]).unwrap().name(), name);
     }
     for name in ["And", "Or", "Xor", "BitwiseAnd", "BitwiseOr", "BitwiseXor", "Min", "Max", "Sum", "Mean", "Where"] {
-        assert_eq!(made(name, 18, 2, &[]).unwrap().name(), name);
+        assert_eq!(made(name, 18, &[]).unwrap().name(), name);
     }
-    let operator = made("Mod", 13, 2, &[("fmod", Attribute::Integer(1))]).unwrap();
+    let operator = made("Mod", 13, &[("fmod", Attribute::Integer(1))]).unwrap();
     let any: &dyn std::any::Any = operator.as_ref();
     assert_eq!(any.downcast_ref(), Some(&Binary { operation: Operation::Mod { fmod: true } }));
-    assert!(made("Mod", 13, 2, &[("fmod", Attribute::Integer(2))]).is_err());
-    assert!(made("BitShift", 11, 2, &[]).is_err());
+    assert!(made("Mod", 13, &[("fmod", Attribute::Integer(2))]).is_err());
+    assert!(made("BitShift", 11, &[]).is_err());
     let right = [("direction", Attribute::Text("RIGHT".into()))];
-    assert_eq!(made("BitShift", 11, 2, &right).unwrap().name(), "BitShift");
+    assert_eq!(made("BitShift", 11, &right).unwrap().name(), "BitShift");
 }

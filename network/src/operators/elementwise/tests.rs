@@ -205,7 +205,7 @@ fn slopes_per_channel() {
 #[test]
 fn attributes_of_every_version() {
     let function = |name, opset, attributes: &[(&str, Attribute)]| {
-        let operator = made(name, opset, 1, attributes)?;
+        let operator = made(name, opset, attributes)?;
         assert_eq!(operator.name(), name);
         let any: &dyn std::any::Any = operator.as_ref();
         Ok::<_, crate::Error>(any.downcast_ref::<Unary>().map(|unary| unary.function))

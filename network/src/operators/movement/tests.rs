@@ -300,7 +300,7 @@ fn picked_by_several_indices() {
 #[test]
 fn attributes_of_every_version() {
     fn debug(name: &str, opset: i64, attributes: &[(&str, Attribute)]) -> Result<String> {
-        Ok(format!("{:?}", made(name, opset, 2, attributes)?))
+        Ok(format!("{:?}", made(name, opset, attributes)?))
     }
     let whole = |n| Attribute::Integer(n);
     let list = |values: &[i64]| Attribute::Integers(values.to_vec());

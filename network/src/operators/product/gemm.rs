@@ -61,7 +61,10 @@ impl Operator for Gemm {
     }
 
     fn run(&self, inputs: &[Option<TensorView>], outputs: &mut [TensorViewMut], _: &mut Scratch) -> Result<()> {
-        let (mut a, mut b) = (common::floats(inputs, 0)?, common::floats(inputs, 1)?);
+        // Bits depend on strides, so that other ones than usual are made usual.
+        let (a, b) = (common::floats(inputs, 0)?, common::floats(inputs, 1)?);
+        let (a, b) = (a.as_standard_layout(), b.as_standard_layout());
+        let (mut a, mut b) = (a.view(), b.view());
         if self.transpose_a {
             a = a.reversed_axes();
         }

@@ -91,7 +91,10 @@ impl Operator for MatMul {
     }
 
     fn run(&self, inputs: &[Option<TensorView>], outputs: &mut [TensorViewMut], _: &mut Scratch) -> Result<()> {
+        // Bits depend on strides, so that other ones than usual are made usual.
         let (a, b) = (common::floats(inputs, 0)?, common::floats(inputs, 1)?);
+        let (a, b) = (a.as_standard_layout(), b.as_standard_layout());
+        let (a, b) = (a.view(), b.view());
         let shapes = shapes(a.shape(), b.shape())?;
         let (a, b) = (matrices(&a, &shapes.a, true)?, matrices(&b, &shapes.b, false)?);
         let (a, b) = (broadcast(&a, &shapes.a)?, broadcast(&b, &shapes.b)?);

@@ -186,7 +186,7 @@ fn sums_that_are_products() {
 fn attributes_are_read() {
     let mut attributes = Attributes::default();
     let made = |name, attributes: &Attributes| {
-        let operator = make(&Description { name, attributes, opset: 13, inputs: 2, outputs: 1 });
+        let operator = make(&Description { name, attributes, opset: 13, outputs: 1 });
         operator.map(|operator| operator.map(|operator| format!("{operator:?}")))
     };
     let gemm = Gemm { alpha: 1.0, beta: 1.0, transpose_a: false, transpose_b: false };

@@ -290,7 +290,7 @@ fn what_cannot_be_resized_is_refused() {
 #[test]
 fn attributes_of_every_version_are_read() {
     let made = |name, opset, attributes: &Attributes| -> Result<Resize> {
-        let operator = make(&Description { name, attributes, opset, inputs: 1, outputs: 1 })?.unwrap();
+        let operator = make(&Description { name, attributes, opset, outputs: 1 })?.unwrap();
         let any: &dyn std::any::Any = &*operator;
         Ok(any.downcast_ref::<Resize>().unwrap().clone())
     };

@@ -144,7 +144,7 @@ fn elements_more_than_once() {
 #[test]
 fn constants_under_every_name() {
     let of = |name, value| {
-        let operator = made("Constant", 13, 0, &[(name, value)])?;
+        let operator = made("Constant", 13, &[(name, value)])?;
         let y = output(operator.as_ref(), [])?;
         assert_eq!(operator.value(&[]), Some(y.clone()));
         Ok::<_, crate::Error>(y)
@@ -155,14 +155,14 @@ fn constants_under_every_name() {
     assert_eq!(of("value_int", Attribute::Integer(-2)).unwrap(), integers(&[], &[-2]));
     assert_eq!(of("value_ints", Attribute::Integers(vec![-2, 2])).unwrap(), integers(&[2], &[-2, 2]));
     assert!(of("value_string", Attribute::Text("a".into())).is_err());
-    let fill = made("ConstantOfShape", 9, 1, &[("value", Attribute::Tensor(integers(&[1], &[7])))]).unwrap();
+    let fill = made("ConstantOfShape", 9, &[("value", Attribute::Tensor(integers(&[1], &[7])))]).unwrap();
     assert_eq!(output(fill.as_ref(), [list(&[2, 2])]).unwrap(), integers(&[2, 2], &[7; 4]));
-    let zeros = made("ConstantOfShape", 9, 1, &[]).unwrap();
+    let zeros = made("ConstantOfShape", 9, &[]).unwrap();
     assert_eq!(output(zeros.as_ref(), [list(&[])]).unwrap(), floats(&[], &[0.0]));
     assert_eq!(output(zeros.as_ref(), [list(&[0, 2])]).unwrap(), floats(&[0, 2], &[]));
     assert!(output(zeros.as_ref(), [list(&[-1])]).is_err());
     assert!(output(zeros.as_ref(), [list(&[i64::MAX, i64::MAX])]).is_err());
-    assert!(made("ConstantOfShape", 9, 1, &[("value", Attribute::Tensor(integers(&[2], &[7, 8])))]).is_err());
+    assert!(made("ConstantOfShape", 9, &[("value", Attribute::Tensor(integers(&[2], &[7, 8])))]).is_err());
 }
 
 #[test]
@@ -200,7 +200,7 @@ fn diagonals_and_triangles() {
     assert_eq!(output(&eye(1), [numbered(&[2, 3])]).unwrap(), integers(&[2, 3], &[0, 1, 0, 0, 0, 1]));
     assert_eq!(output(&eye(-1), [floats(&[2, 2], &[5.0; 4])]).unwrap(), floats(&[2, 2], &[0.0, 0.0, 1.0, 0.0]));
     assert_eq!(output(&eye(i64::MIN), [bools(&[1, 1], &[true])]).unwrap(), bools(&[1, 1], &[false]));
-    let typed = made("EyeLike", 9, 1, &[("dtype", Attribute::Integer(9))]).unwrap();
+    let typed = made("EyeLike", 9, &[("dtype", Attribute::Integer(9))]).unwrap();
     assert_eq!(output(typed.as_ref(), [numbered(&[1, 2])]).unwrap(), bools(&[1, 2], &[true, false]));
     assert!(output(&eye(0), [numbered(&[2])]).is_err());
     let x = numbered(&[2, 3, 4]);
@@ -270,7 +270,7 @@ fn sums_from_an_end() {
 #[test]
 fn attributes_of_every_version() {
     fn debug(name: &str, opset: i64, attributes: &[(&str, Attribute)]) -> Result<String> {
-        Ok(format!("{:?}", made(name, opset, 1, attributes)?))
+        Ok(format!("{:?}", made(name, opset, attributes)?))
     }
     let whole = |n| Attribute::Integer(n);
     let is = |made: Result<String>, operator: &dyn Operator| assert_eq!(made.unwrap(), format!("{operator:?}"));
@@ -289,6 +289,6 @@ fn attributes_of_every_version() {
     is(debug("OneHot", 11, &[]), &OneHot { axis: -1 });
     assert!(debug("Reshape", 14, &[("allowzero", whole(2))]).is_err());
     for name in ["Expand", "Tile", "Range", "EyeLike"] {
-        assert_eq!(made(name, 13, 1, &[]).unwrap().name(), name);
+        assert_eq!(made(name, 13, &[]).unwrap().name(), name);
     }
 }

@@ -101,7 +101,7 @@ fn axes_are_checked_and_attributes_read() {
     assert_eq!(empty.unwrap().shape(), [2, 0, 3]);
     let mut attributes = Attributes::default();
     let made = |name, opset, attributes: &Attributes| {
-        let operator = make(&Description { name, attributes, opset, inputs: 1, outputs: 1 }).unwrap();
+        let operator = make(&Description { name, attributes, opset, outputs: 1 }).unwrap();
         operator.map(|operator| format!("{operator:?}"))
     };
     let text = |axis, flattens| Some(format!("{:?}", Softmax { rule: Rule::LogSoftmax, axis, flattens }));
