@@ -100,9 +100,24 @@ impl fmt::Display for Error {
             Self::Format { format, why } => write!(f, "this is no {format} file: {why}"),
             Self::File { path, why } => write!(f, "{path}: {why}"),
             Self::Unsupported(nodes) => {
-                write!(f, "{} not supported:", if nodes.len() == 1 { "a node is" } else { "nodes are" })?;
-                let text = |node: &UnsupportedNode| format!(" {} ({}): {}", node.node, node.operator, node.why);
-                f.write_str(&nodes.iter().map(text).collect::<Vec<_>>().join(";"))
+                // Nodes of one operator are refused for one reason, mostly.
+                let mut groups: Vec<(&str, &str, Vec<&str>)> = Vec::new();
+                for UnsupportedNode { node, operator, why } in nodes {
+                    match groups.iter_mut().find(|(known, reason, _)| known == operator && reason == why) {
+                        Some((.., names)) => names.push(node),
+                        None => groups.push((operator, why, vec![node])),
+                    }
+                }
+                let text = |(operator, why, names): &(&str, &str, Vec<&str>)| {
+                    format!("{operator} ({}): {why}", names.join(", "))
+                };
+                let groups: Vec<String> = groups.iter().map(text).collect();
+                write!(
+                    f,
+                    "{} not supported: {}",
+                    if nodes.len() == 1 { "a node is" } else { "nodes are" },
+                    groups.join("; ")
+                )
             }
             Self::UnsupportedPart { part, why } => write!(f, "{part} is not supported: {why}"),
             Self::Graph(why) | Self::Operator(why) => f.write_str(why),

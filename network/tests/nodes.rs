@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use convmat_network::ndarray::{ArrayD, IxDyn};
-use convmat_network::{Error, Fact, Graph, Limits, Scratch, Signature, Tensor, ValueId};
+use convmat_network::{Error, Fact, Graph, Limits, PlanOptions, Scratch, Signature, Tensor, ValueId};
 use safetensors::{Dtype, SafeTensors};
 
 /// What became of a case.
@@ -75,6 +75,49 @@ fn every_case() {
     println!("all: {} passed, {} failed, {} skipped", total[0], total[1], total[2]);
     assert_eq!(total.iter().sum::<usize>(), file.names().iter().filter(|name| name.ends_with("/model")).count());
     assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.join("\n"));
+    let mut skipped = by_operator.values().flatten().filter_map(|(case, outcome)| match outcome {
+        Outcome::Skipped(why) => Some((case, why)),
+        _ => None,
+    });
+    assert!(skipped.all(|(_, why)| !why.contains("no operator of this name")), "operators are missing");
+}
+
+/// A plan gives what the operators give one by one, wherever shapes do not depend on values of inputs.
+#[test]
+fn plans_of_every_case() {
+    let bytes = std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/nodes.safetensors")).unwrap();
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    let mut planned_cases = 0;
+    for case in file.names().into_iter().filter_map(|name| name.strip_suffix("/model")) {
+        let model = file.tensor(&format!("{case}/model")).unwrap().data();
+        let inputs: Vec<Tensor> = tensors(&file, case, "input").into_iter().map(|(tensor, _)| tensor).collect();
+        let Ok(expected) = run(model, inputs.clone()) else { continue };
+        let outputs = match planned(model, &inputs) {
+            Ok(outputs) => outputs,
+            Err(error) => {
+                let error = error.to_string();
+                // Of what these cases feed in, files of networks have constants.
+                assert!(error.contains("not known") || error.contains("training"), "{case}: {error}");
+                continue;
+            }
+        };
+        planned_cases += 1;
+        assert_eq!(outputs.len(), expected.len(), "{case}");
+        for (is, should) in outputs.iter().zip(&expected) {
+            assert_eq!(difference(is, should, (1e-5, 1e-6)), None, "{case}");
+        }
+    }
+    println!("{planned_cases} cases planned");
+    assert!(planned_cases > 600, "{planned_cases}");
+}
+
+/// The outputs of a plan.
+fn planned(model: &[u8], inputs: &[Tensor]) -> Result<Vec<Tensor>, Error> {
+    let limits = Limits::default().memory(1 << 28).operations(10_000_000);
+    let graph = Graph::from_onnx(model, &limits)?;
+    let shapes: Vec<Vec<usize>> = inputs.iter().map(|input| input.shape().to_vec()).collect();
+    let plan = graph.plan(&shapes, &PlanOptions::new().limits(limits))?;
+    plan.run(&inputs.iter().map(Tensor::view).collect::<Vec<_>>())
 }
 
 /// Whatever stands in a file, what comes of it is outputs or an error: of reading, of shapes, or of a run.
@@ -107,8 +150,9 @@ fn no_change_of_a_model_makes_it_panic() {
                     _ => changed[at].wrapping_sub(1),
                 };
             }
-            let inputs = tensors(&file, case, "input").into_iter().map(|(tensor, _)| tensor).collect();
-            match catch_unwind(AssertUnwindSafe(|| run(&changed, inputs).is_ok())) {
+            let inputs: Vec<Tensor> = tensors(&file, case, "input").into_iter().map(|(tensor, _)| tensor).collect();
+            let both = || planned(&changed, &inputs).is_ok() | run(&changed, inputs.clone()).is_ok();
+            match catch_unwind(AssertUnwindSafe(both)) {
                 Ok(is_right) => ran += usize::from(is_right),
                 Err(_) => panics.push(format!("{case}, changed: {changed:?}")),
             }
