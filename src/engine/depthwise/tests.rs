@@ -120,6 +120,19 @@ proptest! {
     }
 }
 
+/// Every pair of an output row and a tap would be listed.
+#[test]
+fn lists_out_of_proportion_are_not_made() {
+    let level = Level::new(Isa::best()).unwrap();
+    let is_made = |size: [usize; 3], kernel: [usize; 3]| {
+        let geometry = Geometry::convolution(size, kernel, Channels { small: 1, large: 1 }, &Options::new()).unwrap();
+        Depthwise::new::<f32>(&Phases::new(&geometry, Side::Small), level).is_some()
+    };
+    assert!(is_made([1, 300, 30], [1, 100, 1]) && is_made([300, 1, 30], [100, 1, 1]));
+    // 4100 rows of 4100 taps.
+    assert!(!is_made([1, 8199, 1], [1, 4100, 1]) && !is_made([8199, 1, 1], [4100, 1, 1]));
+}
+
 #[test]
 fn cells_that_are_parts_of_planes_and_of_volumes_meet() {
     let level = Level::new(Isa::best()).unwrap();
