@@ -328,6 +328,17 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "leaves the buffer")]
+    fn what_a_last_group_reads_stays_in_the_buffer() {
+        // Nine outputs of two phases: five elements, of which the last one is the first of a vector.
+        let pattern = MergePattern::new(2, 4);
+        let mut line = [0.0; 9];
+        let out = &mut RowsMut::one(&mut line);
+        let phases = [Some((0, 1)), Some((5, 1))];
+        Level::new(Isa::Portable).unwrap().run(Merge { pattern: &pattern, buffer: &[0f32; 12], phases, out });
+    }
+
+    #[test]
+    #[should_panic(expected = "leaves the buffer")]
     fn phases_stay_in_the_buffer() {
         let level = Level::new(Isa::Portable).unwrap();
         let pattern = MergePattern::new(2, 4);

@@ -114,13 +114,14 @@ fn what_is_special_about_a_way_is_explained() {
     let up = Options::new().stride([1, 2, 2]).padding([0, 1, 1]);
     let down = Options::new().stride([1, 3, 3]);
     let mut seen = [0; 5];
-    for (geometry, output) in [
-        (geometry([6, 7], 20), Side::Large),
-        (Geometry::transposed([1, 2, 2], [1, 4, 4], channels(64, 64), &up).unwrap(), Side::Large),
-        (Geometry::convolution([1, 13, 13], [1, 3, 3], channels(24, 24), &down).unwrap(), Side::Small),
+    for (geometry, output, taps) in [
+        (geometry([6, 7], 20), Side::Large, 4),
+        (Geometry::transposed([1, 2, 2], [1, 4, 4], channels(64, 64), &up).unwrap(), Side::Large, 4),
+        (Geometry::convolution([1, 13, 13], [1, 3, 3], channels(24, 24), &down).unwrap(), Side::Small, 9),
         (
             Geometry::convolution([1, 9, 9], [1, 3, 3], channels(24, 24), &Options::new().padding([0, 1, 1])).unwrap(),
             Side::Small,
+            9,
         ),
     ] {
         let weights = Weights::<f32>::from_elem(geometry.weight_shape(), 0.5);
@@ -131,6 +132,7 @@ fn what_is_special_about_a_way_is_explained() {
             let text = pass.explain();
             let Recipe::ImplicitGemm(recipe) = pass.recipe() else { panic!("{}", pass.recipe()) };
             assert_eq!(text.matches("positions at a time").count(), recipe.ways.len(), "{text}");
+            assert!(text.contains(&format!(" {taps} taps")), "{text}");
             let blocks = match recipe.inputs_per_block == geometry.channels().small {
                 true => format!("all {} input channels", recipe.inputs_per_block),
                 false => format!("{} of {} input channels", recipe.inputs_per_block, geometry.channels().small),

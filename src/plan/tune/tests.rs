@@ -75,6 +75,15 @@ fn all_that_is_packed_stays_within_the_limit_together() {
         assert!((runner.pass.packed_bytes() + 4 * runner.pass.scratch_per_worker(2)) as u128 <= own_bytes);
     }
     assert_eq!(different(&few), 1);
+    // Shared weights count once: with room for the most scratch memory that one of the family takes, all of it is there.
+    let family = |race: &Race<f32>| -> Vec<Recipe> {
+        let recipes = race.runners.iter().map(|runner| runner.pass.recipe().clone());
+        recipes.filter(|recipe| recipe.is_of_family(own.recipe())).collect()
+    };
+    assert!(family(&all).len() > 2);
+    let of_family = all.runners.iter().filter(|runner| runner.pass.recipe().is_of_family(own.recipe()));
+    let scratch = of_family.map(|runner| runner.pass.scratch_per_worker(2)).max().unwrap();
+    assert_eq!(family(&race(2, (own.packed_bytes() + 4 * scratch) as u128)), family(&all));
 }
 
 #[test]
