@@ -93,6 +93,13 @@ fn passes_of_one_order_of_weights_share_them_and_others_do_not() {
     for other in [inputs, channels].map(Recipe::ImplicitGemm) {
         assert!(!of_size([6, 7], &PlanOptions::new(), Like::Exactly(&other)), "{other}");
     }
+    // Nor with an engine of another kind, which has no packed weights.
+    let planned = |recipe: &Recipe| {
+        let like = Like::Exactly(recipe);
+        Unpacked::new(geometry([6, 7], 20), Side::Large, &weights, &PlanOptions::new(), like).unwrap()
+    };
+    let lowered = planned(&Recipe::Lowered).pack(&weights, None).unwrap();
+    assert!(planned(own.recipe()).shares_weights_of(&own) && !planned(own.recipe()).shares_weights_of(&lowered));
     for isa in Isa::available().filter(|&isa| isa != Isa::best()) {
         assert!(!of_size([6, 7], &PlanOptions::new().isa(isa), Like::Anything), "{isa}");
     }
