@@ -112,7 +112,7 @@ pub(crate) struct PanelShape {
     pub(crate) samples: Samples,
 }
 
-/// Samples of one panel.
+/// Samples of one panel: one of both numbers is 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Samples {
     /// One plane after the other.

@@ -87,9 +87,8 @@ impl<'s, 'a, T: Scalar> BlockCopy<'s, 'a, T> {
         let mut reach = 1usize;
         for &CopyAxis { along, len, step, apart } in axes {
             if len == 0 {
-                hull = [0; 5];
-                reach = 0;
-                (loops[0], count) = (Loop { len: 0, ..ONCE }, 1);
+                // Nothing is copied, whatever the other axes.
+                (hull, reach) = ([0; 5], 0);
                 break;
             }
             hull[along] += (len - 1) * step;
@@ -200,8 +199,8 @@ impl<T: Scalar> Job<T> for CopyBlock<'_, '_, '_, '_, T> {
                         // lane and of `count` of the inner axis, does, too.
                         unsafe {
                             match *kind {
+                                // An axis of one element is none: rows have two at least.
                                 CopyKind::Rows => match count {
-                                    0..2 => rows::<T, 1>(from, to, rest, count),
                                     2..4 => rows::<T, 2>(from, to, rest, count),
                                     4..8 => rows::<T, 4>(from, to, rest, count),
                                     8..16 => rows::<T, 8>(from, to, rest, count),

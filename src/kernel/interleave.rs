@@ -240,7 +240,9 @@ mod tests {
 
     #[test]
     fn lines_lie_side_by_side() {
-        for (rows, columns, count) in [(1, 1, 1), (1, 3, 4), (2, 2, 4), (3, 5, 4), (4, 4, 16), (7, 3, 9), (1, 40, 6)] {
+        for (rows, columns, count) in
+            [(1, 1, 1), (1, 3, 4), (2, 1, 5), (3, 1, 4), (2, 2, 4), (3, 5, 4), (4, 4, 16), (7, 3, 9), (1, 40, 6)]
+        {
             for planes in [count, count - count / 3, 1] {
                 let (stride, apart) = (rows * columns + 2, columns * count + 3);
                 let from: Vec<f32> = (0..stride * count).map(|i| i as f32).collect();

@@ -306,6 +306,37 @@ mod tests {
         level.run(MergeMany { buffer: &[0f32; 12], starts: &[Some(0), Some(9)], out: &mut [0.0; 8] });
     }
 
+    /// Whether a phase of some lines of one output is found to leave a buffer of 12 elements.
+    fn leaves(count: usize, phase: (usize, usize)) -> bool {
+        let pattern = MergePattern::new(1, 4);
+        let mut line = [0.0; 1];
+        // The lines lie on each other: where they begin is of no interest here.
+        let out = &mut RowsMut::of(&mut line, 0, count, 1);
+        let job = Merge { pattern: &pattern, buffer: &[1f32; 12], phases: [Some(phase)], out };
+        let run = std::panic::AssertUnwindSafe(|| Level::new(Isa::Portable).unwrap().run(job));
+        let Err(message) = std::panic::catch_unwind(run) else { return false };
+        message.downcast_ref::<&str>().is_some_and(|text| text.contains("leaves the buffer"))
+    }
+
+    #[test]
+    fn phases_of_the_last_line_stay_in_the_buffer() {
+        assert!(!leaves(3, (0, 4)) && !leaves(2, (2, 6)) && !leaves(1, (8, 100)));
+        assert!(leaves(3, (0, 5)) && leaves(2, (2, 7)) && leaves(1, (9, 0)));
+        // Where the sums of these numbers would wrap.
+        assert!(leaves(2, (usize::MAX, 1)) && leaves(2, (0, usize::MAX)));
+    }
+
+    #[test]
+    #[should_panic(expected = "leaves the buffer")]
+    fn what_a_last_group_reads_stays_in_the_buffer() {
+        // Nine outputs of two phases: five elements, of which the last one is the first of a vector.
+        let pattern = MergePattern::new(2, 4);
+        let mut line = [0.0; 9];
+        let out = &mut RowsMut::one(&mut line);
+        let phases = [Some((0, 1)), Some((5, 1))];
+        Level::new(Isa::Portable).unwrap().run(Merge { pattern: &pattern, buffer: &[0f32; 12], phases, out });
+    }
+
     #[test]
     #[should_panic(expected = "leaves the buffer")]
     fn phases_stay_in_the_buffer() {

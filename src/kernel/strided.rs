@@ -218,6 +218,21 @@ mod tests {
     }
 
     #[test]
+    fn no_block_leaves_a_tensor_along_any_axis() {
+        let tensor = tensor();
+        let whole = Strided::new(tensor.view());
+        assert_eq!(whole.address([0; 5], whole.shape()), tensor.as_ptr());
+        for axis in 0..5 {
+            for (first, len) in [(0, 1), (1, 0), (usize::MAX, 2)] {
+                let (mut at, mut lens) = ([0; 5], whole.shape());
+                (at[axis], lens[axis]) = (first, lens[axis] + len);
+                let address = std::panic::catch_unwind(|| whole.address(at, lens).is_null());
+                assert!(address.is_err(), "{lens:?} from {at:?}");
+            }
+        }
+    }
+
+    #[test]
     fn planes_find_their_elements() {
         let slice: Vec<u32> = (0..20).collect();
         let plane = Plane::of(&slice, [1, 6], [5, 3]);
@@ -225,6 +240,12 @@ mod tests {
         assert_eq!(Plane::of(&slice, [1, 5], [5, 4]).joined().unwrap(), slice);
         assert!(!Plane::of(&slice, [2, 5], [2, 4]).has_lines());
         assert_eq!(Plane::of(&slice, [7, 99], [0, 4]).lens(), [0, 4]);
+    }
+
+    #[test]
+    #[should_panic(expected = "leave a slice")]
+    fn planes_that_no_memory_could_hold_stay_inside() {
+        Plane::of(&[0; 10], [usize::MAX, 1], [3, 3]);
     }
 
     #[test]

@@ -324,6 +324,9 @@ mod tests {
         let (smallest, largest) = second.extremes();
         assert!((smallest - eigenvalue(1)).abs() < 1e-13 && (largest - eigenvalue(n)).abs() < 1e-13);
         assert_eq!(Tridiagonal::default().extremes(), (0.0, 0.0));
+        // An eigenvalue is not below itself, also where it is a pivot of 0 and the matrix falls into parts.
+        let parts = Tridiagonal { diagonal: vec![3.0, 1.0, 5.0], beside: vec![0.0; 3], carried: 0.0 };
+        assert_eq!([0.5, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0].map(|x| parts.below(x)), [0, 0, 1, 1, 2, 2, 3]);
     }
 
     #[test]

@@ -158,3 +158,6 @@ pub(super) fn depthwise(phases: &Phases, lanes: usize) -> Work {
         ..Work::default()
     }
 }
+
+#[cfg(test)]
+mod tests;

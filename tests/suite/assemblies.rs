@@ -170,6 +170,13 @@ fn a_hundred_operators_are_one_with_the_sum_of_their_weights() {
     // One term at a time, however many there are.
     let gathers: Vec<_> = layers.iter().map(|c| c.formulate(Formulation::Gather).unwrap()).collect();
     assert_eq!(Sum::new(&gathers).unwrap().workspace_len(7), 7 * 90);
+    // A term that takes memory of its own, beside terms that take none.
+    let lowered = layers[0].formulate(Formulation::Im2col).unwrap();
+    let own = lowered.workspace_len(7);
+    assert!(own > 0);
+    for terms in [[&lowered, &gathers[1], &gathers[2]], [&gathers[1], &lowered, &gathers[2]]] {
+        assert_eq!(Sum::new(terms).unwrap().workspace_len(7), own + 7 * 90);
+    }
     let all = Stacked::vertical(&gathers).unwrap();
     assert_eq!((all.range(), all.workspace_len(1)), ([300, 1, 5, 6], 60));
     let images = all.apply(x.view()).unwrap();

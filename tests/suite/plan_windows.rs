@@ -3,10 +3,10 @@
 use std::ops::Range;
 
 use convmat::{
-    Activation, Conv2d, Conv3d, ConvTranspose3d, Direction, Epilogue, Error, Isa, Layer, Options, PadMode, Plan,
-    PlanOptions, Recipe, ResidualPosition, Workspace,
+    Activation, Conv1d, Conv2d, Conv3d, ConvTranspose3d, Direction, Epilogue, Error, Isa, Layer, Options, PadMode,
+    Plan, PlanOptions, Recipe, ResidualPosition, Workspace,
 };
-use ndarray::{Array4, Array5, Slice, s};
+use ndarray::{Array3, Array4, Array5, Slice, s};
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
@@ -100,6 +100,32 @@ fn padding_modes_pad_at_the_borders_of_the_whole_alone() {
                 let got = window.run(&x.slice(s![.., .., h, w]).to_owned()).unwrap();
                 assert_eq!(got, y.slice(s![.., .., rows.clone(), columns.clone()]), "{mode}: {rows:?}, {columns:?}");
             }
+        }
+    }
+}
+
+#[test]
+fn padding_modes_pad_windows_of_every_rank() {
+    for mode in PadMode::ALL.iter().copied() {
+        let options = Options::new().padding([3]).stride([2]);
+        let layer = Conv1d::<f32>::zeros(2, 3, [5], options).unwrap().init_default(5).padding_mode(mode).unwrap();
+        let whole = layer.plan([14], &PlanOptions::new()).unwrap();
+        let x = Array3::from_shape_fn([2, 2, 14], |(n, c, i)| ((n * 7 + c * 5 + i * 3) % 11) as f32 - 4.5);
+        let y = whole.run(&x).unwrap();
+        for outputs in [0..2, 3..5, 5..8] {
+            let (window, [read]) = whole.window([outputs.clone()]).unwrap();
+            let got = window.run(&x.slice(s![.., .., read]).to_owned()).unwrap();
+            assert_eq!(got, y.slice(s![.., .., outputs.clone()]), "{mode}: {outputs:?}");
+        }
+        let options = Options::new().padding([1, 2, 3]);
+        let layer = Conv3d::<f32>::zeros(2, 3, [3, 3, 4], options).unwrap().init_default(5);
+        let whole = layer.padding_mode(mode).unwrap().plan([4, 6, 7], &PlanOptions::new()).unwrap();
+        let x =
+            Array5::from_shape_fn([1, 2, 4, 6, 7], |(_, c, d, i, j)| ((c * 5 + d * 8 + i * 3 + j) % 11) as f32 - 4.5);
+        let y = whole.run(&x).unwrap();
+        for outputs in [[0..2, 1..3, 2..9], [2..4, 0..8, 0..1], [1..3, 5..8, 6..10]] {
+            let (window, read) = whole.window(outputs.clone()).unwrap();
+            assert_eq!(window.run(&block(&x, &read)).unwrap(), block(&y, &outputs), "{mode}: {outputs:?}");
         }
     }
 }

@@ -97,9 +97,33 @@ fn new_weights_are_packed_into_plans_that_share_the_old_ones() {
     assert_eq!(plan.run(&x).unwrap(), new.forward(&x).unwrap());
     assert_eq!(other.run(&taller).unwrap(), old.forward(&taller).unwrap());
     assert_eq!(plan.resize([7, 6]).unwrap().run(&taller).unwrap(), new.forward(&taller).unwrap());
+    // A copy of a plan keeps its weights, and so does the plan if its copy gets others.
+    let mut copy = plan.clone();
+    copy.set_parameters(&old).unwrap();
+    assert_eq!(copy.run(&x).unwrap(), old.forward(&x).unwrap());
+    assert_eq!(plan.run(&x).unwrap(), new.forward(&x).unwrap());
     let larger = ConvTranspose2d::zeros(6, 10, [5, 5], *new.options()).unwrap();
     assert!(matches!(plan.set_parameters(&larger), Err(Error::Shape { .. })));
     assert!(matches!(plan.set_parameters(&new.without_bias()), Err(Error::Shape { .. })));
+}
+
+#[test]
+fn new_weights_reach_plans_of_every_kind() {
+    let depthwise = |seed| Conv2d::<f32>::zeros(6, 6, 3, Options::new().groups(6)).unwrap().init_default(seed);
+    let mut plan = depthwise(1).plan([9, 12], &PlanOptions::new()).unwrap();
+    assert!(matches!(plan.recipe(), Recipe::Depthwise { .. }));
+    plan.set_parameters(&depthwise(2)).unwrap();
+    let x = input(2, [9, 12]);
+    assert_eq!(plan.run(&x).unwrap(), depthwise(2).forward(&x).unwrap());
+    let lowered = |seed| {
+        let options = Options::new().stride([5000]);
+        ConvTranspose1d::<f32>::zeros(2, 3, [7], options).unwrap().init_default(seed)
+    };
+    let mut plan = lowered(1).plan([3], &PlanOptions::new()).unwrap();
+    assert_eq!(*plan.recipe(), Recipe::Lowered);
+    plan.set_parameters(&lowered(2)).unwrap();
+    let x = Array3::from_shape_fn([1, 2, 3], |(_, c, i)| (c * 3 + i) as f32 - 2.5);
+    assert_eq!(plan.run(&x).unwrap(), lowered(2).forward(&x).unwrap());
 }
 
 #[test]
@@ -128,6 +152,16 @@ fn the_epilogue_adds_and_bends_in_that_order() {
     let clamped = |low, high| layer.plan([4, 5], &PlanOptions::new().activation(Activation::Clamp { low, high }));
     for (low, high) in [(f64::NAN, 1.0), (0.0, f64::NAN)] {
         assert!(matches!(clamped(low, high), Err(Error::NotFinite { .. })));
+    }
+    let nan = f64::NAN;
+    for activation in [
+        Activation::LeakyRelu { slope: nan },
+        Activation::Elu { scale: nan },
+        Activation::HardSigmoid { slope: nan, offset: 0.5 },
+        Activation::HardSigmoid { slope: 0.2, offset: nan },
+    ] {
+        let refused = layer.plan([4, 5], &PlanOptions::new().activation(activation)).err();
+        assert!(matches!(refused, Some(Error::NotFinite { .. })), "{activation:?}");
     }
     // Nothing lies between 1 and 0.
     let error = clamped(1.0, 0.0).unwrap_err();
@@ -248,6 +282,27 @@ fn recipes_are_equal_for_equal_requests_and_say_what_they_do() {
     let depthwise = ConvTranspose2d::<f32>::zeros(4, 4, 3, Options::new().groups(4)).unwrap();
     let text = depthwise.plan([64, 64], &PlanOptions::new()).unwrap().explain();
     assert!(text.contains("one input channel") && text.contains("Weights are read as they are (144 B)"), "{text}");
+}
+
+#[test]
+fn many_phases_along_the_height_are_rows_in_place_or_columns() {
+    // 5002 rows, of which 5000 are phases; no tap reaches most of them.
+    let options = Options::new().stride([5000, 1]).groups(2);
+    let weights = Array4::from_shape_fn([2, 1, 2, 1], |(c, _, t, _)| (2 * c + t) as f32 + 1.0);
+    let layer = ConvTranspose2d::new(weights.clone(), None, options).unwrap();
+    let plan = layer.plan([2, 16], &PlanOptions::new()).unwrap();
+    assert!(matches!(plan.recipe(), Recipe::Depthwise { .. }), "{}", plan.recipe());
+    let x = Array4::from_shape_fn([1, 2, 2, 16], |(_, c, i, j)| (c * 40 + i * 16 + j) as f32 - 30.0);
+    let y = plan.run(&x).unwrap();
+    for ((_, c, i, j), &y) in y.indexed_iter() {
+        let want = if i % 5000 < 2 { weights[[c, 0, i % 5000, 0]] * x[[0, c, i / 5000, j]] } else { 0.0 };
+        assert_eq!(y, want, "{:?}", [c, i, j]);
+    }
+    // Two inputs per group: nothing else serves so many phases.
+    let layer = ConvTranspose2d::<f32>::zeros(2, 2, [2, 1], Options::new().stride([5000, 1])).unwrap();
+    let plan = layer.plan([2, 16], &PlanOptions::new()).unwrap();
+    assert_eq!(*plan.recipe(), Recipe::Lowered);
+    assert!(plan.explain().contains("5000 phases are more than"), "{}", plan.explain());
 }
 
 #[test]

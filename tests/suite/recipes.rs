@@ -214,6 +214,7 @@ fn measuring_honours_limits_on_memory_and_time() {
         // No time: what a plan takes by itself.
         assert_eq!(layer.tune(size, &options, Duration::ZERO).unwrap(), *plan.recipe());
         let bytes = plan.packed_bytes() as u128 + 4 * plan.workspace_per_thread(batch) as u128;
+        assert!(layer.candidates(size, &options).unwrap().len() > 10, "other blocks, and other ways to cut them");
         let fitting = options.clone().memory_limit(bytes);
         let recipe = layer.tune(size, &fitting, Duration::from_millis(50)).unwrap();
         let _ = layer.plan_from(size, &recipe, &fitting).unwrap();

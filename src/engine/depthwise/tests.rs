@@ -120,6 +120,39 @@ proptest! {
     }
 }
 
+/// More channels than a cell has of those that lie side by side, and a last cell of fewer.
+#[test]
+fn cells_of_channels_that_lie_side_by_side_meet() {
+    let level = Level::new(Isa::best()).unwrap();
+    for (groups, multiplier) in [(16, 1), (40, 1), (21, 2), (11, 3)] {
+        for output in [Side::Small, Side::Large] {
+            let channels = match output {
+                Side::Small => Channels { small: groups * multiplier, large: groups },
+                Side::Large => Channels { small: groups, large: groups * multiplier },
+            };
+            let options = Options::new().stride([1, 2, 2]).padding([0, 1, 1]).groups(groups);
+            let geometry = Geometry::transposed([2, 5, 9], [1, 3, 3], channels, &options).unwrap();
+            for layouts in [[Layout::ChannelsLast; 2], [Layout::Standard, Layout::ChannelsLast]] {
+                let manner = Manner { batch: 2, workers: 2, layouts, formula: Formula::PLAIN, seed: groups as u64 };
+                check::<f32>((geometry, output), level, manner, None);
+            }
+        }
+    }
+}
+
+/// Every pair of an output row and a tap would be listed.
+#[test]
+fn lists_out_of_proportion_are_not_made() {
+    let level = Level::new(Isa::best()).unwrap();
+    let is_made = |size: [usize; 3], kernel: [usize; 3]| {
+        let geometry = Geometry::convolution(size, kernel, Channels { small: 1, large: 1 }, &Options::new()).unwrap();
+        Depthwise::new::<f32>(&Phases::new(&geometry, Side::Small), level).is_some()
+    };
+    assert!(is_made([1, 300, 30], [1, 100, 1]) && is_made([300, 1, 30], [100, 1, 1]));
+    // 4100 rows of 4100 taps.
+    assert!(!is_made([1, 8199, 1], [1, 4100, 1]) && !is_made([8199, 1, 1], [4100, 1, 1]));
+}
+
 #[test]
 fn cells_that_are_parts_of_planes_and_of_volumes_meet() {
     let level = Level::new(Isa::best()).unwrap();

@@ -106,29 +106,26 @@ impl Inside {
             }
         };
         let stacked = present.div_ceil(interleaved);
-        let samples = |number: usize| interleaved.min(present - number * interleaved);
-        let copies = |channels, samples| Copies::new(self, shape, source, channels, samples);
+        // Stacked samples are single ones, and those side by side are not stacked.
+        let copies = |channels| Copies::new(self, shape, source, channels, interleaved.min(present));
         // Channels that lie side by side in the input are copied together.
         if source.has_channels_beside() {
             for to in to.chunks_mut(shape.channel).take(part.channels.len()) {
                 to.chunks_mut(shape.sample).take(stacked).for_each(|to| clear(&mut to[places.clone()]));
             }
+            let copies = copies(part.channels.len());
             for number in 0..stacked {
-                let first = [part.sample + number * interleaved, part.channels.start];
-                let to = &mut to[number * shape.sample + places.start..];
-                copies(part.channels.len(), samples(number)).copy(level, first, to);
+                let first = [part.sample + number, part.channels.start];
+                copies.copy(level, first, &mut to[number * shape.sample + places.start..]);
             }
             return;
         }
-        let whole = copies(1, samples(0));
-        // The last samples side by side may be fewer than the others.
-        let last = (samples(stacked - 1) < samples(0)).then(|| copies(1, samples(stacked - 1)));
+        let copies = copies(1);
         for (channel, to) in part.channels.clone().zip(to.chunks_mut(shape.channel)) {
             for (number, to) in to.chunks_mut(shape.sample).take(stacked).enumerate() {
                 let to = &mut to[places.clone()];
                 clear(to);
-                let copies = last.as_ref().filter(|_| number + 1 == stacked).unwrap_or(&whole);
-                copies.copy(level, [part.sample + number * interleaved, channel], to);
+                copies.copy(level, [part.sample + number, channel], to);
             }
         }
     }

@@ -91,3 +91,32 @@ fn kernels_of_one_stride_make_one_group_and_others_several() {
     assert_eq!(phases.groups.iter().filter(|group| group.taps > 0).map(|group| group.phases).collect::<Vec<_>>(), [1]);
     assert_eq!(phases.phases(), 27);
 }
+
+/// Weights that are packed for one direction serve another one only if every phase takes the same taps, along every axis.
+#[test]
+fn other_taps_or_other_channels_do_not_read_alike() {
+    let phases = |padding: [usize; 3], channels: [usize; 2], groups: usize| {
+        let options = Options::<3>::new().stride([4; 3]).padding(padding).groups(groups);
+        let channels = Channels { small: channels[0], large: channels[1] };
+        Phases::new(&Geometry::transposed([5; 3], [2; 3], channels, &options).unwrap(), Side::Large)
+    };
+    // Two taps and four phases: with a padding of 2 or of 3 there is a group without taps and one of one tap each, but of other
+    // phases.
+    assert_eq!(phases([2; 3], [4, 4], 1).groups, phases([3; 3], [4, 4], 1).groups);
+    for axis in 0..3 {
+        let of = |padding: usize| {
+            let mut all = [1; 3];
+            all[axis] = padding;
+            phases(all, [4, 4], 1)
+        };
+        for (a, b) in (0..5).flat_map(|a| (0..5).map(move |b| (a, b))) {
+            assert_eq!(of(a).read_like(&of(b)), a % 4 == b % 4, "paddings {a} and {b} along axis {axis}");
+        }
+    }
+    for (channels, groups) in [([4, 8], 1), ([8, 4], 1), ([4, 4], 2)] {
+        assert!(
+            !phases([1; 3], [4, 4], 1).read_like(&phases([1; 3], channels, groups)),
+            "{channels:?}, {groups} groups"
+        );
+    }
+}

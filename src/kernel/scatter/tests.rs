@@ -131,6 +131,22 @@ fn samples_lie_in_the_cell() {
 }
 
 #[test]
+fn places_lie_in_the_cell_along_every_axis() {
+    let shape = [2, 3, 4, 5];
+    let places = |at: [usize; 4]| {
+        let made = std::panic::catch_unwind(|| Places::new(shape, [20, 5, 1], 1, [(at, Some((0, 1)))].into_iter()));
+        made.is_ok()
+    };
+    let last = shape.map(|len| len - 1);
+    assert!(places([0; 4]) && places(last));
+    for axis in 0..4 {
+        let mut beside = last;
+        beside[axis] += 1;
+        assert!(!places(beside), "{beside:?}");
+    }
+}
+
+#[test]
 #[should_panic(expected = "places for other cells")]
 fn cells_have_the_shape_that_was_checked() {
     let elements = [([0, 0, 0, 2], Some((0, 1)))].into_iter();

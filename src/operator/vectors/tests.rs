@@ -42,8 +42,9 @@ fn check_passes<T: Scalar>() {
         assert_eq!(v, of([BY.kept, BY.factor], [&old_v, &from], BY.taken), "{len}");
         assert_sum(square, v.iter().map(|value| value.to_f64() * value.to_f64()), "advance");
 
-        divide(&mut v, 0.0);
         let unchanged = v.clone();
+        divide(&mut v, 0.0);
+        assert_eq!(v, unchanged, "{len}");
         divide(&mut v, 4.0);
         assert_eq!(v, unchanged.mapv(|v| v * T::from_f64(0.25)), "{len}");
     }

@@ -247,6 +247,20 @@ fn borders_are_tried_apart_on_planes_where_they_weigh() {
 }
 
 #[test]
+fn candidates_are_weighed_as_they_are_alone_and_the_cheapest_comes_first() {
+    for (channels, size, batch) in [(8, 6, 7), (40, 8, 2), (1, 20, 3)] {
+        let planned = square(channels, size, batch);
+        for family in &planned.families {
+            assert!(family.is_sorted_by(|a, b| a.cycles <= b.cycles));
+            for Weighed { recipe, cycles, .. } in family {
+                let alone = weighed::<f32>(&planned.phases, &planned.machine, batch, recipe.clone()).unwrap();
+                assert!((alone.cycles - cycles).abs() <= 1e-9 * cycles, "{} of {recipe} for {cycles}", alone.cycles);
+            }
+        }
+    }
+}
+
+#[test]
 fn other_blocks_are_tried_too() {
     let planned = square(40, 8, 2);
     let blocks = planned.families.iter().flatten().filter_map(|weighed| match &weighed.recipe {
@@ -268,6 +282,41 @@ fn a_family_keeps_its_blocks_at_every_size() {
         let (recipe, _) = design::<f32>(other.phases.clone(), &other.machine, Some(2), like).unwrap();
         assert!(recipe.is_of_family(&first.recipe), "{recipe}");
     }
+}
+
+/// A group of one input may have many phases along the height, and be summed in place then, but not as a product.
+#[test]
+fn a_product_of_too_many_phases_is_refused() {
+    let options = Options::new().stride([1, 5000, 1]).groups(2);
+    let channels = Channels { small: 2, large: 2 };
+    let [few, many] = [1, 2].map(|rows| {
+        let geometry = Geometry::transposed([1, rows, 16], [1, 2, 1], channels, &options).unwrap();
+        Phases::new(&geometry, Side::Large)
+    });
+    let machine = Machine::new::<f32>(Level::new(Isa::Portable).unwrap(), Caches::new(32 << 10, 1 << 20));
+    let text = "implicit-gemm portable out 1 in 1 | samples 1×1 positions 1×1×16 chunks 1 cycles 1 packing 0";
+    let recipe: Recipe = text.parse().unwrap();
+    for like in [Like::Exactly(&recipe), Like::Family(&recipe)] {
+        assert!(design::<f32>(few.clone(), &machine, None, like).is_some(), "{like}");
+        assert!(design::<f32>(many.clone(), &machine, None, like).is_none(), "{like}");
+    }
+    assert!(candidates::<f32>(&many, &machine, 1).len() == 1, "rows in place alone");
+}
+
+/// 4 MiB are the most: 8 channels of 360² elements, but not of 380².
+#[test]
+fn a_recipe_that_takes_too_much_scratch_memory_is_refused() {
+    let suits = |size: usize| {
+        let channels = Channels { small: 1, large: 8 };
+        let geometry = Geometry::convolution([1, size, size], [1, 1, 1], channels, &Options::new()).unwrap();
+        let machine = Machine::new::<f32>(Level::new(Isa::Portable).unwrap(), Caches::new(32 << 10, 1 << 20));
+        let text = format!(
+            "implicit-gemm portable out 1 in 8 | samples 1×1 positions 1×{size}×{size} chunks 1 cycles 1 packing 0"
+        );
+        let recipe: Recipe = text.parse().unwrap();
+        design::<f32>(Phases::new(&geometry, Side::Small), &machine, None, Like::Exactly(&recipe)).is_some()
+    };
+    assert!(suits(360) && !suits(380) && !suits(700));
 }
 
 /// Lists are for rows that are read with a stride.

@@ -20,7 +20,7 @@ use crate::scalar::Scalar;
 #[derive(Clone)]
 pub(in crate::plan) struct Packed<T> {
     gemm: Arc<ImplicitGemm>,
-    weights: Arc<Vec<T>>,
+    pub(super) weights: Arc<Vec<T>>,
     pub(super) ways: Arc<[PreparedWay]>,
 }
 

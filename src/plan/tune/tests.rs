@@ -12,10 +12,13 @@ fn layer() -> (Geometry<3>, Weights<f32>) {
     (geometry, Weights::from_elem(geometry.weight_shape(), 0.5))
 }
 
-fn listed(asked: Asked<f32>, options: &PlanOptions) -> Vec<Recipe> {
+fn families(asked: Asked<f32>, options: &PlanOptions) -> Vec<Vec<Weighed>> {
     let (phases, machine) = machine(asked, options).unwrap().unwrap();
-    let families = design::candidates::<f32>(&phases, &machine, batch(options));
-    shortlist(&own_choice(asked, options).unwrap(), families, batch(options))
+    design::candidates::<f32>(&phases, &machine, batch(options))
+}
+
+fn listed(asked: Asked<f32>, options: &PlanOptions) -> Vec<Recipe> {
+    shortlist(&own_choice(asked, options).unwrap(), families(asked, options), batch(options))
 }
 
 /// The packed shortlist for a batch under a limit on memory.
@@ -41,8 +44,13 @@ fn the_shortlist_begins_with_the_own_choice_and_has_everything_once() {
         let list = listed(asked, &options);
         // Four families: the own one, and others of other blocks.
         let most = OF_OWN_FAMILY + 3 * OF_OTHER_FAMILY;
-        let is_own_first = list[0] == own_choice(asked, &options).unwrap();
-        assert!(is_own_first && (3..=most).contains(&list.len()), "{list:?}");
+        let own = own_choice(asked, &options).unwrap();
+        assert!(list[0] == own && (3..=most).contains(&list.len()), "{list:?}");
+        for family in families(asked, &options) {
+            let of_it = list.iter().filter(|recipe| recipe.is_of_family(&family[0].recipe)).count();
+            let most = if family[0].recipe.is_of_family(&own) { OF_OWN_FAMILY } else { OF_OTHER_FAMILY };
+            assert_eq!(of_it, most.min(family.len()), "{}", family[0].recipe);
+        }
         for (number, recipe) in list.iter().enumerate() {
             assert!(list[..number].iter().all(|other| other.for_batch(batch) != recipe.for_batch(batch)), "{recipe}");
         }
@@ -67,6 +75,29 @@ fn all_that_is_packed_stays_within_the_limit_together() {
         assert!((runner.pass.packed_bytes() + 4 * runner.pass.scratch_per_worker(2)) as u128 <= own_bytes);
     }
     assert_eq!(different(&few), 1);
+    // Shared weights count once: with room for the most scratch memory that one of the family takes, all of it is there.
+    let family = |race: &Race<f32>| -> Vec<Recipe> {
+        let recipes = race.runners.iter().map(|runner| runner.pass.recipe().clone());
+        recipes.filter(|recipe| recipe.is_of_family(own.recipe())).collect()
+    };
+    assert!(family(&all).len() > 2);
+    let of_family = all.runners.iter().filter(|runner| runner.pass.recipe().is_of_family(own.recipe()));
+    let scratch = of_family.map(|runner| runner.pass.scratch_per_worker(2)).max().unwrap();
+    assert_eq!(family(&race(2, (own.packed_bytes() + 4 * scratch) as u128)), family(&all));
+}
+
+#[test]
+fn one_candidate_is_packed_whatever_the_time_and_none_that_does_not_suit() {
+    let (geometry, weights) = layer();
+    let asked = ((geometry, Side::Large), &weights, None);
+    let options = PlanOptions::new();
+    let recipes = listed(asked, &options);
+    assert_eq!(pack(asked, &recipes, &options, || true).unwrap().len(), 1);
+    let [first, second] = [recipes[0].clone(), recipes[1].clone()];
+    let none = Recipe::Depthwise { isa: crate::kernel::Isa::best() };
+    let packed = pack(asked, &[first, none.clone(), second], &options, || false).unwrap();
+    assert_eq!(packed.iter().map(Pass::recipe).collect::<Vec<_>>(), [&recipes[0], &recipes[1]]);
+    assert!(pack(asked, &[none], &options, || false).is_err());
 }
 
 #[test]
@@ -79,8 +110,11 @@ fn nothing_runs_once_time_is_over_and_a_round_that_is_not_whole_does_not_count()
     let is_over = || asked.replace(asked.get() + 1) >= 3 * runners - 1;
     for (whole, rounds) in [(true, 1), (true, 2), (false, 2), (false, 2)] {
         let least: Vec<f64> = race.runners.iter().map(|runner| runner.least).collect();
+        y.fill(f32::NAN);
         assert_eq!(race.round(x.view(), y.view_mut(), &is_over).unwrap(), whole);
         assert_eq!(race.rounds, rounds);
+        // What is timed is the layer, all of it.
+        assert_eq!(y.iter().all(|value| !value.is_nan()), asked.get() <= 3 * runners);
         let after: Vec<f64> = race.runners.iter().map(|runner| runner.least).collect();
         match (whole, rounds) {
             (true, 2) => assert!(after.iter().all(|seconds| seconds.is_finite())),
@@ -88,6 +122,19 @@ fn nothing_runs_once_time_is_over_and_a_round_that_is_not_whole_does_not_count()
         }
     }
     assert_eq!(asked.get(), 3 * runners + 1);
+}
+
+#[test]
+fn a_sample_of_many_calls_is_the_time_of_one() {
+    let [x, mut y] = tensors(1);
+    let mut race = race(1, u128::MAX);
+    race.round(x.view(), y.view_mut(), &|| false).unwrap();
+    race.runners.iter_mut().for_each(|runner| runner.calls = 20);
+    let start = Instant::now();
+    race.round(x.view(), y.view_mut(), &|| false).unwrap();
+    let all = start.elapsed().as_secs_f64();
+    let calls: f64 = race.runners.iter().map(|runner| 20.0 * runner.least).sum();
+    assert!(0.0 < calls && calls <= all, "{calls} s of {all} s");
 }
 
 #[test]
