@@ -1,6 +1,6 @@
 //! Poolings: the maximum, the mean or a norm of windows or whole planes, and maxima put back to where they were.
 //!
-//! Windows are laid out by [`window`], rows of outputs computed by [`rows`]; planes are shared among threads.
+//! Windows are laid out by `window`, rows of outputs computed by `rows`; planes are shared among threads.
 
 mod global;
 mod rows;

@@ -1,6 +1,6 @@
 //! Reductions: of all elements along some axes one number is made, or the place of one of them, or a few of them.
 //!
-//! Axes are merged to `[outer, reduced, inner]` by [`layout`]; sums of floats are in f64, a fixed set of partial sums for each.
+//! Axes are merged to `[outer, reduced, inner]` by `layout`; sums of floats are in f64, a fixed set of partial sums for each.
 
 mod argument;
 mod fold;

@@ -1,7 +1,7 @@
 //! Resizing: `Resize`, and `Upsample` before it.
 //!
 //! Coordinates and weights are those of [`convmat::Resize`], which also computes what interpolates. Copies of nearest elements are
-//! made by [`nearest`]; what convmat does not say, by [`single`].
+//! made by `nearest`; what convmat does not say, by `single`.
 
 mod attributes;
 mod lines;
