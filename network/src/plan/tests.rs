@@ -3,14 +3,15 @@ use std::collections::HashMap;
 use ndarray::{ArrayD, Axis, IxDyn};
 
 use super::*;
-use crate::graph::{Dimension, GraphBuilder, ValueId};
+use crate::attributes::Attribute;
+use crate::graph::{Dimension, GraphBuilder, Node, ValueId};
 use crate::operator::Operator;
 use crate::operators::arithmetic::{Binary, Operation};
 use crate::operators::convolution::Convolution;
 use crate::operators::elementwise::{Clip, Function, PRelu, Unary};
 use crate::operators::normalization::BatchNormalization;
 use crate::operators::pool::{MaxPool, Padding, Windows};
-use crate::operators::testing::{Noise, output};
+use crate::operators::testing::{Noise, made, output};
 use crate::tensor::ElementType;
 
 /// A graph that is built node after node, with the shape of every value for one sample.
@@ -147,13 +148,90 @@ impl Random {
         self.node(MaxPool { windows, column_major: false }, [x], pooled);
     }
 
+    /// A node of an operator by its name.
+    fn named(&mut self, name: &str, attributes: &[(&str, Attribute)], inputs: Vec<ValueId>, shape: Vec<usize>) {
+        self.nodes += 1;
+        let operator = made(name, 13, attributes).unwrap();
+        let node = format!("node{}", self.nodes);
+        let output = self.builder.value(node.clone());
+        let inputs = inputs.into_iter().map(Some).collect();
+        self.builder.push(Node { name: node, operator, inputs, outputs: vec![output] });
+        self.values.push((output, shape));
+    }
+
+    /// Two or three values, one after the other; a value may stand in several concatenations, or twice in one.
+    fn concat(&mut self) {
+        let (x, mut shape) = self.some();
+        let fits = |other: &[usize]| other.len() == shape.len() && other[2..] == shape[2..];
+        let others: Vec<_> = self.values.iter().filter(|(_, other)| fits(other)).cloned().collect();
+        let mut parts = vec![x];
+        for _ in 0..=self.noise.below(2) {
+            let (part, of_part) = &others[self.noise.below(others.len())];
+            parts.insert(self.noise.below(parts.len() + 1), *part);
+            shape[1] += of_part[1];
+        }
+        if shape[1] <= 24 {
+            self.named("Concat", &[("axis", Attribute::Integer(1))], parts, shape);
+        }
+    }
+
+    /// Operators that leave elements where they are, move them, or look at all of a channel.
+    fn other(&mut self) {
+        let (x, shape) = self.some();
+        let rank = shape.len() - 2;
+        let spatial = |of: &dyn Fn(usize) -> usize| -> Vec<usize> {
+            shape[..2].iter().copied().chain(shape[2..].iter().map(|&n| of(n))).collect()
+        };
+        match self.noise.below(6) {
+            0 => self.named("Identity", &[], vec![x], shape),
+            1 => {
+                let flat = Tensor::integers([0, shape[1] as i64, -1]);
+                let back = Tensor::integers(shape.iter().enumerate().map(|(i, &n)| if i == 0 { 0 } else { n as i64 }));
+                let (flat, back) = (self.builder.constant("flat", flat), self.builder.constant("back", back));
+                self.named("Reshape", &[], vec![x, flat], vec![1, shape[1], shape[2..].iter().product()]);
+                let (flattened, _) = self.values.pop().unwrap();
+                self.named("Reshape", &[], vec![flattened, back], shape);
+            }
+            2 => {
+                let pads: Vec<i64> = [0, 0].into_iter().chain(vec![1; rank]).cycle().take(2 * rank + 4).collect();
+                let pads = self.builder.constant("pads", Tensor::integers(pads));
+                let mode = ["constant", "reflect", "edge"][self.noise.below(3)];
+                if shape[2..].iter().all(|&n| n > 1) {
+                    let padded = spatial(&|n| n + 2);
+                    self.named("Pad", &[("mode", Attribute::Text(mode.into()))], vec![x, pads], padded);
+                }
+            }
+            3 => {
+                let [gain, bias] = [(); 2].map(|()| self.constant(&shape[1..2], 1.0));
+                self.named("InstanceNormalization", &[], vec![x, gain, bias], shape);
+            }
+            4 => self.named("GlobalAveragePool", &[], vec![x], spatial(&|_| 1)),
+            _ => {
+                let twice: Vec<f32> = [1.0, 1.0].into_iter().chain(vec![2.0; rank]).collect();
+                let twice = self.builder.constant("twice", ArrayD::from_shape_vec(IxDyn(&[rank + 2]), twice).unwrap());
+                let mode = ["nearest", "linear"][self.noise.below(2)];
+                let attributes = [
+                    ("mode", Attribute::Text(mode.into())),
+                    ("coordinate_transformation_mode", Attribute::Text("asymmetric".into())),
+                    ("nearest_mode", Attribute::Text("floor".into())),
+                ];
+                let none = self.builder.constant("none", ArrayD::<f32>::zeros(IxDyn(&[0])));
+                if shape[2..].iter().all(|&n| n <= 12) {
+                    self.named("Resize", &attributes, vec![x, none, twice], spatial(&|n| 2 * n));
+                }
+            }
+        }
+    }
+
     fn build(mut self) -> Graph {
-        for _ in 0..4 + self.noise.below(10) {
-            match self.noise.below(7) {
+        for _ in 0..4 + self.noise.below(12) {
+            match self.noise.below(11) {
                 0..=2 => self.layer(),
                 3..=4 => self.pointwise(),
                 5 => self.sum(),
-                _ => self.pool(),
+                6 => self.pool(),
+                7..=8 => self.concat(),
+                _ => self.other(),
             }
         }
         let (last, _) = self.values[self.values.len() - 1];
@@ -200,7 +278,7 @@ fn assert_near(values: &[Tensor], expected: &[Tensor], graph: &Graph) {
 fn random_graphs_are_computed_node_by_node() {
     let pools: Vec<_> =
         [1, 2, 3].iter().map(|&n| rayon::ThreadPoolBuilder::new().num_threads(n).build().unwrap()).collect();
-    let mut fused_steps = 0;
+    let (mut fused_steps, mut views) = (0, 0);
     for seed in 0..300 {
         let graph = Random::new(seed).build();
         let x = input_of(&graph, 3, seed ^ 99);
@@ -224,6 +302,7 @@ fn random_graphs_are_computed_node_by_node() {
         }
         let Tensor::Float(x) = &x else { unreachable!("floats") };
         let one = plan.resize(&[[1].into_iter().chain(x.shape()[1..].iter().copied()).collect()]).unwrap();
+        views += one.steps().filter(|step| step.is_view && step.operators == ["Concat"]).count();
         for sample in 0..3 {
             let x = x.slice_axis(Axis(0), (sample..sample + 1).into());
             for (one, all) in one.run(&[TensorView::Float(x.view())]).unwrap().iter().zip(&y) {
@@ -232,5 +311,6 @@ fn random_graphs_are_computed_node_by_node() {
             }
         }
     }
-    assert!(fused_steps > 100, "{fused_steps}");
+    assert!(fused_steps > 50, "{fused_steps}");
+    assert!(views > 10, "{views} concatenations of one sample are made in place");
 }
