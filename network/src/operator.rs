@@ -28,6 +28,13 @@ pub struct Fact {
     pub value: Option<Tensor>,
 }
 
+impl From<&Tensor> for Fact {
+    /// All there is to know of a tensor.
+    fn from(tensor: &Tensor) -> Self {
+        Self { signature: Signature::new(tensor.element(), tensor.shape()), value: Some(tensor.clone()) }
+    }
+}
+
 impl Fact {
     /// The shape.
     #[must_use]

@@ -85,6 +85,31 @@ macro_rules! of_any {
 }
 pub(crate) use of_any;
 
+/// What owned and borrowed tensors tell of themselves.
+macro_rules! described {
+    ($($type:ty),*) => {
+        $(impl $type {
+            /// The type of the elements.
+            #[must_use]
+            pub const fn element(&self) -> ElementType {
+                match self {
+                    Self::Float(_) => ElementType::Float,
+                    Self::Integer(_) => ElementType::Integer,
+                    Self::Bool(_) => ElementType::Bool,
+                }
+            }
+
+            /// The shape.
+            #[must_use]
+            pub fn shape(&self) -> &[usize] {
+                of_any!(Self, self, array => array.shape())
+            }
+        })*
+    };
+}
+
+described!(Tensor, TensorView<'_>, TensorViewMut<'_>);
+
 impl Tensor {
     /// A tensor of zeros, or of `false`. The number of elements has to fit in memory: limits are checked by whoever asks.
     #[must_use]
@@ -100,22 +125,6 @@ impl Tensor {
     #[must_use]
     pub fn integers(values: impl IntoIterator<Item = i64>) -> Self {
         Self::Integer(values.into_iter().collect::<ndarray::Array1<i64>>().into_dyn().into_shared())
-    }
-
-    /// The type of the elements.
-    #[must_use]
-    pub const fn element(&self) -> ElementType {
-        match self {
-            Self::Float(_) => ElementType::Float,
-            Self::Integer(_) => ElementType::Integer,
-            Self::Bool(_) => ElementType::Bool,
-        }
-    }
-
-    /// The shape.
-    #[must_use]
-    pub fn shape(&self) -> &[usize] {
-        of_any!(Self, self, array => array.shape())
     }
 
     /// The number of elements.
@@ -160,42 +169,6 @@ impl Tensor {
     #[must_use]
     pub fn to_floats(&self) -> Option<Vec<f32>> {
         if let Self::Float(array) = self { Some(array.iter().copied().collect()) } else { None }
-    }
-}
-
-impl TensorView<'_> {
-    /// The type of the elements.
-    #[must_use]
-    pub const fn element(&self) -> ElementType {
-        match self {
-            Self::Float(_) => ElementType::Float,
-            Self::Integer(_) => ElementType::Integer,
-            Self::Bool(_) => ElementType::Bool,
-        }
-    }
-
-    /// The shape.
-    #[must_use]
-    pub fn shape(&self) -> &[usize] {
-        of_any!(Self, self, array => array.shape())
-    }
-}
-
-impl TensorViewMut<'_> {
-    /// The type of the elements.
-    #[must_use]
-    pub const fn element(&self) -> ElementType {
-        match self {
-            Self::Float(_) => ElementType::Float,
-            Self::Integer(_) => ElementType::Integer,
-            Self::Bool(_) => ElementType::Bool,
-        }
-    }
-
-    /// The shape.
-    #[must_use]
-    pub fn shape(&self) -> &[usize] {
-        of_any!(Self, self, array => array.shape())
     }
 }
 

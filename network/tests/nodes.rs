@@ -223,11 +223,7 @@ fn run(model: &[u8], inputs: Vec<Tensor>) -> Result<Vec<Tensor>, End> {
             .iter()
             .map(|value| value.map(|value| graph.constant(value).unwrap_or_else(|| &values[&value]).clone()))
             .collect();
-        let fact = |tensor: &Tensor| Fact {
-            signature: Signature::new(tensor.element(), tensor.shape()),
-            value: Some(tensor.clone()),
-        };
-        let facts: Vec<Option<Fact>> = tensors.iter().map(|tensor| tensor.as_ref().map(fact)).collect();
+        let facts: Vec<Option<Fact>> = tensors.iter().map(|tensor| tensor.as_ref().map(Fact::from)).collect();
         let facts: Vec<Option<&Fact>> = facts.iter().map(Option::as_ref).collect();
         let at = |error: Error| error.at(&node.name, node.operator.name());
         let signatures = node.operator.infer(&facts, node.outputs.len()).map_err(at)?;

@@ -2,6 +2,7 @@
 //!
 //! Numbers with a fraction become `f32`: those of 16 bits without loss, those of 64 rounded to the nearest. Whole numbers become `i64`.
 
+use half::{bf16, f16};
 use rten_onnx::onnx::DataType;
 
 use crate::error::{Error, Result};
@@ -99,23 +100,14 @@ pub(super) const fn rounded(number: f64) -> f32 {
     number as f32
 }
 
-/// A number of IEEE 754's 16 bits: 1 of sign, 5 of exponent, 10 of fraction.
+/// A number of IEEE 754's 16 bits.
 fn half(bits: u16) -> f32 {
-    let sign = u32::from(bits & 0x8000) << 16;
-    let (exponent, fraction) = (u32::from(bits >> 10 & 0x1f), u32::from(bits & 0x3ff));
-    let magnitude = match exponent {
-        // Below the smallest normal one: the fraction counts 2⁻²⁴.
-        0 => (fraction as f32 * 2f32.powi(-24)).to_bits(),
-        // Infinity, or not a number.
-        0x1f => 0xff << 23 | fraction << 13,
-        _ => (exponent + 127 - 15) << 23 | fraction << 13,
-    };
-    f32::from_bits(sign | magnitude)
+    f16::from_bits(bits).to_f32()
 }
 
 /// The upper 16 bits of a number of 32.
 fn brain(bits: u16) -> f32 {
-    f32::from_bits(u32::from(bits) << 16)
+    bf16::from_bits(bits).to_f32()
 }
 
 #[cfg(test)]

@@ -1,7 +1,5 @@
 //! What operators share: asking for inputs, axes, broadcasting.
 
-#![allow(dead_code, reason = "a few lines further on, all of it is used")]
-
 use ndarray::{ArrayViewD, ArrayViewMutD};
 
 use crate::error::{Result, invalid};
@@ -51,13 +49,15 @@ pub(crate) fn expect_element(fact: &Fact, element: ElementType, what: &str) -> R
     }
 }
 
+/// A number below `length` that may be counted from the end.
+fn counted(number: i64, length: usize) -> Option<usize> {
+    let number = if number < 0 { number.checked_add(length as i64)? } else { number };
+    usize::try_from(number).ok().filter(|&number| number < length)
+}
+
 /// An axis that may be counted from the end.
 pub(crate) fn axis(axis: i64, rank: usize) -> Result<usize> {
-    let counted = if axis < 0 { axis.checked_add(rank as i64) } else { Some(axis) };
-    counted
-        .and_then(|axis| usize::try_from(axis).ok())
-        .filter(|&axis| axis < rank)
-        .ok_or_else(|| invalid!("axis {axis} of a tensor of {rank} axes"))
+    counted(axis, rank).ok_or_else(|| invalid!("axis {axis} of a tensor of {rank} axes"))
 }
 
 /// Axes that may be counted from the end, ascending, none twice.
@@ -72,11 +72,7 @@ pub(crate) fn axes(axes: &[i64], rank: usize) -> Result<Vec<usize>> {
 
 /// The number of an element of an axis, for an index that may count from the end.
 pub(crate) fn resolved(index: i64, length: usize) -> Result<usize> {
-    let counted = if index < 0 { index.checked_add(length as i64) } else { Some(index) };
-    counted
-        .and_then(|index| usize::try_from(index).ok())
-        .filter(|&index| index < length)
-        .ok_or_else(|| invalid!("index {index} of an axis of length {length}"))
+    counted(index, length).ok_or_else(|| invalid!("index {index} of an axis of length {length}"))
 }
 
 /// The number of elements of a shape.

@@ -6,11 +6,12 @@
 #[cfg(test)]
 mod tests;
 
-use std::borrow::Cow;
 use std::ops::Range;
 
 use ndarray::{ArrayViewD, ArrayViewMutD};
 use rayon::prelude::*;
+
+use super::slices::{fill, in_order};
 
 /// Elements that one thread computes at a time.
 const PART: usize = 1 << 14;
@@ -39,25 +40,6 @@ macro_rules! of_same {
 }
 pub(crate) use of_same;
 
-/// The elements in order: in place, or a copy where strides are others.
-pub(crate) fn contiguous<T: Copy>(view: ArrayViewD<'_, T>) -> Cow<'_, [T]> {
-    match view.to_slice() {
-        Some(slice) => Cow::Borrowed(slice),
-        None => Cow::Owned(view.iter().copied().collect()),
-    }
-}
-
-/// Has the elements of an output written in order: in place, or to a copy where strides are others.
-pub(crate) fn written<T: Element, R>(mut to: ArrayViewMutD<'_, T>, write: impl FnOnce(&mut [T]) -> R) -> R {
-    if let Some(slice) = to.as_slice_mut() {
-        return write(slice);
-    }
-    let mut copy = vec![T::default(); to.len()];
-    let result = write(&mut copy);
-    to.iter_mut().zip(copy).for_each(|(to, value)| *to = value);
-    result
-}
-
 /// Works on parts of a slice, each with the number of its first element, on several threads where there are many elements.
 pub(crate) fn in_parts<T: Send>(all: &mut [T], work: impl Fn(usize, &mut [T]) + Sync) {
     // One copy of what threads need for all functions of a type: a call per part costs nothing, hundreds of copies take long to build.
@@ -76,8 +58,8 @@ pub(crate) fn map<A: Element, B: Element>(
     to: ArrayViewMutD<'_, B>,
     function: impl Fn(A) -> B + Sync,
 ) {
-    let from = contiguous(from);
-    written(to, |to| {
+    let from = in_order(&from);
+    fill(to, |to| {
         in_parts(to, |first, part| {
             let from = &from[first..][..part.len()];
             part.iter_mut().zip(from).for_each(|(to, &value)| *to = function(value));
@@ -87,8 +69,8 @@ pub(crate) fn map<A: Element, B: Element>(
 
 /// Copies elements in order, whatever the shapes.
 pub(crate) fn copy<T: Element>(from: ArrayViewD<'_, T>, to: ArrayViewMutD<'_, T>) {
-    let from = contiguous(from);
-    written(to, |to| in_parts(to, |first, part| part.copy_from_slice(&from[first..][..part.len()])));
+    let from = in_order(&from);
+    fill(to, |to| in_parts(to, |first, part| part.copy_from_slice(&from[first..][..part.len()])));
 }
 
 /// An order in which elements of `N` slices are read for the elements of an output: element `(i₀, i₁, …)` is element
@@ -338,6 +320,6 @@ pub(crate) fn zip<A: Element, B: Element, C: Element>(
     function: impl Fn(A, B) -> C + Sync,
 ) {
     let walk = Walk::broadcast(to.shape(), [a.shape(), b.shape()]);
-    let (a, b) = (contiguous(a), contiguous(b));
-    written(to, |to| zip_slices(&walk, &a, &b, to, function));
+    let (a, b) = (in_order(&a), in_order(&b));
+    fill(to, |to| zip_slices(&walk, &a, &b, to, function));
 }

@@ -6,11 +6,7 @@ use crate::tensor::{ElementType, Tensor};
 
 /// The outputs of an operator, written over elements that are neither zero nor true by chance.
 pub(crate) fn outputs(operator: &dyn Operator, inputs: &[Option<Tensor>], outputs: usize) -> Result<Vec<Tensor>> {
-    let fact = |tensor: &Tensor| Fact {
-        signature: Signature::new(tensor.element(), tensor.shape()),
-        value: Some(tensor.clone()),
-    };
-    let facts: Vec<Option<Fact>> = inputs.iter().map(|input| input.as_ref().map(fact)).collect();
+    let facts: Vec<Option<Fact>> = inputs.iter().map(|input| input.as_ref().map(Fact::from)).collect();
     let facts: Vec<Option<&Fact>> = facts.iter().map(Option::as_ref).collect();
     let signatures = operator.infer(&facts, outputs)?;
     assert_eq!(signatures.len(), outputs, "{operator:?}");
@@ -130,16 +126,10 @@ pub(crate) fn made(
     Ok(super::make(&description)?.expect("a family that knows the operator"))
 }
 
-/// Numbers between -1 and 1 that follow from a seed, no two runs different.
+/// An array of [`Noise`].
 pub(crate) fn noise(shape: &[usize], seed: u64) -> ndarray::ArrayD<f32> {
-    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
-    ndarray::ArrayD::from_shape_simple_fn(shape, || {
-        // Xorshift: enough for values that are neither ordered nor alike.
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        (state >> 40) as f32 / (1u64 << 23) as f32 - 1.0
-    })
+    let mut noise = Noise(seed);
+    ndarray::ArrayD::from_shape_simple_fn(shape, || noise.float())
 }
 
 /// Asserts that values are those of an evaluation in f64, up to a relative error.

@@ -29,8 +29,7 @@ impl Facts {
             facts.0[input.value.0] = Some(Fact { signature, value: None });
         }
         for (value, tensor) in &graph.constants {
-            let signature = Signature::new(tensor.element(), tensor.shape());
-            facts.0[value.0] = Some(Fact { signature, value: Some(tensor.clone()) });
+            facts.0[value.0] = Some(tensor.into());
         }
         let mut scratch = Scratch::default();
         for node in &graph.nodes {
@@ -95,11 +94,7 @@ pub(super) fn evaluate(
     limits: &Limits,
     scratch: &mut Scratch,
 ) -> Result<Vec<Tensor>> {
-    let fact = |tensor: &Tensor| Fact {
-        signature: Signature::new(tensor.element(), tensor.shape()),
-        value: Some(tensor.clone()),
-    };
-    let facts: Vec<Option<Fact>> = inputs.iter().map(|input| input.map(fact)).collect();
+    let facts: Vec<Option<Fact>> = inputs.iter().map(|input| input.map(Fact::from)).collect();
     let facts: Vec<Option<&Fact>> = facts.iter().map(Option::as_ref).collect();
     let signatures = signatures(operator, &facts, outputs, limits)?;
     computed(operator, inputs, &signatures, scratch)

@@ -4,7 +4,8 @@ use super::{maximum, minimum};
 use crate::error::{Result, invalid};
 use crate::operator::{Fact, Operator, Scratch, Signature};
 use crate::operators::common::{broadcast, expect_element, required};
-use crate::operators::loops::{Element, Walk, contiguous, in_parts, update, written};
+use crate::operators::loops::{Element, Walk, in_parts, update};
+use crate::operators::slices::{fill, in_order};
 use crate::tensor::{ElementType, TensorView, TensorViewMut};
 
 /// A function of one element of each of several tensors.
@@ -59,13 +60,13 @@ impl Operator for Variadic {
         macro_rules! each {
             ($variant:ident, $to:ident, $x:ident, $y:ident => $value:expr) => {{
                 let shape = $to.shape().to_vec();
-                written($to.view_mut(), |to| {
+                fill($to.view_mut(), |to| {
                     for (number, input) in inputs.iter().enumerate() {
                         let Some(TensorView::$variant(input)) = input else {
                             return Err(invalid!("input {number} is missing or of another type"));
                         };
                         let walk = Walk::broadcast(&shape, [input.shape()]);
-                        let input = contiguous(input.view());
+                        let input = in_order(&input.view());
                         match number {
                             0 => update(&walk, &input, to, |_, first| first),
                             _ => update(&walk, &input, to, |$x, $y| $value),
@@ -117,13 +118,13 @@ impl Operator for Where {
             return Err(invalid!("an input is missing or of another type"));
         };
         let walk = Walk::broadcast(to.shape(), [condition.shape(), a.shape(), b.shape()]);
-        let is_true = contiguous(condition.view());
+        let is_true = in_order(&condition.view());
         macro_rules! each {
             ($($variant:ident),*) => {
                 match (a, b, to) {
                     $((TensorView::$variant(a), TensorView::$variant(b), TensorViewMut::$variant(to)) => {
-                        let (a, b) = (contiguous(a.view()), contiguous(b.view()));
-                        written(to.view_mut(), |to| choose(&walk, &is_true, &a, &b, to));
+                        let (a, b) = (in_order(&a.view()), in_order(&b.view()));
+                        fill(to.view_mut(), |to| choose(&walk, &is_true, &a, &b, to));
                         Ok(())
                     })*
                     _ => Err(invalid!("elements of other types than were announced")),

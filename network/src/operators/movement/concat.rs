@@ -3,7 +3,8 @@
 use crate::error::{Result, invalid};
 use crate::operator::{Fact, Operator, Scratch, Signature};
 use crate::operators::common::{axis, elements, expect_element, known_integers, lengths, optional, required};
-use crate::operators::loops::{Walk, contiguous, gather, in_parts, of_same, written};
+use crate::operators::loops::{Walk, gather, in_parts, of_same};
+use crate::operators::slices::{fill, in_order};
 use crate::tensor::{TensorView, TensorViewMut};
 
 /// All inputs one after the other along an axis; other lengths are equal.
@@ -52,13 +53,13 @@ impl Operator for Concat {
                 let arrays = inputs.iter().map(|input| match input {
                     // Elements of a row: along the axis and all after it.
                     Some(TensorView::$variant(array)) => {
-                        Ok((array.shape()[axis..].iter().product::<usize>(), contiguous(array.view())))
+                        Ok((array.shape()[axis..].iter().product::<usize>(), in_order(&array.view())))
                     }
                     _ => Err(invalid!("an input is missing or of another type than was announced")),
                 });
                 let arrays = arrays.collect::<Result<Vec<_>>>()?;
                 let row: usize = arrays.iter().map(|(length, _)| length).sum();
-                written($to.view_mut(), |to| {
+                fill($to.view_mut(), |to| {
                     in_parts(to, |offset, part| {
                         let mut done = 0;
                         while done < part.len() {
@@ -159,8 +160,8 @@ impl Operator for Split {
                 let (row, length) = (from.shape()[axis] * inner, to.shape()[axis] * inner);
                 let walk = Walk::new([start], [(outer, [row as isize]), (length, [1])]);
                 start += length;
-                let from = contiguous(from.view());
-                written(to.view_mut(), |to| gather(&walk, &from, to));
+                let from = in_order(&from.view());
+                fill(to.view_mut(), |to| gather(&walk, &from, to));
                 Ok(())
             })?;
         }

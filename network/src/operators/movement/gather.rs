@@ -3,7 +3,8 @@
 use crate::error::{Result, invalid};
 use crate::operator::{Fact, Operator, Scratch, Signature};
 use crate::operators::common::{axis, elements, expect_element, integers, required, resolved, strides};
-use crate::operators::loops::{Walk, contiguous, in_parts, of_same, written};
+use crate::operators::loops::{Walk, in_parts, of_same};
+use crate::operators::slices::{fill, in_order};
 use crate::tensor::{ElementType, TensorView, TensorViewMut};
 
 /// Copies row after row; which row of `from` it is says a function of its number.
@@ -65,9 +66,9 @@ impl Operator for Gather {
             let length = from.shape()[axis];
             let inner: usize = from.shape()[axis + 1..].iter().product();
             indices.iter().try_for_each(|&index| resolved(index, length).map(drop))?;
-            let (indices, from) = (contiguous(indices.view()), contiguous(from.view()));
+            let (indices, from) = (in_order(&indices.view()), in_order(&from.view()));
             let count = indices.len();
-            written(to.view_mut(), |to| rows(inner, &from, to, |row| {
+            fill(to.view_mut(), |to| rows(inner, &from, to, |row| {
                 let index = indices[row % count];
                 row / count * length + if index < 0 { (index + length as i64) as usize } else { index as usize }
             }));
@@ -115,9 +116,9 @@ impl Operator for GatherElements {
             let along = std::mem::take(&mut strides[axis]);
             let axes = indices.shape().iter().zip(&strides).map(|(&length, &stride)| (length, [stride]));
             let walk = Walk::new([0], axes);
-            let (indices, from) = (contiguous(indices.view()), contiguous(from.view()));
+            let (indices, from) = (in_order(&indices.view()), in_order(&from.view()));
             let [step] = walk.steps();
-            written(to.view_mut(), |to| in_parts(to, |offset, part| {
+            fill(to.view_mut(), |to| in_parts(to, |offset, part| {
                 let count = part.len();
                 walk.rows(offset, count, |row, [first]| {
                     let indices = &indices[offset..][row.clone()];
@@ -169,12 +170,12 @@ impl Operator for GatherNd {
             let sides = &from.shape()[batch..batch + depth];
             let inner: usize = from.shape()[batch + depth..].iter().product();
             let per_batch: usize = indices.shape()[batch..indices.ndim() - 1].iter().product();
-            let indices = contiguous(indices.view());
+            let indices = in_order(&indices.view());
             for tuple in indices.chunks(depth) {
                 tuple.iter().zip(sides).try_for_each(|(&index, &side)| resolved(index, side).map(drop))?;
             }
-            let from = contiguous(from.view());
-            written(to.view_mut(), |to| rows(inner, &from, to, |row| {
+            let from = in_order(&from.view());
+            fill(to.view_mut(), |to| rows(inner, &from, to, |row| {
                 let tuple = &indices[row * depth..][..depth];
                 tuple.iter().zip(sides).fold(row / per_batch, |number, (&index, &side)| {
                     number * side + if index < 0 { index + side as i64 } else { index } as usize

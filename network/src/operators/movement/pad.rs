@@ -3,7 +3,8 @@
 use crate::error::{Result, invalid};
 use crate::operator::{Fact, Operator, Scratch, Signature};
 use crate::operators::common::{axis, elements, expect_element, known_integers, optional, required, strides};
-use crate::operators::loops::{Element, contiguous, in_parts, written};
+use crate::operators::loops::{Element, in_parts};
+use crate::operators::slices::{fill, in_order};
 use crate::tensor::{TensorView, TensorViewMut};
 
 /// What stands around a tensor.
@@ -186,8 +187,8 @@ impl Operator for Pad {
                     Some(Some(TensorView::$variant(value))) => value.first().copied().unwrap_or($absent),
                     _ => $absent,
                 };
-                let (shape, from) = ($from.shape(), contiguous($from.view()));
-                written($to.view_mut(), |to| pad(&margins, shape, self.mode, value, &from, to));
+                let (shape, from) = ($from.shape(), in_order(&$from.view()));
+                fill($to.view_mut(), |to| pad(&margins, shape, self.mode, value, &from, to));
                 Ok(())
             }};
         }

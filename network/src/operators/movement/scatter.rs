@@ -6,8 +6,9 @@
 use crate::error::{Result, invalid};
 use crate::operator::{Fact, Operator, Scratch, Signature};
 use crate::operators::common::{axis, expect_element, integers, required, resolved, strides};
-use crate::operators::loops::{Element, Walk, contiguous, written};
+use crate::operators::loops::{Element, Walk};
 use crate::operators::movement::gather::expect_within;
+use crate::operators::slices::{fill, in_order};
 use crate::tensor::{ElementType, TensorView, TensorViewMut};
 
 /// What becomes of an element that an update meets.
@@ -130,10 +131,10 @@ impl Operator for ScatterElements {
             let axes = indices.shape().iter().zip(&strides).map(|(&length, &stride)| (length, [stride]));
             let walk = Walk::new([0], axes);
             let [step] = walk.steps();
-            let (data, updates) = (contiguous(data.view()), contiguous(updates.view()));
-            let indices = contiguous(indices.view());
+            let (data, updates) = (in_order(&data.view()), in_order(&updates.view()));
+            let indices = in_order(&indices.view());
             indices.iter().try_for_each(|&index| resolved(index, length).map(drop))?;
-            written(to.view_mut(), |to| {
+            fill(to.view_mut(), |to| {
                 to.copy_from_slice(&data);
                 walk.rows(0, indices.len(), |row, [first]| {
                     for (i, number) in row.enumerate() {
@@ -187,7 +188,7 @@ impl Operator for ScatterNd {
     fn run(&self, inputs: &[Option<TensorView>], outputs: &mut [TensorViewMut], _scratch: &mut Scratch) -> Result<()> {
         let indices = integers(inputs, 1)?;
         let depth = indices.shape().last().copied().unwrap_or(1).max(1);
-        let indices = contiguous(indices.view());
+        let indices = in_order(&indices.view());
         of_three!(self.reduction, inputs, outputs, (data, updates, to, combine) => {
             let (sides, rest) = data.shape().split_at(depth);
             let numbers = indices.chunks(depth).map(|tuple| {
@@ -196,8 +197,8 @@ impl Operator for ScatterNd {
             });
             let numbers = numbers.collect::<Result<Vec<usize>>>()?;
             let row = rest.iter().product();
-            let (data, updates) = (contiguous(data.view()), contiguous(updates.view()));
-            written(to.view_mut(), |to| {
+            let (data, updates) = (in_order(&data.view()), in_order(&updates.view()));
+            fill(to.view_mut(), |to| {
                 to.copy_from_slice(&data);
                 put(&numbers, row, &updates, to, combine);
             });

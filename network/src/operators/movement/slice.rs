@@ -3,7 +3,8 @@
 use crate::error::{Result, invalid};
 use crate::operator::{Fact, Operator, Scratch, Signature};
 use crate::operators::common::{axis, known_integers, optional, required, strides};
-use crate::operators::loops::{Walk, contiguous, gather, of_same, written};
+use crate::operators::loops::{Walk, gather, of_same};
+use crate::operators::slices::{fill, in_order};
 use crate::tensor::{TensorView, TensorViewMut};
 
 /// `y[i₀, …] = x[start₀ + i₀·step₀, …]` from `start` up to `end`, which is left out.
@@ -130,8 +131,8 @@ impl Operator for Slice {
             let first: usize = cuts.iter().zip(&strides).map(|(cut, &stride)| cut.start * stride as usize).sum();
             let axes = cuts.iter().zip(&strides).map(|(cut, &stride)| (cut.count, [cut.step * stride]));
             let walk = Walk::new([first], axes);
-            let from = contiguous(from.view());
-            written(to.view_mut(), |to| gather(&walk, &from, to));
+            let from = in_order(&from.view());
+            fill(to.view_mut(), |to| gather(&walk, &from, to));
             Ok(())
         })
     }

@@ -3,7 +3,8 @@
 use crate::error::{Result, invalid};
 use crate::operator::{Fact, Operator, Scratch, Signature};
 use crate::operators::common::{axes, elements, required, strides};
-use crate::operators::loops::{Walk, contiguous, gather, of_same, written};
+use crate::operators::loops::{Walk, gather, of_same};
+use crate::operators::slices::{fill, in_order};
 use crate::tensor::{TensorView, TensorViewMut};
 
 /// `y[i_p₀, i_p₁, …] = x[i₀, i₁, …]` for a permutation p of the axes.
@@ -41,8 +42,8 @@ impl Operator for Transpose {
             let strides = strides(from.shape());
             let order = self.order(strides.len())?;
             let walk = Walk::new([0], order.iter().map(|&axis| (from.shape()[axis], [strides[axis]])));
-            let from = contiguous(from.view());
-            written(to.view_mut(), |to| gather(&walk, &from, to));
+            let from = in_order(&from.view());
+            fill(to.view_mut(), |to| gather(&walk, &from, to));
             Ok(())
         })
     }
@@ -130,8 +131,8 @@ impl Operator for DepthToSpace {
                 (b, [column]),
             ];
             let walk = Walk::new([0], axes);
-            let from = contiguous(from.view());
-            written(to.view_mut(), |to| gather(&walk, &from, to));
+            let from = in_order(&from.view());
+            fill(to.view_mut(), |to| gather(&walk, &from, to));
             Ok(())
         })
     }
@@ -168,8 +169,8 @@ impl Operator for SpaceToDepth {
             };
             let batch = (n, [plane * c as isize]);
             let walk = Walk::new([0], [batch, first, second, third, (h / b, [line * step]), (w / b, [step])]);
-            let from = contiguous(from.view());
-            written(to.view_mut(), |to| gather(&walk, &from, to));
+            let from = in_order(&from.view());
+            fill(to.view_mut(), |to| gather(&walk, &from, to));
             Ok(())
         })
     }

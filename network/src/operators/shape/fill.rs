@@ -3,7 +3,8 @@
 use crate::error::{Result, invalid};
 use crate::operator::{Fact, Operator, Scratch, Signature};
 use crate::operators::common::{axis, elements, known, known_integers, lengths, required, resolved};
-use crate::operators::loops::{Element, contiguous, copy, in_parts, of_same, written};
+use crate::operators::loops::{Element, copy, in_parts, of_same};
+use crate::operators::slices::{fill, in_order};
 use crate::tensor::{ElementType, Tensor, TensorView, TensorViewMut};
 
 /// A tensor that a file holds. It has no input.
@@ -220,16 +221,16 @@ impl Operator for OneHot {
 
     fn run(&self, inputs: &[Option<TensorView>], outputs: &mut [TensorViewMut], _scratch: &mut Scratch) -> Result<()> {
         let indices = match inputs.first() {
-            Some(Some(TensorView::Integer(indices))) => contiguous(indices.view()),
+            Some(Some(TensorView::Integer(indices))) => in_order(&indices.view()),
             Some(Some(TensorView::Float(indices))) => indices.iter().map(|&x| x as i64).collect(),
             _ => return Err(invalid!("indices of another type than was announced")),
         };
         of_same!(inputs.get(2), outputs.first_mut(), (values, to) => {
             let axis = axis(self.axis, to.ndim())?;
             let (depth, inner) = (to.shape()[axis], to.shape()[axis + 1..].iter().product());
-            let values = contiguous(values.view());
+            let values = in_order(&values.view());
             let &[off, on] = &values[..] else { return Err(invalid!("other values than two")) };
-            written(to.view_mut(), |to| one_hot(&indices, depth, inner, [off, on], to));
+            fill(to.view_mut(), |to| one_hot(&indices, depth, inner, [off, on], to));
             Ok(())
         })
     }

@@ -3,7 +3,8 @@
 use crate::error::{Result, invalid};
 use crate::operator::{Fact, Operator, Scratch, Signature};
 use crate::operators::common::{broadcast, elements, known_integers, lengths, required, strides};
-use crate::operators::loops::{Walk, contiguous, gather, of_same, written};
+use crate::operators::loops::{Walk, gather, of_same};
+use crate::operators::slices::{fill, in_order};
 use crate::tensor::{TensorView, TensorViewMut};
 
 /// The first input broadcast to its shape and the one that the second input holds, each broadcast to the other.
@@ -24,8 +25,8 @@ impl Operator for Expand {
     fn run(&self, inputs: &[Option<TensorView>], outputs: &mut [TensorViewMut], _scratch: &mut Scratch) -> Result<()> {
         of_same!(inputs.first(), outputs.first_mut(), (from, to) => {
             let walk = Walk::broadcast(to.shape(), [from.shape()]);
-            let from = contiguous(from.view());
-            written(to.view_mut(), |to| gather(&walk, &from, to));
+            let from = in_order(&from.view());
+            fill(to.view_mut(), |to| gather(&walk, &from, to));
             Ok(())
         })
     }
@@ -61,8 +62,8 @@ impl Operator for Tile {
                 [(all / length.max(1), [0]), (length, [stride])]
             });
             let walk = Walk::new([0], axes);
-            let from = contiguous(from.view());
-            written(to.view_mut(), |to| gather(&walk, &from, to));
+            let from = in_order(&from.view());
+            fill(to.view_mut(), |to| gather(&walk, &from, to));
             Ok(())
         })
     }

@@ -3,7 +3,8 @@
 use crate::error::{Result, invalid};
 use crate::operator::{Fact, Operator, Scratch, Signature};
 use crate::operators::common::{axis, elements, expect_element, integers, optional, required};
-use crate::operators::loops::{Element, contiguous, in_parts, of_same, written};
+use crate::operators::loops::{Element, in_parts, of_same};
+use crate::operators::slices::{fill, in_order};
 use crate::tensor::{ElementType, TensorView, TensorViewMut};
 
 /// `y[…, i, …] = x[…, 0, …] + … + x[…, i, …]` along the axis that the second input holds.
@@ -66,14 +67,14 @@ impl Operator for CumSum {
         match (inputs.first(), outputs.first_mut()) {
             (Some(Some(TensorView::Float(x))), Some(TensorViewMut::Float(y))) => {
                 let sides = sides(x.shape())?;
-                let from = contiguous(x.view());
-                written(y.view_mut(), |to| self.sums(sides, &from, to, (f64::from, |sum| sum as f32)));
+                let from = in_order(&x.view());
+                fill(y.view_mut(), |to| self.sums(sides, &from, to, (f64::from, |sum| sum as f32)));
             }
             (Some(Some(TensorView::Integer(x))), Some(TensorViewMut::Integer(y))) => {
                 let sides = sides(x.shape())?;
-                let from = contiguous(x.view());
+                let from = in_order(&x.view());
                 let (wide, narrow) = (std::num::Wrapping::<i64>, |sum: std::num::Wrapping<i64>| sum.0);
-                written(y.view_mut(), |to| self.sums(sides, &from, to, (wide, narrow)));
+                fill(y.view_mut(), |to| self.sums(sides, &from, to, (wide, narrow)));
             }
             _ => return Err(invalid!("elements of other types than were announced")),
         }
@@ -115,8 +116,8 @@ impl Operator for Trilu {
         };
         of_same!(inputs.first(), outputs.first_mut(), (from, to) => {
             let &[.., rows, columns] = from.shape() else { return Err(invalid!("an input that holds no matrices")) };
-            let from = contiguous(from.view());
-            written(to.view_mut(), |to| in_parts(to, |offset, part| {
+            let from = in_order(&from.view());
+            fill(to.view_mut(), |to| in_parts(to, |offset, part| {
                 for (i, to) in part.iter_mut().enumerate() {
                     let number = offset + i;
                     let (row, column) = ((number / columns % rows) as i128, (number % columns) as i128);
