@@ -138,7 +138,8 @@ impl Graph {
     ///
     /// # Errors
     /// [`Error::Input`] for a shape that the network does not expect; [`Error::Limit`] for more memory or work than is allowed, before
-    /// anything is allocated for it; [`Error::Node`] for what an operator cannot work with.
+    /// anything runs: a tensor or a layer by itself before it is made or packed, all together once layers are packed; [`Error::Node`] for
+    /// what an operator cannot work with.
     pub fn plan(&self, shapes: &[Vec<usize>], options: &PlanOptions) -> Result<Plan> {
         let mut graph = self.folded(&options.limits)?;
         if options.is_fused {
@@ -267,7 +268,8 @@ impl Plan {
         Ok(outputs)
     }
 
-    /// The outputs, in the order of [`outputs`](Self::outputs), into given tensors. From the second call on nothing is allocated.
+    /// The outputs, in the order of [`outputs`](Self::outputs), into given tensors. From the second call on layers
+    /// allocate nothing; other operators list lengths of axes, and few of them copy a tensor.
     ///
     /// # Errors
     /// [`Error::Input`] for a tensor of another type or shape; [`Error::Node`] for values that an operator cannot work with, as an index
