@@ -17,7 +17,7 @@ use super::panel::{PanelAxis, PanelShape, Samples};
 use super::phases::{AxisPhases, Phases};
 use super::weights::{GroupRows, WeightLayout};
 use crate::kernel::Isa;
-use crate::kernel::micro::{MAX_VECTORS, TapShift, vector_counts};
+use crate::kernel::micro::{MAX_VECTORS, TapLists, TapShift, Taps, vector_counts};
 
 /// Positions of one axis within a block that may use the same taps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,16 +99,15 @@ pub(crate) struct BlockPlan {
     pub(crate) tiles: Vec<TilePlan>,
     pub(crate) bases: Vec<u32>,
     pub(crate) runs: Vec<Run>,
-    taps: Vec<TapShift>,
-    /// Per region and group of phases, into `taps`.
-    tap_lists: Vec<Range<usize>>,
+    /// Per region and group of phases.
+    taps: TapLists,
     groups: usize,
 }
 
 impl BlockPlan {
     /// The taps of a region in a group of phases.
-    pub(crate) fn taps(&self, region: usize, group: usize) -> &[TapShift] {
-        &self.taps[self.tap_lists[region * self.groups + group].clone()]
+    pub(crate) fn taps(&self, region: usize, group: usize) -> Taps<'_> {
+        self.taps.list(region * self.groups + group)
     }
 }
 
@@ -290,8 +289,7 @@ fn plan_block<T>(
         tiles: Vec::new(),
         bases: Vec::new(),
         runs: Vec::new(),
-        taps: Vec::new(),
-        tap_lists: Vec::new(),
+        taps: TapLists::default(),
         groups,
     };
     let mut region = 0;
@@ -300,9 +298,7 @@ fn plan_block<T>(
             for run_w in &block[2].runs {
                 let runs = [run_d, run_h, run_w];
                 for group in 0..groups {
-                    let start = plan.taps.len();
                     push_taps(&mut plan.taps, phases, panels, &panel, group, runs);
-                    plan.tap_lists.push(start..plan.taps.len());
                 }
                 cover(&mut plan, runs, tile.vectors, lanes, region);
                 region += 1;
@@ -312,9 +308,9 @@ fn plan_block<T>(
     Some(plan)
 }
 
-/// The valid taps of a group in a region, ascending in what they read.
+/// Adds the list of a group's valid taps in a region, ascending in what they read.
 fn push_taps(
-    taps: &mut Vec<TapShift>,
+    lists: &mut TapLists,
     phases: &Phases,
     panels: &[PanelAxis; 3],
     panel: &PanelShape,
@@ -323,19 +319,17 @@ fn push_taps(
 ) {
     let numbers = phases.groups[group].axes;
     let axes = phases.axis_groups(group);
-    let valid: [Range<usize>; 3] = std::array::from_fn(|i| phases.axes[i].regions.taps(runs[i].set, numbers[i]));
+    let [valid_d, valid_h, valid_w] = std::array::from_fn(|i| phases.axes[i].regions.taps(runs[i].set, numbers[i]));
     let counts = axes.map(|axis| axis.offsets.len());
-    for d in valid[0].clone() {
-        for h in valid[1].clone() {
-            for w in valid[2].clone() {
-                let offsets = [axes[0].offsets[d], axes[1].offsets[h], axes[2].offsets[w]];
-                taps.push(TapShift {
-                    tap: ((d * counts[1] + h) * counts[2] + w) as u32,
-                    shift: panel.shift(panels, offsets) as u32,
-                });
-            }
-        }
-    }
+    let places = valid_d.flat_map(|d| {
+        let valid_w = &valid_w;
+        valid_h.clone().flat_map(move |h| valid_w.clone().map(move |w| [d, h, w]))
+    });
+    lists.push(places.map(|[d, h, w]| {
+        let offsets = [axes[0].offsets[d], axes[1].offsets[h], axes[2].offsets[w]];
+        let tap = ((d * counts[1] + h) * counts[2] + w) as u32;
+        TapShift { tap, shift: panel.shift(panels, offsets) as u32 }
+    }));
 }
 
 /// Covers a region with vectors and groups them into tiles.

@@ -11,20 +11,14 @@
 //! must fit, and there must be enough accumulators to hide the latency of a multiplication (T. Smith et al., *Anatomy of
 //! high-performance many-threaded matrix multiplication*, 2014, section IV).
 
+mod taps;
+
+pub(crate) use self::taps::{TapLists, TapShift, Taps};
 use super::dispatch::Level;
 use super::isa::Isa;
 use super::portable::Array4;
 use super::vector::Vector;
 use crate::scalar::{Precision, Scalar};
-
-/// One tap of a tile: which slice of A it multiplies, and how far from its base it reads B.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct TapShift {
-    /// Number of the tap in A.
-    pub(crate) tap: u32,
-    /// Distance in B.
-    pub(crate) shift: u32,
-}
 
 /// The operands of a register tile.
 pub(crate) struct Tile<'a, T> {
@@ -32,7 +26,7 @@ pub(crate) struct Tile<'a, T> {
     pub(crate) rows: usize,
     /// Where each vector of the tile starts in B; their number is one of [`vector_counts`].
     pub(crate) bases: &'a [u32],
-    pub(crate) taps: &'a [TapShift],
+    pub(crate) taps: Taps<'a>,
     /// Steps of every tap.
     pub(crate) steps: usize,
     pub(crate) a: &'a [T],
@@ -132,10 +126,9 @@ pub(crate) fn run<T: Scalar>(level: Level, tile: &Tile<T>, out: &mut [T]) {
         start.saturating_add(count.saturating_sub(1).saturating_mul(step)).saturating_add(length)
     };
     assert!(rows >= 1 && end(0, rows, tile.pitch, vectors * lanes) <= out.len(), "the tile leaves its output");
-    let last_tap = tile.taps.iter().map(|tap| tap.tap).max().unwrap_or(0) as usize;
-    let last_shift = tile.taps.iter().map(|tap| tap.shift).max().unwrap_or(0) as usize;
     let last_base = tile.bases.iter().copied().max().unwrap_or(0) as usize;
-    if !tile.taps.is_empty() && tile.steps > 0 {
+    if tile.taps.len() > 0 && tile.steps > 0 {
+        let (last_tap, last_shift) = (tile.taps.last_tap(), tile.taps.last_shift());
         assert!(end(last_tap.saturating_mul(tile.a_tap), tile.steps, rows, rows) <= tile.a.len(), "the tile leaves A");
         assert!(end(last_base + last_shift, tile.steps, tile.b_step, lanes) <= tile.b.len(), "the tile leaves B");
     }
@@ -222,7 +215,7 @@ unsafe fn micro<T: Scalar, V: Vector<T>, const R: usize, const N: usize>(tile: &
         // Without taps or steps B is not read, and bases may lie outside of it: `wrapping_add` allows that.
         let bases: [*const T; N] =
             std::array::from_fn(|v| tile.b.as_ptr().wrapping_add(*tile.bases.get_unchecked(v) as usize));
-        for tap in tile.taps {
+        for tap in tile.taps.all() {
             let mut a = tile.a.as_ptr().wrapping_add(tap.tap as usize * tile.a_tap);
             let mut offset = tap.shift as usize;
             for _ in 0..tile.steps {

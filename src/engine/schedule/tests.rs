@@ -102,7 +102,7 @@ fn check_taps(gemm: &ImplicitGemm, block: [&AxisBlock; 3], plan: &BlockPlan, lan
             let taps = plan.taps(region, number);
             assert_eq!(taps.len(), valid.iter().map(Range::len).product::<usize>());
             let mut previous = None;
-            for tap in taps {
+            for tap in taps.all() {
                 let flat = tap.tap as usize;
                 assert!(flat < group.taps && previous.is_none_or(|previous| previous < flat));
                 previous = Some(flat);

@@ -73,7 +73,7 @@ impl<T: Scalar> Operands<T> {
         Tile {
             rows: self.rows,
             bases: &self.bases,
-            taps: &self.taps,
+            taps: Taps::new(&self.taps),
             steps: self.steps,
             a: &self.a,
             a_tap: self.a_tap,
@@ -218,7 +218,7 @@ fn nothing_beyond_the_operands_is_touched<T: Scalar>() {
                 let (bases, taps) = (Guarded::new(&operands.bases, end), Guarded::new(&operands.taps, end));
                 let (a, b) = (Guarded::new(&operands.a, end), Guarded::new(&operands.b, end));
                 let mut out = Guarded::new(&before, end);
-                run(level, &Tile { bases: &bases, taps: &taps, a: &a, b: &b, ..operands.tile() }, &mut out);
+                run(level, &Tile { bases: &bases, taps: Taps::new(&taps), a: &a, b: &b, ..operands.tile() }, &mut out);
                 assert_eq!(bits(&out), bits(&expected), "{} {shape:?}", level.isa());
             }
         }
