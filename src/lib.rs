@@ -56,7 +56,7 @@
 //! | the recipe that is fastest here, measured and kept | [`Layer::tune`], [`Layer::plan_from`] |
 //! | plans of all ranks and directions in one list | [`ErasedPlan`], made by [`Plan::erase`] |
 //! | a block of the outputs, for images larger than memory | [`Plan::window`] |
-//! | scale, bias, residual and activation in the same pass | [`Epilogue`], [`Activation`], [`Plan::run_with_residual_into`] |
+//! | scale, bias, residual and activation in the same pass | [`Epilogue`], [`Activation`], [`Plan::run_with_residual_into`]; before the sum: [`PlanOptions::input_activation`] |
 //! | many products with C and Cᵀ, as solvers need them | [`PreparedConvolution`], made by [`Convolution::prepare`] |
 //! | no allocation per call, memory of one's own | [`Workspace`]; limits on memory: [`PlanOptions::memory_limit`], [`FormulationOptions::memory_limit`] |
 //! | the operator C: its matrix, windows, formulations | [`Convolution`], [`Formulation`] |

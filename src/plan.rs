@@ -29,9 +29,9 @@ pub use tune::{Candidate, WorkOfKind};
 
 use crate::engine::Epilogue;
 use crate::error::{Error, Result};
-use crate::geometry::{Geometry, Options, Shape, Side};
+use crate::geometry::{Geometry, Options, Side};
 use crate::layer::{Direction, Layer};
-use crate::operator::{LinearOperator, Pad, Weights, Workspace, bytes_of, expect_bytes};
+use crate::operator::{Pad, Weights, Workspace, bytes_of, expect_bytes};
 use crate::scalar::Scalar;
 use crate::tensor::{BatchedDim, Rank, Ranked, TensorDim, in_rank};
 use pass::{Pass, Unpacked};
@@ -375,13 +375,7 @@ pub(crate) fn planned_pass<T: Scalar>(
 /// Refuses what would take more than the limit, before it is packed.
 fn expect_memory<T: Scalar>(unpacked: &Unpacked<T>, pad: Option<&Pad>, options: &PlanOptions) -> Result<()> {
     let batch = options.expected_batch.unwrap_or(1);
-    let scratch = padded_len::<T>(pad, batch).saturating_add(unpacked.scratch_per_worker(batch));
+    let scratch = unpacked.copy_len(pad, batch).saturating_add(unpacked.scratch_per_worker(batch));
     let bytes = unpacked.packed_bytes().saturating_add(bytes_of::<T>(scratch as u128));
     expect_bytes("the plan", bytes, options.memory_limit, "Formulation::Gather")
-}
-
-/// Elements of a batch behind its padding.
-fn padded_len<T: Scalar>(pad: Option<&Pad>, batch: usize) -> usize {
-    let len = |shape: Shape| shape.iter().fold(batch, |len, &n| len.saturating_mul(n));
-    pad.map_or(0, |pad| len(LinearOperator::<T>::range(pad)))
 }

@@ -136,7 +136,7 @@ impl<T: Scalar> Epilogue<T> {
         let scale = self.scale.map(|scale| per_channel(scale, channels, "the scale of sums")).transpose()?;
         let function = match self.function {
             Function::Same(activation) => {
-                activation::validate(activation)?;
+                activation.validate()?;
                 Function::Same(activation)
             }
             Function::PRelu(slopes) => Function::PRelu(per_channel(slopes, channels, "the slope of PRelu")?),

@@ -21,7 +21,7 @@ mod cell;
 use ndarray::{ArrayView5, ArrayViewMut5};
 
 use self::cell::GemmCall;
-use super::epilogue::Finish;
+use super::epilogue::{Activation, Finish};
 use super::panel::{Listed, PanelAxis};
 use super::phases::Phases;
 use super::schedule::{BlockPlan, BlockTally, Counter, Cut, Schedule, Tally, TileShape};
@@ -182,8 +182,8 @@ impl ImplicitGemm {
         })
     }
 
-    /// Runs a batch in cells whose output channels begin at `channels`, as [`channel_starts`] says. `scratch` holds a piece of
-    /// [`Prepared::scratch_len`] elements per worker.
+    /// Runs a batch in cells whose output channels begin at `channels`, as [`channel_starts`] says. `input_activation` is applied to
+    /// inputs and to the zeros around them, which it has to keep. `scratch` holds a piece of [`Prepared::scratch_len`] elements per worker.
     #[expect(clippy::too_many_arguments, reason = "operands, and how they are cut")]
     pub(crate) fn run<T: Scalar>(
         &self,
@@ -192,6 +192,7 @@ impl ImplicitGemm {
         packed: &[T],
         x: ArrayView5<T>,
         y: ArrayViewMut5<T>,
+        input_activation: Activation,
         finish: &Finish<T>,
         scratch: &mut [T],
     ) {
@@ -200,7 +201,7 @@ impl ImplicitGemm {
         let cuts = [Cuts::Every(prepared.samples()), Cuts::At(channels), Cuts::At(d), Cuts::At(h), Cuts::At(w)];
         let grid = Grid::new(y, cuts);
         let source = Strided::new(x);
-        let call = GemmCall { gemm: self, prepared, packed, source: &source, finish };
+        let call = GemmCall { gemm: self, prepared, packed, source: &source, input_activation, finish };
         for_each_piece(scratch, layout.len(), |scratch| {
             while let Some(cell) = grid.take() {
                 call.run(cell, scratch);

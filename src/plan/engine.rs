@@ -15,7 +15,7 @@ use ndarray::{ArrayView5, ArrayViewMut5};
 pub(super) use self::depthwise::InPlace;
 pub(super) use self::implicit_gemm::Packed;
 pub(super) use self::lowered::Lowered;
-use crate::engine::epilogue::Finish;
+use crate::engine::epilogue::{Activation, Finish};
 use crate::error::Result;
 use crate::operator::{Weights, Workspace};
 
@@ -44,12 +44,18 @@ pub(crate) trait Engine<T>: Any + Send + Sync {
     /// Elements of scratch memory of one thread.
     fn scratch_per_worker(&self, batch: usize) -> usize;
 
+    /// Whether runs activate inputs by a function that keeps zeros; otherwise they get the identity.
+    fn activates_inputs(&self) -> bool {
+        false
+    }
+
     /// Runs a batch that is not empty and whose shapes have been checked, in so much scratch memory as
     /// [`scratch_len`](Self::scratch_len) says. Nothing is allocated but through the workspace.
     fn run(
         &self,
         x: ArrayView5<T>,
         y: ArrayViewMut5<T>,
+        input_activation: Activation,
         finish: &Finish<T>,
         scratch_len: usize,
         workspace: &mut Workspace<T>,

@@ -4,10 +4,10 @@ use std::fmt;
 
 use ndarray::{Array5, ArrayView5, ArrayViewMut5};
 
+use super::Recipe;
 use super::pass::Pass;
-use super::{Recipe, padded_len};
-use crate::engine::Epilogue;
 use crate::engine::epilogue::Finish;
+use crate::engine::{Activation, Epilogue};
 use crate::error::{Result, bytes_in_words};
 use crate::geometry::{Geometry, Shape, Side};
 use crate::operator::{LinearOperator, Pad, Workspace, bytes_of, with_batch};
@@ -142,6 +142,11 @@ impl<T: Scalar> ErasedPlan<T> {
         }
     }
 
+    /// What is done to inputs, as [`PlanOptions::input_activation`](crate::PlanOptions::input_activation) says.
+    pub fn input_activation(&self) -> Activation {
+        self.pass.input_activation()
+    }
+
     /// What is done to sums.
     pub const fn epilogue(&self) -> &Epilogue<T> {
         &self.epilogue
@@ -164,7 +169,7 @@ impl<T: Scalar> ErasedPlan<T> {
     /// Elements of scratch memory that a call with `batch` samples takes from its workspace, for the threads of the current rayon
     /// pool.
     pub fn workspace_len(&self, batch: usize) -> usize {
-        T::pass_scratch(&self.pass, batch).saturating_add(padded_len::<T>(self.pad.as_ref(), batch))
+        T::pass_scratch(&self.pass, batch).saturating_add(self.pass.copy_len(self.pad.as_ref(), batch))
     }
 
     /// Elements of scratch memory of one thread.
@@ -181,12 +186,16 @@ impl<T: Scalar> ErasedPlan<T> {
             0 => format!("Weights are read as they are ({raw})"),
             packed => format!("Packed weights take {} ({raw} unpacked)", bytes_in_words(packed as u128)),
         };
+        let input = match self.input_activation() {
+            Activation::Identity => String::new(),
+            activation => format!(" An input is taken as {activation:?} of it."),
+        };
         let epilogue = match self.epilogue == Epilogue::new() {
             true => String::new(),
             false => format!(" An output is {}.", self.epilogue),
         };
         format!(
-            "{}{epilogue} {weights}, scratch memory {} per thread; a sample takes {} useful operations. Recipe: {}.",
+            "{}{input}{epilogue} {weights}, scratch memory {} per thread; a sample takes {} useful operations. Recipe: {}.",
             T::explain_pass(&self.pass),
             bytes_in_words(bytes_of::<T>(scratch as u128)),
             self.geometry.entries().saturating_mul(2),

@@ -4,7 +4,7 @@ use crate::engine::Activation;
 use crate::kernel::{Caches, Isa};
 use crate::operator::DEFAULT_MEMORY_LIMIT;
 
-/// What a plan may use, and what it does to finished sums.
+/// What a plan may use, and what it does to inputs and to finished sums.
 ///
 /// ```
 /// use convmat::{Activation, Isa, PlanOptions};
@@ -24,13 +24,18 @@ pub struct PlanOptions {
     /// single samples and for batches.
     pub expected_batch: Option<usize>,
     /// Limit on the bytes of memory beside the layer and its tensors; 1 GiB by default. It counts packed weights, the padded
-    /// copy of the input that a padding mode other than zeros needs, and the scratch memory of one thread, for a call of
+    /// copy of the input that a padding mode other than zeros or an `input_activation` needs, and the scratch memory of one thread, for a call of
     /// `expected_batch` samples (one, if that is not known). It is compared before anything is packed. Every further thread
     /// takes as much scratch memory again: [`Plan::workspace_len`](crate::Plan::workspace_len) tells how much a call takes.
     pub memory_limit: u128,
     /// Applied to every output after bias and residual: the short way to an [`Epilogue`](crate::Epilogue), which
     /// [`Plan::with_epilogue`](crate::Plan::with_epilogue) replaces.
     pub activation: Activation,
+    /// Applied to every input before it is multiplied: the function that stands before a layer, as in pre-activation ResNets and
+    /// vocoders, at the cost of the few elements that are in the first-level cache, in place of a pass over the tensor. The function
+    /// comes before padding: what padding with zeros adds stays zero. Outputs have the bits that an activated input gives. Depthwise and
+    /// lowered plans, and functions that are not 0 at 0, take an activated copy of the input from the workspace.
+    pub input_activation: Activation,
 }
 
 impl Default for PlanOptions {
@@ -48,6 +53,7 @@ impl PlanOptions {
             expected_batch: None,
             memory_limit: DEFAULT_MEMORY_LIMIT,
             activation: Activation::Identity,
+            input_activation: Activation::Identity,
         }
     }
 
@@ -78,6 +84,12 @@ impl PlanOptions {
     /// Sets the function of every output.
     pub const fn activation(mut self, activation: Activation) -> Self {
         self.activation = activation;
+        self
+    }
+
+    /// Sets the function of every input.
+    pub const fn input_activation(mut self, activation: Activation) -> Self {
+        self.input_activation = activation;
         self
     }
 }

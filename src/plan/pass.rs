@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use ndarray::{Array5, ArrayView5, ArrayViewMut5};
+use rayon::prelude::*;
 
 use super::PlanOptions;
 use super::costs::MOST_PHASES;
@@ -10,10 +11,10 @@ use super::design::{self, Machine, design};
 use super::engine::{Engine, InPlace, Lowered, Packed};
 use super::recipe::{Like, Recipe};
 use crate::engine::depthwise::Depthwise;
-use crate::engine::epilogue::Finish;
+use crate::engine::epilogue::{Activation, Finish};
 use crate::engine::phases::Phases;
 use crate::error::{Error, Result};
-use crate::geometry::{Gather, Geometry, Side, checked_len};
+use crate::geometry::{Gather, Geometry, Shape, Side, checked_len};
 use crate::kernel::dispatch::Level;
 use crate::kernel::{Caches, Isa, workers};
 use crate::operator::{
@@ -28,8 +29,14 @@ pub(crate) struct Pass<T> {
     geometry: Geometry<3>,
     output: Side,
     recipe: Recipe,
+    /// Applied to every input, by the engine or on a copy: one of both is the identity.
+    activated_by_engine: Activation,
+    activated_in_copy: Activation,
     pub(super) engine: Arc<dyn Engine<T>>,
 }
+
+/// Elements that one thread activates at a time: half of a second-level cache or less.
+const ACTIVATED_AT_ONCE: usize = 1 << 15;
 
 /// The level of an instruction set.
 ///
@@ -76,18 +83,28 @@ impl<T: Scalar> Unpacked<T> {
         // Phases and blocks are listed, but not for tensors that could never be.
         allocatable::<T, 4>(geometry.small_shape(), "the small side of one sample")?;
         allocatable::<T, 4>(geometry.large_shape(), "the large side of one sample")?;
+        let input_activation = options.input_activation;
+        input_activation.validate()?;
+        let pass = |recipe, engine: Arc<dyn Engine<T>>| {
+            let by_engine = engine.activates_inputs() && input_activation.keeps_zero::<T>();
+            let (activated_by_engine, activated_in_copy) = match by_engine {
+                true => (input_activation, Activation::Identity),
+                false => (Activation::Identity, input_activation),
+            };
+            Ok(Self(Pass { geometry, output, recipe, activated_by_engine, activated_in_copy, engine }))
+        };
         let lowered = || -> Arc<dyn Engine<T>> { Arc::new(Lowered::new(geometry, output, weights)) };
         if let Like::Family(recipe) | Like::Exactly(recipe) = like
             && geometry.shape(output).contains(&0)
         {
             // There is nothing to compute, in any order: any engine does.
-            return Ok(Self(Pass { geometry, output, recipe: recipe.clone(), engine: lowered() }));
+            return pass(recipe.clone(), lowered());
         }
         let unsuitable = || Error::Recipe { recipe: like.to_string() };
         let Some(phases) = phases(&geometry, output)? else {
             return match like {
                 Like::Anything | Like::Family(Recipe::Lowered) | Like::Exactly(Recipe::Lowered) => {
-                    Ok(Self(Pass { geometry, output, recipe: Recipe::Lowered, engine: lowered() }))
+                    pass(Recipe::Lowered, lowered())
                 }
                 _ => Err(unsuitable()),
             };
@@ -102,7 +119,7 @@ impl<T: Scalar> Unpacked<T> {
             }
             _ => lowered(),
         };
-        Ok(Self(Pass { geometry, output, recipe, engine }))
+        pass(recipe, engine)
     }
 
     /// Bytes of the weights once they are packed.
@@ -118,6 +135,11 @@ impl<T: Scalar> Unpacked<T> {
     /// Elements of scratch memory for a batch of tensors of any strides and the threads of the current pool.
     pub(crate) fn scratch_len(&self, batch: usize) -> usize {
         self.0.scratch_len(batch)
+    }
+
+    /// Elements of the copy of a batch that a call makes.
+    pub(crate) fn copy_len(&self, pad: Option<&Pad>, batch: usize) -> usize {
+        self.0.copy_len(pad, batch)
     }
 
     pub(crate) fn recipe(&self) -> &Recipe {
@@ -184,6 +206,28 @@ impl<T: Scalar> Pass<T> {
         workers(cells, self.geometry.entries().saturating_mul(2 * batch as u128))
     }
 
+    /// The function of every input.
+    pub(crate) fn input_activation(&self) -> Activation {
+        if self.activated_in_copy == Activation::Identity { self.activated_by_engine } else { self.activated_in_copy }
+    }
+
+    /// Whether calls with this padding run on a copy of the input.
+    fn copies(&self, pad: Option<&Pad>) -> bool {
+        pad.is_some() || self.activated_in_copy != Activation::Identity
+    }
+
+    /// Elements of the copy of a batch that [`run_behind`](Self::run_behind) makes: padded, or activated where the engine does not do
+    /// that.
+    pub(crate) fn copy_len(&self, pad: Option<&Pad>, batch: usize) -> usize {
+        let all = || self.input().iter().fold(batch, |len, &n| len.saturating_mul(n));
+        if self.copies(pad) { all() } else { 0 }
+    }
+
+    /// The shape of a sample behind its padding.
+    fn input(&self) -> Shape {
+        self.geometry.shape(self.output.other())
+    }
+
     /// Runs a batch behind a padding, if there is one.
     ///
     /// # Errors
@@ -196,25 +240,42 @@ impl<T: Scalar> Pass<T> {
         finish: &Finish<T>,
         workspace: &mut Workspace<T>,
     ) -> Result<()> {
-        let planned = self.geometry.shape(self.output.other());
-        let input = pad.map_or(planned, |pad| LinearOperator::<T>::domain(pad));
+        let input = pad.map_or(self.input(), |pad| LinearOperator::<T>::domain(pad));
         expect_batch((input, self.geometry.shape(self.output)), &x, &y)?;
         if let Some(residual) = finish.residual() {
             expect_shape("the residual", y.shape(), residual.shape())?;
         }
-        let Some(pad) = pad else {
+        if !self.copies(pad) {
             return self.run(x, y, finish, workspace);
-        };
-        let shape = with_batch(x.dim().0, planned);
-        let mut padded = workspace.take(checked_len(&shape, "the padded batch")?)?;
-        let result = ArrayViewMut5::from_shape(shape, &mut padded)
-            .map_err(|_| Error::Overflow { what: "the padded input" })
-            .and_then(|mut padded| {
-                pad.apply_into(x, padded.view_mut(), workspace)?;
-                self.run(padded.view(), y, finish, workspace)
-            });
-        workspace.give(padded);
+        }
+        let shape = with_batch(x.dim().0, self.input());
+        let mut copy = workspace.take(checked_len(&shape, "the copy of the batch")?)?;
+        let result = self.run_copied(pad, (shape, &mut copy), x, y, finish, workspace);
+        workspace.give(copy);
         result
+    }
+
+    /// [`run_behind`](Self::run_behind) on a copy of the input, of the shape behind the padding.
+    fn run_copied(
+        &self,
+        pad: Option<&Pad>,
+        (shape, copy): ([usize; 5], &mut [T]),
+        x: ArrayView5<T>,
+        y: ArrayViewMut5<T>,
+        finish: &Finish<T>,
+        workspace: &mut Workspace<T>,
+    ) -> Result<()> {
+        let overflow = |_| Error::Overflow { what: "the copy of the batch" };
+        let mut all = ArrayViewMut5::from_shape(shape, &mut *copy).map_err(overflow)?;
+        match pad {
+            Some(pad) => pad.apply_into(x, all, workspace)?,
+            None => all.assign(&x),
+        }
+        if self.activated_in_copy != Activation::Identity {
+            let level = Level::best();
+            copy.par_chunks_mut(ACTIVATED_AT_ONCE).for_each(|piece| self.activated_in_copy.apply(level, piece));
+        }
+        self.run(ArrayView5::from_shape(shape, copy).map_err(overflow)?, y, finish, workspace)
     }
 
     /// [`run_behind`](Self::run_behind) into a new array.
@@ -224,7 +285,8 @@ impl<T: Scalar> Pass<T> {
         Ok(y)
     }
 
-    /// Runs a batch whose shapes have been checked. Nothing is allocated but through the workspace.
+    /// Runs a batch whose shapes have been checked and that is [activated](Self::activated_by_engine) as far as the engine does not do
+    /// it. Nothing is allocated but through the workspace.
     pub(crate) fn run(
         &self,
         x: ArrayView5<T>,
@@ -236,6 +298,6 @@ impl<T: Scalar> Pass<T> {
             return Ok(());
         }
         let scratch_len = self.scratch_len(x.dim().0);
-        self.engine.run(x, y, finish, scratch_len, workspace)
+        self.engine.run(x, y, self.activated_by_engine, finish, scratch_len, workspace)
     }
 }

@@ -61,7 +61,7 @@ pub(crate) fn prepare<T: Scalar>(
     convolution: &Convolution<T, 3>,
     options: &PlanOptions,
 ) -> Result<PreparedConvolution<T>> {
-    if options.activation != Activation::Identity {
+    if [options.activation, options.input_activation] != [Activation::Identity; 2] {
         return Err(Error::Unsupported { option: "an activation", on: "a linear operator" });
     }
     let [small, large] = designs(*convolution.geometry(), convolution.weights5(), options)?;

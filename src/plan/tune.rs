@@ -221,7 +221,7 @@ impl<T: Scalar> Race<T> {
             }
             let start = Instant::now();
             for _ in 0..runner.calls {
-                runner.pass.run(x.view(), y.view_mut(), &Finish::none(), &mut self.workspace)?;
+                runner.pass.run_behind(None, x.view(), y.view_mut(), &Finish::none(), &mut self.workspace)?;
             }
             *seconds = start.elapsed().as_secs_f64() / runner.calls as f64;
         }

@@ -13,6 +13,7 @@ mod epilogues;
 mod first_steps;
 mod formulations;
 mod goldens;
+mod input_activations;
 mod layers;
 mod limits;
 mod operators;

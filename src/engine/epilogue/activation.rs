@@ -143,7 +143,7 @@ fn clamped<T: Scalar>(y: T, low: T, high: T) -> T {
 
 impl Activation {
     /// Applies the function to every element.
-    pub(super) fn apply<T: Scalar>(self, level: Level, values: &mut [T]) {
+    pub(crate) fn apply<T: Scalar>(self, level: Level, values: &mut [T]) {
         if self == Self::Identity {
             return;
         }
@@ -158,20 +158,27 @@ impl Activation {
             rest.copy_from_slice(&last[0][..rest.len()]);
         }
     }
-}
 
-/// Refuses parameters that are NaN, and a clamp to nothing. Infinite bounds are fine: a bound at ∞ is none.
-pub(super) fn validate(activation: Activation) -> Result<()> {
-    let is_nan = match activation {
-        Activation::LeakyRelu { slope } => slope.is_nan(),
-        Activation::Clamp { low, high } => low.is_nan() || high.is_nan(),
-        Activation::HardSigmoid { slope, offset } => slope.is_nan() || offset.is_nan(),
-        Activation::Elu { scale } => scale.is_nan(),
-        _ => false,
-    };
-    match activation {
-        _ if is_nan => Err(Error::NotFinite { what: "a parameter of the activation" }),
-        Activation::Clamp { low, high } if low > high => Err(Error::Clamp { low, high }),
-        _ => Ok(()),
+    /// Whether 0 stays 0, so that zeros which stand for no input may be activated too.
+    pub(crate) fn keeps_zero<T: Scalar>(self) -> bool {
+        let mut zero = [T::zero()];
+        self.apply(Level::best(), &mut zero);
+        zero == [T::zero()]
+    }
+
+    /// Refuses parameters that are NaN, and a clamp to nothing. Infinite bounds are fine: a bound at ∞ is none.
+    pub(crate) fn validate(self) -> Result<()> {
+        let is_nan = match self {
+            Self::LeakyRelu { slope } => slope.is_nan(),
+            Self::Clamp { low, high } => low.is_nan() || high.is_nan(),
+            Self::HardSigmoid { slope, offset } => slope.is_nan() || offset.is_nan(),
+            Self::Elu { scale } => scale.is_nan(),
+            _ => false,
+        };
+        match self {
+            _ if is_nan => Err(Error::NotFinite { what: "a parameter of the activation" }),
+            Self::Clamp { low, high } if low > high => Err(Error::Clamp { low, high }),
+            _ => Ok(()),
+        }
     }
 }

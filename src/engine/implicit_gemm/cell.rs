@@ -3,7 +3,7 @@
 //! It knows no threads and no other cell.
 
 use super::{ImplicitGemm, Prepared};
-use crate::engine::epilogue::Finish;
+use crate::engine::epilogue::{Activation, Finish};
 use crate::engine::panel::{Part, pack};
 use crate::engine::schedule::{AxisBlock, BlockPlan};
 use crate::engine::writer::{Chunk, Writer};
@@ -19,6 +19,7 @@ pub(super) struct GemmCall<'a, 'x, 'f, T> {
     pub(super) prepared: &'a Prepared,
     pub(super) packed: &'a [T],
     pub(super) source: &'a Strided<'x, T>,
+    pub(super) input_activation: Activation,
     pub(super) finish: &'a Finish<'f, T>,
 }
 
@@ -123,6 +124,7 @@ impl<'f, T: Scalar> GemmCall<'_, '_, 'f, T> {
             Some(listed) => listed.pack(gemm.level, shape, self.source, &part, work.panel),
             None => pack(gemm.level, &gemm.panels, shape, self.source, &part, work.panel),
         }
+        self.input_activation.apply(gemm.level, &mut work.panel[..inputs.len() * shape.channel]);
     }
 
     /// Sums the tiles of the last block of inputs one after the other, and writes each.

@@ -6,7 +6,7 @@ use ndarray::{ArrayView5, ArrayViewMut5};
 
 use super::Engine;
 use crate::engine::depthwise::Depthwise;
-use crate::engine::epilogue::Finish;
+use crate::engine::epilogue::{Activation, Finish};
 use crate::error::Result;
 use crate::operator::{Weights, Workspace, flat};
 use crate::scalar::Scalar;
@@ -46,6 +46,7 @@ impl<T: Scalar> Engine<T> for InPlace<T> {
         &self,
         x: ArrayView5<T>,
         y: ArrayViewMut5<T>,
+        _: Activation,
         finish: &Finish<T>,
         scratch_len: usize,
         workspace: &mut Workspace<T>,

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use ndarray::{ArrayView5, ArrayViewMut5};
 
 use super::{Engine, explain};
-use crate::engine::epilogue::Finish;
+use crate::engine::epilogue::{Activation, Finish};
 use crate::engine::implicit_gemm::{Handling, ImplicitGemm, Prepared};
 use crate::engine::weights;
 use crate::error::{Error, Result};
@@ -103,10 +103,15 @@ impl<T: Scalar> Engine<T> for Packed<T> {
         self.way(batch).way.scratch
     }
 
+    fn activates_inputs(&self) -> bool {
+        true
+    }
+
     fn run(
         &self,
         x: ArrayView5<T>,
         y: ArrayViewMut5<T>,
+        input_activation: Activation,
         finish: &Finish<T>,
         scratch_len: usize,
         workspace: &mut Workspace<T>,
@@ -116,7 +121,7 @@ impl<T: Scalar> Engine<T> for Packed<T> {
         let (prepared, sharing) = self.prepared(batch)?;
         let workers = scratch.len().checked_div(prepared.scratch_len()).unwrap_or(1);
         let channels = sharing.channels(prepared, batch, workers);
-        self.gemm.run(prepared, channels, &self.weights, x, y, finish, &mut scratch);
+        self.gemm.run(prepared, channels, &self.weights, x, y, input_activation, finish, &mut scratch);
         workspace.give(scratch);
         Ok(())
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ndarray::{ArrayView5, ArrayViewMut5, Axis};
 
 use super::Engine;
-use crate::engine::epilogue::Finish;
+use crate::engine::epilogue::{Activation, Finish};
 use crate::error::Result;
 use crate::geometry::{Geometry, Side};
 use crate::kernel::GemmBackend;
@@ -55,6 +55,7 @@ impl<T: Scalar> Engine<T> for Lowered<T> {
         &self,
         x: ArrayView5<T>,
         mut y: ArrayViewMut5<T>,
+        _: Activation,
         finish: &Finish<T>,
         scratch_len: usize,
         workspace: &mut Workspace<T>,
