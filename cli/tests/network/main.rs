@@ -7,6 +7,7 @@ mod folder;
 mod inspect;
 mod models;
 mod onnx;
+mod robust;
 mod run;
 
 use common::{Folder, Run};
