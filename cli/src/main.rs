@@ -91,6 +91,12 @@ mod tests {
     }
 
     #[test]
+    fn networks_need_their_feature() {
+        let upscale = Cli::try_parse_from(["convmat", "upscale", "photo.png", "--model", "model.onnx"]);
+        assert_eq!(upscale.is_ok(), cfg!(feature = "network"));
+    }
+
+    #[test]
     fn messages_of_several_paragraphs_become_one_line() {
         let message = "error: missing:\n  <IN>\n\n  tip: give one\n\nUsage: convmat\n\nFor more, try '--help'.\n";
         assert_eq!(one_line(message), "missing: <IN>; give one; see --help");

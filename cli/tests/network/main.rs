@@ -9,6 +9,7 @@ mod models;
 mod onnx;
 mod robust;
 mod run;
+mod upscale;
 
 use common::{Folder, Run};
 
