@@ -11,7 +11,7 @@ use crate::values::{Bytes, Window, between, bicubic_parameter};
 
 /// Convolution as a matrix C, transposed convolution as Cᵀ.
 #[derive(Parser, Debug)]
-#[command(name = "convmat", version, arg_required_else_help = true, after_help = examples())]
+#[command(name = "convmat", version, arg_required_else_help = true, max_term_width = 80, after_help = examples())]
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
