@@ -72,6 +72,7 @@
 //! | damped least squares, with the damping that suits a noise | [`lsqr()`], [`discrepancy()`] |
 //! | singular values, norms, rank, overlap, receptive fields; the mistake in a matrix | the module `analysis` (feature `analysis`) |
 //! | max pooling with indices, and unpooling | [`MaxPool`] |
+//! | whole networks, from ONNX files or built in Rust | the crate `convmat-network`, a client of this one |
 //! | the definitions, literally | [`mod@reference`], [`trans_conv`] |
 //!
 //! # Conventions

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+#[cfg(feature = "network")]
+use clap::builder::ArgPredicate;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use convmat::Formulation;
 
@@ -9,7 +11,7 @@ use crate::values::{Bytes, Window, between, bicubic_parameter};
 
 /// Convolution as a matrix C, transposed convolution as Cᵀ.
 #[derive(Parser, Debug)]
-#[command(name = "convmat", version, arg_required_else_help = true, after_help = examples())]
+#[command(name = "convmat", version, arg_required_else_help = true, max_term_width = 80, after_help = examples())]
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
@@ -29,12 +31,10 @@ Examples:
     #[cfg(feature = "study")]
     text.push_str(crate::study::EXAMPLES);
     if !cfg!(feature = "network") {
-        text.push_str("\nThis program is built without the feature `network`, which runs and inspects networks.\n");
+        text.push_str("\nBuilt without the feature `network`, whose commands run networks.\n");
     }
     if !cfg!(feature = "study") {
-        text.push_str(
-            "\nThis program is built without the feature `study`, which shows, checks, analyses and measures matrices.\n",
-        );
+        text.push_str("\nBuilt without the feature `study`, whose commands show and measure matrices.\n");
     }
     text.push_str("\nExit codes: 0 success, 1 failure, 2 wrong usage. NO_COLOR is honoured.");
     text
@@ -71,7 +71,7 @@ pub enum Command {
 
 /// Arguments of `upscale`.
 #[derive(Args, Debug)]
-#[command(after_help = UPSCALE_EXAMPLES)]
+#[command(after_help = upscale_examples())]
 pub struct UpscaleArgs {
     /// PNG or JPEG images of at most 2²⁸ pixels, folders of them (not their subfolders), or patterns such as 'photos/*.png'
     #[arg(value_name = "IN", required = true)]
@@ -89,6 +89,9 @@ pub struct UpscaleArgs {
     /// Taps of one's own in place of a kernel: a safetensors file with a tensor `taps`, [k, k], and metadata `scale`
     #[arg(long, value_name = "FILE", conflicts_with = "kernel")]
     pub taps: Option<PathBuf>,
+    #[cfg(feature = "network")]
+    #[command(flatten)]
+    pub network: crate::network::ModelArgs,
     /// Keys' parameter a of the bicubic kernel, -10 to 10; -0.5 is Keys' own [default: -0.75, PyTorch's]
     #[arg(long, value_name = "A", allow_negative_numbers = true, value_parser = bicubic_parameter)]
     pub bicubic_a: Option<f64>,
@@ -103,6 +106,7 @@ pub struct UpscaleArgs {
     pub reference: Option<PathBuf>,
     /// Limit on what a formulation holds and on one thread's scratch memory: bytes, or with KiB, MiB, GiB
     #[arg(long, value_name = "BYTES", default_value_t = Bytes(convmat::DEFAULT_MEMORY_LIMIT))]
+    #[cfg_attr(feature = "network", arg(default_value_if("model", ArgPredicate::IsPresent, "4GiB")))]
     pub memory_limit: Bytes,
     /// Replace what exists
     #[arg(long)]
@@ -119,14 +123,22 @@ pub struct UpscaleArgs {
     pub crop: Option<Window>,
 }
 
-const UPSCALE_EXAMPLES: &str = "\
+/// Examples of `upscale`, with what this program has.
+fn upscale_examples() -> String {
+    let mut text = "\
 Examples:
   convmat upscale photo.png --kernel learned
-  convmat upscale photo.png --scale 4 --kernel bilinear -o photo-large.jpg --force
+  convmat upscale photo.png --scale 4 --kernel bilinear -o photo-4x.jpg --force
   convmat upscale photo.png --formulation sparse --verify
   convmat upscale small.png --reference original.png
   convmat upscale photos 'scans/*.jpg' -o large
-  convmat upscale photos --evaluate --csv quality.csv";
+"
+    .to_owned();
+    #[cfg(feature = "network")]
+    text.push_str(crate::network::UPSCALE_EXAMPLES);
+    text.push_str("  convmat upscale photos --evaluate --csv quality.csv");
+    text
+}
 
 /// Upsampling kernels by name.
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
@@ -174,4 +186,4 @@ pub struct LearnArgs {
 const LEARN_EXAMPLES: &str = "\
 Examples:
   convmat learn-upsampling holiday/*.jpg -o taps.safetensors
-  convmat learn-upsampling a.png b.png -o sharp.safetensors --kernel 10 --soft-weight 0";
+  convmat learn-upsampling a.png b.png -o sharp.safetensors --soft-weight 0";

@@ -63,6 +63,11 @@ impl Failure {
         }
     }
 
+    /// The same once more, of another image.
+    pub fn again(&self) -> Self {
+        Self::Refused(self.to_string())
+    }
+
     /// The failures of some of `of` images; that of the only image needs no summary.
     pub fn of_images(mut failures: Vec<Self>, of: usize) -> Result<()> {
         match failures.len() {

@@ -91,6 +91,25 @@ mod tests {
     }
 
     #[test]
+    fn help_fits_80_columns() {
+        let mut program = Cli::command();
+        program.build();
+        for mut command in program.get_subcommands().cloned().chain([program.clone()]) {
+            let examples = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let help = command.render_long_help().to_string();
+            for line in examples.lines().chain(help.lines()) {
+                assert!(line.chars().count() <= 80, "{}: {line}", command.get_name());
+            }
+        }
+    }
+
+    #[test]
+    fn networks_need_their_feature() {
+        let upscale = Cli::try_parse_from(["convmat", "upscale", "photo.png", "--model", "model.onnx"]);
+        assert_eq!(upscale.is_ok(), cfg!(feature = "network"));
+    }
+
+    #[test]
     fn messages_of_several_paragraphs_become_one_line() {
         let message = "error: missing:\n  <IN>\n\n  tip: give one\n\nUsage: convmat\n\nFor more, try '--help'.\n";
         assert_eq!(one_line(message), "missing: <IN>; give one; see --help");

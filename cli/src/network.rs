@@ -1,7 +1,8 @@
 //! The commands that run and inspect networks of layers: the feature `network`.
 //!
-//! They and what they need alone (arrays, sounds and pictures as tensors, tables of steps) stand in this folder. Nothing outside of it
-//! knows them but the two lines that add them to the commands about pictures. Everything is computed by `convmat-network`.
+//! They and what they need alone (arrays, sounds and pictures as tensors, tables of steps) stand in this folder, and how `upscale` runs
+//! a network in the place of a kernel. Nothing outside of it knows them but the lines that add them to the commands about pictures.
+//! Everything is computed by `convmat-network`.
 
 mod args;
 mod arrays;
@@ -17,11 +18,13 @@ mod run;
 mod sounds;
 mod sources;
 mod targets;
+pub mod upscale;
 
 use std::io::Write;
 
 use clap::Subcommand;
 
+pub use self::args::ModelArgs;
 use self::args::{InspectArgs, RunArgs};
 use crate::error::Result;
 
@@ -30,6 +33,12 @@ pub const EXAMPLES: &str = "\
 \x20 convmat run model.onnx --input photo.png --output result.png
   convmat run model.onnx --input photos --output results
   convmat inspect model.onnx --shape 1x3x256x256
+";
+
+/// Examples of `upscale`.
+pub const UPSCALE_EXAMPLES: &str = "\
+\x20 convmat upscale photo.png --model espcn-3x.onnx  writes photo-3x.png
+  convmat upscale photos --model rrdb-4x.onnx --range 0,255 -o large
 ";
 
 #[derive(Subcommand, Debug)]
@@ -46,7 +55,7 @@ pub enum Command {
     ///
     /// Of a folder, existing outputs are skipped unless --force is given; a bad file does not stop the others and is listed at the end.
     Run(Box<RunArgs>),
-    /// Tell what a network is, and how it would run: shapes, work, memory, layers.
+    /// Tell what a network is, and how it would run: shapes, work, memory.
     ///
     /// Lists inputs, outputs, operators and parameters; for given sizes of the inputs every step with its shape, its work and, for
     /// layers, its recipe, and the memory that a run takes. Of every transposed convolution it tells how many taps reach the outputs of

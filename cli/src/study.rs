@@ -30,10 +30,11 @@ pub const EXAMPLES: &str = "\
   convmat analyse --input 16x16 --kernel 3 --padding 1 --seed 1
   convmat matrix --input 4x4 --kernel 3            prints C
   convmat matrix --input 6x6 --kernel 3 --seed 1 -o c.npz
-  convmat check c.npz --input 6x6 --kernel 3       names the mistake, if it is not C
+  convmat check c.npz --input 6x6 --kernel 3       names the mistake in C
   convmat animate --transposed --input 3x3 --kernel 3 --stride 2 -o scatter.svg
   convmat verify --input 6x6 --kernel 3x3 --stride 2
-  convmat verify --transposed --input 5 --kernel 4 --stride 2 --padding 1 --output-padding 1
+  convmat verify --transposed --input 5 --kernel 4 --stride 2 --padding 1 \\
+      --output-padding 1
 ";
 
 #[derive(Subcommand, Debug)]

@@ -1,13 +1,15 @@
 //! `convmat upscale`: images through U = crop · Cᵀ · pad.
 //!
 //! This file says which way is taken: [`single`] for one image, with all that can be said of it, [`batch`] for several,
-//! [`evaluate`] where originals are to be compared with what comes back. [`inputs`](super::inputs) finds the files, [`job`] knows the taps.
+//! [`evaluate`] where originals are to be compared with what comes back. [`inputs`](super::inputs) finds the files, [`job`] knows the
+//! taps, [`method`] what may stand in the place of the product.
 
 mod batch;
 mod certify;
 mod closed_form;
 mod evaluate;
 mod job;
+pub mod method;
 pub mod quality;
 mod single;
 
@@ -18,6 +20,7 @@ use convmat::Upscaler;
 use ndarray::{Array5, ArrayView5};
 
 use self::job::Job;
+use self::method::{Method, Product};
 use crate::args::UpscaleArgs;
 use crate::commands::inputs::{Destination, Inputs, assign};
 use crate::error::{Failure, Result};
@@ -27,20 +30,33 @@ pub fn run(args: &UpscaleArgs, out: &mut dyn Write) -> Result<()> {
     if args.evaluate {
         return evaluate::run(args, Inputs::find(&args.inputs)?.into_files(), out);
     }
-    let job = Job::new(args)?;
-    let inputs = Inputs::find(&args.inputs)?;
+    #[cfg(feature = "network")]
+    if let Some(model) = &args.network.model {
+        return crate::network::upscale::run(args, model, out);
+    }
+    let method = Product { job: Job::new(args)?, formulation: args.formulation };
+    all(args, &method, Inputs::find(&args.inputs)?, out)
+}
+
+/// All images that were asked for, by one method.
+pub fn all(args: &UpscaleArgs, method: &impl Method, inputs: Inputs, out: &mut dyn Write) -> Result<()> {
     let destination = Destination::new(args.output.as_deref(), &inputs)?;
     match inputs {
-        Inputs::One(input) => single::run(args, &job, &input, &destination, out),
+        Inputs::One(input) => single::run(args, method, &input, &destination, out),
         Inputs::Several(files) => {
             if args.verify || args.reference.is_some() {
                 return Err(Failure::Usage("--verify and --reference need one image".to_owned()));
             }
-            let assignments = assign(files, &destination, &job.ending())?;
+            let assignments = assign(files, &destination, &ending(method))?;
             let _made = destination.create()?;
-            batch::run(args, &job, assignments, out)
+            batch::run(args, method, assignments, out)
         }
     }
+}
+
+/// What the names of results end in after those of the images.
+fn ending(method: &impl Method) -> String {
+    format!("-{}x.png", method.scale())
 }
 
 /// One picture upsampled, the memory for it included.

@@ -60,8 +60,9 @@ pub struct RunArgs {
 const RUN_EXAMPLES: &str = "\
 Examples:
   convmat run model.onnx --input x.npy --output y.npy
-  convmat run model.onnx --input latent=z.safetensors:z --output faces.npz --batch 16
-  convmat run model.onnx --input photo.jpg --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225 --output map.png
+  convmat run model.onnx --input z=latents.safetensors:z -o faces.npz --batch 16
+  convmat run model.onnx --input photo.jpg --output map.png \\
+      --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225
   convmat run model.onnx --input 'photos/*.jpg' --output results --range=-1,1
   convmat run model.onnx --input noisy.wav --output clean.wav
   convmat run model.onnx --input x.npy --check y.npy --tolerance 1e-5
@@ -92,6 +93,26 @@ pub struct ValueArgs {
     #[arg(long, value_name = "HERTZ", value_parser = clap::value_parser!(u32).range(1..))]
     pub sample_rate: Option<u32>,
 }
+
+/// What `upscale` takes of networks.
+#[derive(Args, Debug)]
+pub struct ModelArgs {
+    /// A super-resolution network in place of a kernel: an ONNX file
+    ///
+    /// A network that takes three channels is given RGB; one that takes one channel is given luma, Y of YCbCr (BT.601, full range as in
+    /// JPEG), while Cb and Cr are upsampled bicubically (a = -0.75). Values go from 0 to 1 unless --range says otherwise. The factor
+    /// is what the network gives: a whole number, the same along both axes. Every image is run by itself, in its own size; what is not
+    /// opaque gets its alpha from what the network makes of it over black and over white. --memory-limit, 4GiB here, is that of `run`.
+    #[arg(long, value_name = "MODEL.onnx", conflicts_with_all = NOT_WITH_MODEL)]
+    pub model: Option<PathBuf>,
+    /// Values that are black and white in the network, going in and coming out
+    #[arg(long, value_name = "BLACK,WHITE", default_value = "0,1", allow_hyphen_values = true, requires = "model")]
+    pub range: Range,
+}
+
+/// What says something of kernels and products.
+const NOT_WITH_MODEL: [&str; 9] =
+    ["scale", "kernel", "taps", "bicubic_a", "formulation", "verify", "evaluate", "csv", "crop"];
 
 /// Arguments of `inspect`.
 #[derive(Args, Debug)]

@@ -244,6 +244,30 @@ mod tests {
         assert!(npy_tensor(&bytes).unwrap_err().contains("'<u8'"));
     }
 
+    /// Files that end too early, and files with a byte that is another one: said to be wrong or read as something, never a panic.
+    #[test]
+    fn damaged_files_are_refused_or_read() {
+        let [floats, integers, _] = tensors();
+        let read = |format, bytes: &[u8]| match format {
+            Format::Npy => npy_tensor(bytes).map(|_| ()),
+            Format::Npz => npz::tensor(bytes.to_vec(), None, &["a"]).map(|_| ()),
+            Format::Safetensors => safetensor(bytes, None, &["a"]).map(|_| ()),
+        };
+        for format in [Format::Npy, Format::Npz, Format::Safetensors] {
+            let named = [("a", &floats), ("b", &integers)];
+            let bytes = format.bytes(if format.has_names() { &named } else { &named[..1] }).unwrap();
+            read(format, &bytes).unwrap();
+            for length in 0..bytes.len() {
+                assert!(read(format, &bytes[..length]).is_err(), "{format:?} of {length} bytes");
+                for other in [0x00, 0x31, 0x39, 0x80, 0xff] {
+                    let mut damaged = bytes.clone();
+                    damaged[length] = other;
+                    let _ = read(format, &damaged);
+                }
+            }
+        }
+    }
+
     #[test]
     fn what_is_no_array_is_said() {
         assert!(npy_tensor(b"text").unwrap_err().contains("it is no .npy file"));

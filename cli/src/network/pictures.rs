@@ -8,7 +8,7 @@ use crate::error::{Failure, Result};
 use crate::images::{Format, Metadata, Picture, alpha};
 
 /// Shares of red, green and blue in grey (ITU-R BT.601).
-const GREY: [f64; 3] = [0.299, 0.587, 0.114];
+pub const GREY: [f64; 3] = [0.299, 0.587, 0.114];
 /// White of 8 bits, in which scales and means are given.
 const WHITE: f64 = 255.0;
 

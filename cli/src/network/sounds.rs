@@ -109,6 +109,21 @@ mod tests {
         assert!(decode(b"no sound").is_err());
     }
 
+    /// Files that end too early, and files with a byte that is another one: said to be wrong or read as something, never a panic.
+    #[test]
+    fn damaged_files_are_refused_or_read() {
+        let sound: Tensor = array![[[0.0f32, 0.5, -1.0], [1.0, -0.25, 7.0]]].into_dyn().into();
+        let bytes = bytes(&sound.view(), 22_050).unwrap();
+        for length in 0..bytes.len() {
+            assert!(decode(&bytes[..length]).is_err(), "{length} bytes");
+            for other in [0x00, 0x01, 0x08, 0x7f, 0x80, 0xff] {
+                let mut damaged = bytes.clone();
+                damaged[length] = other;
+                let _ = decode(&damaged);
+            }
+        }
+    }
+
     #[test]
     fn what_is_no_sound_is_refused() {
         for shape in [&[2, 1, 8][..], &[1, 1, 1, 8], &[1, 0, 8], &[]] {

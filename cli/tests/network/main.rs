@@ -7,7 +7,9 @@ mod folder;
 mod inspect;
 mod models;
 mod onnx;
+mod robust;
 mod run;
+mod upscale;
 
 use common::{Folder, Run};
 

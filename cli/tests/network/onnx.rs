@@ -84,13 +84,29 @@ impl Model {
 
     /// A node with attributes of whole numbers.
     pub fn node(self, operator: &str, inputs: &[&str], output: &str, attributes: &[(&str, &[i64])]) -> Self {
+        let attributes = attributes.iter().map(|(name, values)| {
+            let attribute = Message::default().text(1, name);
+            values.iter().fold(attribute, |attribute, &value| attribute.integer(8, value)).integer(20, 7)
+        });
+        self.operation(operator, inputs, output, attributes)
+    }
+
+    /// Channels become blocks of so many rows and columns.
+    pub fn depth_to_space(self, input: &str, output: &str, block: i64) -> Self {
+        let attribute = Message::default().text(1, "blocksize").integer(3, block).integer(20, 2);
+        self.operation("DepthToSpace", &[input], output, [attribute])
+    }
+
+    fn operation(
+        self,
+        operator: &str,
+        inputs: &[&str],
+        output: &str,
+        attributes: impl IntoIterator<Item = Message>,
+    ) -> Self {
         let node = inputs.iter().fold(Message::default(), |node, input| node.text(1, input));
         let node = node.text(2, output).text(3, output).text(4, operator);
-        let node = attributes.iter().fold(node, |node, (name, values)| {
-            let attribute = Message::default().text(1, name);
-            let attribute = values.iter().fold(attribute, |attribute, &value| attribute.integer(8, value));
-            node.message(5, attribute.integer(20, 7))
-        });
+        let node = attributes.into_iter().fold(node, |node, attribute| node.message(5, attribute));
         Self(self.0.message(1, node))
     }
 
@@ -126,6 +142,41 @@ pub fn identity(batch: Length, channels: usize) -> Vec<u8> {
         .output("same", Element::Float, &[batch, Fixed(channels), Open("h"), Open("w")])
         .constant("one", &[channels, channels, 1, 1], &ones)
         .node("Conv", &["image", "one"], "same", &[])
+        .bytes()
+}
+
+/// `image [n, channels, h, w]` → `large`, every pixel repeated along both axes, and a bias added.
+pub fn repeated(channels: usize, scale: usize, bias: f32) -> Vec<u8> {
+    use Length::{Fixed, Open};
+    let taps = (0..channels * channels).flat_map(|i| vec![f32::from(u8::from(i % (channels + 1) == 0)); scale * scale]);
+    Model::default()
+        .input("image", Element::Float, &[Open("n"), Fixed(channels), Open("h"), Open("w")])
+        .output("large", Element::Float, &[Open("n"), Fixed(channels), Open("H"), Open("W")])
+        .constant("taps", &[channels, channels, scale, scale], &taps.collect::<Vec<f32>>())
+        .constant("bias", &[channels], &vec![bias; channels])
+        .node("ConvTranspose", &["image", "taps", "bias"], "large", &[("strides", &[scale as i64; 2])])
+        .bytes()
+}
+
+/// Taps of [`shuffled`], `[scale · scale, 1, 3, 3]`: each nine are not negative and have the sum 1.
+pub fn smooth_taps(scale: usize) -> Vec<f32> {
+    let tap = |phase: usize, i: usize| ((phase * 5 + i * 7 + 3) % 11) as f32;
+    let of_phase = |phase: usize| {
+        let sum: f32 = (0..9).map(|i| tap(phase, i)).sum();
+        (0..9).map(move |i| tap(phase, i) / sum)
+    };
+    (0..scale * scale).flat_map(of_phase).collect()
+}
+
+/// `luma [1, 1, h, w]` → `large`: a channel for each phase by a convolution, then the phases side by side, as in ESPCN.
+pub fn shuffled(scale: usize) -> Vec<u8> {
+    use Length::{Fixed, Open};
+    Model::default()
+        .input("luma", Element::Float, &[Fixed(1), Fixed(1), Open("h"), Open("w")])
+        .output("large", Element::Float, &[Fixed(1), Fixed(1), Open("H"), Open("W")])
+        .constant("taps", &[scale * scale, 1, 3, 3], &smooth_taps(scale))
+        .node("Conv", &["luma", "taps"], "phases", &[("pads", &[1, 1, 1, 1])])
+        .depth_to_space("phases", "large", scale as i64)
         .bytes()
 }
 

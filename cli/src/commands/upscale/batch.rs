@@ -7,11 +7,10 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use convmat::{Formulation, LinearOperator, Upscaler};
 use ndarray::{Array5, Axis, s};
 use rayon::prelude::*;
 
-use super::job::Job;
+use super::method::Method;
 use crate::args::UpscaleArgs;
 use crate::commands::inputs::Assignment;
 use crate::error::{Failure, Result};
@@ -19,7 +18,7 @@ use crate::images::{Format, Metadata, Picture, Source, Target};
 use crate::progress;
 use crate::report::note;
 
-/// Bytes of the buffers of one product beyond which no further image joins it.
+/// Bytes of buffers beyond which no further image joins it.
 const BATCH_BYTES: u128 = 256 << 20;
 
 /// An image that is to be written.
@@ -65,7 +64,7 @@ impl Tally {
 
 pub fn run(
     args: &UpscaleArgs,
-    job: &Job,
+    method: &impl Method,
     (assignments, left_out): (Vec<Assignment>, Vec<PathBuf>),
     out: &mut dyn Write,
 ) -> Result<()> {
@@ -75,25 +74,27 @@ pub fn run(
     for path in left_out {
         writeln!(out, "skipped {}: it is the output of another input", path.display())?;
     }
-    let groups = prepare(args, job, assignments, &mut tally, out)?;
+    let groups = prepare(args, method, assignments, &mut tally, out)?;
 
-    let pixels = |format: &Format| (format.width * format.height * job.scale * job.scale) as u64;
-    let progress = progress::pixels(groups.iter().map(|(format, tasks)| pixels(format) * tasks.len() as u64).sum());
+    let pixels = |format: Format| {
+        let Format { width, height, .. } = format.scaled(method.scale());
+        (width * height) as u64
+    };
+    let progress = progress::pixels(groups.iter().map(|(format, tasks)| pixels(*format) * tasks.len() as u64).sum());
     for (format, tasks) in &groups {
-        let scaled = format.scaled(job.scale);
-        let upscaler = job.upscaler(*format, args.formulation);
-        let batch =
-            upscaler.as_ref().map_or(tasks.len(), |upscaler| batch_length(job, upscaler, *format, args.formulation));
+        let scaled = format.scaled(method.scale());
+        let ready = method.ready(*format);
+        let batch = ready.as_ref().map_or(tasks.len(), |ready| batch_length(method, ready, *format));
         for batch in tasks.chunks(batch) {
             progress.set_message(format!("{} of {of} images", tally.written + tally.failures.len()));
-            let results = match &upscaler {
-                Ok(upscaler) => upsample(job, upscaler, *format, batch),
-                Err(error) => batch.iter().map(|_| Err(error.clone().into())).collect(),
+            let results = match &ready {
+                Ok(ready) => enlarge(method, ready, *format, batch),
+                Err(failure) => batch.iter().map(|_| Err(failure.again())).collect(),
             };
             for (task, result) in batch.iter().zip(results) {
                 progress.suspend(|| tally.count(task, scaled, result, out))?;
             }
-            progress.inc(pixels(format) * batch.len() as u64);
+            progress.inc(pixels(*format) * batch.len() as u64);
         }
     }
     progress.finish_and_clear();
@@ -104,7 +105,7 @@ pub fn run(
 /// Reads the headers and groups the images by size and kind, in the order of first appearance.
 fn prepare(
     args: &UpscaleArgs,
-    job: &Job,
+    method: &impl Method,
     assignments: Vec<Assignment>,
     tally: &mut Tally,
     out: &mut dyn Write,
@@ -112,7 +113,7 @@ fn prepare(
     let mut groups: Vec<(Format, Vec<Task>)> = Vec::new();
     let progress = progress::bar(assignments.len(), "headers");
     for Assignment { input, output } in assignments {
-        match examine(job, &input, &output, args.force) {
+        match examine(method, &input, &output, args.force) {
             Ok((format, target, notes)) => {
                 progress.suspend(|| notes.iter().for_each(|text| note(text)));
                 let task = Task { input, target };
@@ -134,31 +135,28 @@ fn prepare(
 }
 
 /// Everything that can be found out about an image without its pixels.
-fn examine(job: &Job, input: &Path, output: &Path, force: bool) -> Result<(Format, Target, Vec<String>)> {
+fn examine(method: &impl Method, input: &Path, output: &Path, force: bool) -> Result<(Format, Target, Vec<String>)> {
     let target = Target::new(output, force)?;
     let source = Source::open(input)?;
     let format = source.format;
-    target.expect_format(format.scaled(job.scale))?;
-    job.expect_buffers(format)?;
+    target.expect_format(format.scaled(method.scale()))?;
+    method.expect(format)?;
     let notes = source.notes(Some(&target));
     Ok((format, target, notes))
 }
 
-/// Images of one product: as many as fit, but one where the bits of a result depend on their number.
-fn batch_length(job: &Job, upscaler: &Upscaler<f32, 2>, format: Format, formulation: Formulation) -> usize {
-    let resolved = formulation.resolve();
-    let is_alone = [Formulation::Dense, Formulation::Im2col, Formulation::ZeroInsertion].contains(&resolved);
-    if is_alone {
+/// Images that are enlarged together: as many as fit, but one where the bits of a result depend on their number.
+fn batch_length<M: Method>(method: &M, ready: &M::Ready, format: Format) -> usize {
+    if !method.takes_several() {
         return 1;
     }
-    usize::try_from(BATCH_BYTES / job.buffer_bytes(upscaler, format).max(1)).unwrap_or(usize::MAX).max(1)
+    usize::try_from(BATCH_BYTES / method.buffer_bytes(ready, format).max(1)).unwrap_or(usize::MAX).max(1)
 }
 
-/// Reads, upsamples and writes images of one format: the files in parallel, the product together. One result per task.
-fn upsample(job: &Job, upscaler: &Upscaler<f32, 2>, format: Format, batch: &[Task]) -> Vec<Result<()>> {
-    let [channels, depth, height, width] = upscaler.domain();
-    // What cannot be read stays 0 and is multiplied for nothing.
-    let mut stacked = Array5::zeros([batch.len(), channels, depth, height, width]);
+/// Reads, enlarges and writes images of one format: the files in parallel, the images together. One result per task.
+fn enlarge<M: Method>(method: &M, ready: &M::Ready, format: Format, batch: &[Task]) -> Vec<Result<()>> {
+    // What cannot be read stays 0 and is enlarged for nothing.
+    let mut stacked = Array5::zeros([batch.len(), format.channels(), 1, format.height, format.width]);
     let slots: Vec<_> = stacked.axis_chunks_iter_mut(Axis(0), 1).collect();
     let inputs: Vec<Result<Metadata>> = slots
         .into_par_iter()
@@ -169,16 +167,17 @@ fn upsample(job: &Job, upscaler: &Upscaler<f32, 2>, format: Format, batch: &[Tas
             Ok(picture.metadata)
         })
         .collect();
-    let product = job.upsample(upscaler, format, stacked.view());
+    let results = method.enlarge(ready, format, stacked.view());
     drop(stacked);
+    let (scale, keeps_values) = (method.scale(), method.keeps_values());
     inputs
         .into_par_iter()
         .zip(batch)
         .enumerate()
         .map(|(i, (metadata, task))| {
-            let metadata = metadata?.scaled(job.scale, !job.rule.mixes_pixels());
-            let planes = product.as_ref().map_err(Clone::clone)?.slice(s![i..=i, .., .., .., ..]).to_owned();
-            let mut output = Picture { format: format.scaled(job.scale), planes, metadata };
+            let metadata = metadata?.scaled(scale, keeps_values);
+            let planes = results.as_ref().map_err(Failure::again)?.slice(s![i..=i, .., .., .., ..]).to_owned();
+            let mut output = Picture { format: format.scaled(scale), planes, metadata };
             output.quantize();
             task.target.write(&output)
         })

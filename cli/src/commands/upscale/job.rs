@@ -48,11 +48,6 @@ pub struct Job {
 }
 
 impl Job {
-    /// What the names of results end in after those of the images.
-    pub fn ending(&self) -> String {
-        format!("-{}x.png", self.scale)
-    }
-
     pub fn new(args: &UpscaleArgs) -> Result<Self> {
         let kind = match args.kernel {
             Kernel::Learned => None,

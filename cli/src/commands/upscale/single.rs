@@ -2,87 +2,65 @@
 
 use std::io::Write;
 use std::path::Path;
+use std::time::Instant;
 
-use convmat::{Formulation, Upscaler};
 use ndarray::s;
 
-use super::job::Job;
+use super::ending;
+use super::method::Method;
 use super::quality::{self, BORDER};
-use super::{certify, timed};
 use crate::args::UpscaleArgs;
 use crate::commands::inputs::Destination;
 use crate::error::{Failure, Result};
 use crate::images::{Format, Picture, Source, Target};
 use crate::progress;
-use crate::report::{duration, field, lengths, matrix, note};
+use crate::report::{duration, field, note};
 
-pub fn run(args: &UpscaleArgs, job: &Job, path: &Path, destination: &Destination, out: &mut dyn Write) -> Result<()> {
+pub fn run(
+    args: &UpscaleArgs,
+    method: &impl Method,
+    path: &Path,
+    destination: &Destination,
+    out: &mut dyn Write,
+) -> Result<()> {
     let source = Source::open(path)?;
-    let format = source.format.scaled(job.scale);
-    job.expect_buffers(source.format)?;
+    let format = source.format.scaled(method.scale());
+    method.expect(source.format)?;
     let _made = destination.create()?;
-    let target = Target::new(&destination.of(path, &job.ending()), args.force)?;
+    let target = Target::new(&destination.of(path, &ending(method)), args.force)?;
     target.expect_format(format)?;
     let reference = args.reference.as_deref().map(|path| open_reference(path, format)).transpose()?;
     source.notes(Some(&target)).iter().for_each(|text| note(text));
     if let Some(reference) = &reference {
         reference.notes(None).iter().for_each(|text| note(text));
     }
-    let upscaler = job.upscaler(source.format, args.formulation)?;
+    let ready = method.ready(source.format)?;
 
     let input = source.decode()?;
     let reference = reference.map(Source::decode).transpose()?;
     let progress = progress::bar(1, "upsampling");
-    let (planes, time) = timed(job, &upscaler, input.format, input.planes.view())?;
+    let start = Instant::now();
+    let planes = method.enlarge(&ready, input.format, input.planes.view())?;
+    let time = start.elapsed();
     progress.finish_and_clear();
-    let metadata = input.metadata.scaled(job.scale, !job.rule.mixes_pixels());
+    let metadata = input.metadata.scaled(method.scale(), method.keeps_values());
     let mut output = Picture { format, planes, metadata };
     output.quantize();
     target.write(&output)?;
 
     field(out, "input", format_args!("{}: {}", path.display(), input.format))?;
     field(out, "output", format_args!("{}: {format}", target.path().display()))?;
-    describe(job, &upscaler, args.formulation, out)?;
+    method.describe(&ready, out)?;
     let megapixels = (format.width * format.height) as f64 / 1e6;
     let rate = megapixels / time.as_secs_f64();
     field(out, "time", format_args!("{}, {rate:.1} megapixels/s of output", duration(time.as_secs_f64())))?;
-    drop(upscaler);
+    drop(ready);
     if let Some(reference) = reference {
         compare(&output, &reference, out)?;
     }
     if args.verify {
-        certify::run(job, input.format, input.planes.view(), out)?;
+        method.verify(input.format, input.planes.view(), out)?;
     }
-    Ok(())
-}
-
-/// Geometry, shape and nonzeros of C, and the formulation.
-fn describe(job: &Job, upscaler: &Upscaler<f32, 2>, chosen: Formulation, out: &mut dyn Write) -> Result<()> {
-    let geometry = upscaler.convolution().geometry();
-    let stride = geometry.axes().map(|axis| axis.stride());
-    let padding = geometry.axes().map(|axis| axis.begin().unsigned_abs());
-    field(
-        out,
-        "geometry",
-        format_args!(
-            "{}, transposed convolution per channel: kernel {}, stride {}, padding {}, groups {}",
-            job.rule,
-            lengths(&geometry.kernel()),
-            lengths(&stride),
-            lengths(&padding),
-            geometry.groups()
-        ),
-    )?;
-    let (small, large) = (geometry.small_size(), geometry.large_size());
-    field(
-        out,
-        "Cᵀ",
-        format_args!("height×width {} (borders repeated) → {} (cropped)", lengths(&small), lengths(&large)),
-    )?;
-    field(out, "C", matrix(geometry.rows(), geometry.columns(), geometry.entries()))?;
-    let resolved = chosen.resolve();
-    let note = if chosen == resolved { "" } else { " (chosen by auto)" };
-    field(out, "formulation", format_args!("{resolved}{note}"))?;
     Ok(())
 }
 

@@ -58,9 +58,12 @@ pub struct AnalyseArgs {
 
 const EXAMPLES: &str = "\
 Examples:
-  convmat analyse --input 16x16 --kernel 3 --padding 1 --in-channels 2 --out-channels 4 --seed 1
-  convmat analyse --transposed --input 8x8 --kernel 5 --stride 2 --padding 2 --output-padding 1
-  convmat analyse --input 56x56 --weights layer.safetensors:conv1.weight --padding 1 --singular-values 8 --json numbers.json
+  convmat analyse --input 16x16 --kernel 3 --padding 1 --in-channels 2 \\
+      --out-channels 4 --seed 1
+  convmat analyse --transposed --input 8x8 --kernel 5 --stride 2 --padding 2 \\
+      --output-padding 1
+  convmat analyse --input 56x56 --weights layer.safetensors:conv1.weight \\
+      --padding 1 --singular-values 8 --json numbers.json
   convmat analyse --deconvolve photo.png -o restored.png --noise 2";
 
 /// A blur by name and size.

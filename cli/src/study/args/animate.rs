@@ -65,9 +65,13 @@ pub enum Theme {
 const ANIMATE_EXAMPLES: &str = "\
 Examples:
   convmat animate --input 4x4 --kernel 3x3 --padding 1 -o convolution.svg
-  convmat animate --transposed --input 3x3 --kernel 3 --stride 2 --padding 1 --output-padding 1 -o transposed.gif
-  convmat animate --transposed --input 3x3 --kernel 3 --stride 2 --show zero-insertion --theme dark -o zeros.svg
-  convmat animate --transposed --input 2x2 --kernel 3 --stride 2 --padding 1 --show im2col -o columns.svg
-  convmat animate --input 8 --kernel 3 --dilation 2 --show im2col --kernel-values 1,0,-1 -o frames.tex
+  convmat animate --transposed --input 3x3 --kernel 3 --stride 2 --padding 1 \\
+      --output-padding 1 -o transposed.gif
+  convmat animate --transposed --input 3x3 --kernel 3 --stride 2 \\
+      --show zero-insertion --theme dark -o zeros.svg
+  convmat animate --transposed --input 2x2 --kernel 3 --stride 2 --padding 1 \\
+      --show im2col -o columns.svg
+  convmat animate --input 8 --kernel 3 --dilation 2 --show im2col \\
+      --kernel-values 1,0,-1 -o frames.tex
 
 frames.tex compiles by itself, one page per frame: \\includegraphics<3>[page=3]{frames} shows the third in a talk.";

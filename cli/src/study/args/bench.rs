@@ -129,7 +129,8 @@ pub enum Contraction {
 const EXAMPLES: &str = "\
 Examples:
   convmat bench --sweep channels
-  convmat bench --sweep size --values 8,16,32 --direction adjoint --formulations sparse,im2col,planned -o size
+  convmat bench --sweep size --values 8,16,32 --direction adjoint \\
+      --formulations sparse,im2col,planned -o size
   convmat bench --sweep threads --batch 64
   convmat bench --layers layers.json --memory-limit 256MiB -o layers
   convmat bench --layers layers.json --memory-limit 256MiB -o layers --resume

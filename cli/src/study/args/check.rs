@@ -25,8 +25,10 @@ pub struct CheckArgs {
 
 const EXAMPLES: &str = "\
 Examples:
-  convmat check mine.npy --conv --input 4x4 --kernel-values 1,2,3,4,5,6,7,8,9 --kernel 3
-  convmat check mine.npz --transposed --input 5 --kernel 4 --stride 2 --weights w.npy
-  convmat check mine.mtx --input 6x6 --kernel 3 --padding 1      finds the weights, if any fit
+  convmat check mine.npy --conv --input 4x4 --kernel-values 1,2,3,4,5,6,7,8,9 \\
+      --kernel 3
+  convmat check mine.npz --transposed --input 5 --kernel 4 --stride 2 \\
+      --weights w.npy
+  convmat check mine.mtx --input 6x6 --kernel 3 --padding 1  finds the weights
 
 Exit codes: 0 it is that matrix, 1 it is not or cannot be read, 2 wrong usage.";

@@ -56,5 +56,7 @@ const EXPLORE_EXAMPLES: &str = "\
 Examples:
   convmat explore
   convmat explore --open --input 6x6 --kernel 3x3 --stride 2 --padding 1
-  convmat explore --transposed --input 4 --kernel 3 --stride 2 --kernel-values 1,2,1
-  convmat explore --export lecture.html --export-strides 1-3 --export-kernels 2-3";
+  convmat explore --transposed --input 4 --kernel 3 --stride 2 \\
+      --kernel-values 1,2,1
+  convmat explore --export lecture.html --export-strides 1-3 \\
+      --export-kernels 2-3";

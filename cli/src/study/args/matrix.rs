@@ -59,7 +59,10 @@ pub enum Permutation {
 const EXAMPLES: &str = "\
 Examples:
   convmat matrix --input 4x4 --kernel 3
-  convmat matrix --transposed --input 3x3 --kernel 3 --stride 2 --padding 1 -o matrix.svg --with-transpose
-  convmat matrix --input 6x6 --kernel 3 --stride 2 --seed 1 -o c.npz -o c.npy -o c.mtx
-  convmat matrix --input 12 --kernel 5 --stride 3 --permute polyphase -o polyphase.png
+  convmat matrix --transposed --input 3x3 --kernel 3 --stride 2 --padding 1 \\
+      -o matrix.svg --with-transpose
+  convmat matrix --input 6x6 --kernel 3 --stride 2 --seed 1 -o c.npz -o c.npy \\
+      -o c.mtx
+  convmat matrix --input 12 --kernel 5 --stride 3 --permute polyphase \\
+      -o polyphase.png
   convmat matrix --input 3x3 --kernel 2 --wrt weights -o paper.tex";

@@ -25,5 +25,7 @@ const EXAMPLES: &str = "\
 Examples:
   convmat verify --input 6x6 --kernel 3x3 --stride 2
   convmat verify --input 9 --kernel 4 --padding 1,2 --dilation 2 --groups 2
-  convmat verify --transposed --input 4x5 --kernel 3 --stride 2 --padding 1 --output-padding 1
-  convmat verify --transposed --input 3x3x3 --kernel 2 --stride 2 --output-shape 7";
+  convmat verify --transposed --input 4x5 --kernel 3 --stride 2 --padding 1 \\
+      --output-padding 1
+  convmat verify --transposed --input 3x3x3 --kernel 2 --stride 2 \\
+      --output-shape 7";
