@@ -177,6 +177,22 @@ impl<D: Direction, T: Scalar, const N: usize> Plan<D, T, N> {
         Ok(Self { runs: self.runs.with_epilogue(epilogue)?, ..self })
     }
 
+    /// The same plan under another [`PlanOptions::memory_limit`], which its other sizes and windows are compared with.
+    ///
+    /// ```
+    /// use convmat::{Conv1d, Error, Options, PlanOptions};
+    /// # fn main() -> convmat::Result<()> {
+    /// let plan = Conv1d::<f32>::zeros(4, 6, [3], Options::new())?.plan([100], &PlanOptions::new())?;
+    /// let plan = plan.with_memory_limit(10);
+    /// assert!(matches!(plan.resize([200]), Err(Error::MemoryLimit { limit: 10, .. })));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn with_memory_limit(mut self, memory_limit: u128) -> Self {
+        self.options.memory_limit = memory_limit;
+        self
+    }
+
     /// What is done to sums.
     pub const fn epilogue(&self) -> &Epilogue<T> {
         self.runs.epilogue()

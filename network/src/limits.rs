@@ -17,11 +17,15 @@ pub struct Limits {
     /// Bytes of a file, with those of its external data: 8 GiB.
     pub file_bytes: u64,
     /// Bytes of memory at any time: 16 GiB. While a file is read, this counts its bytes, an upper bound of its messages as they are
-    /// taken apart, and the tensors made of them; in a plan, constants and everything that is computed.
+    /// taken apart, and the tensors made of them; in a plan, constants that it holds, packed weights, and everything that is computed.
+    /// What follows from constants alone is computed as a network is planned, as long as all that lives together takes at most half of
+    /// what the network's own constants leave.
     pub memory: u64,
     /// Nodes of a graph, those of graphs within nodes among them: a million.
     pub nodes: usize,
-    /// Multiplications and additions of a run, if they are limited: they are not.
+    /// Multiplications and additions of a run, if they are limited: they are not. Planning spends as many at most on what follows from
+    /// constants, and as many again on what follows from shapes, each element that is read or written counted as one more; ten thousand
+    /// million where there is no limit. What would take more is no error by itself: it is computed in every run.
     pub operations: Option<u128>,
 }
 
@@ -57,6 +61,16 @@ impl Limits {
     }
 }
 
+/// Operations on what follows from constants alone, where those of a run are not limited: seconds.
+const OPERATIONS_ON_CONSTANTS: u128 = 10_000_000_000;
+
+impl Limits {
+    /// Operations that planning may spend on what follows from constants and shapes alone.
+    pub(crate) fn operations_on_constants(&self) -> u128 {
+        self.operations.unwrap_or(OPERATIONS_ON_CONSTANTS)
+    }
+}
+
 /// What is in use of something that is limited.
 #[derive(Clone, Debug)]
 pub(crate) struct Budget {
@@ -81,6 +95,11 @@ impl Budget {
         }
         self.used = needed;
         Ok(())
+    }
+
+    /// What is left.
+    pub(crate) const fn left(&self) -> u128 {
+        self.limit.saturating_sub(self.used)
     }
 
     /// Gives some back.

@@ -18,19 +18,22 @@ mod testing;
 mod unpack;
 mod wire;
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::fmt;
+use std::mem::replace;
 use std::path::{Path, PathBuf};
 
 use rten_onnx::onnx::{ModelProto, OperatorSetIdProto, TensorProto, TypeProto, ValueInfoProto};
 
 use self::nodes::Described;
-use self::tensors::{RANK, Reader};
+use self::tensors::Reader;
 use self::wire::{Part, Scan};
 use crate::error::{Error, Result};
 use crate::graph::{Dimension, Graph, GraphBuilder, Node, ValueId};
 use crate::limits::{Budget, Limits};
 use crate::operators::{self, Description, Made};
+use crate::tensor::RANK;
 
 /// Versions of ONNX's set of operators whose operators are known.
 const OPSETS: std::ops::RangeInclusive<i64> = 7..=28;
@@ -57,7 +60,7 @@ impl Graph {
     /// assert!(matches!(error, Error::Format { format: "ONNX", .. }));
     /// ```
     pub fn from_onnx(bytes: &[u8], limits: &Limits) -> Result<Self> {
-        let (model, scan) = parsed(bytes, limits)?;
+        let (model, scan) = parsed(bytes.into(), limits)?;
         graph(model, scan, bytes.len(), None, limits, &operators::make)
     }
 
@@ -83,10 +86,8 @@ fn from_file(path: &Path, limits: &Limits, make: &dyn Fn(&Description) -> Made) 
     Budget::new("bytes of the file", limits.file_bytes.into()).take(length.into())?;
     Budget::new("bytes of memory to read the file", limits.memory.into()).take(length.into())?;
     let bytes = external::read(path, file, 0, length)?;
-    let (model, mut scan) = parsed(&bytes, limits)?;
     let length = bytes.len();
-    drop(bytes);
-    scan.memory.give(length as u128);
+    let (model, scan) = parsed(bytes.into(), limits)?;
     // The folder of a bare name is where the program runs.
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
     graph(model, scan, length, Some(folder.into()), limits, make)
@@ -102,14 +103,21 @@ fn is_own(domain: &str) -> bool {
     matches!(domain, "" | "ai.onnx")
 }
 
-/// The messages of a file that has passed the scan.
-fn parsed(bytes: &[u8], limits: &Limits) -> Result<(ModelProto, Scan)> {
-    let mut scan = wire::scan(bytes, limits)?;
-    let parse = |bytes: &[u8]| ModelProto::parse_buf(bytes).map_err(|error| malformed(error.to_string()));
-    let Some(most) = scan.unpacked else { return Ok((parse(bytes)?, scan)) };
-    scan.memory.take(most as u128)?;
-    let model = parse(&unpack::unpacked(bytes, most)?)?;
-    scan.memory.give(most as u128);
+/// The messages of a file that has passed the scan. Bytes that are given away are there no longer than they are needed.
+fn parsed(mut bytes: Cow<[u8]>, limits: &Limits) -> Result<(ModelProto, Scan)> {
+    let mut scan = wire::scan(&bytes, limits)?;
+    if let Some(most) = scan.unpacked {
+        scan.memory.take(most as u128)?;
+        let unpacked = unpack::unpacked(&bytes, most)?;
+        let given = replace(&mut bytes, unpacked.into());
+        if let Cow::Owned(given) = given {
+            scan.memory.give(given.len() as u128);
+        }
+    }
+    let model = ModelProto::parse_buf(&bytes).map_err(|error| malformed(error.to_string()))?;
+    if let Cow::Owned(bytes) = bytes {
+        scan.memory.give(scan.unpacked.unwrap_or(bytes.len()) as u128);
+    }
     Ok((model, scan))
 }
 

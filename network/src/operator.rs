@@ -70,10 +70,19 @@ impl Signature {
 }
 
 /// Memory that operators share one after the other and that grows on first use.
-#[derive(Debug, Default)]
+#[derive(Debug)]
+#[non_exhaustive]
 pub struct Scratch {
     /// For layers, and for any operator that needs elements of `f32`.
     pub workspace: Workspace<f32>,
+    /// Bytes that a layer may take whose weights are packed as it runs, as in [`convmat::PlanOptions::memory_limit`]: 1 GiB.
+    pub memory_limit: u128,
+}
+
+impl Default for Scratch {
+    fn default() -> Self {
+        Self { workspace: Workspace::default(), memory_limit: convmat::PlanOptions::new().memory_limit }
+    }
 }
 
 /// What an operator does to each element of a tensor that a layer has made. Lists hold a number per channel, which is axis 1, or one

@@ -26,7 +26,8 @@ pub(crate) mod testing;
 
 use std::sync::Arc;
 
-pub(crate) use self::convolution::with_five_axes;
+pub(crate) use self::common::elements;
+pub(crate) use self::convolution::{of_one_size, with_five_axes};
 use crate::attributes::Attributes;
 use crate::error::Result;
 use crate::operator::Operator;

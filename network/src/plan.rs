@@ -4,6 +4,9 @@
 
 mod arena;
 mod facts;
+mod folding;
+mod options;
+mod packing;
 mod patterns;
 mod run;
 mod steps;
@@ -14,73 +17,19 @@ use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
-use convmat::{Caches, Isa, Recipe, bytes_in_words};
+use convmat::{Recipe, bytes_in_words};
 
-use self::arena::Arena;
+use self::arena::{Arena, Place};
 use self::facts::Facts;
+pub use self::options::PlanOptions;
+use self::packing::{Beside, expect_bytes};
 use self::run::{assign, contiguous, is_contiguous};
 use self::steps::{Action, KnownLayers, PackedLayer, Step, Stepper, known_layers, layers};
 use crate::error::{Error, Result};
 use crate::graph::Graph;
-use crate::limits::Limits;
 use crate::operator::{Scratch, Signature};
-use crate::tensor::{Tensor, TensorView, TensorViewMut};
-
-/// How a network is planned.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct PlanOptions {
-    /// What the plan may take.
-    pub limits: Limits,
-    /// Whether layers take over what follows them.
-    pub is_fused: bool,
-    /// The instruction set of layers; the best that the processor has, if none is named.
-    pub isa: Option<Isa>,
-    /// The caches that layers are planned for; those of the processor, if none are named.
-    pub caches: Option<Caches>,
-}
-
-impl Default for PlanOptions {
-    fn default() -> Self {
-        Self { limits: Limits::default(), is_fused: true, isa: None, caches: None }
-    }
-}
-
-impl PlanOptions {
-    /// Everything fused, for this processor.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Sets what the plan may take.
-    #[must_use]
-    pub fn limits(mut self, limits: Limits) -> Self {
-        self.limits = limits;
-        self
-    }
-
-    /// Sets whether layers take over what follows them: batch normalizations, biases, activations, residuals.
-    #[must_use]
-    pub fn fuse(mut self, is_fused: bool) -> Self {
-        self.is_fused = is_fused;
-        self
-    }
-
-    /// Sets the instruction set of layers.
-    #[must_use]
-    pub fn isa(mut self, isa: impl Into<Option<Isa>>) -> Self {
-        self.isa = isa.into();
-        self
-    }
-
-    /// Sets the caches that layers are planned for.
-    #[must_use]
-    pub fn caches(mut self, caches: impl Into<Option<Caches>>) -> Self {
-        self.caches = caches.into();
-        self
-    }
-}
+use crate::operators::of_one_size;
+use crate::tensor::{Tensor, TensorView, TensorViewMut, bytes_of};
 
 /// A network, ready to run for inputs of given shapes.
 ///
@@ -88,12 +37,16 @@ impl PlanOptions {
 /// where all its operators work sample by sample.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// With everything that follows from constants alone made a constant.
+    /// With what follows from constants alone made a constant.
     graph: Arc<Graph>,
     facts: Facts,
     steps: Vec<Step>,
     arena: Arena,
     options: PlanOptions,
+    is_resizable: bool,
+    constant_bytes: u128,
+    /// Bytes that are left of the limit.
+    spare: u128,
 }
 
 /// Memory that plans work in. It grows on first use; one plan after the other may use it.
@@ -136,68 +89,102 @@ pub struct StepInfo<'a> {
 impl Graph {
     /// The network planned for inputs of given shapes, in the order of [`inputs`](Self::inputs).
     ///
+    /// The plan shares the constants of this graph, since other sizes may need them: see [`into_plan`](Self::into_plan).
+    ///
     /// # Errors
-    /// [`Error::Input`] for a shape that the network does not expect; [`Error::Limit`] for more memory or work than is allowed, before
-    /// anything runs: a tensor or a layer by itself before it is made or packed, all together once layers are packed; [`Error::Node`] for
-    /// what an operator cannot work with.
+    /// [`Error::Input`] for a shape that the network does not expect; [`Error::Limit`] for more work than is allowed, before any layer
+    /// is packed, and for more memory, before it is taken: by constants, a tensor, all values together, then layer after layer;
+    /// [`Error::Node`] for what an operator cannot work with.
     pub fn plan(&self, shapes: &[Vec<usize>], options: &PlanOptions) -> Result<Plan> {
+        Plan::new(self.clone().prepared(options)?, shapes, options, &KnownLayers::new(), true)
+    }
+
+    /// As [`plan`](Self::plan), for these shapes alone: the weights of every layer are released as soon as they are packed, and
+    /// [`Plan::resize`] is an error. Weights that are held elsewhere, as by a clone of the graph, stay there.
+    ///
+    /// ```
+    /// use convmat_network::operators::convolution::Convolution;
+    /// use convmat_network::{ElementType, GraphBuilder, PlanOptions};
+    /// use ndarray::ArrayD;
+    ///
+    /// let mut builder = GraphBuilder::new();
+    /// let x = builder.input("x", ElementType::Float, None);
+    /// let weights = builder.constant("weights", ArrayD::<f32>::ones(vec![8, 8, 3, 3]));
+    /// let y = builder.node("layer", Convolution { groups: 1, ..Convolution::default() }, [x, weights]);
+    /// builder.output("y", y);
+    /// let (graph, shapes) = (builder.build()?, [vec![1, 8, 6, 6]]);
+    ///
+    /// let plan = graph.plan(&shapes, &PlanOptions::new())?;
+    /// assert_eq!(plan.constant_bytes(), 4 * 8 * 8 * 3 * 3);
+    /// let plan = graph.into_plan(&shapes, &PlanOptions::new())?;
+    /// assert_eq!(plan.constant_bytes(), 0);
+    /// assert!(plan.resize(&[vec![2, 8, 6, 6]]).is_err());
+    /// # Ok::<(), convmat_network::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`plan`](Self::plan).
+    pub fn into_plan(self, shapes: &[Vec<usize>], options: &PlanOptions) -> Result<Plan> {
+        Plan::new(self.prepared(options)?, shapes, options, &KnownLayers::new(), false)
+    }
+
+    /// The graph as plans see it.
+    fn prepared(self, options: &PlanOptions) -> Result<Arc<Self>> {
         let mut graph = self.folded(&options.limits)?;
         if options.is_fused {
             patterns::replace(&mut graph);
         }
-        Plan::new(Arc::new(graph), shapes, options, &KnownLayers::new())
-    }
-
-    /// The same graph in which everything that follows from constants alone is a constant.
-    fn folded(&self, limits: &Limits) -> Result<Self> {
-        let mut graph = self.clone();
-        let mut scratch = Scratch::default();
-        let mut left = Vec::with_capacity(graph.nodes.len());
-        for node in std::mem::take(&mut graph.nodes) {
-            let tensors: Vec<_> = node.inputs.iter().map(|v| v.map(|v| graph.constants.get(&v))).collect();
-            if tensors.contains(&Some(None)) {
-                left.push(node);
-                continue;
-            }
-            let tensors: Vec<Option<&Tensor>> = tensors.into_iter().map(Option::flatten).collect();
-            let made = facts::evaluate(&*node.operator, &tensors, node.outputs.len(), limits, &mut scratch)
-                .map_err(|error| error.at(&node.name, node.operator.name()))?;
-            graph.constants.extend(node.outputs.iter().copied().zip(made));
-        }
-        graph.nodes = left;
-        Ok(graph)
+        Ok(Arc::new(graph))
     }
 }
 
 impl Plan {
-    fn new(graph: Arc<Graph>, shapes: &[Vec<usize>], options: &PlanOptions, known: &KnownLayers) -> Result<Self> {
-        let facts = Facts::new(&graph, shapes, &options.limits)?;
-        let layer_options = convmat::PlanOptions::new()
-            .isa(options.isa)
-            .caches(options.caches)
-            .memory_limit(u128::from(options.limits.memory));
-        let mut steps = Stepper::new(&graph, &facts, options.is_fused, &layer_options, known).steps()?;
+    fn new(
+        mut graph: Arc<Graph>,
+        shapes: &[Vec<usize>],
+        options: &PlanOptions,
+        known: &KnownLayers,
+        is_resizable: bool,
+    ) -> Result<Self> {
+        let mut facts = Facts::new(&graph, shapes, &options.limits)?;
+        let mut steps = Stepper::new(&graph, &facts, options.is_fused, known).steps()?;
+        let operations = operations(&steps);
+        if let Some(limit) = options.limits.operations.filter(|&limit| operations > limit) {
+            return Err(Error::Limit { what: "operations", needed: operations, limit });
+        }
         let arena = Arena::new(&graph, &facts, &mut steps)?;
-        let plan = Self { graph, facts, steps, arena, options: options.clone() };
-        let (bytes, limit) = (plan.bytes(), u128::from(options.limits.memory));
-        if bytes > limit {
-            return Err(Error::Limit { what: "bytes of memory", needed: bytes, limit });
+        let now = bytes_of(facts.values());
+        let is_read = |value| arena.place_of(value) == Some(&Place::Known);
+        facts.keep_values(is_read);
+        if let Some(graph) = Arc::get_mut(&mut graph).filter(|_| !is_resizable) {
+            graph.constants.retain(|&value, _| is_read(value));
         }
-        if let Some(limit) = options.limits.operations.filter(|&limit| plan.operations() > limit) {
-            return Err(Error::Limit { what: "operations", needed: plan.operations(), limit });
+        let mut constant_bytes = bytes_of(graph.constants.values().chain(facts.values()));
+        let beside = Beside { now, later: constant_bytes.saturating_add(arena.bytes()) };
+        let steps = packing::packed(steps, beside, options, is_resizable)?;
+        if !is_resizable {
+            constant_bytes += layers(&steps).map(PackedLayer::unpacked_bytes).sum::<u128>();
         }
+        let options = options.clone();
+        let mut plan = Self { graph, facts, steps, arena, options, is_resizable, constant_bytes, spare: 0 };
+        let (bytes, limit) = (plan.bytes(), u128::from(plan.options.limits.memory));
+        expect_bytes(bytes, limit)?;
+        plan.spare = limit - bytes;
         Ok(plan)
     }
 
     /// The network planned for other shapes of its inputs. Packed weights are shared.
     ///
     /// # Errors
-    /// As [`Graph::plan`].
+    /// As [`Graph::plan`]; [`Error::Graph`] for a plan by [`Graph::into_plan`].
     pub fn resize(&self, shapes: &[Vec<usize>]) -> Result<Self> {
-        Self::new(self.graph.clone(), shapes, &self.options, &known_layers(&self.steps))
+        match self.is_resizable {
+            true => Self::new(self.graph.clone(), shapes, &self.options, &known_layers(&self.steps), true),
+            false => Err(of_one_size()),
+        }
     }
 
-    /// The network.
+    /// The network, with what follows from constants alone made a constant. A plan by [`Graph::into_plan`] has no weights of layers.
     #[must_use]
     pub fn graph(&self) -> &Graph {
         &self.graph
@@ -227,13 +214,20 @@ impl Plan {
     /// Multiplications and additions of a run.
     #[must_use]
     pub fn operations(&self) -> u128 {
-        self.steps.iter().fold(0, |sum, step| sum.saturating_add(step.operations))
+        operations(&self.steps)
     }
 
-    /// Bytes of packed weights, values and scratch memory, for the threads of the current rayon pool.
+    /// Bytes of constants, packed weights, values and scratch memory, for the threads of the current rayon pool.
     #[must_use]
     pub fn bytes(&self) -> u128 {
-        self.packed_bytes() + self.arena.bytes() + self.scratch_bytes()
+        self.constant_bytes + self.packed_bytes() + self.arena.bytes() + self.scratch_bytes()
+    }
+
+    /// Bytes of constants, the weights of layers as they were before they were packed among them: the graph that was planned, plans of
+    /// other sizes and layers that need no packed weights share them.
+    #[must_use]
+    pub const fn constant_bytes(&self) -> u128 {
+        self.constant_bytes
     }
 
     /// Bytes of packed weights. Plans of other sizes share them.
@@ -306,6 +300,7 @@ impl Plan {
         memory: &mut Memory,
         observe: Option<&mut dyn FnMut(usize, Duration)>,
     ) -> Result<()> {
+        memory.scratch.memory_limit = self.spare;
         grow(&mut memory.floats, self.arena.floats, 0.0)?;
         grow(&mut memory.integers, self.arena.integers, 0)?;
         grow(&mut memory.bools, self.arena.bools, false)?;
@@ -370,9 +365,10 @@ impl Plan {
         }
         let _ = write!(
             text,
-            "{} steps, {:.3} billion operations. Packed weights {}, values {} (each in a place of its own: {}), scratch memory {}.",
+            "{} steps, {:.3} billion operations. Constants {}, packed weights {}, values {} (each in a place of its own: {}), scratch memory {}.",
             self.steps.len(),
             self.operations() as f64 * 1e-9,
+            bytes_in_words(self.constant_bytes),
             bytes_in_words(self.packed_bytes()),
             bytes_in_words(self.value_bytes()),
             bytes_in_words(self.arena.bytes_of_values),
@@ -380,6 +376,11 @@ impl Plan {
         );
         text
     }
+}
+
+/// Multiplications and additions of all steps.
+fn operations<L>(steps: &[Step<L>]) -> u128 {
+    steps.iter().fold(0, |sum, step| sum.saturating_add(step.operations))
 }
 
 /// Makes memory at least so long.

@@ -3,9 +3,13 @@
 //! Files have more types. Whole numbers of every width are `i64` here, numbers with a fraction `f32`; what is computed of them is
 //! the same as long as nothing overflows.
 
+use std::collections::HashMap;
 use std::fmt;
 
 use ndarray::{ArcArray, ArrayD, ArrayViewD, ArrayViewMutD, IxDyn};
+
+/// The most axes of a tensor: as many as NumPy has.
+pub(crate) const RANK: usize = 64;
 
 /// The type of a tensor's elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -170,6 +174,17 @@ impl Tensor {
     pub fn to_floats(&self) -> Option<Vec<f32>> {
         if let Self::Float(array) = self { Some(array.iter().copied().collect()) } else { None }
     }
+}
+
+/// Bytes of tensors. Elements that several share count once.
+pub(crate) fn bytes_of<'a>(tensors: impl Iterator<Item = &'a Tensor>) -> u128 {
+    let mut known = HashMap::new();
+    for tensor in tensors.filter(|tensor| !tensor.is_empty()) {
+        let bytes = tensor.len() as u128 * tensor.element().bytes() as u128;
+        let first = of_any!(Tensor, tensor, array => array.as_ptr().addr());
+        known.entry(first).and_modify(|most: &mut u128| *most = bytes.max(*most)).or_insert(bytes);
+    }
+    known.values().sum()
 }
 
 impl From<ArrayD<f32>> for Tensor {

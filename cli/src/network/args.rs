@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 
 use crate::values::{Bytes, between};
 
-/// Bytes of packed weights, values and scratch memory that a plan takes at most, if nothing is said: 4 GiB.
+/// Bytes of constants, packed weights, values and scratch memory that a plan takes at most, if nothing is said: 4 GiB.
 const MEMORY_LIMIT: Bytes = Bytes(4 << 30);
 
 /// Arguments of `run`.
@@ -33,8 +33,8 @@ pub struct RunArgs {
     /// Threads [default: one per logical core]
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=4096))]
     pub threads: Option<u16>,
-    /// Limit on the memory to read MODEL in, and on packed weights, values and scratch memory of a run together: bytes, or with KiB,
-    /// MiB, GiB
+    /// Limit on the memory to read MODEL in, and on constants, packed weights, values and scratch memory of a run together: bytes, or
+    /// with KiB, MiB, GiB
     #[arg(long, value_name = "BYTES", default_value_t = MEMORY_LIMIT)]
     pub memory_limit: Bytes,
     /// Run every operator by itself instead of fusing layers with what follows them
@@ -126,8 +126,8 @@ pub struct InspectArgs {
     /// Length of open axes but the first, for inputs without --shape
     #[arg(long, value_name = "LENGTH", default_value_t = 64)]
     pub open: usize,
-    /// Limit on the memory to read MODEL in, and on packed weights, values and scratch memory of a run together: bytes, or with KiB,
-    /// MiB, GiB
+    /// Limit on the memory to read MODEL in, and on constants, packed weights, values and scratch memory of a run together: bytes, or
+    /// with KiB, MiB, GiB
     #[arg(long, value_name = "BYTES", default_value_t = MEMORY_LIMIT)]
     pub memory_limit: Bytes,
     /// Plan every operator by itself instead of fusing layers with what follows them

@@ -30,7 +30,7 @@ pub fn run(args: &InspectArgs, out: &mut dyn Write) -> Result<()> {
         Failure::Refused(format!("it does not run for {sizes}: {error}; --shape and --open choose other sizes"))
     });
     field(out, "network", args.model.display())?;
-    let mut all = describe(&graph, plan.as_ref().ok(), out)?;
+    let mut all = describe(&graph, out)?;
     // Whoever is to choose other sizes has seen now what the network expects.
     let plan = plan?;
     writeln!(out, "\nfor {}:\n", words.join(", "))?;
@@ -92,13 +92,13 @@ fn shapes(graph: &Graph, given: &[Shape], open: usize) -> Result<Vec<Vec<usize>>
 }
 
 /// Inputs, outputs, operators and parameters.
-fn describe(graph: &Graph, plan: Option<&Plan>, out: &mut dyn Write) -> Result<Value> {
+fn describe(graph: &Graph, out: &mut dyn Write) -> Result<Value> {
     let names: Vec<&str> = graph.outputs().iter().map(|(name, _)| name.as_str()).collect();
     for input in graph.inputs() {
         field(out, "input", expected(input))?;
     }
     field(out, "outputs", names.join(", "))?;
-    let parameters = model::parameters(graph, plan);
+    let parameters = model::parameters(graph);
     field(out, "parameters", grouped(parameters as u128))?;
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     for node in graph.nodes().iter().filter(|node| node.operator.name() != CONSTANT) {
@@ -152,13 +152,16 @@ fn steps(plan: &Plan, out: &mut dyn Write) -> Result<Value> {
     }
     let (unit, factor) = if plan.operations() < 1_000_000_000 { ("MFLOP", 1e6) } else { ("GFLOP", 1e9) };
     field(out, "work", format_args!("{} {unit} a run", significant(plan.operations() as f64 / factor, 3)))?;
-    let [all, packed, values, scratch] =
-        [plan.bytes(), plan.packed_bytes(), plan.value_bytes(), plan.scratch_bytes()].map(bytes_in_words);
-    field(out, "memory", format_args!("{all}: packed weights {packed}, values {values}, scratch memory {scratch}"))?;
+    let [all, constants, packed, values, scratch] =
+        [plan.bytes(), plan.constant_bytes(), plan.packed_bytes(), plan.value_bytes(), plan.scratch_bytes()]
+            .map(bytes_in_words);
+    let parts = format!("constants {constants}, packed weights {packed}, values {values}, scratch memory {scratch}");
+    field(out, "memory", format_args!("{all}: {parts}"))?;
     Ok(json!({
         "steps": listed,
         "outputs": outputs,
         "operations": plan.operations().to_string(),
+        "constant_bytes": plan.constant_bytes().to_string(),
         "packed_bytes": plan.packed_bytes().to_string(),
         "value_bytes": plan.value_bytes().to_string(),
         "scratch_bytes": plan.scratch_bytes().to_string(),

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use convmat_network::{Dimension, ElementType, Graph, Input, Limits, Plan, PlanOptions, Tensor};
+use convmat_network::{Dimension, ElementType, Graph, Input, Limits, PlanOptions};
 
 use crate::error::{Failure, Result};
 
@@ -54,12 +54,12 @@ pub fn all_expected(graph: &Graph) -> String {
 /// The operator of nodes that compute nothing.
 pub const CONSTANT: &str = "Constant";
 
-/// Elements of all constants with a fraction, those that are nodes among them; a plan of the network knows their values.
-pub fn parameters(graph: &Graph, plan: Option<&Plan>) -> usize {
+/// Elements of all constants with a fraction, those that are nodes among them.
+pub fn parameters(graph: &Graph) -> usize {
     let nodes = graph.nodes().iter().filter(|node| node.operator.name() == CONSTANT);
-    let tensors = nodes.filter_map(|node| plan?.graph().constant(*node.outputs.first()?));
+    let tensors = nodes.filter_map(|node| node.operator.value(&[]));
     let floats = tensors.filter(|tensor| tensor.element() == ElementType::Float);
-    graph.parameters() + floats.map(Tensor::len).sum::<usize>()
+    graph.parameters() + floats.map(|tensor| tensor.len()).sum::<usize>()
 }
 
 /// The input of a name.

@@ -85,7 +85,7 @@ fn describe(
     out: &mut dyn Write,
 ) -> Result<()> {
     let Outcome { outputs, plan, batch, planning, running } = outcome;
-    let parameters = grouped(model::parameters(graph, Some(plan)) as u128);
+    let parameters = grouped(model::parameters(graph) as u128);
     field(out, "network", format_args!("{}: {parameters} parameters", args.model.display()))?;
     for ((input, file), tensor) in graph.inputs().iter().zip(files).zip(inputs) {
         field(out, "input", format_args!("{}: {} {:?} from {file}", input.name, tensor.element(), tensor.shape()))?;
@@ -101,8 +101,9 @@ fn describe(
         out,
         "memory",
         format_args!(
-            "{}: packed weights {}, values {}, scratch memory {}",
+            "{}: constants {}, packed weights {}, values {}, scratch memory {}",
             bytes_in_words(plan.bytes()),
+            bytes_in_words(plan.constant_bytes()),
             bytes_in_words(plan.packed_bytes()),
             bytes_in_words(plan.value_bytes()),
             bytes_in_words(plan.scratch_bytes())

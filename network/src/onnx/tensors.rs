@@ -10,10 +10,7 @@ use super::numbers::{self, Elements};
 use super::{external, malformed};
 use crate::error::{Error, Result};
 use crate::limits::Budget;
-use crate::tensor::{ElementType, Tensor};
-
-/// As many axes as NumPy has.
-pub(super) const RANK: usize = 64;
+use crate::tensor::{ElementType, RANK, Tensor};
 
 /// Reads tensors, within limits.
 #[derive(Debug)]

@@ -60,7 +60,7 @@ pub(super) fn import(bytes: &[u8]) -> Result<Graph> {
 }
 
 pub(super) fn import_within(bytes: &[u8], limits: &Limits) -> Result<Graph> {
-    let (model, scan) = super::parsed(bytes, limits)?;
+    let (model, scan) = super::parsed(bytes.into(), limits)?;
     super::graph(model, scan, bytes.len(), None, limits, &make)
 }
 

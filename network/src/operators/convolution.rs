@@ -11,9 +11,10 @@ use std::sync::Arc;
 
 use convmat::geometry::Side;
 use convmat::{Channels, Direction, Forward, Geometry, Layer, Options, OutputSize, Padding, PlanOptions, Transposed};
-use ndarray::{Array1, ArrayViewD, Axis, Ix1, Ix5};
+use ndarray::{ArcArray, Array1, Axis, Ix1, Ix5, IxDyn};
 
 pub use self::prepared::PreparedLayer;
+pub(crate) use self::prepared::of_one_size;
 use super::common::{expect_element, floats, floats_mut, optional, required};
 use super::{Description, Made};
 use crate::error::{Result, invalid};
@@ -180,17 +181,19 @@ impl Convolution {
 
     fn layer<D: Direction, const N: usize>(
         &self,
-        weights: ArrayViewD<f32>,
+        weights: ArcArray<f32, IxDyn>,
         bias: Option<Array1<f32>>,
     ) -> Result<Layer<D, f32, N>> {
-        let weights = weights.to_shape(with_five_axes(weights.shape())).map_err(|error| invalid!("{error}"))?;
-        Ok(Layer::from_shared(weights.to_shared(), bias, self.options::<N>()?)?)
+        let shape = with_five_axes(weights.shape());
+        let in_order = if weights.is_standard_layout() { weights } else { weights.as_standard_layout().into_shared() };
+        let weights = in_order.into_shape_with_order(shape).map_err(|error| invalid!("{error}"))?;
+        Ok(Layer::from_shared(weights, bias, self.options::<N>()?)?)
     }
 
     fn prepare_as<D: Direction, const N: usize>(
         &self,
         input: &[usize],
-        weights: ArrayViewD<f32>,
+        weights: ArcArray<f32, IxDyn>,
         bias: Option<Array1<f32>>,
         options: &PlanOptions,
     ) -> Result<PreparedLayer> {
@@ -199,14 +202,15 @@ impl Convolution {
         Ok(PreparedLayer::new(plan))
     }
 
-    /// The layer planned and packed for inputs of a shape, with weights and a bias that are known.
+    /// The layer planned and packed for inputs of a shape, with weights and a bias that are known. Weights whose elements lie in
+    /// order are shared, not copied.
     ///
     /// # Errors
     /// As convmat's layers and plans.
     pub fn prepare(
         &self,
         input: &[usize],
-        weights: ArrayViewD<f32>,
+        weights: ArcArray<f32, IxDyn>,
         bias: Option<Array1<f32>>,
         options: &PlanOptions,
     ) -> Result<PreparedLayer> {
@@ -244,7 +248,8 @@ impl Operator for Convolution {
             Some(Some(_)) => Some(floats(inputs, 2)?.into_dimensionality::<Ix1>().map_err(|e| invalid!("{e}"))?),
             _ => None,
         };
-        let layer = self.prepare(x.shape(), weights, bias.map(|bias| bias.to_owned()), &PlanOptions::new())?;
+        let options = PlanOptions::new().memory_limit(scratch.memory_limit);
+        let layer = self.prepare(x.shape(), weights.to_shared(), bias.map(|bias| bias.to_owned()), &options)?;
         let x = x.to_shape(with_five_axes(x.shape())).map_err(|error| invalid!("{error}"))?;
         let mut y = floats_mut(outputs, 0)?;
         while y.ndim() < 5 {

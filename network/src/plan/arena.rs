@@ -45,7 +45,7 @@ struct Root {
 }
 
 impl Arena {
-    pub(crate) fn new(graph: &Graph, facts: &Facts, steps: &mut [Step]) -> Result<Self> {
+    pub(crate) fn new<L>(graph: &Graph, facts: &Facts, steps: &mut [Step<L>]) -> Result<Self> {
         let mut within: HashMap<ValueId, (ValueId, usize)> = HashMap::new();
         let mut places: HashMap<ValueId, Place> = HashMap::new();
         for (number, input) in graph.inputs.iter().enumerate() {
@@ -190,10 +190,10 @@ fn elements(facts: &Facts, value: ValueId) -> Result<usize> {
 }
 
 /// Whether all inputs of a concatenation are made by steps, for it alone so far, and follow each other in its output as they are.
-fn parts_are_stretches(
+fn parts_are_stretches<L>(
     axis: usize,
     facts: &Facts,
-    step: &Step,
+    step: &Step<L>,
     within: &HashMap<ValueId, (ValueId, usize)>,
     places: &HashMap<ValueId, Place>,
 ) -> Result<bool> {

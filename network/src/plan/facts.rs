@@ -4,11 +4,13 @@
 
 use std::collections::HashMap;
 
+use super::folding::Evaluator;
 use crate::error::{Error, Result, invalid};
-use crate::graph::{Dimension, Graph, Input, ValueId};
+use crate::graph::{Dimension, Graph, Input, Node, ValueId};
 use crate::limits::Limits;
-use crate::operator::{Fact, Operator, Scratch, Signature};
-use crate::tensor::Tensor;
+use crate::operator::{Fact, Operator, Signature};
+use crate::operators::elements;
+use crate::tensor::{RANK, Tensor, bytes_of};
 
 /// A fact for every value of a graph that its outputs depend on.
 #[derive(Clone, Debug)]
@@ -18,49 +20,48 @@ impl Facts {
     /// The facts for inputs of given shapes, in the order of the graph's inputs.
     ///
     /// # Errors
-    /// [`Error::Input`] for a shape that the network does not expect, [`Error::Limit`] for a value over the limit of memory, and
-    /// what operators say, with the node's name.
+    /// [`Error::Input`] for a shape that the network does not expect, [`Error::Limit`] for a value, or constants together, over the
+    /// limit of memory, and what operators say, with the node's name.
     pub(crate) fn new(graph: &Graph, shapes: &[Vec<usize>], limits: &Limits) -> Result<Self> {
         let mut facts = Self(vec![None; graph.names.len()]);
         expect_shapes(&graph.inputs, shapes)?;
         for (input, shape) in graph.inputs.iter().zip(shapes) {
             let signature = Signature::new(input.element, shape.clone());
-            expect_bytes(&signature, limits)?;
+            expect_size(&signature, limits)?;
             facts.0[input.value.0] = Some(Fact { signature, value: None });
         }
         for (value, tensor) in &graph.constants {
             facts.0[value.0] = Some(tensor.into());
         }
-        let mut scratch = Scratch::default();
+        let mut evaluator = Evaluator::new(limits, bytes_of(graph.constants.values()))?;
         for node in &graph.nodes {
-            facts
-                .infer(&node.inputs, &node.outputs, &*node.operator, limits, &mut scratch)
-                .map_err(|error| error.at(&node.name, node.operator.name()))?;
+            facts.infer(node, limits, &mut evaluator).map_err(|error| error.at(&node.name, node.operator.name()))?;
         }
         Ok(facts)
     }
 
-    fn infer(
-        &mut self,
-        inputs: &[Option<ValueId>],
-        outputs: &[ValueId],
-        operator: &dyn Operator,
-        limits: &Limits,
-        scratch: &mut Scratch,
-    ) -> Result<()> {
-        let facts = self.inputs(inputs);
-        let signatures = signatures(operator, &facts, outputs.len(), limits)?;
-        let mut values: Vec<Option<Tensor>> = vec![None; outputs.len()];
-        if facts.iter().flatten().all(|fact| fact.value.is_some()) {
-            let tensors: Vec<_> = facts.iter().map(|fact| fact.and_then(|fact| fact.value.as_ref())).collect();
-            values = computed(operator, &tensors, &signatures, scratch)?.into_iter().map(Some).collect();
-        } else if let Some(first) = values.first_mut() {
-            *first = operator.value(&facts);
-        }
-        for ((value, signature), tensor) in outputs.iter().zip(signatures).zip(values) {
+    fn infer(&mut self, node: &Node, limits: &Limits, evaluator: &mut Evaluator) -> Result<()> {
+        let facts = self.inputs(&node.inputs);
+        let signatures = signatures(&*node.operator, &facts, node.outputs.len(), limits)?;
+        let values = evaluator.values(&*node.operator, &facts, &signatures)?;
+        for ((value, signature), tensor) in node.outputs.iter().zip(signatures).zip(values) {
             self.0[value.0] = Some(Fact { signature, value: tensor });
         }
         Ok(())
+    }
+
+    /// Forgets the values, not types and shapes, of all that is not to be kept.
+    pub(crate) fn keep_values(&mut self, is_kept: impl Fn(ValueId) -> bool) {
+        for (number, fact) in self.0.iter_mut().enumerate() {
+            if let Some(fact) = fact.as_mut().filter(|_| !is_kept(ValueId(number))) {
+                fact.value = None;
+            }
+        }
+    }
+
+    /// All values that are known.
+    pub(crate) fn values(&self) -> impl Iterator<Item = &Tensor> {
+        self.0.iter().flatten().filter_map(|fact| fact.value.as_ref())
     }
 
     /// The fact of a value.
@@ -86,22 +87,8 @@ impl Facts {
     }
 }
 
-/// The outputs of an operator for inputs that are all known.
-pub(super) fn evaluate(
-    operator: &dyn Operator,
-    inputs: &[Option<&Tensor>],
-    outputs: usize,
-    limits: &Limits,
-    scratch: &mut Scratch,
-) -> Result<Vec<Tensor>> {
-    let facts: Vec<Option<Fact>> = inputs.iter().map(|input| input.map(Fact::from)).collect();
-    let facts: Vec<Option<&Fact>> = facts.iter().map(Option::as_ref).collect();
-    let signatures = signatures(operator, &facts, outputs, limits)?;
-    computed(operator, inputs, &signatures, scratch)
-}
-
 /// Types and shapes of an operator's outputs, each within the limit of memory.
-fn signatures(
+pub(super) fn signatures(
     operator: &dyn Operator,
     facts: &[Option<&Fact>],
     outputs: usize,
@@ -111,21 +98,8 @@ fn signatures(
     if signatures.len() != outputs {
         return Err(invalid!("{outputs} outputs, but it has {}", signatures.len()));
     }
-    signatures.iter().try_for_each(|signature| expect_bytes(signature, limits))?;
+    signatures.iter().try_for_each(|signature| expect_size(signature, limits))?;
     Ok(signatures)
-}
-
-/// The outputs of an operator in new tensors.
-fn computed(
-    operator: &dyn Operator,
-    inputs: &[Option<&Tensor>],
-    signatures: &[Signature],
-    scratch: &mut Scratch,
-) -> Result<Vec<Tensor>> {
-    let mut made: Vec<Tensor> = signatures.iter().map(|of| Tensor::zeros(of.element, &of.shape)).collect();
-    let views: Vec<_> = inputs.iter().map(|input| input.map(Tensor::view)).collect();
-    operator.run(&views, &mut made.iter_mut().map(Tensor::view_mut).collect::<Vec<_>>(), scratch)?;
-    Ok(made)
 }
 
 /// Refuses shapes that inputs do not have.
@@ -171,8 +145,12 @@ pub(crate) fn expected(input: &Input) -> String {
     format!("{lengths} of {}", input.element)
 }
 
-/// Refuses a value that alone would take more than the limit.
-fn expect_bytes(signature: &Signature, limits: &Limits) -> Result<()> {
+/// Refuses a value that alone would take more than the limit, or whose lengths are such that sizes and distances cannot be counted.
+fn expect_size(signature: &Signature, limits: &Limits) -> Result<()> {
+    if signature.shape.len() > RANK {
+        return Err(invalid!("a tensor of {} axes, {RANK} are possible", signature.shape.len()));
+    }
+    elements(&signature.shape)?;
     let bytes = signature.bytes();
     match bytes <= u128::from(limits.memory) {
         true => Ok(()),

@@ -8,20 +8,20 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use convmat::{Activation, Epilogue, ResidualPosition};
-use ndarray::Array1;
+use ndarray::{ArcArray, Array1, IxDyn};
 
 use super::facts::Facts;
 use crate::error::Result;
 use crate::graph::{Graph, ValueId};
 use crate::operator::{Operator, Pointwise};
 use crate::operators::convolution::{Convolution, PreparedLayer};
-use crate::tensor::{Tensor, TensorView};
+use crate::tensor::Tensor;
 
-/// What a step does.
+/// What a step does, with a layer that is packed or is going to be.
 #[derive(Clone, Debug)]
-pub(crate) enum Action {
-    /// A layer with packed weights. The inputs are its input and, if there is one, its residual.
-    Layer(Box<PackedLayer>),
+pub(crate) enum Action<L = PackedLayer> {
+    /// A layer with weights that are known. The inputs are its input and, if there is one, its residual.
+    Layer(Box<L>),
     /// Any other operator.
     Operator(Arc<dyn Operator>),
     /// The output is the input's elements in another shape.
@@ -30,18 +30,75 @@ pub(crate) enum Action {
 
 /// A node, or a layer with the nodes that are fused with it.
 #[derive(Clone, Debug)]
-pub(crate) struct Step {
+pub(crate) struct Step<L = PackedLayer> {
     /// The name of the first node.
     pub(crate) name: String,
     /// The operators of all nodes.
     pub(crate) operators: Vec<&'static str>,
-    pub(crate) action: Action,
+    pub(crate) action: Action<L>,
     pub(crate) inputs: Vec<Option<ValueId>>,
     pub(crate) outputs: Vec<ValueId>,
     /// Multiplications and additions of a run.
     pub(crate) operations: u128,
     /// The node after which it can run.
     position: usize,
+}
+
+impl<L> Step<L> {
+    /// The same step, its layer replaced.
+    ///
+    /// # Errors
+    /// Those of the function, with the node's name.
+    pub(crate) fn with_layer<M>(self, replace: impl FnOnce(L) -> Result<M>) -> Result<Step<M>> {
+        let Self { name, operators, action, inputs, outputs, operations, position } = self;
+        let action = match action {
+            Action::Layer(layer) => {
+                let replaced = replace(*layer).map_err(|error| error.at(&name, operators[0]))?;
+                Action::Layer(Box::new(replaced))
+            }
+            Action::Operator(operator) => Action::Operator(operator),
+            Action::Reshape => Action::Reshape,
+        };
+        Ok(Step { name, operators, action, inputs, outputs, operations, position })
+    }
+}
+
+/// A layer whose weights are not packed yet.
+#[derive(Debug)]
+pub(crate) struct UnpackedLayer {
+    source: Source,
+    /// The input's shape.
+    input: Vec<usize>,
+    bias: Arc<[f32]>,
+    epilogue: Epilogue<f32>,
+    number: usize,
+}
+
+/// What a layer is packed from.
+#[derive(Debug)]
+enum Source {
+    /// The same layer for another size.
+    Known(Box<PackedLayer>),
+    New(Box<Convolution>, ArcArray<f32, IxDyn>),
+}
+
+impl UnpackedLayer {
+    /// The layer with its weights packed, or shared with those of another size. Its options' limit counts what is left for it.
+    ///
+    /// # Errors
+    /// As [`Convolution::prepare`] and [`PreparedLayer::resize`].
+    pub(crate) fn pack(self, options: &convmat::PlanOptions) -> Result<PackedLayer> {
+        let Self { source, input, bias, epilogue, number } = self;
+        let (layer, weights) = match source {
+            Source::Known(known) => (known.layer.resize(&input, options.memory_limit)?, known.weights),
+            Source::New(convolution, weights) => {
+                let len = weights.len();
+                (convolution.prepare(&input, weights, Some(Array1::from(bias.to_vec())), options)?, len)
+            }
+        };
+        let layer = layer.with_epilogue(epilogue)?;
+        Ok(PackedLayer { layer, bias, number, batch: input[0], weights })
+    }
 }
 
 /// A layer with packed weights, and what they were made of.
@@ -54,6 +111,15 @@ pub(crate) struct PackedLayer {
     number: usize,
     /// Samples that it is given.
     pub(crate) batch: usize,
+    /// Elements of the weights that it was made of.
+    weights: usize,
+}
+
+impl PackedLayer {
+    /// Bytes of weights that the layer reads as they are, instead of packed ones.
+    pub(crate) fn unpacked_bytes(&self) -> u128 {
+        if self.layer.plan().packed_bytes() > 0 { 0 } else { self.weights as u128 * size_of::<f32>() as u128 }
+    }
 }
 
 /// The layers of other sizes, by the number of their node, whose packed weights may be shared.
@@ -76,24 +142,17 @@ pub(crate) struct Stepper<'a> {
     /// How often a value is read, and by which node last.
     readers: HashMap<ValueId, (usize, usize)>,
     is_fused: bool,
-    layer_options: &'a convmat::PlanOptions,
     known: &'a KnownLayers,
 }
 
 impl<'a> Stepper<'a> {
     /// Prepares to find the steps that outputs depend on and that facts leave open.
-    pub(crate) fn new(
-        graph: &'a Graph,
-        facts: &'a Facts,
-        is_fused: bool,
-        layer_options: &'a convmat::PlanOptions,
-        known: &'a KnownLayers,
-    ) -> Self {
-        Self { graph, facts, readers: HashMap::new(), is_fused, layer_options, known }
+    pub(crate) fn new(graph: &'a Graph, facts: &'a Facts, is_fused: bool, known: &'a KnownLayers) -> Self {
+        Self { graph, facts, readers: HashMap::new(), is_fused, known }
     }
 
     /// The steps, each after those whose outputs it reads.
-    pub(crate) fn steps(mut self) -> Result<Vec<Step>> {
+    pub(crate) fn steps(mut self) -> Result<Vec<Step<UnpackedLayer>>> {
         let live = self.live();
         let mut taken = vec![false; self.graph.nodes.len()];
         let mut steps = Vec::new();
@@ -132,7 +191,7 @@ impl<'a> Stepper<'a> {
     }
 
     /// The step that begins with a node.
-    fn step(&self, number: usize, taken: &mut [bool]) -> Result<Step> {
+    fn step(&self, number: usize, taken: &mut [bool]) -> Result<Step<UnpackedLayer>> {
         let node = &self.graph.nodes[number];
         let inputs = self.facts.inputs(&node.inputs);
         let outputs: Vec<_> =
@@ -157,14 +216,18 @@ impl<'a> Stepper<'a> {
     }
 
     /// Makes a layer of a step, if its weights are known, with what follows it.
-    fn fuse(&self, convolution: &Convolution, number: usize, step: &mut Step, taken: &mut [bool]) -> Result<()> {
+    fn fuse(
+        &self,
+        convolution: &Convolution,
+        number: usize,
+        step: &mut Step<UnpackedLayer>,
+        taken: &mut [bool],
+    ) -> Result<()> {
         let node = &self.graph.nodes[number];
         let floats =
             |number: usize| -> Option<&Tensor> { self.facts.value(node.inputs.get(number).copied().flatten()?) };
         let bias_is_known = !matches!(node.inputs.get(2), Some(Some(_))) || floats(2).is_some();
-        let (Some(TensorView::Float(weights)), Some(x), true) =
-            (floats(1).map(Tensor::view), node.inputs[0], bias_is_known)
-        else {
+        let (Some(Tensor::Float(weights)), Some(x), true) = (floats(1), node.inputs[0], bias_is_known) else {
             return Ok(());
         };
         let channels = self.facts.signature(node.outputs[0])?.shape[1];
@@ -172,23 +235,22 @@ impl<'a> Stepper<'a> {
         if self.is_fused {
             self.follow(step, &mut fused, taken)?;
         }
-        let input = &self.facts.signature(x)?.shape;
+        let input = self.facts.signature(x)?.shape.clone();
         let bias: Arc<[f32]> = fused.bias().into();
         // Weights that follow from shapes may be others for another size.
         let is_constant = node.inputs[1].is_some_and(|value| self.graph.constants.contains_key(&value));
-        let known = self.known.get(&number).filter(|known| is_constant && known.bias == bias);
-        let layer = match known {
-            Some(known) => known.layer.resize(input)?,
-            None => convolution.prepare(input, weights, Some(Array1::from(bias.to_vec())), self.layer_options)?,
+        let source = match self.known.get(&number).filter(|known| is_constant && known.bias == bias) {
+            Some(known) => Source::Known(Box::new(known.clone())),
+            None => Source::New(Box::new(convolution.clone()), weights.clone()),
         };
-        let layer = layer.with_epilogue(fused.epilogue())?;
-        step.action = Action::Layer(Box::new(PackedLayer { layer, bias, number, batch: input[0] }));
+        let layer = UnpackedLayer { source, input, bias, epilogue: fused.epilogue(), number };
+        step.action = Action::Layer(Box::new(layer));
         step.inputs = [Some(x)].into_iter().chain(fused.residual.map(Some)).collect();
         Ok(())
     }
 
     /// Takes over node after node, as long as the layer's output has no other reader.
-    fn follow(&self, step: &mut Step, fused: &mut Fused, taken: &mut [bool]) -> Result<()> {
+    fn follow(&self, step: &mut Step<UnpackedLayer>, fused: &mut Fused, taken: &mut [bool]) -> Result<()> {
         loop {
             let made = step.outputs[0];
             let Some(&(1, reader)) = self.readers.get(&made) else { return Ok(()) };

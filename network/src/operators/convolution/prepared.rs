@@ -6,23 +6,25 @@ use std::sync::Arc;
 use convmat::{Direction, Epilogue, ErasedPlan, Plan};
 
 use super::spatial;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// A layer that is planned and packed. Other sizes share its packed weights.
 #[derive(Clone)]
 pub struct PreparedLayer {
-    typed: Arc<dyn Resizable>,
+    /// None without raw weights, which other sizes may want to be packed differently.
+    typed: Option<Arc<dyn Resizable>>,
     plan: ErasedPlan<f32>,
 }
 
 /// A plan that knows its rank and direction.
 trait Resizable: Send + Sync {
-    fn resize(&self, input: &[usize]) -> Result<PreparedLayer>;
+    fn resize(&self, input: &[usize], memory_limit: u128) -> Result<PreparedLayer>;
 }
 
 impl<D: Direction, const N: usize> Resizable for Plan<D, f32, N> {
-    fn resize(&self, input: &[usize]) -> Result<PreparedLayer> {
-        Ok(PreparedLayer::new(Self::resize(self, spatial(input, "the input")?)?))
+    fn resize(&self, input: &[usize], memory_limit: u128) -> Result<PreparedLayer> {
+        let plan = self.clone().with_memory_limit(memory_limit);
+        Ok(PreparedLayer::new(Self::resize(&plan, spatial(input, "the input")?)?))
     }
 }
 
@@ -34,7 +36,7 @@ impl fmt::Debug for PreparedLayer {
 
 impl PreparedLayer {
     pub(super) fn new<D: Direction, const N: usize>(plan: Plan<D, f32, N>) -> Self {
-        Self { plan: plan.erase(), typed: Arc::new(plan) }
+        Self { plan: plan.erase(), typed: Some(Arc::new(plan)) }
     }
 
     /// The plan, on tensors of five axes.
@@ -42,13 +44,20 @@ impl PreparedLayer {
         &self.plan
     }
 
-    /// The layer for inputs of another shape `[batch, channels, spatial…]`, with the same epilogue and the same packed weights.
+    /// The layer for inputs of another shape `[batch, channels, spatial…]`, with the same epilogue and the same packed weights, which
+    /// takes so many bytes of memory at most, packed weights among them.
     ///
     /// # Errors
-    /// As [`Plan::resize`].
-    pub fn resize(&self, input: &[usize]) -> Result<Self> {
-        let resized = self.typed.resize(input)?;
-        resized.with_epilogue(self.plan.epilogue().clone())
+    /// As [`Plan::resize`]; [`Error::Graph`](crate::Error::Graph) if it holds no raw weights any more.
+    pub fn resize(&self, input: &[usize], memory_limit: u128) -> Result<Self> {
+        let typed = self.typed.as_ref().ok_or_else(of_one_size)?;
+        typed.resize(input, memory_limit)?.with_epilogue(self.plan.epilogue().clone())
+    }
+
+    /// The layer without its raw weights, for this size alone. Layers that read weights as they are keep them.
+    #[must_use]
+    pub fn without_weights(self) -> Self {
+        Self { typed: None, ..self }
     }
 
     /// The layer with another epilogue; packed weights are shared.
@@ -58,4 +67,9 @@ impl PreparedLayer {
     pub fn with_epilogue(self, epilogue: Epilogue<f32>) -> Result<Self> {
         Ok(Self { plan: self.plan.with_epilogue(epilogue)?, typed: self.typed })
     }
+}
+
+/// What is said where weights would be needed that have been released.
+pub(crate) fn of_one_size() -> Error {
+    Error::Graph("the plan is for one size: it has released the weights that others may need".into())
 }

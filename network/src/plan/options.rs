@@ -1,0 +1,61 @@
+//! What may be asked of a plan.
+
+use convmat::{Caches, Isa};
+
+use crate::limits::Limits;
+
+/// How a network is planned.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct PlanOptions {
+    /// What the plan may take.
+    pub limits: Limits,
+    /// Whether layers take over what follows them.
+    pub is_fused: bool,
+    /// The instruction set of layers; the best that the processor has, if none is named.
+    pub isa: Option<Isa>,
+    /// The caches that layers are planned for; those of the processor, if none are named.
+    pub caches: Option<Caches>,
+}
+
+impl Default for PlanOptions {
+    fn default() -> Self {
+        Self { limits: Limits::default(), is_fused: true, isa: None, caches: None }
+    }
+}
+
+impl PlanOptions {
+    /// Everything fused, for this processor.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets what the plan may take.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Sets whether layers take over what follows them: batch normalizations, biases, activations, residuals.
+    #[must_use]
+    pub fn fuse(mut self, is_fused: bool) -> Self {
+        self.is_fused = is_fused;
+        self
+    }
+
+    /// Sets the instruction set of layers.
+    #[must_use]
+    pub fn isa(mut self, isa: impl Into<Option<Isa>>) -> Self {
+        self.isa = isa.into();
+        self
+    }
+
+    /// Sets the caches that layers are planned for.
+    #[must_use]
+    pub fn caches(mut self, caches: impl Into<Option<Caches>>) -> Self {
+        self.caches = caches.into();
+        self
+    }
+}

@@ -1,0 +1,58 @@
+//! Layers packed one after the other, each within what memory the others leave.
+//!
+//! It knows no value's place and no operator but layers.
+
+use super::PlanOptions;
+use super::steps::{PackedLayer, Step, UnpackedLayer};
+use crate::error::{Error, Result};
+
+/// Memory that a plan takes beside packed weights.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Beside {
+    /// Bytes that are there while layers are packed.
+    pub(super) now: u128,
+    /// Bytes that are there while the network runs.
+    pub(super) later: u128,
+}
+
+/// Packs the layers of all steps. Those that are for one size alone give their raw weights away.
+///
+/// # Errors
+/// [`Error::Limit`] before anything is packed that would leave the limit together with all that is there; what convmat refuses.
+pub(super) fn packed(
+    steps: Vec<Step<UnpackedLayer>>,
+    beside: Beside,
+    options: &PlanOptions,
+    is_resizable: bool,
+) -> Result<Vec<Step>> {
+    let limit = u128::from(options.limits.memory);
+    let mut taken = beside.now.max(beside.later);
+    expect_bytes(taken, limit)?;
+    let layer_options = convmat::PlanOptions::new().isa(options.isa).caches(options.caches);
+    let mut pack = |layer: UnpackedLayer| -> Result<PackedLayer> {
+        let left = limit.saturating_sub(taken);
+        let mut packed = layer.pack(&layer_options.clone().memory_limit(left)).map_err(|error| match error {
+            Error::Layer(convmat::Error::MemoryLimit { bytes, .. }) => limit_error(taken.saturating_add(bytes), limit),
+            error => error,
+        })?;
+        taken = taken.saturating_add(packed.layer.plan().packed_bytes() as u128);
+        if !is_resizable {
+            packed.layer = packed.layer.without_weights();
+            taken = taken.saturating_add(packed.unpacked_bytes());
+        }
+        Ok(packed)
+    };
+    steps.into_iter().map(|step| step.with_layer(&mut pack)).collect()
+}
+
+/// Refuses more bytes than a limit allows.
+pub(super) fn expect_bytes(needed: u128, limit: u128) -> Result<()> {
+    if needed <= limit { Ok(()) } else { Err(limit_error(needed, limit)) }
+}
+
+const fn limit_error(needed: u128, limit: u128) -> Error {
+    Error::Limit { what: "bytes of memory", needed, limit }
+}
+
+#[cfg(test)]
+mod tests;
