@@ -8,6 +8,7 @@ mod folding;
 mod options;
 mod packing;
 mod patterns;
+mod preactivations;
 mod run;
 mod steps;
 #[cfg(test)]

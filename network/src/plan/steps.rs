@@ -1,7 +1,7 @@
 //! What is run, in order: every layer with what follows it fused, every other operator by itself.
 //!
 //! A layer takes over, as long as nothing else reads what lies between: factors and summands per channel (a batch normalization, a
-//! bias), then a residual, then a function, or a function and then a residual ([`convmat::Epilogue`]). Factors are multiplied in f64 and
+//! bias), then a residual, then a function, or a function and then a residual ([`convmat::Epilogue`]); and the function before it. Factors are multiplied in f64 and
 //! rounded once, so that outputs are those of the separate operators within rounding. It knows no memory.
 
 use std::collections::HashMap;
@@ -11,8 +11,9 @@ use convmat::{Activation, Epilogue, ResidualPosition};
 use ndarray::{ArcArray, Array1, IxDyn};
 
 use super::facts::Facts;
+use super::preactivations::{Preactivation, preactivation, reads_by_layers};
 use crate::error::Result;
-use crate::graph::{Graph, ValueId};
+use crate::graph::{Graph, Node, ValueId};
 use crate::operator::{Operator, Pointwise};
 use crate::operators::convolution::{Convolution, PreparedLayer};
 use crate::tensor::Tensor;
@@ -53,7 +54,7 @@ impl<L> Step<L> {
         let Self { name, operators, action, inputs, outputs, operations, position } = self;
         let action = match action {
             Action::Layer(layer) => {
-                let replaced = replace(*layer).map_err(|error| error.at(&name, operators[0]))?;
+                let replaced = replace(*layer).map_err(|error| error.at(&name, operators.join(" + ")))?;
                 Action::Layer(Box::new(replaced))
             }
             Action::Operator(operator) => Action::Operator(operator),
@@ -69,6 +70,7 @@ pub(crate) struct UnpackedLayer {
     source: Source,
     /// The input's shape.
     input: Vec<usize>,
+    input_activation: Activation,
     bias: Arc<[f32]>,
     epilogue: Epilogue<f32>,
     number: usize,
@@ -88,12 +90,12 @@ impl UnpackedLayer {
     /// # Errors
     /// As [`Convolution::prepare`] and [`PreparedLayer::resize`].
     pub(crate) fn pack(self, options: &convmat::PlanOptions) -> Result<PackedLayer> {
-        let Self { source, input, bias, epilogue, number } = self;
+        let Self { source, input, input_activation, bias, epilogue, number } = self;
         let (layer, weights) = match source {
             Source::Known(known) => (known.layer.resize(&input, options.memory_limit)?, known.weights),
             Source::New(convolution, weights) => {
-                let len = weights.len();
-                (convolution.prepare(&input, weights, Some(Array1::from(bias.to_vec())), options)?, len)
+                let (len, options) = (weights.len(), options.clone().input_activation(input_activation));
+                (convolution.prepare(&input, weights, Some(Array1::from(bias.to_vec())), &options)?, len)
             }
         };
         let layer = layer.with_epilogue(epilogue)?;
@@ -116,6 +118,10 @@ pub(crate) struct PackedLayer {
 }
 
 impl PackedLayer {
+    fn input_activation(&self) -> Activation {
+        self.layer.plan().input_activation()
+    }
+
     /// Bytes of weights that the layer reads as they are, instead of packed ones.
     pub(crate) fn unpacked_bytes(&self) -> u128 {
         if self.layer.plan().packed_bytes() > 0 { 0 } else { self.weights as u128 * size_of::<f32>() as u128 }
@@ -143,22 +149,33 @@ pub(crate) struct Stepper<'a> {
     readers: HashMap<ValueId, (usize, usize)>,
     is_fused: bool,
     known: &'a KnownLayers,
+    /// Functions that are left to layers, by the values that they make.
+    preactivations: HashMap<ValueId, Preactivation>,
 }
 
 impl<'a> Stepper<'a> {
     /// Prepares to find the steps that outputs depend on and that facts leave open.
     pub(crate) fn new(graph: &'a Graph, facts: &'a Facts, is_fused: bool, known: &'a KnownLayers) -> Self {
-        Self { graph, facts, readers: HashMap::new(), is_fused, known }
+        Self { graph, facts, readers: HashMap::new(), is_fused, known, preactivations: HashMap::new() }
     }
 
     /// The steps, each after those whose outputs it reads.
     pub(crate) fn steps(mut self) -> Result<Vec<Step<UnpackedLayer>>> {
         let live = self.live();
         let mut taken = vec![false; self.graph.nodes.len()];
+        let by_layers = reads_by_layers(self.graph, self.facts, &live);
         let mut steps = Vec::new();
         for &number in &live {
-            if !taken[number] {
-                let node = &self.graph.nodes[number];
+            if taken[number] {
+                continue;
+            }
+            let node = &self.graph.nodes[number];
+            if self.is_fused
+                && let Some((made, function)) = preactivation(number, node, self.facts)
+                && self.readers.get(&made).is_some_and(|(reads, _)| by_layers.get(&made) == Some(reads))
+            {
+                self.preactivations.insert(made, function);
+            } else {
                 let step = self.step(number, &mut taken).map_err(|e| e.at(&node.name, node.operator.name()))?;
                 steps.push(step);
             }
@@ -224,26 +241,35 @@ impl<'a> Stepper<'a> {
         taken: &mut [bool],
     ) -> Result<()> {
         let node = &self.graph.nodes[number];
-        let floats =
-            |number: usize| -> Option<&Tensor> { self.facts.value(node.inputs.get(number).copied().flatten()?) };
-        let bias_is_known = !matches!(node.inputs.get(2), Some(Some(_))) || floats(2).is_some();
-        let (Some(Tensor::Float(weights)), Some(x), true) = (floats(1), node.inputs[0], bias_is_known) else {
+        let (Some((weights, bias)), Some(x)) = (layer_parameters(node, self.facts), node.inputs[0]) else {
             return Ok(());
         };
         let channels = self.facts.signature(node.outputs[0])?.shape[1];
-        let mut fused = Fused::new(channels, floats(2).and_then(Tensor::to_floats));
+        let mut fused = Fused::new(channels, bias.and_then(Tensor::to_floats));
         if self.is_fused {
             self.follow(step, &mut fused, taken)?;
         }
+        let (x, input_activation) = match self.preactivations.get(&x) {
+            Some(function) => {
+                let before = &self.graph.nodes[function.number];
+                step.operators.insert(0, before.operator.name());
+                (function.input, function.activation)
+            }
+            None => (x, Activation::Identity),
+        };
         let input = self.facts.signature(x)?.shape.clone();
         let bias: Arc<[f32]> = fused.bias().into();
         // Weights that follow from shapes may be others for another size.
         let is_constant = node.inputs[1].is_some_and(|value| self.graph.constants.contains_key(&value));
-        let source = match self.known.get(&number).filter(|known| is_constant && known.bias == bias) {
+        let source = match self
+            .known
+            .get(&number)
+            .filter(|known| is_constant && known.bias == bias && known.input_activation() == input_activation)
+        {
             Some(known) => Source::Known(Box::new(known.clone())),
             None => Source::New(Box::new(convolution.clone()), weights.clone()),
         };
-        let layer = UnpackedLayer { source, input, bias, epilogue: fused.epilogue(), number };
+        let layer = UnpackedLayer { source, input, input_activation, bias, epilogue: fused.epilogue(), number };
         step.action = Action::Layer(Box::new(layer));
         step.inputs = [Some(x)].into_iter().chain(fused.residual.map(Some)).collect();
         Ok(())
@@ -275,8 +301,18 @@ impl<'a> Stepper<'a> {
     }
 }
 
+/// The weights of a node that is a layer, and its bias if it has one, where these are known.
+pub(super) fn layer_parameters<'a>(
+    node: &Node,
+    facts: &'a Facts,
+) -> Option<(&'a ArcArray<f32, IxDyn>, Option<&'a Tensor>)> {
+    let given = |number: usize| node.inputs.get(number).copied().flatten();
+    let Tensor::Float(weights) = facts.value(given(1)?)? else { return None };
+    Some((weights, given(2).map(|bias| facts.value(bias).ok_or(())).transpose().ok()?))
+}
+
 /// The convolution that an operator is, if it is one.
-fn as_convolution(operator: &dyn Operator) -> Option<&Convolution> {
+pub(super) fn as_convolution(operator: &dyn Operator) -> Option<&Convolution> {
     (operator as &dyn std::any::Any).downcast_ref()
 }
 
