@@ -139,6 +139,12 @@ pub trait Operator: fmt::Debug + Any + Send + Sync {
         None
     }
 
+    /// Whether it reads and writes tensors whose first axes lie apart in memory, as parts of concatenations do, as fast as tensors in
+    /// order. Only those that do are given such tensors by plans.
+    fn takes_rows_apart(&self) -> bool {
+        false
+    }
+
     /// Multiplications and additions of a run, for operators that do more than a few per output.
     fn operations(&self, _inputs: &[Option<&Fact>], outputs: &[Signature]) -> u128 {
         outputs.iter().fold(0, |sum: u128, output| sum.saturating_add(output.elements()))

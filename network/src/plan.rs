@@ -3,7 +3,10 @@
 //! Everything is decided and stated before anything runs. This file knows no operator's meaning.
 
 mod arena;
+mod cut;
 mod facts;
+mod nesting;
+mod packing;
 mod patterns;
 mod run;
 mod steps;

@@ -8,10 +8,10 @@ mod tests;
 
 use std::ops::Range;
 
-use ndarray::{ArrayViewD, ArrayViewMutD};
+use ndarray::{ArrayViewD, ArrayViewMutD, Axis};
 use rayon::prelude::*;
 
-use super::slices::{fill, in_order};
+use super::slices::{fill, in_order, in_pieces, is_worth_sharing, lies_in_rows};
 
 /// Elements that one thread computes at a time.
 const PART: usize = 1 << 14;
@@ -58,12 +58,20 @@ pub(crate) fn map<A: Element, B: Element>(
     to: ArrayViewMutD<'_, B>,
     function: impl Fn(A) -> B + Sync,
 ) {
-    let from = in_order(&from);
-    fill(to, |to| {
+    let outer = to.ndim();
+    in_pieces(from, to, outer, &|from: &[A], to: &mut [B]| {
         in_parts(to, |first, part| {
             let from = &from[first..][..part.len()];
             part.iter_mut().zip(from).for_each(|(to, &value)| *to = function(value));
         });
+    });
+}
+
+/// Copies elements of a tensor to one of the same shape, as parts of other tensors may lie.
+pub(crate) fn copy_part<T: Element>(from: ArrayViewD<'_, T>, to: ArrayViewMutD<'_, T>) {
+    let outer = to.ndim();
+    in_pieces(from, to, outer, &|from: &[T], to: &mut [T]| {
+        in_parts(to, |first, part| part.copy_from_slice(&from[first..][..part.len()]));
     });
 }
 
@@ -319,7 +327,51 @@ pub(crate) fn zip<A: Element, B: Element, C: Element>(
     to: ArrayViewMutD<'_, C>,
     function: impl Fn(A, B) -> C + Sync,
 ) {
-    let walk = Walk::broadcast(to.shape(), [a.shape(), b.shape()]);
-    let (a, b) = (in_order(&a), in_order(&b));
-    fill(to, |to| zip_slices(&walk, &a, &b, to, function));
+    zip_pieces(a, b, to, &function);
+}
+
+/// The same, an index of the first axis after the other where tensors do not lie in order as a whole.
+fn zip_pieces<A: Element, B: Element, C: Element>(
+    a: ArrayViewD<'_, A>,
+    b: ArrayViewD<'_, B>,
+    to: ArrayViewMutD<'_, C>,
+    function: &(impl Fn(A, B) -> C + Sync),
+) {
+    let (rank, n) = (to.ndim(), to.shape().first().copied().unwrap_or(0));
+    let lie_in_rows = [(a.shape(), a.strides()), (b.shape(), b.strides()), (to.shape(), to.strides())]
+        .into_iter()
+        .all(|(shape, strides)| lies_in_rows(shape, strides));
+    let is_in_order = a.is_standard_layout() && b.is_standard_layout() && to.is_standard_layout();
+    if is_in_order || !lie_in_rows || n == 0 {
+        let walk = Walk::broadcast(to.shape(), [a.shape(), b.shape()]);
+        let (a, b) = (in_order(&a), in_order(&b));
+        return fill(to, |to| zip_slices(&walk, &a, &b, to, function));
+    }
+    if n == 1 {
+        let (a, b) = (within_first(a, rank), within_first(b, rank));
+        return zip_pieces(a, b, to.index_axis_move(Axis(0), 0), function);
+    }
+    let is_shared = is_worth_sharing(to.len());
+    let ((a, a_rest), (b, b_rest)) = (halves(a, rank, n), halves(b, rank, n));
+    let (to, to_rest) = to.split_at(Axis(0), n / 2);
+    let (first, second) = (|| zip_pieces(a, b, to, function), || zip_pieces(a_rest, b_rest, to_rest, function));
+    if is_shared {
+        rayon::join(first, second);
+    } else {
+        first();
+        second();
+    }
+}
+
+/// What a tensor that is broadcast to some rank has for the only index of the first axis.
+fn within_first<T>(x: ArrayViewD<'_, T>, rank: usize) -> ArrayViewD<'_, T> {
+    if x.ndim() == rank { x.index_axis_move(Axis(0), 0) } else { x }
+}
+
+/// What a tensor that is broadcast to some rank has for each half of `n` indices of the first axis.
+fn halves<T>(x: ArrayViewD<'_, T>, rank: usize, n: usize) -> (ArrayViewD<'_, T>, ArrayViewD<'_, T>) {
+    match x.ndim() == rank && x.shape()[0] == n {
+        true => x.split_at(Axis(0), n / 2),
+        false => (x.clone(), x),
+    }
 }
