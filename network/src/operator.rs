@@ -4,6 +4,7 @@
 
 use std::any::Any;
 use std::fmt;
+use std::sync::Arc;
 
 use convmat::{Activation, Workspace};
 
@@ -123,6 +124,15 @@ pub trait Operator: fmt::Debug + Any + Send + Sync {
     /// # Errors
     /// For values that it cannot work with, as an index that leaves its axis.
     fn run(&self, inputs: &[Option<TensorView>], outputs: &mut [TensorViewMut], scratch: &mut Scratch) -> Result<()>;
+
+    /// The same operator with what follows from types, shapes and known values worked out, if there is more of it than a run should do
+    /// each time.
+    ///
+    /// # Errors
+    /// As [`infer`](Self::infer).
+    fn prepared(&self, _inputs: &[Option<&Fact>]) -> Result<Option<Arc<dyn Operator>>> {
+        Ok(None)
+    }
 
     /// What it does element by element, if a layer before it can do the same as it stores its outputs.
     fn pointwise(&self, _inputs: &[Option<&Fact>]) -> Option<Pointwise> {

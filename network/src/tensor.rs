@@ -172,17 +172,6 @@ impl Tensor {
     }
 }
 
-impl TensorView<'_> {
-    /// A view of the same elements.
-    pub(crate) fn view(&self) -> TensorView<'_> {
-        match self {
-            Self::Float(array) => TensorView::Float(array.view()),
-            Self::Integer(array) => TensorView::Integer(array.view()),
-            Self::Bool(array) => TensorView::Bool(array.view()),
-        }
-    }
-}
-
 impl From<ArrayD<f32>> for Tensor {
     fn from(array: ArrayD<f32>) -> Self {
         Self::Float(array.into_shared())

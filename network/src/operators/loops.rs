@@ -11,6 +11,7 @@ use std::ops::Range;
 use ndarray::{ArrayViewD, ArrayViewMutD, Axis};
 use rayon::prelude::*;
 
+use super::common::Few;
 use super::slices::{fill, in_order, in_pieces, is_worth_sharing, lies_in_rows};
 
 /// Elements that one thread computes at a time.
@@ -87,15 +88,15 @@ pub(crate) fn copy<T: Element>(from: ArrayViewD<'_, T>, to: ArrayViewMutD<'_, T>
 /// Axes of length 1 are left out, and neighbours that are walked as one axis are one.
 #[derive(Debug)]
 pub(crate) struct Walk<const N: usize> {
-    lengths: Vec<usize>,
-    strides: Vec<[isize; N]>,
+    lengths: Few<usize>,
+    strides: Few<[isize; N]>,
     first: [usize; N],
 }
 
 impl<const N: usize> Walk<N> {
     /// The walk over axes of such lengths and strides.
     pub(crate) fn new(first: [usize; N], axes: impl IntoIterator<Item = (usize, [isize; N])>) -> Self {
-        let mut walk = Self { lengths: Vec::new(), strides: Vec::new(), first };
+        let mut walk = Self { lengths: Few::new(), strides: Few::new(), first };
         for (length, strides) in axes {
             if length == 1 {
                 continue;
@@ -115,7 +116,7 @@ impl<const N: usize> Walk<N> {
 
     /// The walk over contiguous tensors that are broadcast to a shape.
     pub(crate) fn broadcast(shape: &[usize], shapes: [&[usize]; N]) -> Self {
-        let mut strides = vec![[0; N]; shape.len()];
+        let mut strides = Few::from_elem([0; N], shape.len());
         for (n, from) in shapes.iter().enumerate() {
             let mut stride = 1;
             for (axis, &length) in from.iter().rev().enumerate().take(shape.len()) {
@@ -142,7 +143,7 @@ impl<const N: usize> Walk<N> {
         let inner = self.lengths.last().copied().unwrap_or(1);
         let outer = &self.lengths[..self.lengths.len().saturating_sub(1)];
         let steps = self.steps();
-        let mut index = vec![0; outer.len()];
+        let mut index = Few::from_elem(0usize, outer.len());
         let mut starts = self.first.map(|first| first as isize);
         let mut number = offset / inner;
         for (axis, &length) in outer.iter().enumerate().rev() {
@@ -207,8 +208,8 @@ fn transpose<T: Element>(walk: &Walk<1>, rows: usize, columns: usize, from: &[T]
     let step = walk.steps()[0] as usize;
     let rows_of_part = (PART / columns).max(TILE);
     let planes = Walk {
-        lengths: walk.lengths[..walk.lengths.len() - 2].to_vec(),
-        strides: walk.strides[..walk.strides.len() - 2].to_vec(),
+        lengths: walk.lengths[..walk.lengths.len() - 2].into(),
+        strides: walk.strides[..walk.strides.len() - 2].into(),
         first: walk.first,
     };
     to.par_chunks_mut(rows_of_part * columns).enumerate().for_each(|(number, part)| {

@@ -173,12 +173,12 @@ impl Operator for MaxPool {
         let indices = if others.is_empty() { None } else { Some(common::integers_mut(others, 0)?) };
         match inputs.first() {
             Some(Some(TensorView::Float(x))) => {
-                let (axes, _) = self.windows.on(x.shape(), true)?;
+                let axes = self.windows.axes(x.shape())?;
                 self.compute(&axes, x.view(), common::floats_mut(y, 0)?, indices);
             }
             _ => {
                 let x = common::integers(inputs, 0)?;
-                let (axes, _) = self.windows.on(x.shape(), true)?;
+                let axes = self.windows.axes(x.shape())?;
                 self.compute(&axes, x, common::integers_mut(y, 0)?, indices);
             }
         }
@@ -207,7 +207,7 @@ impl Operator for AveragePool {
 
     fn run(&self, inputs: &[Option<TensorView>], outputs: &mut [TensorViewMut], _: &mut Scratch) -> Result<()> {
         let x = common::floats(inputs, 0)?;
-        let (axes, _) = self.windows.on(x.shape(), !self.count_include_pad)?;
+        let axes = self.windows.axes(x.shape())?;
         pool(&axes, &Mean { with_padding: self.count_include_pad }, x, common::floats_mut(outputs, 0)?);
         Ok(())
     }
@@ -236,7 +236,7 @@ impl Operator for LpPool {
 
     fn run(&self, inputs: &[Option<TensorView>], outputs: &mut [TensorViewMut], _: &mut Scratch) -> Result<()> {
         let x = common::floats(inputs, 0)?;
-        let (axes, _) = self.windows.on(x.shape(), false)?;
+        let axes = self.windows.axes(x.shape())?;
         pool(&axes, &Norm { p: self.p }, x, common::floats_mut(outputs, 0)?);
         Ok(())
     }

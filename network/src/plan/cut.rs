@@ -46,8 +46,11 @@ pub(super) struct Rest<'a, T, D> {
     columns: SmallVec<[(Columns, ArrayViewMut<'a, T, D>); 2]>,
 }
 
-/// What a step writes of an arena, with the number of the output.
-pub(super) struct Made<'a, T, D>(SmallVec<[(usize, ArrayViewMut<'a, T, D>); FEW]>);
+/// What a step writes of an arena, by the number of the output.
+pub(super) struct Made<'a, T, D>(SmallVec<[Numbered<'a, T, D>; FEW]>);
+
+/// The number of an output, and where it is written until that is taken.
+type Numbered<'a, T, D> = (usize, Option<ArrayViewMut<'a, T, D>>);
 
 /// Cuts an arena at outputs that do not overlap.
 pub(super) fn cut<'a, T, D: Seen>(
@@ -69,7 +72,8 @@ pub(super) fn cut<'a, T, D: Seen>(
         rest.stretches.push((start, &*read));
         (arena, start) = (after, range.end);
         let Place::Columns(of) = output.place else {
-            made.0.push((output.number, ArrayViewMut::from_shape(D::seen(output.shape), written).map_err(wrong)?));
+            let view = ArrayViewMut::from_shape(D::seen(output.shape), written).map_err(wrong)?;
+            made.0.push((output.number, Some(view)));
             continue;
         };
         // The matrix in the shape of the output, as long as all columns along their axis.
@@ -80,14 +84,15 @@ pub(super) fn cut<'a, T, D: Seen>(
         let (mut column, mut next) = (0, Some(output));
         while let Some((output, Place::Columns(of))) = next.map(|output| (output, output.place)) {
             let begin = of.columns.start.checked_sub(column).ok_or_else(overlap)?;
+            let are_whole = begin.is_multiple_of(unit) && of.columns.len().is_multiple_of(unit);
             let [begin, length] = [begin, of.columns.len()].map(|columns| columns / unit);
-            if begin + length > matrix.len_of(axis) {
+            if !are_whole || begin + length > matrix.len_of(axis) {
                 return Err(overlap());
             }
             let (beside, others) = matrix.split_at(axis, begin);
             let (written, others) = others.split_at(axis, length);
             rest.columns.push((Columns { columns: column..of.columns.start, ..of.clone() }, beside));
-            made.0.push((output.number, written));
+            made.0.push((output.number, Some(written)));
             (matrix, column) = (others, of.columns.end);
             let is_beside = |other: &&Output| matches!(other.place, Place::Columns(c) if c.matrix == of.matrix);
             next = outputs.next_if(is_beside);
@@ -95,6 +100,7 @@ pub(super) fn cut<'a, T, D: Seen>(
         rest.columns.push((Columns { columns: column..of.row(), ..of.clone() }, matrix));
     }
     rest.stretches.push((start, &*arena));
+    made.0.sort_unstable_by_key(|(number, _)| *number);
     Ok((rest, made))
 }
 
@@ -146,6 +152,9 @@ impl<T, D: Seen> Rest<'_, T, D> {
                 let begin = (of.columns.start - beside.columns.start) / unit;
                 let range = begin..begin + of.columns.len() / unit;
                 let mut view = view.view();
+                if range.end > view.len_of(axis) {
+                    return Err(invalid!("columns of other shapes"));
+                }
                 view.slice_axis_inplace(axis, Slice::from(range));
                 if view.raw_dim() == D::seen(shape) { Ok(view) } else { Err(invalid!("columns of other shapes")) }
             }
@@ -154,17 +163,18 @@ impl<T, D: Seen> Rest<'_, T, D> {
     }
 
     fn stretch(&self, range: &Range<usize>) -> Option<&[T]> {
-        let holds = |(start, piece): &&(usize, &[T])| *start <= range.start && range.end <= start + piece.len();
-        let (start, piece) = self.stretches.iter().find(holds)?;
-        Some(&piece[range.start - start..range.end - start])
+        // Stretches lie one behind the other; of those that start at the same element the last one has some.
+        let after = self.stretches.partition_point(|(start, _)| *start <= range.start);
+        let (start, piece) = self.stretches.get(after.checked_sub(1)?)?;
+        piece.get(range.start - start..range.end.checked_sub(*start)?)
     }
 }
 
 impl<'a, T, D> Made<'a, T, D> {
     /// What output `number` is written to.
     pub(super) fn take(&mut self, number: usize) -> Result<ArrayViewMut<'a, T, D>> {
-        let at = self.0.iter().position(|(of, _)| *of == number);
-        Ok(self.0.swap_remove(at.ok_or_else(|| invalid!("output {number} has no memory"))?).1)
+        let at = self.0.binary_search_by_key(&number, |(of, _)| *of).ok();
+        at.and_then(|at| self.0[at].1.take()).ok_or_else(|| invalid!("output {number} has no memory"))
     }
 }
 
@@ -181,4 +191,81 @@ pub(super) fn columns<'a, T, D: Seen>(of: &Columns, shape: &[usize], matrix: &'a
     }
     let slice = matrix.get(of.columns.start..).ok_or_else(|| invalid!("columns that are in no matrix"))?;
     ArrayView::from_shape(shape.strides(strides), slice).map_err(wrong)
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::{Ix5, IxDyn};
+
+    use super::*;
+
+    /// Columns of a matrix of two rows of ten elements, behind four others.
+    fn place(columns: Range<usize>) -> Place {
+        Place::Columns(Columns { matrix: 4..24, rows: 2, axis: 1, columns })
+    }
+
+    fn outputs<'a>(places: &'a [Place], shapes: &'a [&'a [usize]]) -> SmallVec<[Output<'a>; FEW]> {
+        let pairs = places.iter().zip(shapes).enumerate();
+        pairs.map(|(number, (place, shape))| Output { number, place, shape }).collect()
+    }
+
+    #[test]
+    fn columns_are_written_between_columns_that_are_read() {
+        let mut arena: Vec<usize> = (0..30).collect();
+        let places = [place(6..10), Place::Arena(26..28), place(2..4)];
+        let of = outputs(&places, &[&[2, 2, 2], &[2], &[2, 1, 2]]);
+        let (rest, mut made) = cut::<_, IxDyn>(&mut arena, of).unwrap();
+        let read = |place: &Place, shape: &[usize]| rest.read(place, shape).map(|view| view.iter().copied().collect());
+        assert_eq!(read(&Place::Arena(1..3), &[2]), Ok(vec![1, 2]));
+        assert_eq!(read(&Place::Arena(24..26), &[1, 2]), Ok(vec![24, 25]));
+        assert_eq!(read(&place(0..2), &[2, 1, 2]), Ok(vec![4, 5, 14, 15]));
+        assert_eq!(read(&place(4..6), &[2, 1, 2]), Ok(vec![8, 9, 18, 19]));
+        // What is written, what is cut by it, and columns of another shape.
+        for (place, shape) in [(place(6..8), [2, 1, 2]), (place(0..4), [2, 2, 2]), (place(0..2), [2, 2, 1])] {
+            assert!(rest.read(&place, &shape).is_err(), "{place:?}");
+        }
+        assert!(rest.read(&Place::Arena(20..25), &[5]).is_err() && rest.read(&Place::Known, &[]).is_err());
+        for number in 0..3 {
+            made.take(number).unwrap().fill(100 + number);
+            assert!(made.take(number).is_err(), "taken twice");
+        }
+        drop((rest, made));
+        let mut expected: Vec<usize> = (0..30).collect();
+        for (value, elements) in
+            [(100, &[10, 11, 12, 13, 20, 21, 22, 23][..]), (101, &[26, 27]), (102, &[6, 7, 16, 17])]
+        {
+            elements.iter().for_each(|&at: &usize| expected[at] = value);
+        }
+        assert_eq!(arena, expected);
+    }
+
+    #[test]
+    fn a_step_may_see_five_axes() {
+        let mut arena: Vec<usize> = (0..24).collect();
+        let places = [place(0..4)];
+        let (rest, mut made) = cut::<_, Ix5>(&mut arena, outputs(&places, &[&[2, 2, 2]])).unwrap();
+        let beside = rest.read(&place(4..10), &[2, 3, 2]).unwrap();
+        assert_eq!(beside.shape(), [2, 3, 1, 1, 2]);
+        assert_eq!((beside[[0, 0, 0, 0, 0]], beside[[1, 2, 0, 0, 1]]), (8, 23));
+        assert_eq!(made.take(0).unwrap().strides(), [10, 2, 2, 2, 1]);
+        drop((rest, made));
+        let (rest, _) = cut::<usize, Ix5>(&mut arena, SmallVec::new()).unwrap();
+        assert_eq!(rest.read(&place(4..10), &[2, 3, 2]).unwrap()[[1, 2, 0, 0, 1]], 23);
+    }
+
+    #[test]
+    fn outputs_that_overlap_are_refused() {
+        let pair = |a: Place, b: Place| {
+            let mut arena = [0; 30];
+            cut::<_, IxDyn>(&mut arena, outputs(&[a, b], &[&[2, 1, 2], &[2, 1, 2]])).is_err()
+        };
+        assert!(!pair(place(0..2), place(2..4)));
+        assert!(pair(place(0..2), place(1..3)));
+        assert!(pair(place(0..2), Place::Arena(20..24)));
+        assert!(pair(place(0..2), place(9..11)));
+        assert!(pair(place(0..2), place(8..12)));
+        assert!(pair(Place::Arena(0..4), Place::Arena(3..7)));
+        assert!(pair(Place::Arena(0..4), Place::Arena(27..31)));
+        assert!(pair(Place::Known, Place::Arena(0..4)));
+    }
 }

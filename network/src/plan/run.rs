@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use ndarray::{ArrayView, ArrayView5, ArrayViewD, Axis, Ix5, IxDyn};
+use ndarray::{ArrayBase, ArrayView, ArrayView5, ArrayViewD, Axis, Data, Ix5, IxDyn};
 use smallvec::SmallVec;
 
 use super::arena::Place;
@@ -105,8 +105,14 @@ impl Plan {
     ) -> Result<ArrayView5<'a, f32>> {
         let shape = &self.facts.signature(value)?.shape;
         match self.arena.place_of(value) {
-            Some(Place::Input(number)) => five_axes(inputs[*number].view(), shape),
-            Some(Place::Known) => five_axes(self.known(value)?, shape),
+            Some(Place::Input(number)) => match &inputs[*number] {
+                TensorView::Float(array) => five_axes(array, shape),
+                _ => Err(invalid!("a layer reads floats")),
+            },
+            Some(Place::Known) => match self.facts.value(value) {
+                Some(Tensor::Float(array)) => five_axes(array, shape),
+                _ => Err(invalid!("a layer reads floats that are known")),
+            },
             Some(place) => rest.read(place, shape),
             None => Err(invalid!("value {} has no place", value.0)),
         }
@@ -164,11 +170,11 @@ fn shaped<'a, T>(shape: &[usize], elements: &'a [T]) -> Result<ArrayViewD<'a, T>
 }
 
 /// A tensor as layers see it.
-fn five_axes<'a>(tensor: TensorView<'a>, shape: &[usize]) -> Result<ArrayView5<'a, f32>> {
-    let TensorView::Float(mut array) = tensor else { return Err(invalid!("a layer reads floats")) };
-    if let Some(slice) = array.to_slice() {
+fn five_axes<'a>(array: &'a ArrayBase<impl Data<Elem = f32>, IxDyn>, shape: &[usize]) -> Result<ArrayView5<'a, f32>> {
+    if let Some(slice) = array.as_slice() {
         return ArrayView::from_shape(Ix5::seen(shape), slice).map_err(|error| invalid!("{error}"));
     }
+    let mut array = array.view();
     while array.ndim() < 5 {
         array.insert_axis_inplace(Axis(2));
     }

@@ -4,7 +4,7 @@ use ndarray::Axis;
 
 use crate::error::{Result, invalid};
 use crate::operator::{Fact, Operator, Scratch, Signature};
-use crate::operators::common::{axis, elements, expect_element, known_integers, lengths, optional, required};
+use crate::operators::common::{Few, axis, elements, expect_element, known_integers, lengths, optional, required};
 use crate::operators::loops::{Walk, copy_part, gather, in_parts, of_same};
 use crate::operators::slices::{fill, in_order};
 use crate::tensor::{TensorView, TensorViewMut};
@@ -79,7 +79,7 @@ impl Operator for Concat {
                     }
                     _ => Err(invalid!("an input is missing or of another type than was announced")),
                 });
-                let arrays = arrays.collect::<Result<Vec<_>>>()?;
+                let arrays = arrays.collect::<Result<Few<_>>>()?;
                 let row: usize = arrays.iter().map(|(length, _)| length).sum();
                 fill($to.view_mut(), |to| {
                     in_parts(to, |offset, part| {
