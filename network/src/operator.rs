@@ -4,6 +4,7 @@
 
 use std::any::Any;
 use std::fmt;
+use std::sync::Arc;
 
 use convmat::{Activation, Workspace};
 
@@ -133,6 +134,15 @@ pub trait Operator: fmt::Debug + Any + Send + Sync {
     /// For values that it cannot work with, as an index that leaves its axis.
     fn run(&self, inputs: &[Option<TensorView>], outputs: &mut [TensorViewMut], scratch: &mut Scratch) -> Result<()>;
 
+    /// The same operator with what follows from types, shapes and known values worked out, if there is more of it than a run should do
+    /// each time.
+    ///
+    /// # Errors
+    /// As [`infer`](Self::infer).
+    fn prepared(&self, _inputs: &[Option<&Fact>]) -> Result<Option<Arc<dyn Operator>>> {
+        Ok(None)
+    }
+
     /// What it does element by element, if a layer before it can do the same as it stores its outputs.
     fn pointwise(&self, _inputs: &[Option<&Fact>]) -> Option<Pointwise> {
         None
@@ -146,6 +156,12 @@ pub trait Operator: fmt::Debug + Any + Send + Sync {
     /// The axis along which the output holds the inputs one after the other, if that is all: then they may be made where they belong.
     fn concatenates(&self, _rank: usize) -> Option<usize> {
         None
+    }
+
+    /// Whether it reads and writes tensors whose first axes lie apart in memory, as parts of concatenations do, as fast as tensors in
+    /// order. Only those that do are given such tensors by plans.
+    fn takes_rows_apart(&self) -> bool {
+        false
     }
 
     /// Multiplications and additions of a run, for operators that do more than a few per output.

@@ -3,11 +3,14 @@
 //! Everything is decided and stated before anything runs. This file knows no operator's meaning.
 
 mod arena;
+mod cut;
 mod facts;
 mod folding;
+mod nesting;
 mod options;
 mod packing;
 mod patterns;
+mod placement;
 mod preactivations;
 mod run;
 mod steps;
@@ -263,8 +266,12 @@ impl Plan {
         Ok(outputs)
     }
 
-    /// The outputs, in the order of [`outputs`](Self::outputs), into given tensors. From the second call on layers
-    /// allocate nothing; other operators list lengths of axes, and few of them copy a tensor.
+    /// The outputs, in the order of [`outputs`](Self::outputs), into given tensors.
+    ///
+    /// From the second call on nothing is allocated on one thread for inputs whose elements lie in order: not for layers, and of tensors
+    /// of up to four axes not for functions of elements, arithmetic, poolings, concatenations, padding, copies of nearest elements,
+    /// normalizations, softmax, reductions of neighbouring axes, slices, and elements in another order. Interpolation, products of
+    /// matrices, indices that are tensors, and reductions of axes that are no neighbours take memory in every run.
     ///
     /// # Errors
     /// [`Error::Input`] for a tensor of another type or shape; [`Error::Node`] for values that an operator cannot work with, as an index

@@ -265,6 +265,10 @@ impl Operator for Binary {
         };
         Some(Pointwise::Affine { input, scale, offset })
     }
+
+    fn takes_rows_apart(&self) -> bool {
+        true
+    }
 }
 
 /// The operators of this file and of `variadic`.

@@ -1,10 +1,14 @@
 //! What operators share: asking for inputs, axes, broadcasting.
 
 use ndarray::{ArrayViewD, ArrayViewMutD};
+use smallvec::SmallVec;
 
 use crate::error::{Result, invalid};
 use crate::operator::{Fact, Signature};
 use crate::tensor::{ElementType, Tensor, TensorView, TensorViewMut};
+
+/// A list with an entry per axis or input: without memory of its own unless there are many.
+pub(crate) type Few<T> = SmallVec<[T; 8]>;
 
 /// Input `number`, which has to be there.
 pub(crate) fn required<'a>(inputs: &[Option<&'a Fact>], number: usize) -> Result<&'a Fact> {
@@ -33,8 +37,8 @@ pub(crate) fn lengths(values: &[i64], what: &str) -> Result<Vec<usize>> {
 }
 
 /// Distances between neighbours along the axes of a contiguous tensor.
-pub(crate) fn strides(shape: &[usize]) -> Vec<isize> {
-    let mut strides = vec![1; shape.len()];
+pub(crate) fn strides(shape: &[usize]) -> Few<isize> {
+    let mut strides = Few::from_elem(1, shape.len());
     for axis in (1..shape.len()).rev() {
         strides[axis - 1] = strides[axis] * shape[axis] as isize;
     }
@@ -61,8 +65,8 @@ pub(crate) fn axis(axis: i64, rank: usize) -> Result<usize> {
 }
 
 /// Axes that may be counted from the end, ascending, none twice.
-pub(crate) fn axes(axes: &[i64], rank: usize) -> Result<Vec<usize>> {
-    let mut all = axes.iter().map(|&number| axis(number, rank)).collect::<Result<Vec<_>>>()?;
+pub(crate) fn axes(axes: &[i64], rank: usize) -> Result<Few<usize>> {
+    let mut all = axes.iter().map(|&number| axis(number, rank)).collect::<Result<Few<_>>>()?;
     all.sort_unstable();
     match all.windows(2).find(|pair| pair[0] == pair[1]) {
         Some(pair) => Err(invalid!("axis {} is given twice", pair[0])),
@@ -117,6 +121,14 @@ pub(crate) fn integers<'a>(inputs: &'a [Option<TensorView<'_>>], number: usize) 
     match inputs.get(number) {
         Some(Some(TensorView::Integer(array))) => Ok(array.view()),
         _ => Err(invalid!("input {number} is not a tensor of integers")),
+    }
+}
+
+/// The whole numbers of an input that is there.
+pub(crate) fn few_integers(inputs: &[Option<TensorView<'_>>], number: usize) -> Option<Few<i64>> {
+    match inputs.get(number) {
+        Some(Some(TensorView::Integer(array))) => Some(array.iter().copied().collect()),
+        _ => None,
     }
 }
 

@@ -51,6 +51,10 @@ impl Operator for Unary {
         self.function.activation().map(Pointwise::Activation)
     }
 
+    fn takes_rows_apart(&self) -> bool {
+        true
+    }
+
     fn run(&self, inputs: &[Option<TensorView>], outputs: &mut [TensorViewMut], _scratch: &mut Scratch) -> Result<()> {
         let (Some(Some(from)), Some(to)) = (inputs.first(), outputs.first_mut()) else {
             return Err(invalid!("an input or the output is missing"));

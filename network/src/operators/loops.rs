@@ -8,10 +8,11 @@ mod tests;
 
 use std::ops::Range;
 
-use ndarray::{ArrayViewD, ArrayViewMutD};
+use ndarray::{ArrayViewD, ArrayViewMutD, Axis};
 use rayon::prelude::*;
 
-use super::slices::{fill, in_order};
+use super::common::Few;
+use super::slices::{fill, in_order, in_pieces, is_worth_sharing, lies_in_rows};
 
 /// Elements that one thread computes at a time.
 const PART: usize = 1 << 14;
@@ -58,12 +59,20 @@ pub(crate) fn map<A: Element, B: Element>(
     to: ArrayViewMutD<'_, B>,
     function: impl Fn(A) -> B + Sync,
 ) {
-    let from = in_order(&from);
-    fill(to, |to| {
+    let outer = to.ndim();
+    in_pieces(from, to, outer, &|from: &[A], to: &mut [B]| {
         in_parts(to, |first, part| {
             let from = &from[first..][..part.len()];
             part.iter_mut().zip(from).for_each(|(to, &value)| *to = function(value));
         });
+    });
+}
+
+/// Copies elements of a tensor to one of the same shape, as parts of other tensors may lie.
+pub(crate) fn copy_part<T: Element>(from: ArrayViewD<'_, T>, to: ArrayViewMutD<'_, T>) {
+    let outer = to.ndim();
+    in_pieces(from, to, outer, &|from: &[T], to: &mut [T]| {
+        in_parts(to, |first, part| part.copy_from_slice(&from[first..][..part.len()]));
     });
 }
 
@@ -79,15 +88,15 @@ pub(crate) fn copy<T: Element>(from: ArrayViewD<'_, T>, to: ArrayViewMutD<'_, T>
 /// Axes of length 1 are left out, and neighbours that are walked as one axis are one.
 #[derive(Debug)]
 pub(crate) struct Walk<const N: usize> {
-    lengths: Vec<usize>,
-    strides: Vec<[isize; N]>,
+    lengths: Few<usize>,
+    strides: Few<[isize; N]>,
     first: [usize; N],
 }
 
 impl<const N: usize> Walk<N> {
     /// The walk over axes of such lengths and strides.
     pub(crate) fn new(first: [usize; N], axes: impl IntoIterator<Item = (usize, [isize; N])>) -> Self {
-        let mut walk = Self { lengths: Vec::new(), strides: Vec::new(), first };
+        let mut walk = Self { lengths: Few::new(), strides: Few::new(), first };
         for (length, strides) in axes {
             if length == 1 {
                 continue;
@@ -107,7 +116,7 @@ impl<const N: usize> Walk<N> {
 
     /// The walk over contiguous tensors that are broadcast to a shape.
     pub(crate) fn broadcast(shape: &[usize], shapes: [&[usize]; N]) -> Self {
-        let mut strides = vec![[0; N]; shape.len()];
+        let mut strides = Few::from_elem([0; N], shape.len());
         for (n, from) in shapes.iter().enumerate() {
             let mut stride = 1;
             for (axis, &length) in from.iter().rev().enumerate().take(shape.len()) {
@@ -134,7 +143,7 @@ impl<const N: usize> Walk<N> {
         let inner = self.lengths.last().copied().unwrap_or(1);
         let outer = &self.lengths[..self.lengths.len().saturating_sub(1)];
         let steps = self.steps();
-        let mut index = vec![0; outer.len()];
+        let mut index = Few::from_elem(0usize, outer.len());
         let mut starts = self.first.map(|first| first as isize);
         let mut number = offset / inner;
         for (axis, &length) in outer.iter().enumerate().rev() {
@@ -199,8 +208,8 @@ fn transpose<T: Element>(walk: &Walk<1>, rows: usize, columns: usize, from: &[T]
     let step = walk.steps()[0] as usize;
     let rows_of_part = (PART / columns).max(TILE);
     let planes = Walk {
-        lengths: walk.lengths[..walk.lengths.len() - 2].to_vec(),
-        strides: walk.strides[..walk.strides.len() - 2].to_vec(),
+        lengths: walk.lengths[..walk.lengths.len() - 2].into(),
+        strides: walk.strides[..walk.strides.len() - 2].into(),
         first: walk.first,
     };
     to.par_chunks_mut(rows_of_part * columns).enumerate().for_each(|(number, part)| {
@@ -319,7 +328,51 @@ pub(crate) fn zip<A: Element, B: Element, C: Element>(
     to: ArrayViewMutD<'_, C>,
     function: impl Fn(A, B) -> C + Sync,
 ) {
-    let walk = Walk::broadcast(to.shape(), [a.shape(), b.shape()]);
-    let (a, b) = (in_order(&a), in_order(&b));
-    fill(to, |to| zip_slices(&walk, &a, &b, to, function));
+    zip_pieces(a, b, to, &function);
+}
+
+/// The same, an index of the first axis after the other where tensors do not lie in order as a whole.
+fn zip_pieces<A: Element, B: Element, C: Element>(
+    a: ArrayViewD<'_, A>,
+    b: ArrayViewD<'_, B>,
+    to: ArrayViewMutD<'_, C>,
+    function: &(impl Fn(A, B) -> C + Sync),
+) {
+    let (rank, n) = (to.ndim(), to.shape().first().copied().unwrap_or(0));
+    let lie_in_rows = [(a.shape(), a.strides()), (b.shape(), b.strides()), (to.shape(), to.strides())]
+        .into_iter()
+        .all(|(shape, strides)| lies_in_rows(shape, strides));
+    let is_in_order = a.is_standard_layout() && b.is_standard_layout() && to.is_standard_layout();
+    if is_in_order || !lie_in_rows || n == 0 {
+        let walk = Walk::broadcast(to.shape(), [a.shape(), b.shape()]);
+        let (a, b) = (in_order(&a), in_order(&b));
+        return fill(to, |to| zip_slices(&walk, &a, &b, to, function));
+    }
+    if n == 1 {
+        let (a, b) = (within_first(a, rank), within_first(b, rank));
+        return zip_pieces(a, b, to.index_axis_move(Axis(0), 0), function);
+    }
+    let is_shared = is_worth_sharing(to.len());
+    let ((a, a_rest), (b, b_rest)) = (halves(a, rank, n), halves(b, rank, n));
+    let (to, to_rest) = to.split_at(Axis(0), n / 2);
+    let (first, second) = (|| zip_pieces(a, b, to, function), || zip_pieces(a_rest, b_rest, to_rest, function));
+    if is_shared {
+        rayon::join(first, second);
+    } else {
+        first();
+        second();
+    }
+}
+
+/// What a tensor that is broadcast to some rank has for the only index of the first axis.
+fn within_first<T>(x: ArrayViewD<'_, T>, rank: usize) -> ArrayViewD<'_, T> {
+    if x.ndim() == rank { x.index_axis_move(Axis(0), 0) } else { x }
+}
+
+/// What a tensor that is broadcast to some rank has for each half of `n` indices of the first axis.
+fn halves<T>(x: ArrayViewD<'_, T>, rank: usize, n: usize) -> (ArrayViewD<'_, T>, ArrayViewD<'_, T>) {
+    match x.ndim() == rank && x.shape()[0] == n {
+        true => x.split_at(Axis(0), n / 2),
+        false => (x.clone(), x),
+    }
 }

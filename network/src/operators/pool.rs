@@ -101,11 +101,19 @@ fn planes_per_task(plane: usize) -> usize {
     (8192 / plane.max(1)).max(1)
 }
 
-fn pool<T: Copy + Send + Sync, R: Rule<T>>(axes: &[Axis; 3], rule: &R, x: &[T], y: &mut [T]) {
+fn pool<T: Copy + Send + Sync, R: Rule<T>>(
+    axes: &[Axis; 3],
+    rule: &R,
+    x: ndarray::ArrayViewD<T>,
+    y: ndarray::ArrayViewMutD<T>,
+) {
     let (from, to) = planes_of(axes);
     let planes = planes_per_task(to);
-    slices::for_chunks(y, planes * to, x.len(), |number, y| {
-        rows::planes(axes, rule, &x[number * planes * from..], y);
+    // Samples or planes may lie apart.
+    slices::in_pieces(x, y, 2, &|x: &[T], y: &mut [T]| {
+        slices::for_chunks(y, planes * to, x.len(), |number, y| {
+            rows::planes(axes, rule, &x[number * planes * from..], y);
+        });
     });
 }
 
@@ -122,8 +130,8 @@ impl MaxPool {
         y: ndarray::ArrayViewMutD<T>,
         indices: Option<ndarray::ArrayViewMutD<i64>>,
     ) {
+        let Some(indices) = indices else { return pool(axes, &Maximum, x, y) };
         let x = slices::in_order(&x);
-        let Some(indices) = indices else { return slices::fill(y, |y| pool(axes, &Maximum, &x, y)) };
         let (from, to) = planes_of(axes);
         let [depth, height, width] = axes.map(|axis| axis.input);
         slices::fill(y, |y| {
@@ -165,16 +173,20 @@ impl Operator for MaxPool {
         let indices = if others.is_empty() { None } else { Some(common::integers_mut(others, 0)?) };
         match inputs.first() {
             Some(Some(TensorView::Float(x))) => {
-                let (axes, _) = self.windows.on(x.shape(), true)?;
+                let axes = self.windows.axes(x.shape())?;
                 self.compute(&axes, x.view(), common::floats_mut(y, 0)?, indices);
             }
             _ => {
                 let x = common::integers(inputs, 0)?;
-                let (axes, _) = self.windows.on(x.shape(), true)?;
+                let axes = self.windows.axes(x.shape())?;
                 self.compute(&axes, x, common::integers_mut(y, 0)?, indices);
             }
         }
         Ok(())
+    }
+
+    fn takes_rows_apart(&self) -> bool {
+        true
     }
 
     fn operations(&self, _: &[Option<&Fact>], outputs: &[Signature]) -> u128 {
@@ -195,10 +207,13 @@ impl Operator for AveragePool {
 
     fn run(&self, inputs: &[Option<TensorView>], outputs: &mut [TensorViewMut], _: &mut Scratch) -> Result<()> {
         let x = common::floats(inputs, 0)?;
-        let (axes, _) = self.windows.on(x.shape(), !self.count_include_pad)?;
-        let (rule, x) = (Mean { with_padding: self.count_include_pad }, slices::in_order(&x));
-        slices::fill(common::floats_mut(outputs, 0)?, |y| pool(&axes, &rule, &x, y));
+        let axes = self.windows.axes(x.shape())?;
+        pool(&axes, &Mean { with_padding: self.count_include_pad }, x, common::floats_mut(outputs, 0)?);
         Ok(())
+    }
+
+    fn takes_rows_apart(&self) -> bool {
+        true
     }
 
     fn operations(&self, _: &[Option<&Fact>], outputs: &[Signature]) -> u128 {
@@ -221,10 +236,13 @@ impl Operator for LpPool {
 
     fn run(&self, inputs: &[Option<TensorView>], outputs: &mut [TensorViewMut], _: &mut Scratch) -> Result<()> {
         let x = common::floats(inputs, 0)?;
-        let (axes, _) = self.windows.on(x.shape(), false)?;
-        let (rule, x) = (Norm { p: self.p }, slices::in_order(&x));
-        slices::fill(common::floats_mut(outputs, 0)?, |y| pool(&axes, &rule, &x, y));
+        let axes = self.windows.axes(x.shape())?;
+        pool(&axes, &Norm { p: self.p }, x, common::floats_mut(outputs, 0)?);
         Ok(())
+    }
+
+    fn takes_rows_apart(&self) -> bool {
+        true
     }
 
     fn operations(&self, _: &[Option<&Fact>], outputs: &[Signature]) -> u128 {

@@ -12,7 +12,8 @@ use std::sync::Arc;
 pub use argument::Argument;
 pub use top::TopK;
 
-use super::{Description, Made, common};
+use super::common::{self, Few};
+use super::{Description, Made};
 use crate::error::{Result, invalid};
 use crate::operator::{Fact, Operator, Scratch, Signature};
 use crate::tensor::{ElementType, TensorView, TensorViewMut};
@@ -98,14 +99,14 @@ pub(super) fn make(d: &Description) -> Made {
 
 impl Reduce {
     /// The axes, ascending.
-    fn axes(&self, given: Option<Vec<i64>>, rank: usize) -> Result<Vec<usize>> {
+    fn axes(&self, given: Option<&[i64]>, rank: usize) -> Result<Few<usize>> {
         let given = match &self.axes {
-            Axes::Known(axes) => axes.clone(),
+            Axes::Known(axes) => axes,
             Axes::Input => given.unwrap_or_default(),
         };
         match given.is_empty() && !self.none_is_none {
             true => Ok((0..rank).collect()),
-            false => common::axes(&given, rank),
+            false => common::axes(given, rank),
         }
     }
 }
@@ -133,7 +134,7 @@ impl Operator for Reduce {
             (Axes::Input, Some(axes)) => Some(common::known_integers(axes, "the axes")?),
             _ => None,
         };
-        let axes = self.axes(given, x.shape().len())?;
+        let axes = self.axes(given.as_deref(), x.shape().len())?;
         let fits = match x.element() {
             ElementType::Float => true,
             ElementType::Integer => !matches!(self.rule, Rule::L2 | Rule::LogSum | Rule::LogSumExp),
@@ -152,14 +153,11 @@ impl Operator for Reduce {
     }
 
     fn run(&self, inputs: &[Option<TensorView>], outputs: &mut [TensorViewMut], _: &mut Scratch) -> Result<()> {
-        let given = match (&self.axes, inputs.get(1)) {
-            (Axes::Input, Some(Some(_))) => Some(common::integers(inputs, 1)?.iter().copied().collect()),
-            _ => None,
-        };
+        let given = common::few_integers(inputs, 1).filter(|_| matches!(self.axes, Axes::Input));
         let (Some(Some(x)), Some(y)) = (inputs.first(), outputs.first_mut()) else {
             return Err(invalid!("input 0 is missing"));
         };
-        let axes = self.axes(given, x.shape().len())?;
+        let axes = self.axes(given.as_deref(), x.shape().len())?;
         match (x, y) {
             (TensorView::Float(x), TensorViewMut::Float(y)) => fold::floats(self.rule, x, &axes, y.view_mut()),
             (TensorView::Integer(x), TensorViewMut::Integer(y)) => fold::integers(self.rule, x, &axes, y.view_mut()),

@@ -6,13 +6,16 @@
 mod attributes;
 mod lines;
 mod nearest;
+mod prepared;
 mod single;
 
-use convmat::{LinearOperator, ResizeMode, ResizeOptions, Rounding};
-use ndarray::{ArrayViewD, ArrayViewMutD, Axis, Ix5};
+use std::sync::Arc;
+
+use convmat::{ResizeMode, ResizeOptions, Rounding};
 
 pub(super) use attributes::make;
 use lines::Line;
+use prepared::Prepared;
 
 use super::common;
 use crate::error::{Result, invalid};
@@ -140,6 +143,21 @@ impl Resize {
         ResizeOptions::new(mode, coordinates).antialias(self.antialias).exclude_outside(self.exclude_outside)
     }
 
+    /// The axes, from what is known of the inputs.
+    fn known_lines(&self, inputs: &[Option<&Fact>]) -> Result<Vec<Line>> {
+        let floats = |place| match common::optional(inputs, place) {
+            None => Ok(None),
+            Some(fact) if fact.shape() == [0] => Ok(None),
+            Some(fact) => common::known(fact, "the shape")?
+                .to_floats()
+                .map(Some)
+                .ok_or_else(|| invalid!("input {place} is of type {}, not float", fact.element())),
+        };
+        let integers =
+            |place| common::optional(inputs, place).map(|fact| common::known_integers(fact, "the shape")).transpose();
+        self.lines(common::required(inputs, 0)?.shape(), &self.given(floats, integers)?)
+    }
+
     fn is_nearest(&self) -> bool {
         matches!(self.interpolation, Interpolation::Nearest(_) | Interpolation::Near)
     }
@@ -164,30 +182,6 @@ impl Resize {
     }
 }
 
-/// Resizes the last `changed` axes, for every index of the others.
-fn interpolate(
-    operator: &convmat::Resize,
-    changed: usize,
-    x: ArrayViewD<f32>,
-    mut y: ArrayViewMutD<f32>,
-    scratch: &mut Scratch,
-) -> Result<()> {
-    if x.ndim() > changed + 2 {
-        let pairs = x.outer_iter().zip(y.outer_iter_mut());
-        return pairs.into_iter().try_for_each(|(x, y)| interpolate(operator, changed, x, y, scratch));
-    }
-    let (mut x, mut y) = (x, y.view_mut());
-    for _ in x.ndim() - changed..2 {
-        (x, y) = (x.insert_axis(Axis(0)), y.insert_axis(Axis(0)));
-    }
-    for _ in changed..3 {
-        (x, y) = (x.insert_axis(Axis(2)), y.insert_axis(Axis(2)));
-    }
-    let wrong = |error: ndarray::ShapeError| invalid!("{error}");
-    let (x, y) = (x.into_dimensionality::<Ix5>().map_err(wrong)?, y.into_dimensionality::<Ix5>().map_err(wrong)?);
-    Ok(operator.apply_into(x, y, &mut scratch.workspace)?)
-}
-
 impl Operator for Resize {
     fn name(&self) -> &'static str {
         if self.is_upsample { "Upsample" } else { "Resize" }
@@ -196,17 +190,7 @@ impl Operator for Resize {
     fn infer(&self, inputs: &[Option<&Fact>], outputs: usize) -> Result<Vec<Signature>> {
         let x = common::required(inputs, 0)?;
         common::elements(x.shape())?;
-        let floats = |place| match common::optional(inputs, place) {
-            None => Ok(None),
-            Some(fact) if fact.shape() == [0] => Ok(None),
-            Some(fact) => common::known(fact, "the shape")?
-                .to_floats()
-                .map(Some)
-                .ok_or_else(|| invalid!("input {place} is of type {}, not float", fact.element())),
-        };
-        let integers =
-            |place| common::optional(inputs, place).map(|fact| common::known_integers(fact, "the shape")).transpose();
-        let lines = self.lines(x.shape(), &self.given(floats, integers)?)?;
+        let lines = self.known_lines(inputs)?;
         let shape: Vec<usize> = lines.iter().map(|line| line.output).collect();
         common::elements(&shape)?;
         if x.shape().contains(&0) && !shape.contains(&0) {
@@ -239,39 +223,13 @@ impl Operator for Resize {
             true => Ok(Some(common::integers(inputs, place)?.iter().copied().collect())),
             false => Ok(None),
         };
-        let (Some(Some(x)), Some(y)) = (inputs.first(), outputs.first_mut()) else {
-            return Err(invalid!("input 0 is missing"));
-        };
+        let Some(Some(x)) = inputs.first() else { return Err(invalid!("input 0 is missing")) };
         let lines = self.lines(x.shape(), &self.given(floats, integers)?)?;
-        if lines.iter().any(|line| line.output == 0) {
-            return Ok(());
-        }
-        let coordinates = match self.mapping {
-            Mapping::Whole(coordinates) if !self.is_single(&lines) => coordinates,
-            _ => return self.single(&lines, common::floats(inputs, 0)?, common::floats_mut(outputs, 0)?),
-        };
-        if self.is_nearest() {
-            let levels = self.levels(&lines, coordinates)?;
-            match (x, y) {
-                (TensorView::Float(x), TensorViewMut::Float(y)) => nearest::copy(&levels, x, y.view_mut()),
-                (TensorView::Integer(x), TensorViewMut::Integer(y)) => nearest::copy(&levels, x, y.view_mut()),
-                (TensorView::Bool(x), TensorViewMut::Bool(y)) => nearest::copy(&levels, x, y.view_mut()),
-                _ => return Err(invalid!("input and output are of different types")),
-            }
-            return Ok(());
-        }
-        let operator = self.operator(&lines, coordinates)?;
-        let changes = |axis: &usize| lines[*axis].changes();
-        let (changed, kept): (Vec<usize>, Vec<usize>) = (0..lines.len()).partition(changes);
-        let order = [kept, changed.clone()].concat();
-        let x = common::floats(inputs, 0)?.permuted_axes(&order[..]);
-        let y = common::floats_mut(outputs, 0)?.permuted_axes(&order[..]);
-        if changed.is_empty() {
-            let mut y = y;
-            y.assign(&x);
-            return Ok(());
-        }
-        interpolate(&operator, changed.len(), x, y, scratch)
+        Prepared::new(self.clone(), lines)?.run(inputs, outputs, scratch)
+    }
+
+    fn prepared(&self, inputs: &[Option<&Fact>]) -> Result<Option<Arc<dyn Operator>>> {
+        Ok(Some(Arc::new(Prepared::new(self.clone(), self.known_lines(inputs)?)?)))
     }
 
     fn operations(&self, inputs: &[Option<&Fact>], outputs: &[Signature]) -> u128 {

@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use ndarray::{ArrayViewD, ArrayViewMutD};
+use ndarray::{ArrayViewD, ArrayViewMutD, Axis};
 use rayon::prelude::*;
 
 /// Work, in elements read or operations, below which threads cost more than they save.
@@ -33,6 +33,42 @@ pub(crate) fn fill<T: Copy, R>(mut view: ArrayViewMutD<T>, compute: impl FnOnce(
     let result = compute(&mut copy);
     view.iter_mut().zip(copy).for_each(|(to, value)| *to = value);
     result
+}
+
+/// Whether elements along the last axis lie one after the other.
+pub(crate) fn lies_in_rows(shape: &[usize], strides: &[isize]) -> bool {
+    matches!((shape.last(), strides.last()), (None | Some(1), _) | (_, Some(1)))
+}
+
+/// Has pieces computed that lie in order in both tensors, as large as they are: whole tensors, or those of an index of each of the first
+/// axes, `outer` at most, which are the same in both. Through copies where pieces do not lie so.
+pub(crate) fn in_pieces<A: Copy + Sync, B: Copy + Send>(
+    x: ArrayViewD<A>,
+    mut y: ArrayViewMutD<B>,
+    outer: usize,
+    each: &(impl Fn(&[A], &mut [B]) + Sync),
+) {
+    if let (Some(x), Some(y)) = (x.as_slice(), y.as_slice_mut()) {
+        return each(x, y);
+    }
+    let (axis, n) = (Axis(0), y.shape().first().copied().unwrap_or(0));
+    let lie_in_rows = lies_in_rows(x.shape(), x.strides()) && lies_in_rows(y.shape(), y.strides());
+    if outer == 0 || n == 0 || !lie_in_rows || x.shape().first() != Some(&n) {
+        let x = in_order(&x);
+        return fill(y, |y| each(&x, y));
+    }
+    if n == 1 {
+        return in_pieces(x.index_axis_move(axis, 0), y.index_axis_move(axis, 0), outer - 1, each);
+    }
+    let is_shared = is_worth_sharing(x.len().max(y.len()));
+    let ((x, x_rest), (y, y_rest)) = (x.split_at(axis, n / 2), y.split_at(axis, n / 2));
+    let (first, second) = (|| in_pieces(x, y, outer, each), || in_pieces(x_rest, y_rest, outer, each));
+    if is_shared {
+        rayon::join(first, second);
+    } else {
+        first();
+        second();
+    }
 }
 
 /// Has every chunk of `len` elements computed, on several threads if the work in all is worth it.

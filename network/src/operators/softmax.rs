@@ -159,11 +159,12 @@ impl Operator for Softmax {
             let wrong = |error: ndarray::ShapeError| invalid!("{error}");
             let x = ArrayView3::from_shape(lengths, &x).map_err(wrong)?;
             let mut y = ArrayViewMut3::from_shape(lengths, y).map_err(wrong)?;
-            // A list of blocks: columns do not lie one after the other, so that no slice can be shared among threads.
-            let blocks: Vec<_> = x.outer_iter().zip(y.outer_iter_mut()).flat_map(|(x, y)| blocks(x, y)).collect();
-            match slices::is_worth_sharing(work) {
-                true => blocks.into_par_iter().for_each(|(x, y)| self.columns(x, y)),
-                false => blocks.into_iter().for_each(|(x, y)| self.columns(x, y)),
+            let blocks = x.outer_iter().zip(y.outer_iter_mut()).flat_map(|(x, y)| blocks(x, y));
+            if slices::is_worth_sharing(work) {
+                // A list of blocks: columns do not lie one after the other, so that no slice can be shared among threads.
+                blocks.collect::<Vec<_>>().into_par_iter().for_each(|(x, y)| self.columns(x, y));
+            } else {
+                blocks.for_each(|(x, y)| self.columns(x, y));
             }
             Ok(())
         })
@@ -177,17 +178,19 @@ impl Operator for Softmax {
 
 /// Blocks of [`BLOCK`] columns, of tensors of one shape.
 fn blocks<'a>(
-    mut x: ArrayView2<'a, f32>,
-    mut y: ArrayViewMut2<'a, f32>,
-) -> Vec<(ArrayView2<'a, f32>, ArrayViewMut2<'a, f32>)> {
-    let mut blocks = Vec::with_capacity(y.ncols().div_ceil(BLOCK));
-    while y.ncols() > BLOCK {
-        let ((x_block, x_rest), (y_block, y_rest)) = (x.split_at(Axis(1), BLOCK), y.split_at(Axis(1), BLOCK));
-        blocks.push((x_block, y_block));
-        (x, y) = (x_rest, y_rest);
-    }
-    blocks.push((x, y));
-    blocks
+    x: ArrayView2<'a, f32>,
+    y: ArrayViewMut2<'a, f32>,
+) -> impl Iterator<Item = (ArrayView2<'a, f32>, ArrayViewMut2<'a, f32>)> {
+    let mut rest = Some((x, y));
+    std::iter::from_fn(move || {
+        let (x, y) = rest.take()?;
+        if y.ncols() <= BLOCK {
+            return Some((x, y));
+        }
+        let ((x, x_rest), (y, y_rest)) = (x.split_at(Axis(1), BLOCK), y.split_at(Axis(1), BLOCK));
+        rest = Some((x_rest, y_rest));
+        Some((x, y))
+    })
 }
 
 #[cfg(test)]

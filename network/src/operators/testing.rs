@@ -15,6 +15,12 @@ pub(crate) fn outputs(operator: &dyn Operator, inputs: &[Option<Tensor>], output
     let turned: Vec<Option<Tensor>> = inputs.iter().map(|input| input.as_ref().map(turned)).collect();
     let again = run(operator, &turned, &signatures, self::turned)?;
     assert!(made.iter().map(bits).eq(again.iter().map(bits)), "{operator:?}: {made:?} {again:?}");
+    // The same in some columns of larger tensors, as parts of concatenations lie.
+    for axis in 1..3 {
+        let within: Vec<Option<Tensor>> = inputs.iter().map(|input| input.as_ref().map(|of| apart(of, axis))).collect();
+        let again = run(operator, &within, &signatures, |tensor| apart(tensor, axis))?;
+        assert!(made.iter().map(bits).eq(again.iter().map(bits)), "{operator:?}: {made:?} {again:?}");
+    }
     Ok(made)
 }
 
@@ -49,6 +55,24 @@ fn turned(tensor: &Tensor) -> Tensor {
         Tensor::Float(of) => Tensor::Float(array(of)),
         Tensor::Integer(of) => Tensor::Integer(array(of)),
         Tensor::Bool(of) => Tensor::Bool(array(of)),
+    }
+}
+
+/// The same tensor as part of another one that is longer along an axis, if there are as many axes.
+fn apart(tensor: &Tensor, axis: usize) -> Tensor {
+    fn array<T: Copy>(of: &ndarray::ArcArray<T, ndarray::IxDyn>, axis: usize) -> ndarray::ArcArray<T, ndarray::IxDyn> {
+        let mut shape = of.raw_dim();
+        let (true, Some(&any)) = (axis < of.ndim(), of.first()) else { return of.clone() };
+        shape[axis] += 1;
+        let mut larger = ndarray::ArcArray::from_elem(shape, any);
+        larger.slice_axis_inplace(ndarray::Axis(axis), (1..).into());
+        larger.assign(of);
+        larger
+    }
+    match tensor {
+        Tensor::Float(of) => Tensor::Float(array(of, axis)),
+        Tensor::Integer(of) => Tensor::Integer(array(of, axis)),
+        Tensor::Bool(of) => Tensor::Bool(array(of, axis)),
     }
 }
 

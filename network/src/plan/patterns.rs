@@ -33,6 +33,9 @@ pub(super) fn replace(graph: &mut Graph) {
     }
 }
 
+/// Nodes of a product that are looked at: no pattern has more, whatever its order.
+const FACTORS: usize = 8;
+
 /// A product of values and a number.
 struct Product {
     values: Vec<ValueId>,
@@ -94,7 +97,11 @@ impl<'a> Search<'a> {
     fn factors(&self, node: &Node) -> Option<Product> {
         let mut product = Product { values: Vec::new(), factor: 1.0 };
         let mut nodes = vec![node];
-        while let Some(node) = nodes.pop() {
+        for count in 0.. {
+            let Some(node) = nodes.pop() else { break };
+            if count == FACTORS {
+                return None;
+            }
             let mut take = |value: ValueId| match (self.scalar(value), self.only_reader(value)) {
                 (Some(factor), _) => product.factor *= factor,
                 (None, Some(inner)) if self.is_product(inner) => nodes.push(inner),

@@ -1,79 +1,26 @@
 //! Runs steps one after the other, in memory that has been laid out before.
 //!
-//! Outputs of a step are stretches of an arena that none of its inputs touches; all that lies between them is read only.
+//! Arenas are cut at the outputs of a step; all that lies between them is read only.
 
-use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use ndarray::{ArrayView, ArrayView5, ArrayViewD, ArrayViewMut, ArrayViewMut5, ArrayViewMutD, IxDyn};
+use ndarray::{ArrayBase, ArrayView, ArrayView5, ArrayViewD, Axis, Data, Ix5, IxDyn};
 use smallvec::SmallVec;
 
 use super::arena::Place;
+use super::cut::{FEW, Output, Rest, Seen, columns, cut};
 use super::steps::{Action, Step};
 use super::{Memory, Plan};
-use crate::error::{Error, Result, invalid};
+use crate::error::{Result, invalid};
 use crate::graph::ValueId;
 use crate::operator::Scratch;
-use crate::operators::with_five_axes;
 use crate::tensor::{ElementType, Tensor, TensorView, TensorViewMut, of_any};
 
-/// As many inputs and outputs of a step are listed without memory of their own.
-const FEW: usize = 8;
-
-/// Outputs of a step by number, and where they lie.
-type Ranges = SmallVec<[(usize, Range<usize>); FEW]>;
-
-/// An arena that is cut at the outputs of a step.
-struct Cut<'a, T> {
-    /// What is read, with where it starts.
-    rest: SmallVec<[(usize, &'a [T]); FEW]>,
-    /// What is written, with the number of the output.
-    made: SmallVec<[(usize, &'a mut [T]); FEW]>,
-}
-
-impl<'a, T> Cut<'a, T> {
-    /// Cuts an arena at ranges that do not overlap.
-    fn new(mut arena: &'a mut [T], mut ranges: Ranges) -> Result<Self> {
-        ranges.sort_by_key(|(_, range)| (range.start, range.end));
-        let (mut rest, mut made) = (SmallVec::new(), SmallVec::new());
-        let mut start = 0;
-        for (number, range) in ranges {
-            let overlap = || invalid!("outputs overlap in memory");
-            let before = range.start.checked_sub(start).ok_or_else(overlap)?;
-            let (read, after) = arena.split_at_mut_checked(before).ok_or_else(overlap)?;
-            let (written, after) = after.split_at_mut_checked(range.len()).ok_or_else(overlap)?;
-            rest.push((start, &*read));
-            made.push((number, written));
-            (arena, start) = (after, range.end);
-        }
-        rest.push((start, &*arena));
-        Ok(Self { rest, made })
-    }
-
-    /// What is read at a range.
-    fn read(&self, range: &Range<usize>) -> Result<&'a [T]> {
-        let holds = |&&(start, piece): &&(usize, &[T])| start <= range.start && range.end <= start + piece.len();
-        let &(start, piece) =
-            self.rest.iter().find(holds).ok_or_else(|| invalid!("an input and an output overlap in memory"))?;
-        Ok(&piece[range.start - start..range.end - start])
-    }
-
-    /// What output `number` is written to.
-    fn write(&mut self, number: usize) -> Result<&'a mut [T]> {
-        let at = self
-            .made
-            .iter()
-            .position(|(of, _)| *of == number)
-            .ok_or_else(|| invalid!("output {number} has no memory"))?;
-        Ok(self.made.swap_remove(at).1)
-    }
-}
-
-/// All arenas, cut at the outputs of a step.
-struct Cuts<'a> {
-    floats: Cut<'a, f32>,
-    integers: Cut<'a, i64>,
-    bools: Cut<'a, bool>,
+/// All arenas, cut at the outputs of a step: what it reads of them.
+struct Rests<'a> {
+    floats: Rest<'a, f32, IxDyn>,
+    integers: Rest<'a, i64, IxDyn>,
+    bools: Rest<'a, bool, IxDyn>,
 }
 
 impl Plan {
@@ -106,50 +53,42 @@ impl Plan {
         if let Action::Reshape = step.action {
             return Ok(());
         }
-        let mut ranges: [Ranges; 3] = Default::default();
+        let mut outputs: [SmallVec<[Output; FEW]>; 3] = Default::default();
         for (number, &value) in step.outputs.iter().enumerate() {
-            if let Some(Place::Arena(range)) = self.arena.place_of(value) {
-                ranges[self.facts.signature(value)?.element as usize].push((number, range.clone()));
+            if let Some(place @ (Place::Arena(_) | Place::Columns(_))) = self.arena.place_of(value) {
+                let signature = self.facts.signature(value)?;
+                outputs[signature.element as usize].push(Output { number, place, shape: &signature.shape });
             }
         }
-        let [of_floats, of_integers, of_bools] = ranges;
-        let mut cuts = Cuts {
-            floats: Cut::new(floats, of_floats)?,
-            integers: Cut::new(integers, of_integers)?,
-            bools: Cut::new(bools, of_bools)?,
-        };
+        let [of_floats, of_integers, of_bools] = outputs;
+        if let Action::Layer(packed) = &step.action {
+            let (rest, mut made) = cut::<f32, Ix5>(floats, of_floats)?;
+            let x = |number: usize| -> Result<Option<ArrayView5<f32>>> {
+                let Some(Some(value)) = step.inputs.get(number) else { return Ok(None) };
+                self.read_layer(*value, inputs, &rest).map(Some)
+            };
+            let (x, residual) = (x(0)?.ok_or_else(|| invalid!("a layer without input"))?, x(1)?);
+            let (plan, y) = (packed.layer.plan(), made.take(0)?);
+            return match residual {
+                None => Ok(plan.run_into(x, y, &mut scratch.workspace)?),
+                Some(residual) => Ok(plan.run_with_residual_into(x, residual, y, &mut scratch.workspace)?),
+            };
+        }
+        let (floats, mut made_floats) = cut(floats, of_floats)?;
+        let (integers, mut made_integers) = cut(integers, of_integers)?;
+        let (bools, mut made_bools) = cut(bools, of_bools)?;
+        let rests = Rests { floats, integers, bools };
         match &step.action {
-            Action::Reshape => Ok(()),
-            Action::Layer(packed) => {
-                let plan = packed.layer.plan();
-                let shape = |value: ValueId| Ok::<_, Error>(with_five_axes(&self.facts.signature(value)?.shape));
-                let x = |number: usize| -> Result<Option<ArrayView5<f32>>> {
-                    let Some(Some(value)) = step.inputs.get(number) else { return Ok(None) };
-                    let read = self.read(*value, inputs, &cuts)?;
-                    let TensorView::Float(array) = read else { return Err(invalid!("a layer reads floats")) };
-                    Ok(Some(array.into_shape_with_order(shape(*value)?).map_err(|error| invalid!("{error}"))?))
-                };
-                let (x, residual) = (x(0)?.ok_or_else(|| invalid!("a layer without input"))?, x(1)?);
-                let y = cuts.floats.write(0)?;
-                let y = ArrayViewMut5::from_shape(shape(step.outputs[0])?, y).map_err(|error| invalid!("{error}"))?;
-                match residual {
-                    None => Ok(plan.run_into(x, y, &mut scratch.workspace)?),
-                    Some(residual) => Ok(plan.run_with_residual_into(x, residual, y, &mut scratch.workspace)?),
-                }
-            }
+            Action::Reshape | Action::Layer(_) => Ok(()),
             Action::Operator(operator) => {
-                let read = |value: &Option<ValueId>| value.map(|value| self.read(value, inputs, &cuts)).transpose();
+                let read = |value: &Option<ValueId>| value.map(|value| self.read(value, inputs, &rests)).transpose();
                 let views: SmallVec<[Option<TensorView>; FEW]> = step.inputs.iter().map(read).collect::<Result<_>>()?;
                 let mut made: SmallVec<[TensorViewMut; FEW]> = SmallVec::new();
                 for (number, &value) in step.outputs.iter().enumerate() {
-                    let signature = self.facts.signature(value)?;
-                    let shape = &signature.shape[..];
-                    made.push(match signature.element {
-                        ElementType::Float => TensorViewMut::Float(shaped_mut(shape, cuts.floats.write(number)?)?),
-                        ElementType::Integer => {
-                            TensorViewMut::Integer(shaped_mut(shape, cuts.integers.write(number)?)?)
-                        }
-                        ElementType::Bool => TensorViewMut::Bool(shaped_mut(shape, cuts.bools.write(number)?)?),
+                    made.push(match self.facts.signature(value)?.element {
+                        ElementType::Float => TensorViewMut::Float(made_floats.take(number)?),
+                        ElementType::Integer => TensorViewMut::Integer(made_integers.take(number)?),
+                        ElementType::Bool => TensorViewMut::Bool(made_bools.take(number)?),
                     });
                 }
                 operator.run(&views, &mut made, scratch)
@@ -157,17 +96,39 @@ impl Plan {
         }
     }
 
-    /// A value that a step reads.
-    fn read<'a>(&'a self, value: ValueId, inputs: &'a [TensorView], cuts: &Cuts<'a>) -> Result<TensorView<'a>> {
+    /// A value that a layer reads.
+    fn read_layer<'a>(
+        &'a self,
+        value: ValueId,
+        inputs: &'a [TensorView],
+        rest: &'a Rest<f32, Ix5>,
+    ) -> Result<ArrayView5<'a, f32>> {
+        let shape = &self.facts.signature(value)?.shape;
+        match self.arena.place_of(value) {
+            Some(Place::Input(number)) => match &inputs[*number] {
+                TensorView::Float(array) => five_axes(array, shape),
+                _ => Err(invalid!("a layer reads floats")),
+            },
+            Some(Place::Known) => match self.facts.value(value) {
+                Some(Tensor::Float(array)) => five_axes(array, shape),
+                _ => Err(invalid!("a layer reads floats that are known")),
+            },
+            Some(place) => rest.read(place, shape),
+            None => Err(invalid!("value {} has no place", value.0)),
+        }
+    }
+
+    /// A value that an operator reads.
+    fn read<'a>(&'a self, value: ValueId, inputs: &'a [TensorView], rests: &'a Rests) -> Result<TensorView<'a>> {
         let signature = self.facts.signature(value)?;
         let shape = &signature.shape[..];
         match self.arena.place_of(value) {
             Some(Place::Input(number)) => reshaped(&inputs[*number], shape),
             Some(Place::Known) => self.known(value),
-            Some(Place::Arena(range)) => Ok(match signature.element {
-                ElementType::Float => TensorView::Float(shaped(shape, cuts.floats.read(range)?)?),
-                ElementType::Integer => TensorView::Integer(shaped(shape, cuts.integers.read(range)?)?),
-                ElementType::Bool => TensorView::Bool(shaped(shape, cuts.bools.read(range)?)?),
+            Some(place) => Ok(match signature.element {
+                ElementType::Float => TensorView::Float(rests.floats.read(place, shape)?),
+                ElementType::Integer => TensorView::Integer(rests.integers.read(place, shape)?),
+                ElementType::Bool => TensorView::Bool(rests.bools.read(place, shape)?),
             }),
             None => Err(invalid!("value {} has no place", value.0)),
         }
@@ -194,6 +155,11 @@ impl Plan {
                 ElementType::Integer => TensorView::Integer(shaped(shape, &memory.integers[range.clone()])?),
                 ElementType::Bool => TensorView::Bool(shaped(shape, &memory.bools[range.clone()])?),
             }),
+            Some(Place::Columns(of)) => Ok(match signature.element {
+                ElementType::Float => TensorView::Float(columns(of, shape, &memory.floats[of.matrix.clone()])?),
+                ElementType::Integer => TensorView::Integer(columns(of, shape, &memory.integers[of.matrix.clone()])?),
+                ElementType::Bool => TensorView::Bool(columns(of, shape, &memory.bools[of.matrix.clone()])?),
+            }),
             _ => self.known(value),
         }
     }
@@ -203,8 +169,16 @@ fn shaped<'a, T>(shape: &[usize], elements: &'a [T]) -> Result<ArrayViewD<'a, T>
     ArrayView::from_shape(IxDyn(shape), elements).map_err(|error| invalid!("{error}"))
 }
 
-fn shaped_mut<'a, T>(shape: &[usize], elements: &'a mut [T]) -> Result<ArrayViewMutD<'a, T>> {
-    ArrayViewMut::from_shape(IxDyn(shape), elements).map_err(|error| invalid!("{error}"))
+/// A tensor as layers see it.
+fn five_axes<'a>(array: &'a ArrayBase<impl Data<Elem = f32>, IxDyn>, shape: &[usize]) -> Result<ArrayView5<'a, f32>> {
+    if let Some(slice) = array.as_slice() {
+        return ArrayView::from_shape(Ix5::seen(shape), slice).map_err(|error| invalid!("{error}"));
+    }
+    let mut array = array.view();
+    while array.ndim() < 5 {
+        array.insert_axis_inplace(Axis(2));
+    }
+    array.into_dimensionality().map_err(|error| invalid!("{error}"))
 }
 
 /// The same elements in another shape.

@@ -216,7 +216,7 @@ impl<'a> Stepper<'a> {
         let mut step = Step {
             name: node.name.clone(),
             operators: vec![node.operator.name()],
-            action: Action::Operator(node.operator.clone()),
+            action: Action::Operator(node.operator.prepared(&inputs)?.unwrap_or_else(|| node.operator.clone())),
             inputs: node.inputs.clone(),
             outputs: node.outputs.clone(),
             operations: node.operator.operations(&inputs, &outputs),

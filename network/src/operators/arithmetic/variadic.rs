@@ -3,7 +3,7 @@
 use super::{maximum, minimum};
 use crate::error::{Result, invalid};
 use crate::operator::{Fact, Operator, Scratch, Signature};
-use crate::operators::common::{broadcast, expect_element, required};
+use crate::operators::common::{Few, broadcast, expect_element, required};
 use crate::operators::loops::{Element, Walk, in_parts, update};
 use crate::operators::slices::{fill, in_order};
 use crate::tensor::{ElementType, TensorView, TensorViewMut};
@@ -59,7 +59,7 @@ impl Operator for Variadic {
         /// The first input, then one after the other.
         macro_rules! each {
             ($variant:ident, $to:ident, $x:ident, $y:ident => $value:expr) => {{
-                let shape = $to.shape().to_vec();
+                let shape = Few::from_slice($to.shape());
                 fill($to.view_mut(), |to| {
                     for (number, input) in inputs.iter().enumerate() {
                         let Some(TensorView::$variant(input)) = input else {

@@ -65,6 +65,10 @@ impl Operator for Clip {
         self.function(low, high)?.activation().map(Pointwise::Activation)
     }
 
+    fn takes_rows_apart(&self) -> bool {
+        true
+    }
+
     fn run(&self, inputs: &[Option<TensorView>], outputs: &mut [TensorViewMut], _scratch: &mut Scratch) -> Result<()> {
         macro_rules! bound {
             ($variant:ident, $number:literal, $absent:expr) => {
@@ -116,6 +120,10 @@ impl Operator for PRelu {
         let [Some(x), Some(slope), ..] = inputs[..] else { return None };
         let slopes = per_channel(slope, x.shape().len())?;
         Some(Pointwise::PRelu(slopes.into_iter().map(|slope| slope as f32).collect()))
+    }
+
+    fn takes_rows_apart(&self) -> bool {
+        true
     }
 
     fn run(&self, inputs: &[Option<TensorView>], outputs: &mut [TensorViewMut], _scratch: &mut Scratch) -> Result<()> {

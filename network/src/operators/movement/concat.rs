@@ -1,9 +1,11 @@
 //! Tensors joined along an axis, and a tensor split along one.
 
+use ndarray::Axis;
+
 use crate::error::{Result, invalid};
 use crate::operator::{Fact, Operator, Scratch, Signature};
-use crate::operators::common::{axis, elements, expect_element, known_integers, lengths, optional, required};
-use crate::operators::loops::{Walk, gather, in_parts, of_same};
+use crate::operators::common::{Few, axis, elements, expect_element, known_integers, lengths, optional, required};
+use crate::operators::loops::{Walk, copy_part, gather, in_parts, of_same};
 use crate::operators::slices::{fill, in_order};
 use crate::tensor::{TensorView, TensorViewMut};
 
@@ -46,10 +48,30 @@ impl Operator for Concat {
         axis(self.axis, rank).ok()
     }
 
+    fn takes_rows_apart(&self) -> bool {
+        true
+    }
+
     fn run(&self, inputs: &[Option<TensorView>], outputs: &mut [TensorViewMut], _scratch: &mut Scratch) -> Result<()> {
         macro_rules! each {
             ($variant:ident, $to:ident) => {{
                 let axis = axis(self.axis, $to.ndim())?;
+                let is_in_order = |input: &Option<TensorView>| match input {
+                    Some(TensorView::$variant(array)) => array.is_standard_layout(),
+                    _ => true,
+                };
+                if !$to.is_standard_layout() || !inputs.iter().all(is_in_order) {
+                    let mut rest = $to.view_mut();
+                    for input in inputs {
+                        let Some(TensorView::$variant(array)) = input else {
+                            return Err(invalid!("an input is missing or of another type than was announced"));
+                        };
+                        let (part, others) = rest.split_at(Axis(axis), array.shape()[axis]);
+                        copy_part(array.view(), part);
+                        rest = others;
+                    }
+                    return Ok(());
+                }
                 let arrays = inputs.iter().map(|input| match input {
                     // Elements of a row: along the axis and all after it.
                     Some(TensorView::$variant(array)) => {
@@ -57,7 +79,7 @@ impl Operator for Concat {
                     }
                     _ => Err(invalid!("an input is missing or of another type than was announced")),
                 });
-                let arrays = arrays.collect::<Result<Vec<_>>>()?;
+                let arrays = arrays.collect::<Result<Few<_>>>()?;
                 let row: usize = arrays.iter().map(|(length, _)| length).sum();
                 fill($to.view_mut(), |to| {
                     in_parts(to, |offset, part| {

@@ -1,8 +1,12 @@
 //! Elements around a tensor, or fewer of them.
 
+use smallvec::SmallVec;
+
 use crate::error::{Result, invalid};
 use crate::operator::{Fact, Operator, Scratch, Signature};
-use crate::operators::common::{axis, elements, expect_element, known_integers, optional, required, strides};
+use crate::operators::common::{
+    Few, axis, elements, expect_element, few_integers, known_integers, optional, required, strides,
+};
 use crate::operators::loops::{Element, in_parts};
 use crate::operators::slices::{fill, in_order};
 use crate::tensor::{TensorView, TensorViewMut};
@@ -54,13 +58,13 @@ struct Margin {
 }
 
 /// The margins of all axes.
-fn margins(shape: &[usize], pads: &[i64], axes: Option<&[i64]>, mode: PadMode) -> Result<Vec<Margin>> {
+fn margins(shape: &[usize], pads: &[i64], axes: Option<&[i64]>, mode: PadMode) -> Result<Few<Margin>> {
     let count = axes.map_or(shape.len(), <[i64]>::len);
     if pads.len() != 2 * count {
         return Err(invalid!("{} pads for {count} axes", pads.len()));
     }
-    let mut all: Vec<Margin> = shape.iter().map(|&kept| Margin { skip: 0, kept, before: 0, after: 0 }).collect();
-    let mut is_given = vec![false; shape.len()];
+    let mut all: Few<Margin> = shape.iter().map(|&kept| Margin { skip: 0, kept, before: 0, after: 0 }).collect();
+    let mut is_given = Few::from_elem(false, shape.len());
     for number in 0..count {
         let axis = axis(axes.map_or(number as i64, |axes| axes[number]), shape.len())?;
         if std::mem::replace(&mut is_given[axis], true) {
@@ -171,14 +175,13 @@ impl Operator for Pad {
     }
 
     fn run(&self, inputs: &[Option<TensorView>], outputs: &mut [TensorViewMut], _scratch: &mut Scratch) -> Result<()> {
-        let integers = |number| match inputs.get(number) {
-            Some(Some(TensorView::Integer(array))) => Some(array.iter().copied().collect::<Vec<i64>>()),
+        // Twice as many as axes.
+        let pads: Option<SmallVec<[i64; 16]>> = match (&self.pads, inputs.get(1)) {
+            (Some(pads), _) => Some(pads[..].into()),
+            (None, Some(Some(TensorView::Integer(pads)))) => Some(pads.iter().copied().collect()),
             _ => None,
         };
-        let (pads, axes) = match &self.pads {
-            Some(pads) => (Some(pads.clone()), None),
-            None => (integers(1), integers(3)),
-        };
+        let axes = few_integers(inputs, 3).filter(|_| self.pads.is_none());
         let pads = pads.ok_or_else(|| invalid!("pads are missing"))?;
         macro_rules! each {
             ($variant:ident, $from:ident, $to:ident, $absent:expr) => {{

@@ -2,7 +2,7 @@
 
 use crate::error::{Result, invalid};
 use crate::operator::{Fact, Operator, Scratch, Signature};
-use crate::operators::common::{axis, known_integers, optional, required, strides};
+use crate::operators::common::{Few, axis, few_integers, known_integers, optional, required, strides};
 use crate::operators::loops::{Walk, gather, of_same};
 use crate::operators::slices::{fill, in_order};
 use crate::tensor::{TensorView, TensorViewMut};
@@ -71,12 +71,12 @@ fn cuts(
     ends: &[i64],
     axes: Option<&[i64]>,
     steps: Option<&[i64]>,
-) -> Result<Vec<Cut>> {
+) -> Result<Few<Cut>> {
     let count = starts.len();
     if ends.len() != count || axes.is_some_and(|a| a.len() != count) || steps.is_some_and(|s| s.len() != count) {
         return Err(invalid!("{count} starts, {} ends, and other numbers of axes or steps", ends.len()));
     }
-    let mut all: Vec<Option<Cut>> = vec![None; shape.len()];
+    let mut all: Few<Option<Cut>> = Few::from_elem(None, shape.len());
     for number in 0..count {
         let axis = axis(axes.map_or(number as i64, |axes| axes[number]), shape.len())?;
         let step = steps.map_or(1, |steps| steps[number]);
@@ -86,14 +86,6 @@ fn cuts(
     }
     let whole = |(cut, &count): (Option<Cut>, &usize)| cut.unwrap_or(Cut { start: 0, step: 1, count });
     Ok(all.into_iter().zip(shape).map(whole).collect())
-}
-
-/// The whole numbers of an input that is there.
-fn values(inputs: &[Option<TensorView>], number: usize) -> Option<Vec<i64>> {
-    match inputs.get(number) {
-        Some(Some(TensorView::Integer(array))) => Some(array.iter().copied().collect()),
-        _ => None,
-    }
 }
 
 impl Operator for Slice {
@@ -121,10 +113,10 @@ impl Operator for Slice {
             let cuts = if let Some((starts, ends)) = &self.bounds {
                 cuts(from.shape(), starts, ends, self.axes.as_deref(), None)?
             } else {
-                let [Some(starts), Some(ends)] = [1, 2].map(|number| values(inputs, number)) else {
+                let [Some(starts), Some(ends)] = [1, 2].map(|number| few_integers(inputs, number)) else {
                     return Err(invalid!("starts or ends are missing"));
                 };
-                let [axes, steps] = [3, 4].map(|number| values(inputs, number));
+                let [axes, steps] = [3, 4].map(|number| few_integers(inputs, number));
                 cuts(from.shape(), &starts, &ends, axes.as_deref(), steps.as_deref())?
             };
             let strides = strides(from.shape());

@@ -2,7 +2,7 @@
 
 use crate::error::{Result, invalid};
 use crate::operator::{Fact, Operator, Scratch, Signature};
-use crate::operators::common::{axes, elements, required, strides};
+use crate::operators::common::{Few, axes, elements, required, strides};
 use crate::operators::loops::{Walk, gather, of_same};
 use crate::operators::slices::{fill, in_order};
 use crate::tensor::{TensorView, TensorViewMut};
@@ -16,7 +16,7 @@ pub struct Transpose {
 
 impl Transpose {
     /// The permutation for a rank.
-    fn order(&self, rank: usize) -> Result<Vec<usize>> {
+    fn order(&self, rank: usize) -> Result<Few<usize>> {
         let Some(permutation) = &self.permutation else { return Ok((0..rank).rev().collect()) };
         if axes(permutation, rank)?.len() != rank {
             return Err(invalid!("{permutation:?} is no permutation of {rank} axes"));

@@ -126,7 +126,7 @@ impl Operator for MeanVarianceNormalization {
         let (x, y) = (common::floats(inputs, 0)?, common::floats_mut(outputs, 0)?);
         let axes = common::axes(&self.axes, x.ndim())?;
         let kept = (0..x.ndim()).filter(|axis| !axes.contains(axis));
-        let order: Vec<usize> = kept.chain(axes.iter().copied()).collect();
+        let order: common::Few<usize> = kept.chain(axes.iter().copied()).collect();
         let outer = order.len() - axes.len();
         normalize(x.permuted_axes(&order[..]), y.permuted_axes(&order[..]), outer);
         Ok(())

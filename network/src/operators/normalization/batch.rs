@@ -51,8 +51,8 @@ impl Operator for BatchNormalization {
         let n = scale.len();
         let affine = |i: usize| self.of([scale[i], bias[i], mean[i], variance[i]]);
         let plane = if self.spatial { x.shape().iter().skip(2).product() } else { 1 };
-        let x = slices::in_order(&x);
-        slices::fill(common::floats_mut(outputs, 0)?, |y| {
+        // Samples may lie apart.
+        slices::in_pieces(x, common::floats_mut(outputs, 0)?, 1, &|x: &[f32], y: &mut [f32]| {
             // Small planes a sample at a time, large ones each for itself.
             let planes = if plane < 1024 { n } else { 1 };
             slices::for_chunks(y, planes * plane, x.len(), |number, y| {
@@ -76,6 +76,10 @@ impl Operator for BatchNormalization {
         let shift = |((&bias, &mean), scale): ((&f32, &f32), &f64)| f64::from(bias) - f64::from(mean) * scale;
         let offset = bias.iter().zip(&mean).zip(&scale).map(shift).collect();
         Some(Pointwise::Affine { input: 0, scale, offset })
+    }
+
+    fn takes_rows_apart(&self) -> bool {
+        true
     }
 
     fn operations(&self, _: &[Option<&Fact>], outputs: &[Signature]) -> u128 {

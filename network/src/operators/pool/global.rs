@@ -68,15 +68,19 @@ impl Operator for GlobalPool {
     fn run(&self, inputs: &[Option<TensorView>], outputs: &mut [TensorViewMut], _: &mut Scratch) -> Result<()> {
         let x = common::floats(inputs, 0)?;
         let plane: usize = x.shape().iter().skip(2).product();
-        let (work, x) = (x.len(), slices::in_order(&x));
-        slices::fill(common::floats_mut(outputs, 0)?, |y| {
+        // Samples or planes may lie apart.
+        slices::in_pieces(x, common::floats_mut(outputs, 0)?, 2, &|x: &[f32], y: &mut [f32]| {
             // Sixteen planes a task: a plane may be small.
-            slices::for_chunks(y, 16, work, |number, y| {
+            slices::for_chunks(y, 16, x.len(), |number, y| {
                 let planes = x[number * 16 * plane..].chunks_exact(plane);
                 y.iter_mut().zip(planes).for_each(|(y, plane)| *y = self.of(plane));
             });
         });
         Ok(())
+    }
+
+    fn takes_rows_apart(&self) -> bool {
+        true
     }
 
     fn operations(&self, inputs: &[Option<&Fact>], _: &[Signature]) -> u128 {

@@ -146,17 +146,26 @@ impl Windows {
         if self.strides.len() != n || self.dilations.len() != n || pads != n {
             return Err(invalid!("a kernel of {n} axes with strides, dilations or pads of another number"));
         }
-        let mut axes = [Axis::NEUTRAL; 3];
+        let axes = self.axes(shape)?;
         let mut output = shape.to_vec();
         for i in 0..n {
-            let axis = self.axis(i, shape[i + 2])?;
+            let axis = axes[3 - n + i];
             if covered && !axis.is_covered() {
                 return Err(invalid!("along spatial axis {i} a window holds nothing but padding: {axis:?}"));
             }
-            (axes[3 - n + i], output[i + 2]) = (axis, axis.output);
+            output[i + 2] = axis.output;
         }
         common::elements(&output)?;
         Ok((axes, output))
+    }
+
+    /// The same axes of a shape that has been looked at before.
+    pub(super) fn axes(&self, shape: &[usize]) -> Result<[Axis; 3]> {
+        let (n, mut axes) = (self.kernel.len().min(3), [Axis::NEUTRAL; 3]);
+        for (i, &length) in shape.iter().skip(2).take(n).enumerate() {
+            axes[3 - n + i] = self.axis(i, length)?;
+        }
+        Ok(axes)
     }
 
     fn axis(&self, i: usize, input: usize) -> Result<Axis> {

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use ndarray::ArrayViewD;
 
+use super::super::common::Few;
 use super::super::slices;
 
 /// The shape without the axes, or with length 1 there.
@@ -28,7 +29,7 @@ pub(super) fn three<'a, T: Copy>(x: &ArrayViewD<'a, T>, axes: &[usize]) -> ([usi
         return (lengths, slices::in_order(x));
     }
     let kept = (0..shape.len()).filter(|axis| !axes.contains(axis));
-    let order: Vec<usize> = kept.chain(axes.iter().copied()).collect();
+    let order: Few<usize> = kept.chain(axes.iter().copied()).collect();
     let x = x.clone().permuted_axes(&order[..]);
     let (outer, inner) = x.shape().split_at(order.len() - axes.len());
     ([product(outer), product(inner), 1], slices::in_order(&x))

@@ -39,7 +39,15 @@ impl Level {
 
 impl Resize {
     /// The axes, outermost first. Neighbours that stay as they are are one.
-    pub(super) fn levels(&self, lines: &[Line], coordinates: Coordinates) -> Result<Vec<Level>> {
+    pub(super) fn levels(&self, lines: &[Line], coordinates: Coordinates) -> Result<Levels> {
+        let inner = match lines.split_first() {
+            Some((first, inner)) if !first.changes() => Some(self.levels_of(inner, coordinates)?),
+            _ => None,
+        };
+        Ok(Levels { all: self.levels_of(lines, coordinates)?, inner })
+    }
+
+    fn levels_of(&self, lines: &[Line], coordinates: Coordinates) -> Result<Vec<Level>> {
         let mut levels: Vec<Level> = Vec::with_capacity(lines.len());
         for line in lines {
             let from = if line.changes() { self.source(line, coordinates)? } else { Source::Same };
@@ -72,16 +80,35 @@ impl Resize {
     }
 }
 
+/// The axes of whole tensors, and those of an index of the first one, if that stays as it is.
+#[derive(Debug)]
+pub(super) struct Levels {
+    all: Vec<Level>,
+    inner: Option<Vec<Level>>,
+}
+
 /// Copies every element's nearest one.
-pub(super) fn copy<T: Copy + Send + Sync>(levels: &[Level], x: &ArrayViewD<T>, y: ArrayViewMutD<T>) {
-    let (x, work) = (slices::in_order(x), y.len());
-    slices::fill(y, |y| {
-        let Some((first, inner)) = levels.split_first() else { return y.copy_from_slice(&x) };
-        let (from, to) = lengths(inner);
-        slices::for_chunks(y, to, work, |output, y| {
-            let input = first.of(output);
-            copy_level(inner, &x[input * from..(input + 1) * from], y);
-        });
+pub(super) fn copy<T: Copy + Send + Sync>(levels: &Levels, x: ArrayViewD<T>, y: ArrayViewMutD<T>) {
+    match &levels.inner {
+        // Samples may lie apart.
+        Some(inner) if !x.is_standard_layout() || !y.is_standard_layout() => {
+            slices::in_pieces(x, y, 1, &|x: &[T], y: &mut [T]| {
+                // A piece is one sample, or all where copies had to be made of them.
+                let (from, to) = lengths(inner);
+                let pairs = x.chunks_exact(from).zip(y.chunks_exact_mut(to));
+                pairs.for_each(|(x, y)| copy_slices(inner, x, y));
+            });
+        }
+        _ => slices::in_pieces(x, y, 0, &|x: &[T], y: &mut [T]| copy_slices(&levels.all, x, y)),
+    }
+}
+
+fn copy_slices<T: Copy + Send + Sync>(levels: &[Level], x: &[T], y: &mut [T]) {
+    let Some((first, inner)) = levels.split_first() else { return y.copy_from_slice(x) };
+    let (from, to) = lengths(inner);
+    slices::for_chunks(y, to, x.len().max(to * first.output), |output, y| {
+        let input = first.of(output);
+        copy_level(inner, &x[input * from..(input + 1) * from], y);
     });
 }
 

@@ -10,7 +10,7 @@ use super::{Interpolation, Mapping, Resize};
 use crate::error::{Result, invalid};
 
 /// Two neighbouring inputs and the weight of the second; nothing outside of the input.
-type Taps = Option<(usize, usize, f64)>;
+pub(super) type Taps = Option<(usize, usize, f64)>;
 
 impl Resize {
     /// Whether outputs are made one by one.
@@ -26,15 +26,18 @@ impl Resize {
         }
     }
 
-    /// Makes outputs one by one. Those outside of the input have a value of their own.
-    pub(super) fn single(&self, lines: &[Line], x: ArrayViewD<f32>, y: ArrayViewMutD<f32>) -> Result<()> {
+    /// What outputs are made of along every axis.
+    pub(super) fn all_taps(&self, lines: &[Line]) -> Result<Vec<Vec<Taps>>> {
         self.check_single()?;
         let of_line = |line: &Line| (0..line.output).map(|output| self.taps(line, output)).collect();
-        let taps: Vec<Vec<Taps>> = lines.iter().map(of_line).collect();
+        Ok(lines.iter().map(of_line).collect())
+    }
+
+    /// Makes outputs one by one. Those outside of the input have a value of their own.
+    pub(super) fn single(&self, lines: &[Line], taps: &[Vec<Taps>], x: ArrayViewD<f32>, y: ArrayViewMutD<f32>) {
         let outside = if let Mapping::Crop { outside } = self.mapping { outside } else { 0.0 };
         let x = slices::in_order(&x);
-        slices::fill(y, |y| single_level(lines, &taps, outside, &[(0, 1.0)], &x, y));
-        Ok(())
+        slices::fill(y, |y| single_level(lines, taps, outside, &[(0, 1.0)], &x, y));
     }
 
     /// Where an output of an axis lies on its inputs.

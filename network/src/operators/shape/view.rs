@@ -2,7 +2,7 @@
 
 use crate::error::{Result, invalid};
 use crate::operator::{Fact, Operator, Scratch, Signature};
-use crate::operators::common::{axes, elements, known_integers, optional, required};
+use crate::operators::common::{Few, axes, elements, known_integers, optional, required};
 use crate::operators::loops::{copy, of_same};
 use crate::tensor::{ElementType, Tensor, TensorView, TensorViewMut};
 
@@ -136,7 +136,7 @@ impl Operator for Squeeze {
         let input = required(inputs, 0)?;
         let shape = input.shape();
         let gone = match given(self.axes.as_ref(), inputs)? {
-            None => (0..shape.len()).filter(|&axis| shape[axis] == 1).collect(),
+            None => (0..shape.len()).filter(|&axis| shape[axis] == 1).collect::<Few<_>>(),
             Some(given) => axes(&given, shape.len())?,
         };
         if let Some(axis) = gone.iter().find(|&&axis| shape[axis] != 1) {
