@@ -9,7 +9,7 @@ use super::common::required;
 use super::loops::{copy, map};
 use super::{Description, Made};
 use crate::error::{Result, invalid};
-use crate::operator::{Fact, Operator, Scratch, Signature};
+use crate::operator::{Alignment, Fact, Operator, Scratch, Signature};
 use crate::tensor::{ElementType, TensorView, TensorViewMut};
 
 /// A type of elements of a file.
@@ -168,6 +168,10 @@ impl Operator for Cast {
 
     fn infer(&self, inputs: &[Option<&Fact>], _outputs: usize) -> Result<Vec<Signature>> {
         Ok(vec![Signature::new(self.to.element(), required(inputs, 0)?.shape())])
+    }
+
+    fn alignment(&self, _inputs: &[Option<&Fact>]) -> Option<Alignment> {
+        Some(Alignment::Broadcast)
     }
 
     fn run(&self, inputs: &[Option<TensorView>], outputs: &mut [TensorViewMut], _scratch: &mut Scratch) -> Result<()> {

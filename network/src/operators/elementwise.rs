@@ -17,7 +17,7 @@ use super::common::required;
 use super::loops::map;
 use super::{Description, Made};
 use crate::error::{Result, invalid};
-use crate::operator::{Fact, Operator, Pointwise, Scratch, Signature};
+use crate::operator::{Alignment, Fact, Operator, Pointwise, Scratch, Signature};
 use crate::tensor::{TensorView, TensorViewMut};
 
 /// `y = function(x)` for every element.
@@ -49,6 +49,10 @@ impl Operator for Unary {
 
     fn pointwise(&self, _inputs: &[Option<&Fact>]) -> Option<Pointwise> {
         self.function.activation().map(Pointwise::Activation)
+    }
+
+    fn alignment(&self, _inputs: &[Option<&Fact>]) -> Option<Alignment> {
+        Some(Alignment::Broadcast)
     }
 
     fn run(&self, inputs: &[Option<TensorView>], outputs: &mut [TensorViewMut], _scratch: &mut Scratch) -> Result<()> {

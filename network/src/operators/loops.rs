@@ -10,6 +10,7 @@ use std::ops::Range;
 
 use ndarray::{ArrayViewD, ArrayViewMutD};
 use rayon::prelude::*;
+use smallvec::{SmallVec, smallvec};
 
 use super::slices::{fill, in_order};
 
@@ -79,15 +80,18 @@ pub(crate) fn copy<T: Element>(from: ArrayViewD<'_, T>, to: ArrayViewMutD<'_, T>
 /// Axes of length 1 are left out, and neighbours that are walked as one axis are one.
 #[derive(Debug)]
 pub(crate) struct Walk<const N: usize> {
-    lengths: Vec<usize>,
-    strides: Vec<[isize; N]>,
+    lengths: SmallVec<[usize; FEW]>,
+    strides: SmallVec<[[isize; N]; FEW]>,
     first: [usize; N],
 }
+
+/// As many axes are listed without memory of their own.
+const FEW: usize = 5;
 
 impl<const N: usize> Walk<N> {
     /// The walk over axes of such lengths and strides.
     pub(crate) fn new(first: [usize; N], axes: impl IntoIterator<Item = (usize, [isize; N])>) -> Self {
-        let mut walk = Self { lengths: Vec::new(), strides: Vec::new(), first };
+        let mut walk = Self { lengths: SmallVec::new(), strides: SmallVec::new(), first };
         for (length, strides) in axes {
             if length == 1 {
                 continue;
@@ -107,7 +111,7 @@ impl<const N: usize> Walk<N> {
 
     /// The walk over contiguous tensors that are broadcast to a shape.
     pub(crate) fn broadcast(shape: &[usize], shapes: [&[usize]; N]) -> Self {
-        let mut strides = vec![[0; N]; shape.len()];
+        let mut strides: SmallVec<[[isize; N]; FEW]> = smallvec![[0; N]; shape.len()];
         for (n, from) in shapes.iter().enumerate() {
             let mut stride = 1;
             for (axis, &length) in from.iter().rev().enumerate().take(shape.len()) {
@@ -134,7 +138,7 @@ impl<const N: usize> Walk<N> {
         let inner = self.lengths.last().copied().unwrap_or(1);
         let outer = &self.lengths[..self.lengths.len().saturating_sub(1)];
         let steps = self.steps();
-        let mut index = vec![0; outer.len()];
+        let mut index: SmallVec<[usize; FEW]> = smallvec![0; outer.len()];
         let mut starts = self.first.map(|first| first as isize);
         let mut number = offset / inner;
         for (axis, &length) in outer.iter().enumerate().rev() {
@@ -199,8 +203,8 @@ fn transpose<T: Element>(walk: &Walk<1>, rows: usize, columns: usize, from: &[T]
     let step = walk.steps()[0] as usize;
     let rows_of_part = (PART / columns).max(TILE);
     let planes = Walk {
-        lengths: walk.lengths[..walk.lengths.len() - 2].to_vec(),
-        strides: walk.strides[..walk.strides.len() - 2].to_vec(),
+        lengths: walk.lengths[..walk.lengths.len() - 2].into(),
+        strides: walk.strides[..walk.strides.len() - 2].into(),
         first: walk.first,
     };
     to.par_chunks_mut(rows_of_part * columns).enumerate().for_each(|(number, part)| {

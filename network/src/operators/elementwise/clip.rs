@@ -1,7 +1,7 @@
 //! Functions of single elements whose parameters are tensors: Clip and PRelu.
 
 use crate::error::{Result, invalid};
-use crate::operator::{Fact, Operator, Pointwise, Scratch, Signature};
+use crate::operator::{Alignment, Fact, Operator, Pointwise, Scratch, Signature};
 use crate::operators::common::{broadcast, elements, expect_element, optional, per_channel, required};
 use crate::operators::elementwise::Function;
 use crate::operators::elementwise::functions::clamped;
@@ -65,6 +65,10 @@ impl Operator for Clip {
         self.function(low, high)?.activation().map(Pointwise::Activation)
     }
 
+    fn alignment(&self, _inputs: &[Option<&Fact>]) -> Option<Alignment> {
+        Some(Alignment::Broadcast)
+    }
+
     fn run(&self, inputs: &[Option<TensorView>], outputs: &mut [TensorViewMut], _scratch: &mut Scratch) -> Result<()> {
         macro_rules! bound {
             ($variant:ident, $number:literal, $absent:expr) => {
@@ -116,6 +120,10 @@ impl Operator for PRelu {
         let [Some(x), Some(slope), ..] = inputs[..] else { return None };
         let slopes = per_channel(slope, x.shape().len())?;
         Some(Pointwise::PRelu(slopes.into_iter().map(|slope| slope as f32).collect()))
+    }
+
+    fn alignment(&self, _inputs: &[Option<&Fact>]) -> Option<Alignment> {
+        Some(Alignment::Broadcast)
     }
 
     fn run(&self, inputs: &[Option<TensorView>], outputs: &mut [TensorViewMut], _scratch: &mut Scratch) -> Result<()> {
