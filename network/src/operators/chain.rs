@@ -3,6 +3,7 @@
 //! Operands are read once and the output is written once. What lies between is a block long, whatever the tensors' size. Operators are run
 //! as they are ([`Operator::alignment`] says which can), so the chain has their bits. It knows no graph.
 
+mod apart;
 mod layout;
 #[cfg(test)]
 mod tests;
@@ -15,11 +16,11 @@ use std::sync::Arc;
 use ndarray::{ArrayView, ArrayViewMut, IxDyn};
 use smallvec::SmallVec;
 
-use self::layout::{BLOCK, Beside, Block, Layout};
+use self::layout::{BLOCK, Block, Layout};
 use super::slices::{fill, in_order, is_worth_sharing};
 use crate::error::{Result, invalid};
 use crate::operator::{Fact, Operator, Scratch, Signature};
-use crate::tensor::{ElementType, TensorView, TensorViewMut};
+use crate::tensor::{ElementType, TensorView, TensorViewMut, of_any};
 
 /// Buffers of one type of elements for what lies between operators.
 const BUFFERS: usize = 3;
@@ -64,7 +65,6 @@ pub(crate) struct Link {
 pub(crate) struct Chain {
     output: Signature,
     operands: Vec<Operand>,
-    beside: Vec<Beside>,
     layout: Layout,
     stages: Vec<Stage>,
 }
@@ -95,8 +95,7 @@ impl Chain {
             return None;
         }
         let shapes = operands.iter().map(|operand| operand.aligned(shape)).collect::<Option<Vec<_>>>()?;
-        let has_channels = operands.iter().any(|operand| operand.is_per_channel);
-        let (layout, beside) = Layout::new(shape, &shapes, has_channels);
+        let layout = Layout::new(shape, &shapes, has_channels(&operands));
         let targets = targets(&links)?;
         let elements: Vec<ElementType> = links.iter().map(|link| link.element).collect();
         let input = |source: Source| match source {
@@ -111,32 +110,31 @@ impl Chain {
             Some(Stage { operator: link.operator, inputs, element: link.element, target })
         };
         let stages = links.into_iter().zip(&targets).map(stage).collect::<Option<Vec<_>>>()?;
-        Some(Self { output: Signature::new(*elements.last()?, shape), operands, beside, layout, stages })
+        Some(Self { output: Signature::new(*elements.last()?, shape), operands, layout, stages })
     }
 
-    fn run_all(&self, operands: &[Elements], output: Part) -> Result<()> {
-        let blocks = 0..self.layout.count();
-        match is_worth_sharing(blocks.len() * BLOCK * self.stages.len()) {
-            true => self.share(blocks, operands, output),
-            false => self.run_blocks(blocks, operands, output),
-        }
+    /// Runs all blocks of a layout, on several threads where they are many.
+    fn run_all(&self, layout: &Layout, operands: &[Elements], output: Part) -> Result<()> {
+        let blocks = 0..layout.count();
+        let is_shared = is_worth_sharing(blocks.len() * BLOCK * self.stages.len());
+        let cut = CutOperands { operands: &self.operands, layout, elements: operands };
+        if is_shared { self.share(&cut, blocks, output) } else { self.run_blocks(&cut, blocks, output) }
     }
 
-    /// Runs blocks, on several threads where they are many.
-    fn share(&self, blocks: Range<usize>, operands: &[Elements], output: Part) -> Result<()> {
+    fn share(&self, operands: &CutOperands, blocks: Range<usize>, output: Part) -> Result<()> {
         if blocks.len() <= SHARE {
-            return self.run_blocks(blocks, operands, output);
+            return self.run_blocks(operands, blocks, output);
         }
         let middle = blocks.start + blocks.len() / 2;
-        let (before, after) = output.split_at(self.layout.start(middle) - self.layout.start(blocks.start));
+        let (before, after) = output.split_at(operands.layout.start(middle) - operands.layout.start(blocks.start));
         let (first, second) = rayon::join(
-            || self.share(blocks.start..middle, operands, before),
-            || self.share(middle..blocks.end, operands, after),
+            || self.share(operands, blocks.start..middle, before),
+            || self.share(operands, middle..blocks.end, after),
         );
         first.and(second)
     }
 
-    fn run_blocks(&self, blocks: Range<usize>, operands: &[Elements], mut output: Part) -> Result<()> {
+    fn run_blocks(&self, operands: &CutOperands, blocks: Range<usize>, mut output: Part) -> Result<()> {
         let mut floats = [[0.0; BLOCK]; BUFFERS];
         let mut bools = [[false; BLOCK]; BUFFERS];
         let mut buffers = Buffers::default();
@@ -144,83 +142,86 @@ impl Chain {
         buffers.bools.iter_mut().zip(&mut bools).for_each(|(to, buffer)| *to = buffer);
         let mut scratch = Scratch::default();
         for number in blocks {
-            let block = self.layout.block(number);
-            match output {
-                Part::Floats(all) => {
-                    let (now, later) = all.split_at_mut(block.len);
-                    (buffers.floats[OUTPUT], output) = (now, Part::Floats(later));
-                }
-                Part::Bools(all) => {
-                    let (now, later) = all.split_at_mut(block.len);
-                    (buffers.bools[OUTPUT], output) = (now, Part::Bools(later));
-                }
+            let block = operands.layout.block(number);
+            let (now, later) = output.split_at(block.len);
+            match now {
+                Part::Floats(now) => buffers.floats[OUTPUT] = now,
+                Part::Bools(now) => buffers.bools[OUTPUT] = now,
             }
+            output = later;
             for stage in &self.stages {
-                self.run_stage(stage, &block, operands, &mut buffers, &mut scratch)?;
+                stage.run(&block, operands, &mut buffers, &mut scratch)?;
             }
         }
         Ok(())
     }
+}
 
-    /// Runs an operator on a block.
-    fn run_stage(
-        &self,
-        stage: &Stage,
-        block: &Block,
-        operands: &[Elements],
-        buffers: &mut Buffers,
-        scratch: &mut Scratch,
-    ) -> Result<()> {
+/// Operands that are read block by block.
+struct CutOperands<'a> {
+    operands: &'a [Operand],
+    layout: &'a Layout,
+    elements: &'a [Elements<'a>],
+}
+
+impl CutOperands<'_> {
+    /// What an operand has of a block.
+    fn part(&self, number: usize, block: &Block) -> Result<TensorView<'_>> {
+        let (part, mut shape) = self.layout.part(number, block);
+        if self.operands[number].is_per_channel {
+            shape = SmallVec::from_slice(&[part.len()]);
+        }
+        match &self.elements[number] {
+            Elements::Floats(all) => floats(&shape, &all[part]),
+            Elements::Bools(all) => bools(&shape, &all[part]),
+        }
+    }
+}
+
+impl Stage {
+    /// Runs the operator on a block.
+    fn run(&self, block: &Block, operands: &CutOperands, buffers: &mut Buffers, scratch: &mut Scratch) -> Result<()> {
         // The buffer that is written is taken out, so that all others can be read.
         let shape = || IxDyn(&block.shape);
         let wrong = |error| invalid!("{error}");
-        match stage.element {
-            ElementType::Bool => {
-                let made = take(&mut buffers.bools[stage.target]);
-                let to = ArrayViewMut::from_shape(shape(), &mut made[..block.len]).map_err(wrong)?;
-                self.apply(stage, block, operands, buffers, TensorViewMut::Bool(to), scratch)?;
-                buffers.bools[stage.target] = made;
-            }
-            _ => {
-                let made = take(&mut buffers.floats[stage.target]);
-                let to = ArrayViewMut::from_shape(shape(), &mut made[..block.len]).map_err(wrong)?;
-                self.apply(stage, block, operands, buffers, TensorViewMut::Float(to), scratch)?;
-                buffers.floats[stage.target] = made;
-            }
+        if let ElementType::Bool = self.element {
+            let made = take(&mut buffers.bools[self.target]);
+            let to = ArrayViewMut::from_shape(shape(), &mut made[..block.len]).map_err(wrong)?;
+            self.apply(block, operands, buffers, TensorViewMut::Bool(to), scratch)?;
+            buffers.bools[self.target] = made;
+        } else {
+            let made = take(&mut buffers.floats[self.target]);
+            let to = ArrayViewMut::from_shape(shape(), &mut made[..block.len]).map_err(wrong)?;
+            self.apply(block, operands, buffers, TensorViewMut::Float(to), scratch)?;
+            buffers.floats[self.target] = made;
         }
         Ok(())
     }
 
     fn apply(
         &self,
-        stage: &Stage,
         block: &Block,
-        operands: &[Elements],
+        operands: &CutOperands,
         buffers: &Buffers,
         to: TensorViewMut,
         scratch: &mut Scratch,
     ) -> Result<()> {
-        let view = |input: &Option<Input>| -> Result<Option<TensorView>> {
-            let Some(input) = *input else { return Ok(None) };
-            let view = match input {
-                Input::Operand(number) => {
-                    let (part, mut shape) = self.layout.part(&self.beside[number], block);
-                    if self.operands[number].is_per_channel {
-                        shape = SmallVec::from_slice(&[part.len()]);
-                    }
-                    match &operands[number] {
-                        Elements::Floats(all) => floats(&shape, &all[part])?,
-                        Elements::Bools(all) => bools(&shape, &all[part])?,
-                    }
-                }
-                Input::Buffer(ElementType::Bool, number) => bools(&block.shape, &buffers.bools[number][..block.len])?,
-                Input::Buffer(_, number) => floats(&block.shape, &buffers.floats[number][..block.len])?,
-            };
-            Ok(Some(view))
+        let view = |input: &Option<Input>| match *input {
+            None => Ok(None),
+            Some(Input::Operand(number)) => operands.part(number, block).map(Some),
+            Some(Input::Buffer(ElementType::Bool, number)) => {
+                bools(&block.shape, &buffers.bools[number][..block.len]).map(Some)
+            }
+            Some(Input::Buffer(_, number)) => floats(&block.shape, &buffers.floats[number][..block.len]).map(Some),
         };
-        let views = stage.inputs.iter().map(view).collect::<Result<SmallVec<[Option<TensorView>; 4]>>>()?;
-        stage.operator.run(&views, &mut [to], scratch)
+        let views = self.inputs.iter().map(view).collect::<Result<SmallVec<[Option<TensorView>; 4]>>>()?;
+        self.operator.run(&views, &mut [to], scratch)
     }
+}
+
+/// Whether some operand is a vector of numbers per channel.
+fn has_channels(operands: &[Operand]) -> bool {
+    operands.iter().any(|operand| operand.is_per_channel)
 }
 
 /// The buffers that links write: the last one the output, each other one a buffer that nothing needs while it is written.
@@ -334,11 +335,20 @@ impl Operator for Chain {
     }
 
     fn run(&self, inputs: &[Option<TensorView>], outputs: &mut [TensorViewMut], _scratch: &mut Scratch) -> Result<()> {
+        let Some(output) = outputs.first_mut() else { return Err(invalid!("the output is missing")) };
+        if !(inputs.iter().flatten().all(|x| of_any!(TensorView, x, x => x.is_standard_layout()))
+            && of_any!(TensorViewMut, &*output, y => y.is_standard_layout()))
+            && let Some(result) = self.run_apart(inputs, output)
+        {
+            return result;
+        }
         let operands = inputs.iter().map(Elements::new).collect::<Result<SmallVec<[Elements; FEW]>>>()?;
-        match outputs.first_mut() {
-            Some(TensorViewMut::Float(to)) => fill(to.view_mut(), |to| self.run_all(&operands, Part::Floats(to))),
-            Some(TensorViewMut::Bool(to)) => fill(to.view_mut(), |to| self.run_all(&operands, Part::Bools(to))),
-            _ => Err(invalid!("the output is missing or of another type than was announced")),
+        match output {
+            TensorViewMut::Float(to) => {
+                fill(to.view_mut(), |to| self.run_all(&self.layout, &operands, Part::Floats(to)))
+            }
+            TensorViewMut::Bool(to) => fill(to.view_mut(), |to| self.run_all(&self.layout, &operands, Part::Bools(to))),
+            TensorViewMut::Integer(_) => Err(invalid!("the output is of another type than was announced")),
         }
     }
 }

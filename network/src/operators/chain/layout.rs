@@ -24,13 +24,8 @@ pub(super) struct Layout {
     pieces: usize,
     /// The first axis that blocks have.
     first_axis: usize,
-}
-
-/// How an operand lies beside the output.
-#[derive(Clone, Debug)]
-pub(super) struct Beside {
-    /// Distances between neighbours along the axes of the layout, 0 where the operand is broadcast.
-    strides: Vec<usize>,
+    /// Of every operand the distances between neighbours along these axes, 0 where it is broadcast.
+    strides: Vec<Vec<usize>>,
 }
 
 /// A block: some of the elements of every tensor of a chain.
@@ -47,7 +42,7 @@ pub(super) struct Block {
 impl Layout {
     /// The layout of a shape of at least one element, and of operands that have its lengths or 1. Where the second axis is that of
     /// channels, it stays one by itself, and blocks have it.
-    pub(super) fn new(shape: &[usize], operands: &[Vec<usize>], has_channels: bool) -> (Self, Vec<Beside>) {
+    pub(super) fn new(shape: &[usize], operands: &[Vec<usize>], has_channels: bool) -> Self {
         let is_full = |axis: usize| operands.iter().map(move |operand| operand[axis] == shape[axis]);
         let mut axes: Vec<usize> = Vec::new();
         let mut lengths: Vec<usize> = Vec::new();
@@ -63,9 +58,10 @@ impl Layout {
             }
         }
         if lengths.is_empty() {
-            return (Self { lengths: vec![1], axis: 0, piece: 1, pieces: 1, first_axis: 0 }, Self::scalars(operands));
+            let strides = vec![vec![0]; operands.len()];
+            return Self { lengths: vec![1], axis: 0, piece: 1, pieces: 1, first_axis: 0, strides };
         }
-        let beside = |operand: &Vec<usize>| {
+        let distances = |operand: &Vec<usize>| {
             let mut stride = 1;
             let mut strides = vec![0; lengths.len()];
             for ((to, &axis), &length) in strides.iter_mut().zip(&axes).zip(&lengths).rev() {
@@ -74,9 +70,9 @@ impl Layout {
                     stride *= length;
                 }
             }
-            Beside { strides }
+            strides
         };
-        let beside = operands.iter().map(beside).collect();
+        let strides = operands.iter().map(distances).collect();
         let (mut axis, mut inner) = (lengths.len() - 1, 1);
         while axis > 0 && lengths[axis] * inner <= BLOCK {
             inner *= lengths[axis];
@@ -86,11 +82,7 @@ impl Layout {
         let piece = lengths[axis].div_ceil(lengths[axis].div_ceil(BLOCK / inner));
         let pieces = lengths[axis].div_ceil(piece);
         let first_axis = if has_channels { 0 } else { axis };
-        (Self { lengths, axis, piece, pieces, first_axis }, beside)
-    }
-
-    fn scalars(operands: &[Vec<usize>]) -> Vec<Beside> {
-        operands.iter().map(|_| Beside { strides: vec![0] }).collect()
+        Self { lengths, axis, piece, pieces, first_axis, strides }
     }
 
     /// The number of blocks.
@@ -122,9 +114,10 @@ impl Layout {
     }
 
     /// The elements of an operand that belong to a block, and their shape.
-    pub(super) fn part(&self, of: &Beside, block: &Block) -> (Range<usize>, Axes) {
-        let first = block.at.iter().zip(&of.strides).map(|(at, stride)| at * stride).sum();
-        let strides = &of.strides[self.first_axis..];
+    pub(super) fn part(&self, operand: usize, block: &Block) -> (Range<usize>, Axes) {
+        let strides = &self.strides[operand];
+        let first = block.at.iter().zip(strides).map(|(at, stride)| at * stride).sum();
+        let strides = &strides[self.first_axis..];
         let shape: Axes =
             block.shape.iter().zip(strides).map(|(&n, &stride)| if stride == 0 { 1 } else { n }).collect();
         (first..first + shape.iter().product::<usize>(), shape)

@@ -57,14 +57,14 @@ fn blocks_have_each_element_once() {
             })
             .collect();
         operands.push(shape.clone());
-        let (layout, beside) = Layout::new(&shape, &operands, has_channels);
+        let layout = Layout::new(&shape, &operands, has_channels);
         let mut next = 0;
         for number in 0..layout.count() {
             let block = layout.block(number);
             assert_eq!((layout.start(number), block.len), (next, block.shape.iter().product()), "{shape:?}");
             assert!((1..=BLOCK).contains(&block.len));
             assert!(!has_channels || block.shape.len() > 1);
-            let parts: Vec<_> = beside.iter().map(|of| layout.part(of, &block)).collect();
+            let parts: Vec<_> = (0..operands.len()).map(|operand| layout.part(operand, &block)).collect();
             for i in 0..block.len {
                 for ((range, of_part), operand) in parts.iter().zip(&operands) {
                     // The place in the whole tensor, and the element of the operand there.
@@ -144,6 +144,44 @@ fn parameters_per_channel_are_cut_with_the_channels() {
         let expected = output(&add, [normal, residual.clone()]).unwrap();
         let values = output(&chain, [x, residual].into_iter().chain(parameters)).unwrap();
         assert_eq!(values, expected, "{shape:?}");
+    }
+}
+
+#[test]
+fn first_axes_may_lie_apart() {
+    let mut noise = Noise(4);
+    let norm = BatchNormalization { epsilon: 1e-3, spatial: true };
+    let (add, abs) = (Binary { operation: Operation::Add }, Unary { function: Function::Abs });
+    let (float, of) = (ElementType::Float, [0, 1, 2, 3, 4, 5].map(Source::Operand));
+    // Some columns of a matrix of samples, some of the rows of every plane, every other element.
+    for (shape, axis, whole) in [([4, 3, 20, 30], 1, 5), ([2, 3, 30, 40], 2, 50), ([2, 30, 20, 9], 3, 10)] {
+        let wide: Vec<usize> = (0..4).map(|i| if i == axis { whole } else { shape[i] }).collect();
+        let (x, mut y) = (noise.floats(&wide), Tensor::zeros(float, &wide));
+        let residual = some(&shape, &mut noise);
+        let [gain, bias, mean] = [(); 3].map(|()| noise.floats(&shape[1..2]));
+        let variance = output(&Unary { function: Function::Abs }, [noise.floats(&shape[1..2])]).unwrap();
+        let parameters = [gain, bias, mean, variance];
+        let part = (1..1 + shape[axis] as isize).into();
+        let (Tensor::Float(of_x), Tensor::Float(of_y)) = (&x, &mut y) else { unreachable!("floats") };
+        let of_x = of_x.slice_axis(ndarray::Axis(axis), part);
+        let x: Tensor = of_x.to_owned().into();
+        let operands = [(&x, false), (&residual, false)].into_iter().chain(parameters.iter().map(|of| (of, true)));
+        let links = vec![
+            link(norm, &[of[0], of[2], of[3], of[4], of[5]], float),
+            link(add, &[Source::Link(0), of[1]], float),
+            link(abs, &[Source::Link(1)], float),
+        ];
+        let chain = Chain::new(&shape, operands.map(|(tensor, of)| operand(tensor, of)).collect(), links);
+        let chain = chain.expect("a chain that can be made");
+        let expected = output(&chain, [x, residual.clone()].into_iter().chain(parameters.clone())).unwrap();
+        let others = [&residual].into_iter().chain(&parameters).map(|tensor| Some(tensor.view()));
+        let inputs: Vec<_> = [Some(TensorView::Float(of_x))].into_iter().chain(others).collect();
+        let mut to = of_y.slice_axis_mut(ndarray::Axis(axis), part);
+        let mut outputs = [TensorViewMut::Float(to.view_mut())];
+        chain.run(&inputs, &mut outputs, &mut Scratch::default()).unwrap();
+        assert_eq!(Tensor::from(to.to_owned()), expected, "{shape:?}");
+        // Nothing else is written.
+        assert_eq!(of_y.iter().filter(|&&y| y == 0.0).count(), of_y.len() - shape.iter().product::<usize>());
     }
 }
 
