@@ -16,8 +16,9 @@ use crate::operator::{Alignment, Signature};
 use crate::operators::{Chain, Link, Operand, Source};
 use crate::tensor::ElementType;
 
-/// Steps of a chain, at most: planning takes the square of them.
+/// Steps of a chain, at most, and inputs of a step that may join one: planning a step takes the product of both.
 const MOST: usize = 32;
+const MOST_INPUTS: usize = 8;
 
 /// The reader that is the network's output.
 const OUTSIDE: usize = usize::MAX;
@@ -40,6 +41,8 @@ pub(super) fn joined(steps: Vec<Step>, graph: &Graph, facts: &Facts) -> Vec<Step
 struct Group {
     /// Their numbers, the last one first.
     members: Vec<usize>,
+    /// Whether nothing else runs between them.
+    is_stretch: bool,
     /// What they are together, with the values it reads, once they are several.
     chain: Option<(Chain, Vec<Option<ValueId>>)>,
 }
@@ -65,6 +68,8 @@ struct Search<'a> {
     facts: &'a Facts,
     /// The steps that read a value.
     readers: HashMap<ValueId, Vec<usize>>,
+    /// For every step, and for the end, the first one from it on that does anything.
+    next: Vec<usize>,
     /// The last step of the group that a step is in, if it is elementwise.
     group_of: Vec<Option<usize>>,
     /// Groups by their last step.
@@ -78,7 +83,11 @@ impl<'a> Search<'a> {
             step.inputs.iter().flatten().for_each(|&value| readers.entry(value).or_default().push(number));
         }
         graph.outputs.iter().for_each(|(_, value)| readers.entry(*value).or_default().push(OUTSIDE));
-        Self { steps, facts, readers, group_of: vec![None; steps.len()], groups: HashMap::new() }
+        let mut next = vec![steps.len(); steps.len() + 1];
+        for (number, step) in steps.iter().enumerate().rev() {
+            next[number] = if let Action::Reshape = step.action { next[number + 1] } else { number };
+        }
+        Self { steps, facts, readers, next, group_of: vec![None; steps.len()], groups: HashMap::new() }
     }
 
     /// Puts a step into the group that reads it, or begins one; all later steps have been visited.
@@ -89,14 +98,15 @@ impl<'a> Search<'a> {
             && group.members.len() < MOST
             && self.fits(number, group)
         {
+            let is_stretch = self.follows(number, group);
             let members: Vec<usize> = group.members.iter().copied().chain([number]).collect();
             if let Some(chain) = self.chain(&members) {
-                self.groups.insert(last, Group { members, chain: Some(chain) });
+                self.groups.insert(last, Group { members, is_stretch, chain: Some(chain) });
                 self.group_of[number] = Some(last);
                 return;
             }
         }
-        self.groups.insert(number, Group { members: vec![number], chain: None });
+        self.groups.insert(number, Group { members: vec![number], is_stretch: true, chain: None });
         self.group_of[number] = Some(number);
     }
 
@@ -104,7 +114,8 @@ impl<'a> Search<'a> {
     fn elementwise(&self, number: usize) -> Option<ValueId> {
         let step = &self.steps[number];
         let (Action::Operator(operator), &[output]) = (&step.action, &step.outputs[..]) else { return None };
-        operator.alignment(&self.facts.inputs(&step.inputs)).map(|_| output)
+        let is_short = step.inputs.len() <= MOST_INPUTS;
+        is_short.then(|| operator.alignment(&self.facts.inputs(&step.inputs))).flatten().map(|_| output)
     }
 
     /// The group that all readers of a value are in.
@@ -116,18 +127,22 @@ impl<'a> Search<'a> {
     }
 
     /// Whether a step makes a tensor of a group's shape, and whether it costs no memory that its inputs are needed as long as the group's:
-    /// it follows directly, or its inputs are no larger than its output.
+    /// all are one stretch, or the inputs are no larger than the output.
     fn fits(&self, number: usize, group: &Group) -> bool {
-        let (Some(&last), Some(&first)) = (group.members.first(), group.members.last()) else { return false };
-        let (Some(output), Some(of_group)) = (self.made(number), self.made(last)) else { return false };
-        let follows = || self.steps[number + 1..first].iter().all(|step| matches!(step.action, Action::Reshape));
+        let of_group = group.members.first().and_then(|&last| self.made(last));
+        let (Some(output), Some(of_group)) = (self.made(number), of_group) else { return false };
         let mut read = self.steps[number].inputs.iter().flatten().copied().collect::<Vec<ValueId>>();
         read.sort_unstable_by_key(|value| value.0);
         read.dedup();
         let kept = read.iter().filter(|&&value| self.facts.value(value).is_none());
         let bytes = |value: &ValueId| self.facts.signature(*value).map_or(u128::MAX, Signature::bytes);
         let is_small = || kept.fold(0, |sum: u128, value| sum.saturating_add(bytes(value))) <= output.bytes();
-        output.shape == of_group.shape && (follows() || is_small())
+        output.shape == of_group.shape && (self.follows(number, group) || is_small())
+    }
+
+    /// Whether nothing else runs between a step and a group, nor between the group's steps.
+    fn follows(&self, number: usize, group: &Group) -> bool {
+        group.is_stretch && group.members.last().is_some_and(|&first| self.next[number + 1] >= first)
     }
 
     fn made(&self, number: usize) -> Option<&'a Signature> {
