@@ -106,6 +106,15 @@ pub enum Alignment {
     PerChannel,
 }
 
+/// Floats that an elementwise operator reads for a row of its output.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Row<'a> {
+    /// One for each.
+    Each(&'a [f32]),
+    /// The same for all.
+    One(f32),
+}
+
 /// A node's function.
 ///
 /// Inputs that are optional and absent are `None`. [`infer`](Self::infer) checks everything that can be wrong, so that
@@ -145,6 +154,12 @@ pub trait Operator: fmt::Debug + Any + Send + Sync {
     /// axis 1 is a part of the channels. Parts that stay in the first-level cache are given to one such operator after the other.
     fn alignment(&self, _inputs: &[Option<&Fact>]) -> Option<Alignment> {
         None
+    }
+
+    /// Does for a row of floats what [`run`](Self::run) does for tensors, to the bit, at the cost of a call. Where that is not offered
+    /// nothing is done and the result is false.
+    fn run_row(&self, _inputs: &[Option<Row>], _to: &mut [f32]) -> bool {
+        false
     }
 
     /// Whether the output is the first input's elements in the same order: then nothing needs to run.

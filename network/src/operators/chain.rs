@@ -19,7 +19,7 @@ use smallvec::SmallVec;
 use self::layout::{BLOCK, Block, Layout};
 use super::slices::{fill, in_order, is_worth_sharing};
 use crate::error::{Result, invalid};
-use crate::operator::{Fact, Operator, Scratch, Signature};
+use crate::operator::{Fact, Operator, Row, Scratch, Signature};
 use crate::tensor::{ElementType, TensorView, TensorViewMut, of_any};
 
 /// Buffers of one type of elements for what lies between operators.
@@ -29,7 +29,7 @@ const BUFFERS: usize = 3;
 const OUTPUT: usize = BUFFERS;
 
 /// Blocks that a thread computes at a time.
-const SHARE: usize = 8;
+const SHARE: usize = 16;
 
 /// As many operands are listed without memory of their own.
 const FEW: usize = 8;
@@ -165,6 +165,13 @@ struct CutOperands<'a> {
 }
 
 impl CutOperands<'_> {
+    /// What an operand has of a block that is a row, if it is a row of floats or one of them.
+    fn row(&self, number: usize, block: &Block) -> Option<Row<'_>> {
+        let Elements::Floats(all) = &self.elements[number] else { return None };
+        let (first, is_one) = self.layout.row(number, block)?;
+        Some(if is_one { Row::One(*all.get(first)?) } else { Row::Each(all.get(first..first + block.len)?) })
+    }
+
     /// What an operand has of a block.
     fn part(&self, number: usize, block: &Block) -> Result<TensorView<'_>> {
         let (part, mut shape) = self.layout.part(number, block);
@@ -191,11 +198,34 @@ impl Stage {
             buffers.bools[self.target] = made;
         } else {
             let made = take(&mut buffers.floats[self.target]);
+            if self.run_row(block, operands, buffers, &mut made[..block.len]) {
+                buffers.floats[self.target] = made;
+                return Ok(());
+            }
             let to = ArrayViewMut::from_shape(shape(), &mut made[..block.len]).map_err(wrong)?;
             self.apply(block, operands, buffers, TensorViewMut::Float(to), scratch)?;
             buffers.floats[self.target] = made;
         }
         Ok(())
+    }
+
+    /// Runs the operator on a block that is a row of floats, if it is one and if the operator offers it.
+    fn run_row(&self, block: &Block, operands: &CutOperands, buffers: &Buffers, to: &mut [f32]) -> bool {
+        let mut rows: SmallVec<[Option<Row>; 4]> = SmallVec::new();
+        for input in &self.inputs {
+            rows.push(match *input {
+                None => None,
+                Some(Input::Operand(number)) => match operands.row(number, block) {
+                    None => return false,
+                    row => row,
+                },
+                Some(Input::Buffer(ElementType::Float, number)) => {
+                    Some(Row::Each(&buffers.floats[number][..block.len]))
+                }
+                Some(Input::Buffer(..)) => return false,
+            });
+        }
+        self.operator.run_row(&rows, to)
     }
 
     fn apply(

@@ -13,6 +13,7 @@ use rayon::prelude::*;
 use smallvec::{SmallVec, smallvec};
 
 use super::slices::{fill, in_order};
+use crate::operator::Row;
 
 /// Elements that one thread computes at a time.
 const PART: usize = 1 << 14;
@@ -57,15 +58,24 @@ pub(crate) fn in_parts<T: Send>(all: &mut [T], work: impl Fn(usize, &mut [T]) + 
 pub(crate) fn map<A: Element, B: Element>(
     from: ArrayViewD<'_, A>,
     to: ArrayViewMutD<'_, B>,
-    function: impl Fn(A) -> B + Sync,
+    function: impl Fn(A) -> B + Copy + Sync,
 ) {
     let from = in_order(&from);
     fill(to, |to| {
         in_parts(to, |first, part| {
-            let from = &from[first..][..part.len()];
+            // A copy of what the function holds is in registers: behind a reference it would have to be read again for every element.
+            let (function, from) = (function, &from[first..][..part.len()]);
             part.iter_mut().zip(from).for_each(|(to, &value)| *to = function(value));
         });
     });
+}
+
+/// The same for a row.
+pub(crate) fn map_row(from: Row, to: &mut [f32], function: impl Fn(f32) -> f32) {
+    match from {
+        Row::One(value) => to.fill(function(value)),
+        Row::Each(from) => to.iter_mut().zip(from).for_each(|(to, &value)| *to = function(value)),
+    }
 }
 
 /// Copies elements in order, whatever the shapes.
@@ -326,4 +336,16 @@ pub(crate) fn zip<A: Element, B: Element, C: Element>(
     let walk = Walk::broadcast(to.shape(), [a.shape(), b.shape()]);
     let (a, b) = (in_order(&a), in_order(&b));
     fill(to, |to| zip_slices(&walk, &a, &b, to, function));
+}
+
+/// The same for a row.
+pub(crate) fn zip_row(a: Row, b: Row, to: &mut [f32], function: impl Fn(f32, f32) -> f32) {
+    match (a, b) {
+        (Row::One(a), Row::One(b)) => to.fill(function(a, b)),
+        (Row::One(a), Row::Each(b)) => to.iter_mut().zip(b).for_each(|(to, &b)| *to = function(a, b)),
+        (Row::Each(a), Row::One(b)) => to.iter_mut().zip(a).for_each(|(to, &a)| *to = function(a, b)),
+        (Row::Each(a), Row::Each(b)) => {
+            to.iter_mut().zip(a.iter().zip(b)).for_each(|(to, (&a, &b))| *to = function(a, b));
+        }
+    }
 }
