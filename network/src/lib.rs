@@ -53,7 +53,7 @@ pub use self::attributes::{Attribute, Attributes};
 pub use self::error::{Error, Result, UnsupportedNode};
 pub use self::graph::{Dimension, Graph, GraphBuilder, Input, Node, ValueId};
 pub use self::limits::Limits;
-pub use self::operator::{Fact, Operator, Pointwise, Scratch, Signature};
+pub use self::operator::{Alignment, Fact, Operator, Pointwise, Row, Scratch, Signature};
 pub use self::plan::{Memory, Plan, PlanOptions};
 pub use self::state::StateDict;
 pub use self::tensor::{ElementType, Tensor, TensorView, TensorViewMut};

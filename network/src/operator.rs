@@ -107,6 +107,24 @@ pub enum Pointwise {
     Sum,
 }
 
+/// How the inputs of an operator lie beside its output where every element of the output is a function of the elements at its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Alignment {
+    /// All are broadcast to the output's shape as NumPy does it: axes are counted from the last one.
+    Broadcast,
+    /// The first input has the output's shape, of two axes or more; all others hold a number per channel, which is axis 1.
+    PerChannel,
+}
+
+/// Floats that an elementwise operator reads for a row of its output.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Row<'a> {
+    /// One for each.
+    Each(&'a [f32]),
+    /// The same for all.
+    One(f32),
+}
+
 /// A node's function.
 ///
 /// Inputs that are optional and absent are `None`. [`infer`](Self::infer) checks everything that can be wrong, so that
@@ -146,6 +164,21 @@ pub trait Operator: fmt::Debug + Any + Send + Sync {
     /// What it does element by element, if a layer before it can do the same as it stores its outputs.
     fn pointwise(&self, _inputs: &[Option<&Fact>]) -> Option<Pointwise> {
         None
+    }
+
+    /// How the inputs lie beside the only output, if each of its elements is a function of the inputs' elements at its place alone.
+    ///
+    /// Then [`run`](Self::run) needs no scratch memory and gives the same bits for any part of all tensors: some places of an axis, axes
+    /// of length 1 left out, neighbouring axes as one. Where inputs hold a number per channel, parts have at least two axes, of which
+    /// axis 1 is a part of the channels. Parts that stay in the first-level cache are given to one such operator after the other.
+    fn alignment(&self, _inputs: &[Option<&Fact>]) -> Option<Alignment> {
+        None
+    }
+
+    /// Does for a row of floats what [`run`](Self::run) does for tensors, to the bit, at the cost of a call. Where that is not offered
+    /// nothing is done and the result is false.
+    fn run_row(&self, _inputs: &[Option<Row>], _to: &mut [f32]) -> bool {
+        false
     }
 
     /// Whether the output is the first input's elements in the same order: then nothing needs to run.

@@ -17,6 +17,7 @@ pub mod resize;
 pub mod shape;
 pub mod softmax;
 
+mod chain;
 mod common;
 mod exponential;
 mod loops;
@@ -26,6 +27,7 @@ pub(crate) mod testing;
 
 use std::sync::Arc;
 
+pub(crate) use self::chain::{Chain, Link, Operand, Source};
 pub(crate) use self::common::elements;
 pub(crate) use self::convolution::{of_one_size, with_five_axes};
 use crate::attributes::Attributes;

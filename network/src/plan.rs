@@ -3,6 +3,7 @@
 //! Everything is decided and stated before anything runs. This file knows no operator's meaning.
 
 mod arena;
+mod chains;
 mod cut;
 mod facts;
 mod folding;
@@ -360,6 +361,7 @@ impl Plan {
             let recipe = match (step.recipe, step.is_view) {
                 (Some(recipe), _) => format!(", {recipe}"),
                 (None, true) => ", in place".to_string(),
+                (None, false) if step.operators.len() > 1 => ", in one pass".to_string(),
                 (None, false) => String::new(),
             };
             let _ = writeln!(

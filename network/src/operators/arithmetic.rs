@@ -12,10 +12,10 @@ use std::sync::Arc;
 use self::numbers::{float_power, integer_power, maximum, minimum, rest_like_divisor};
 pub use self::variadic::{Reduction, Variadic, Where};
 use super::common::{broadcast, per_channel, required};
-use super::loops::zip;
+use super::loops::{zip, zip_row};
 use super::{Description, Made};
 use crate::error::{Result, invalid};
-use crate::operator::{Fact, Operator, Pointwise, Scratch, Signature};
+use crate::operator::{Alignment, Fact, Operator, Pointwise, Row, Scratch, Signature};
 use crate::tensor::{ElementType, TensorView, TensorViewMut};
 
 /// A function of two elements, under ONNX's name.
@@ -221,6 +221,25 @@ impl Operator for Binary {
         let (a, b) = (required(inputs, 0)?, required(inputs, 1)?);
         let element = self.operation.element(a.element(), b.element())?;
         Ok(vec![Signature::new(element, broadcast(&[a.shape(), b.shape()])?)])
+    }
+
+    fn alignment(&self, inputs: &[Option<&Fact>]) -> Option<Alignment> {
+        // Powers whose exponent is one number are computed in another way, and refuse pairs of whole numbers wherever they stand.
+        let is_one = |fact: &Fact| fact.element() == ElementType::Float && fact.signature.elements() == 1;
+        let is_cut = self.operation != Operation::Pow || inputs.get(1).copied().flatten().is_some_and(is_one);
+        is_cut.then_some(Alignment::Broadcast)
+    }
+
+    fn run_row(&self, inputs: &[Option<Row>], to: &mut [f32]) -> bool {
+        let &[Some(a), Some(b)] = inputs else { return false };
+        match self.operation {
+            Operation::Add => zip_row(a, b, to, |a, b| a + b),
+            Operation::Sub => zip_row(a, b, to, |a, b| a - b),
+            Operation::Mul => zip_row(a, b, to, |a, b| a * b),
+            Operation::Div => zip_row(a, b, to, |a, b| a / b),
+            _ => return false,
+        }
+        true
     }
 
     fn run(&self, inputs: &[Option<TensorView>], outputs: &mut [TensorViewMut], _scratch: &mut Scratch) -> Result<()> {

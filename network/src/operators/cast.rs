@@ -9,7 +9,7 @@ use super::common::required;
 use super::loops::{copy, map};
 use super::{Description, Made};
 use crate::error::{Result, invalid};
-use crate::operator::{Fact, Operator, Scratch, Signature};
+use crate::operator::{Alignment, Fact, Operator, Scratch, Signature};
 use crate::tensor::{ElementType, TensorView, TensorViewMut};
 
 /// A type of elements of a file.
@@ -145,17 +145,17 @@ fn cast(to: Target, input: Option<&Option<TensorView>>, output: Option<&mut Tens
     match (input, output) {
         (TensorView::Float(x), TensorViewMut::Float(y)) => match to {
             Target::Float => copy(x.view(), y.view_mut()),
-            _ => map(x.view(), y.view_mut(), |x| to.rounded(x)),
+            _ => map(x.view(), y.view_mut(), move |x| to.rounded(x)),
         },
         (TensorView::Float(x), TensorViewMut::Integer(y)) => {
-            map(x.view(), y.view_mut(), |x| to.wrapped(x as i64));
+            map(x.view(), y.view_mut(), move |x| to.wrapped(x as i64));
         }
         (TensorView::Float(x), TensorViewMut::Bool(y)) => map(x.view(), y.view_mut(), |x| x != 0.0),
-        (TensorView::Integer(x), TensorViewMut::Float(y)) => map(x.view(), y.view_mut(), |x| to.rounded(x as f32)),
-        (TensorView::Integer(x), TensorViewMut::Integer(y)) => map(x.view(), y.view_mut(), |x| to.wrapped(x)),
+        (TensorView::Integer(x), TensorViewMut::Float(y)) => map(x.view(), y.view_mut(), move |x| to.rounded(x as f32)),
+        (TensorView::Integer(x), TensorViewMut::Integer(y)) => map(x.view(), y.view_mut(), move |x| to.wrapped(x)),
         (TensorView::Integer(x), TensorViewMut::Bool(y)) => map(x.view(), y.view_mut(), |x| x != 0),
         (TensorView::Bool(x), TensorViewMut::Float(y)) => map(x.view(), y.view_mut(), |x| if x { 1.0 } else { 0.0 }),
-        (TensorView::Bool(x), TensorViewMut::Integer(y)) => map(x.view(), y.view_mut(), |x| to.wrapped(x.into())),
+        (TensorView::Bool(x), TensorViewMut::Integer(y)) => map(x.view(), y.view_mut(), move |x| to.wrapped(x.into())),
         (TensorView::Bool(x), TensorViewMut::Bool(y)) => copy(x.view(), y.view_mut()),
     }
     Ok(())
@@ -168,6 +168,10 @@ impl Operator for Cast {
 
     fn infer(&self, inputs: &[Option<&Fact>], _outputs: usize) -> Result<Vec<Signature>> {
         Ok(vec![Signature::new(self.to.element(), required(inputs, 0)?.shape())])
+    }
+
+    fn alignment(&self, _inputs: &[Option<&Fact>]) -> Option<Alignment> {
+        Some(Alignment::Broadcast)
     }
 
     fn run(&self, inputs: &[Option<TensorView>], outputs: &mut [TensorViewMut], _scratch: &mut Scratch) -> Result<()> {

@@ -10,14 +10,16 @@ mod tests;
 
 use std::sync::Arc;
 
+use ndarray::{ArrayViewD, ArrayViewMutD};
+
 pub use self::clip::{Clip, PRelu};
 pub use self::function::Function;
 use self::functions::clamped;
 use super::common::required;
-use super::loops::map;
+use super::loops::{map, map_row};
 use super::{Description, Made};
 use crate::error::{Result, invalid};
-use crate::operator::{Fact, Operator, Pointwise, Scratch, Signature};
+use crate::operator::{Alignment, Fact, Operator, Pointwise, Row, Scratch, Signature};
 use crate::tensor::{TensorView, TensorViewMut};
 
 /// `y = function(x)` for every element.
@@ -55,6 +57,10 @@ impl Operator for Unary {
         true
     }
 
+    fn alignment(&self, _inputs: &[Option<&Fact>]) -> Option<Alignment> {
+        Some(Alignment::Broadcast)
+    }
+
     fn run(&self, inputs: &[Option<TensorView>], outputs: &mut [TensorViewMut], _scratch: &mut Scratch) -> Result<()> {
         let (Some(Some(from)), Some(to)) = (inputs.first(), outputs.first_mut()) else {
             return Err(invalid!("an input or the output is missing"));
@@ -69,7 +75,6 @@ impl Operator for Unary {
                     _ => Err(invalid!("elements of other types than were announced")),
                 }
             };
-            ($x:ident => $value:expr) => { each!(Float to Float, $x => $value) };
         }
         if let TensorView::Integer(_) = from {
             return match self.function {
@@ -77,6 +82,63 @@ impl Operator for Unary {
                 Function::Neg => each!(Integer to Integer, x => x.wrapping_neg()),
                 Function::Sign => each!(Integer to Integer, x => x.signum()),
                 _ => each!(Integer to Integer, x => x.max(0)),
+            };
+        }
+        match self.function {
+            Function::Not => each!(Bool to Bool, x => !x),
+            Function::IsNaN => each!(Float to Bool, x => x.is_nan()),
+            Function::IsInf { negative, positive } => {
+                each!(Float to Bool, x => (negative && x == f32::NEG_INFINITY) || (positive && x == f32::INFINITY))
+            }
+            _ => match (from, to) {
+                (TensorView::Float(from), TensorViewMut::Float(to)) => {
+                    self.floats(Whole { from: from.view(), to: to.view_mut() });
+                    Ok(())
+                }
+                _ => Err(invalid!("elements of other types than were announced")),
+            },
+        }
+    }
+
+    fn run_row(&self, inputs: &[Option<Row>], to: &mut [f32]) -> bool {
+        let &[Some(from)] = inputs else { return false };
+        self.floats(OneRow { from, to })
+    }
+}
+
+/// Floats of which a function is computed, one by one.
+trait Loop {
+    fn of(self, function: impl Fn(f32) -> f32 + Copy + Sync);
+}
+
+struct Whole<'a> {
+    from: ArrayViewD<'a, f32>,
+    to: ArrayViewMutD<'a, f32>,
+}
+
+impl Loop for Whole<'_> {
+    fn of(self, function: impl Fn(f32) -> f32 + Copy + Sync) {
+        map(self.from, self.to, function);
+    }
+}
+
+struct OneRow<'a> {
+    from: Row<'a>,
+    to: &'a mut [f32],
+}
+
+impl Loop for OneRow<'_> {
+    fn of(self, function: impl Fn(f32) -> f32 + Copy + Sync) {
+        map_row(self.from, self.to, function);
+    }
+}
+
+impl Unary {
+    /// Runs a loop over the function; false if that makes no floats of floats.
+    fn floats(self, all: impl Loop) -> bool {
+        macro_rules! each {
+            ($x:ident => $value:expr) => {
+                all.of(move |$x| $value)
             };
         }
         match self.function {
@@ -103,11 +165,7 @@ impl Operator for Unary {
             Function::Sign => each!(x => if x > 0.0 { 1.0 } else if x < 0.0 { -1.0 } else { x }),
             Function::Reciprocal => each!(x => 1.0 / x),
             Function::Erf => each!(x => libm::erff(x)),
-            Function::Not => each!(Bool to Bool, x => !x),
-            Function::IsNaN => each!(Float to Bool, x => x.is_nan()),
-            Function::IsInf { negative, positive } => {
-                each!(Float to Bool, x => (negative && x == f32::NEG_INFINITY) || (positive && x == f32::INFINITY))
-            }
+            Function::Not | Function::IsNaN | Function::IsInf { .. } => return false,
             Function::Relu => each!(x => if x < 0.0 { 0.0 } else { x }),
             Function::LeakyRelu { alpha } => each!(x => if x < 0.0 { alpha * x } else { x }),
             Function::Elu { alpha } => each!(x => functions::elu(x, alpha, 1.0)),
@@ -129,6 +187,7 @@ impl Operator for Unary {
             Function::Swish { alpha } => each!(x => functions::times_sigmoid(alpha * x, x)),
             Function::Clip { low, high } => each!(x => clamped(x, low, high)),
         }
+        true
     }
 }
 

@@ -13,6 +13,7 @@ use rayon::prelude::*;
 
 use super::common::Few;
 use super::slices::{fill, in_order, in_pieces, is_worth_sharing, lies_in_rows};
+use crate::operator::Row;
 
 /// Elements that one thread computes at a time.
 const PART: usize = 1 << 14;
@@ -57,12 +58,13 @@ pub(crate) fn in_parts<T: Send>(all: &mut [T], work: impl Fn(usize, &mut [T]) + 
 pub(crate) fn map<A: Element, B: Element>(
     from: ArrayViewD<'_, A>,
     to: ArrayViewMutD<'_, B>,
-    function: impl Fn(A) -> B + Sync,
+    function: impl Fn(A) -> B + Copy + Sync,
 ) {
     let outer = to.ndim();
     in_pieces(from, to, outer, &|from: &[A], to: &mut [B]| {
         in_parts(to, |first, part| {
-            let from = &from[first..][..part.len()];
+            // A copy of what the function holds is in registers: behind a reference it would have to be read again for every element.
+            let (function, from) = (function, &from[first..][..part.len()]);
             part.iter_mut().zip(from).for_each(|(to, &value)| *to = function(value));
         });
     });
@@ -74,6 +76,14 @@ pub(crate) fn copy_part<T: Element>(from: ArrayViewD<'_, T>, to: ArrayViewMutD<'
     in_pieces(from, to, outer, &|from: &[T], to: &mut [T]| {
         in_parts(to, |first, part| part.copy_from_slice(&from[first..][..part.len()]));
     });
+}
+
+/// The same for a row.
+pub(crate) fn map_row(from: Row, to: &mut [f32], function: impl Fn(f32) -> f32) {
+    match from {
+        Row::One(value) => to.fill(function(value)),
+        Row::Each(from) => to.iter_mut().zip(from).for_each(|(to, &value)| *to = function(value)),
+    }
 }
 
 /// Copies elements in order, whatever the shapes.
@@ -374,5 +384,17 @@ fn halves<T>(x: ArrayViewD<'_, T>, rank: usize, n: usize) -> (ArrayViewD<'_, T>,
     match x.ndim() == rank && x.shape()[0] == n {
         true => x.split_at(Axis(0), n / 2),
         false => (x.clone(), x),
+    }
+}
+
+/// The same for a row.
+pub(crate) fn zip_row(a: Row, b: Row, to: &mut [f32], function: impl Fn(f32, f32) -> f32) {
+    match (a, b) {
+        (Row::One(a), Row::One(b)) => to.fill(function(a, b)),
+        (Row::One(a), Row::Each(b)) => to.iter_mut().zip(b).for_each(|(to, &b)| *to = function(a, b)),
+        (Row::Each(a), Row::One(b)) => to.iter_mut().zip(a).for_each(|(to, &a)| *to = function(a, b)),
+        (Row::Each(a), Row::Each(b)) => {
+            to.iter_mut().zip(a.iter().zip(b)).for_each(|(to, (&a, &b))| *to = function(a, b));
+        }
     }
 }

@@ -10,7 +10,7 @@ use crate::limits::Limits;
 pub struct PlanOptions {
     /// What the plan may take.
     pub limits: Limits,
-    /// Whether layers take over what follows them.
+    /// Whether layers take over what follows them, and other elementwise operators are one pass.
     pub is_fused: bool,
     /// The instruction set of layers; the best that the processor has, if none is named.
     pub isa: Option<Isa>,
@@ -38,7 +38,8 @@ impl PlanOptions {
         self
     }
 
-    /// Sets whether layers take over what follows them: batch normalizations, biases, activations, residuals.
+    /// Sets whether layers take over what follows them (batch normalizations, biases, activations, residuals) and functions before them,
+    /// and whether other elementwise operators that follow each other are one pass.
     #[must_use]
     pub fn fuse(mut self, is_fused: bool) -> Self {
         self.is_fused = is_fused;

@@ -1,4 +1,4 @@
-//! What is run, in order: every layer with what follows it fused, every other operator by itself.
+//! What is run, in order: every layer with what follows it fused, runs of elementwise operators, every other operator by itself.
 //!
 //! A layer takes over, as long as nothing else reads what lies between: factors and summands per channel (a batch normalization, a
 //! bias), then a residual, then a function, or a function and then a residual ([`convmat::Epilogue`]); and the function before it. Factors are multiplied in f64 and
@@ -10,6 +10,7 @@ use std::sync::Arc;
 use convmat::{Activation, Epilogue, ResidualPosition};
 use ndarray::{ArcArray, Array1, IxDyn};
 
+use super::chains::joined;
 use super::facts::Facts;
 use super::preactivations::{Preactivation, preactivation, reads_by_layers};
 use crate::error::Result;
@@ -42,7 +43,7 @@ pub(crate) struct Step<L = PackedLayer> {
     /// Multiplications and additions of a run.
     pub(crate) operations: u128,
     /// The node after which it can run.
-    position: usize,
+    pub(super) position: usize,
 }
 
 impl<L> Step<L> {
@@ -182,7 +183,7 @@ impl<'a> Stepper<'a> {
         }
         // A layer waits for its residual, which may be made after the layer's own place.
         steps.sort_by_key(|step| step.position);
-        Ok(steps)
+        Ok(if self.is_fused { joined(steps, self.graph, self.facts) } else { steps })
     }
 
     /// The nodes that have to run, in order; counts readers on the way.

@@ -269,7 +269,7 @@ impl Random {
 }
 
 /// The outputs, node by node, each in tensors of its own.
-fn literal(graph: &Graph, x: &Tensor) -> Vec<Tensor> {
+pub(super) fn literal(graph: &Graph, x: &Tensor) -> Vec<Tensor> {
     let mut values: HashMap<ValueId, Tensor> = graph.constants.clone();
     values.insert(graph.inputs[0].value, x.clone());
     for node in &graph.nodes {

@@ -2,7 +2,7 @@
 
 use super::{maximum, minimum};
 use crate::error::{Result, invalid};
-use crate::operator::{Fact, Operator, Scratch, Signature};
+use crate::operator::{Alignment, Fact, Operator, Scratch, Signature};
 use crate::operators::common::{Few, broadcast, expect_element, required};
 use crate::operators::loops::{Element, Walk, in_parts, update};
 use crate::operators::slices::{fill, in_order};
@@ -53,6 +53,10 @@ impl Operator for Variadic {
             Ok(input.shape())
         });
         Ok(vec![Signature::new(element, broadcast(&shapes.collect::<Result<Vec<_>>>()?)?)])
+    }
+
+    fn alignment(&self, _inputs: &[Option<&Fact>]) -> Option<Alignment> {
+        Some(Alignment::Broadcast)
     }
 
     fn run(&self, inputs: &[Option<TensorView>], outputs: &mut [TensorViewMut], _scratch: &mut Scratch) -> Result<()> {
@@ -111,6 +115,10 @@ impl Operator for Where {
         expect_element(condition, ElementType::Bool, "the condition")?;
         expect_element(b, a.element(), "the second choice")?;
         Ok(vec![Signature::new(a.element(), broadcast(&[condition.shape(), a.shape(), b.shape()])?)])
+    }
+
+    fn alignment(&self, _inputs: &[Option<&Fact>]) -> Option<Alignment> {
+        Some(Alignment::Broadcast)
     }
 
     fn run(&self, inputs: &[Option<TensorView>], outputs: &mut [TensorViewMut], _scratch: &mut Scratch) -> Result<()> {

@@ -1,11 +1,11 @@
 //! Functions of single elements whose parameters are tensors: Clip and PRelu.
 
 use crate::error::{Result, invalid};
-use crate::operator::{Fact, Operator, Pointwise, Scratch, Signature};
+use crate::operator::{Alignment, Fact, Operator, Pointwise, Row, Scratch, Signature};
 use crate::operators::common::{broadcast, elements, expect_element, optional, per_channel, required};
 use crate::operators::elementwise::Function;
 use crate::operators::elementwise::functions::clamped;
-use crate::operators::loops::{map, zip};
+use crate::operators::loops::{map, map_row, zip, zip_row};
 use crate::tensor::{ElementType, Tensor, TensorView, TensorViewMut};
 
 /// `y = min(max(x, low), high)` for the inputs x, low and high, of which the last two are scalars and may be absent.
@@ -69,6 +69,25 @@ impl Operator for Clip {
         true
     }
 
+    fn alignment(&self, _inputs: &[Option<&Fact>]) -> Option<Alignment> {
+        Some(Alignment::Broadcast)
+    }
+
+    fn run_row(&self, inputs: &[Option<Row>], to: &mut [f32]) -> bool {
+        let bound = |number: usize, absent| match inputs.get(number) {
+            Some(Some(Row::One(bound))) => Some(*bound),
+            Some(Some(Row::Each(_))) => None,
+            _ => Some(absent),
+        };
+        let (Some(Some(from)), Some(low), Some(high)) =
+            (inputs.first(), bound(1, f32::NEG_INFINITY), bound(2, f32::INFINITY))
+        else {
+            return false;
+        };
+        map_row(*from, to, move |x| clamped(x, low, high));
+        true
+    }
+
     fn run(&self, inputs: &[Option<TensorView>], outputs: &mut [TensorViewMut], _scratch: &mut Scratch) -> Result<()> {
         macro_rules! bound {
             ($variant:ident, $number:literal, $absent:expr) => {
@@ -81,11 +100,11 @@ impl Operator for Clip {
         match (inputs.first(), outputs.first_mut()) {
             (Some(Some(TensorView::Float(from))), Some(TensorViewMut::Float(to))) => {
                 let (low, high) = (bound!(Float, 1, f32::NEG_INFINITY), bound!(Float, 2, f32::INFINITY));
-                map(from.view(), to.view_mut(), |x| clamped(x, low, high));
+                map(from.view(), to.view_mut(), move |x| clamped(x, low, high));
             }
             (Some(Some(TensorView::Integer(from))), Some(TensorViewMut::Integer(to))) => {
                 let (low, high) = (bound!(Integer, 1, i64::MIN), bound!(Integer, 2, i64::MAX));
-                map(from.view(), to.view_mut(), |x| x.max(low).min(high));
+                map(from.view(), to.view_mut(), move |x| x.max(low).min(high));
             }
             _ => return Err(invalid!("elements of other types than were announced")),
         }
@@ -126,10 +145,20 @@ impl Operator for PRelu {
         true
     }
 
+    fn alignment(&self, _inputs: &[Option<&Fact>]) -> Option<Alignment> {
+        Some(Alignment::Broadcast)
+    }
+
+    fn run_row(&self, inputs: &[Option<Row>], to: &mut [f32]) -> bool {
+        let &[Some(x), Some(slope)] = inputs else { return false };
+        zip_row(x, slope, to, bent);
+        true
+    }
+
     fn run(&self, inputs: &[Option<TensorView>], outputs: &mut [TensorViewMut], _scratch: &mut Scratch) -> Result<()> {
         match (inputs, outputs) {
             ([Some(TensorView::Float(x)), Some(TensorView::Float(slope)), ..], [TensorViewMut::Float(to), ..]) => {
-                zip(x.view(), slope.view(), to.view_mut(), |x, slope| if x < 0.0 { slope * x } else { x });
+                zip(x.view(), slope.view(), to.view_mut(), bent);
             }
             (
                 [Some(TensorView::Integer(x)), Some(TensorView::Integer(slope)), ..],
@@ -141,4 +170,8 @@ impl Operator for PRelu {
         }
         Ok(())
     }
+}
+
+fn bent(x: f32, slope: f32) -> f32 {
+    if x < 0.0 { slope * x } else { x }
 }

@@ -3,7 +3,7 @@
 use super::super::{common, slices};
 use super::{Affine, expect_floats, float_input};
 use crate::error::Result;
-use crate::operator::{Fact, Operator, Pointwise, Scratch, Signature};
+use crate::operator::{Alignment, Fact, Operator, Pointwise, Scratch, Signature};
 use crate::tensor::{ElementType, TensorView, TensorViewMut};
 
 /// `y = (x − mean)·scale/√(variance + ε) + bias` with the channel's parameters, as after training.
@@ -40,6 +40,11 @@ impl Operator for BatchNormalization {
         };
         (1..5).try_for_each(|number| expect_floats(inputs, number, parameters))?;
         common::only_output(outputs, ElementType::Float, x)
+    }
+
+    fn alignment(&self, inputs: &[Option<&Fact>]) -> Option<Alignment> {
+        let has_channels = common::optional(inputs, 0).is_some_and(|x| x.shape().len() > 1);
+        (self.spatial && has_channels).then_some(Alignment::PerChannel)
     }
 
     fn run(&self, inputs: &[Option<TensorView>], outputs: &mut [TensorViewMut], _: &mut Scratch) -> Result<()> {
