@@ -8,6 +8,7 @@ use std::fmt;
 use convmat::{Activation, Workspace};
 
 use crate::error::Result;
+use crate::reach::Reach;
 use crate::tensor::{ElementType, Tensor, TensorView, TensorViewMut};
 
 /// The type and shape of a value.
@@ -137,6 +138,12 @@ pub trait Operator: fmt::Debug + Any + Send + Sync {
     /// The axis along which the output holds the inputs one after the other, if that is all: then they may be made where they belong.
     fn concatenates(&self, _rank: usize) -> Option<usize> {
         None
+    }
+
+    /// What of an input the elements of an output depend on: [`Reach::Everything`] is always true. Of inputs whose values are known it is
+    /// not asked.
+    fn reach(&self, _inputs: &[Option<&Fact>], _outputs: &[Signature], _output: usize, _input: usize) -> Reach {
+        Reach::Everything
     }
 
     /// Multiplications and additions of a run, for operators that do more than a few per output.

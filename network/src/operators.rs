@@ -26,6 +26,7 @@ pub(crate) mod testing;
 
 use std::sync::Arc;
 
+pub(crate) use self::common::elements;
 pub(crate) use self::convolution::with_five_axes;
 use crate::attributes::Attributes;
 use crate::error::Result;

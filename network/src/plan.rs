@@ -5,6 +5,7 @@
 mod arena;
 mod facts;
 mod patterns;
+mod receptive;
 mod run;
 mod steps;
 #[cfg(test)]
@@ -18,10 +19,11 @@ use convmat::{Caches, Isa, Recipe, bytes_in_words};
 
 use self::arena::Arena;
 use self::facts::Facts;
+pub use self::receptive::{Extent, ReceptiveField};
 use self::run::{assign, contiguous, is_contiguous};
 use self::steps::{Action, KnownLayers, PackedLayer, Step, Stepper, known_layers, layers};
 use crate::error::{Error, Result};
-use crate::graph::Graph;
+use crate::graph::{Graph, ValueId};
 use crate::limits::Limits;
 use crate::operator::{Scratch, Signature};
 use crate::tensor::{Tensor, TensorView, TensorViewMut};
@@ -131,6 +133,10 @@ pub struct StepInfo<'a> {
     pub recipe: Option<&'a Recipe>,
     /// Whether nothing runs: the values are already where they belong.
     pub is_view: bool,
+    /// The values that are read: of a layer its input and its residual, if there is one.
+    pub inputs: &'a [Option<ValueId>],
+    /// The values that are made.
+    pub outputs: &'a [ValueId],
 }
 
 impl Graph {
@@ -203,6 +209,12 @@ impl Plan {
         &self.graph
     }
 
+    /// Type and shape of a value of the [`graph`](Self::graph), if one of its outputs depends on it.
+    #[must_use]
+    pub fn signature(&self, value: ValueId) -> Option<&Signature> {
+        self.facts.signature(value).ok()
+    }
+
     /// Names, types and shapes of the outputs.
     pub fn outputs(&self) -> impl Iterator<Item = (&str, &Signature)> {
         self.graph.outputs.iter().filter_map(|(name, value)| Some((name.as_str(), self.facts.signature(*value).ok()?)))
@@ -220,6 +232,8 @@ impl Plan {
                 packed_bytes: layer.map_or(0, convmat::ErasedPlan::packed_bytes),
                 recipe: layer.map(convmat::ErasedPlan::recipe),
                 is_view: matches!(step.action, Action::Reshape),
+                inputs: &step.inputs,
+                outputs: &step.outputs,
             })
         })
     }

@@ -13,11 +13,12 @@ use std::sync::Arc;
 pub use self::clip::{Clip, PRelu};
 pub use self::function::Function;
 use self::functions::clamped;
-use super::common::required;
+use super::common::{reach_elements, required};
 use super::loops::map;
 use super::{Description, Made};
 use crate::error::{Result, invalid};
 use crate::operator::{Fact, Operator, Pointwise, Scratch, Signature};
+use crate::reach::Reach;
 use crate::tensor::{TensorView, TensorViewMut};
 
 /// `y = function(x)` for every element.
@@ -49,6 +50,10 @@ impl Operator for Unary {
 
     fn pointwise(&self, _inputs: &[Option<&Fact>]) -> Option<Pointwise> {
         self.function.activation().map(Pointwise::Activation)
+    }
+
+    fn reach(&self, inputs: &[Option<&Fact>], outputs: &[Signature], output: usize, input: usize) -> Reach {
+        reach_elements(inputs, outputs, output, input)
     }
 
     fn run(&self, inputs: &[Option<TensorView>], outputs: &mut [TensorViewMut], _scratch: &mut Scratch) -> Result<()> {

@@ -15,6 +15,7 @@ pub use top::TopK;
 use super::{Description, Made, common};
 use crate::error::{Result, invalid};
 use crate::operator::{Fact, Operator, Scratch, Signature};
+use crate::reach::Reach;
 use crate::tensor::{ElementType, TensorView, TensorViewMut};
 
 /// What is made of the elements.
@@ -108,6 +109,15 @@ impl Reduce {
             false => common::axes(&given, rank),
         }
     }
+
+    /// The axes, before a run.
+    fn inferred_axes(&self, inputs: &[Option<&Fact>]) -> Result<Vec<usize>> {
+        let given = match (&self.axes, common::optional(inputs, 1)) {
+            (Axes::Input, Some(axes)) => Some(common::known_integers(axes, "the axes")?),
+            _ => None,
+        };
+        self.axes(given, common::required(inputs, 0)?.shape().len())
+    }
 }
 
 impl Operator for Reduce {
@@ -129,11 +139,7 @@ impl Operator for Reduce {
     fn infer(&self, inputs: &[Option<&Fact>], outputs: usize) -> Result<Vec<Signature>> {
         let x = common::required(inputs, 0)?;
         common::elements(x.shape())?;
-        let given = match (&self.axes, common::optional(inputs, 1)) {
-            (Axes::Input, Some(axes)) => Some(common::known_integers(axes, "the axes")?),
-            _ => None,
-        };
-        let axes = self.axes(given, x.shape().len())?;
+        let axes = self.inferred_axes(inputs)?;
         let fits = match x.element() {
             ElementType::Float => true,
             ElementType::Integer => !matches!(self.rule, Rule::L2 | Rule::LogSum | Rule::LogSumExp),
@@ -149,6 +155,13 @@ impl Operator for Reduce {
         }
         common::elements(&shape)?;
         common::only_output(outputs, x.element(), shape)
+    }
+
+    fn reach(&self, inputs: &[Option<&Fact>], _outputs: &[Signature], _output: usize, input: usize) -> Reach {
+        match (input, common::optional(inputs, 0), self.inferred_axes(inputs)) {
+            (0, Some(x), Ok(axes)) => layout::reach(x.shape(), &axes, self.keep),
+            _ => Reach::Everything,
+        }
     }
 
     fn run(&self, inputs: &[Option<TensorView>], outputs: &mut [TensorViewMut], _: &mut Scratch) -> Result<()> {

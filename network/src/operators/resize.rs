@@ -6,6 +6,7 @@
 mod attributes;
 mod lines;
 mod nearest;
+mod reach;
 mod single;
 
 use convmat::{LinearOperator, ResizeMode, ResizeOptions, Rounding};
@@ -17,6 +18,7 @@ use lines::Line;
 use super::common;
 use crate::error::{Result, invalid};
 use crate::operator::{Fact, Operator, Scratch, Signature};
+use crate::reach::Reach;
 use crate::tensor::{ElementType, TensorView, TensorViewMut};
 
 /// How values between elements are found.
@@ -129,6 +131,21 @@ impl Resize {
         Ok(Given { region, scales, sizes })
     }
 
+    /// All axes, before a run.
+    fn inferred(&self, inputs: &[Option<&Fact>]) -> Result<Vec<Line>> {
+        let floats = |place| match common::optional(inputs, place) {
+            None => Ok(None),
+            Some(fact) if fact.shape() == [0] => Ok(None),
+            Some(fact) => common::known(fact, "the shape")?
+                .to_floats()
+                .map(Some)
+                .ok_or_else(|| invalid!("input {place} is of type {}, not float", fact.element())),
+        };
+        let integers =
+            |place| common::optional(inputs, place).map(|fact| common::known_integers(fact, "the shape")).transpose();
+        self.lines(common::required(inputs, 0)?.shape(), &self.given(floats, integers)?)
+    }
+
     /// convmat's rule for one axis or all of them.
     fn options(&self, coordinates: convmat::Coordinates, shrinks: bool) -> ResizeOptions {
         let mode = match self.interpolation {
@@ -196,17 +213,7 @@ impl Operator for Resize {
     fn infer(&self, inputs: &[Option<&Fact>], outputs: usize) -> Result<Vec<Signature>> {
         let x = common::required(inputs, 0)?;
         common::elements(x.shape())?;
-        let floats = |place| match common::optional(inputs, place) {
-            None => Ok(None),
-            Some(fact) if fact.shape() == [0] => Ok(None),
-            Some(fact) => common::known(fact, "the shape")?
-                .to_floats()
-                .map(Some)
-                .ok_or_else(|| invalid!("input {place} is of type {}, not float", fact.element())),
-        };
-        let integers =
-            |place| common::optional(inputs, place).map(|fact| common::known_integers(fact, "the shape")).transpose();
-        let lines = self.lines(x.shape(), &self.given(floats, integers)?)?;
+        let lines = self.inferred(inputs)?;
         let shape: Vec<usize> = lines.iter().map(|line| line.output).collect();
         common::elements(&shape)?;
         if x.shape().contains(&0) && !shape.contains(&0) {
@@ -227,6 +234,13 @@ impl Operator for Resize {
             _ => {}
         }
         common::only_output(outputs, x.element(), shape)
+    }
+
+    fn reach(&self, inputs: &[Option<&Fact>], _outputs: &[Signature], _output: usize, input: usize) -> Reach {
+        match (input, self.inferred(inputs)) {
+            (0, Ok(lines)) => self.reach_of(&lines).unwrap_or(Reach::Everything),
+            _ => Reach::Everything,
+        }
     }
 
     fn run(&self, inputs: &[Option<TensorView>], outputs: &mut [TensorViewMut], scratch: &mut Scratch) -> Result<()> {

@@ -3,9 +3,10 @@
 use super::{maximum, minimum};
 use crate::error::{Result, invalid};
 use crate::operator::{Fact, Operator, Scratch, Signature};
-use crate::operators::common::{broadcast, expect_element, required};
+use crate::operators::common::{broadcast, expect_element, reach_elements, required};
 use crate::operators::loops::{Element, Walk, in_parts, update};
 use crate::operators::slices::{fill, in_order};
+use crate::reach::Reach;
 use crate::tensor::{ElementType, TensorView, TensorViewMut};
 
 /// A function of one element of each of several tensors.
@@ -53,6 +54,10 @@ impl Operator for Variadic {
             Ok(input.shape())
         });
         Ok(vec![Signature::new(element, broadcast(&shapes.collect::<Result<Vec<_>>>()?)?)])
+    }
+
+    fn reach(&self, inputs: &[Option<&Fact>], outputs: &[Signature], output: usize, input: usize) -> Reach {
+        reach_elements(inputs, outputs, output, input)
     }
 
     fn run(&self, inputs: &[Option<TensorView>], outputs: &mut [TensorViewMut], _scratch: &mut Scratch) -> Result<()> {
@@ -111,6 +116,10 @@ impl Operator for Where {
         expect_element(condition, ElementType::Bool, "the condition")?;
         expect_element(b, a.element(), "the second choice")?;
         Ok(vec![Signature::new(a.element(), broadcast(&[condition.shape(), a.shape(), b.shape()])?)])
+    }
+
+    fn reach(&self, inputs: &[Option<&Fact>], outputs: &[Signature], output: usize, input: usize) -> Reach {
+        reach_elements(inputs, outputs, output, input)
     }
 
     fn run(&self, inputs: &[Option<TensorView>], outputs: &mut [TensorViewMut], _scratch: &mut Scratch) -> Result<()> {

@@ -2,10 +2,11 @@
 
 use crate::error::{Result, invalid};
 use crate::operator::{Fact, Operator, Pointwise, Scratch, Signature};
-use crate::operators::common::{broadcast, elements, expect_element, optional, per_channel, required};
+use crate::operators::common::{broadcast, elements, expect_element, optional, per_channel, reach_elements, required};
 use crate::operators::elementwise::Function;
 use crate::operators::elementwise::functions::clamped;
 use crate::operators::loops::{map, zip};
+use crate::reach::Reach;
 use crate::tensor::{ElementType, Tensor, TensorView, TensorViewMut};
 
 /// `y = min(max(x, low), high)` for the inputs x, low and high, of which the last two are scalars and may be absent.
@@ -65,6 +66,10 @@ impl Operator for Clip {
         self.function(low, high)?.activation().map(Pointwise::Activation)
     }
 
+    fn reach(&self, inputs: &[Option<&Fact>], outputs: &[Signature], output: usize, input: usize) -> Reach {
+        reach_elements(inputs, outputs, output, input)
+    }
+
     fn run(&self, inputs: &[Option<TensorView>], outputs: &mut [TensorViewMut], _scratch: &mut Scratch) -> Result<()> {
         macro_rules! bound {
             ($variant:ident, $number:literal, $absent:expr) => {
@@ -116,6 +121,10 @@ impl Operator for PRelu {
         let [Some(x), Some(slope), ..] = inputs[..] else { return None };
         let slopes = per_channel(slope, x.shape().len())?;
         Some(Pointwise::PRelu(slopes.into_iter().map(|slope| slope as f32).collect()))
+    }
+
+    fn reach(&self, inputs: &[Option<&Fact>], outputs: &[Signature], output: usize, input: usize) -> Reach {
+        reach_elements(inputs, outputs, output, input)
     }
 
     fn run(&self, inputs: &[Option<TensorView>], outputs: &mut [TensorViewMut], _scratch: &mut Scratch) -> Result<()> {

@@ -4,6 +4,7 @@ use super::super::{common, slices};
 use super::{Affine, expect_floats, float_input};
 use crate::error::Result;
 use crate::operator::{Fact, Operator, Pointwise, Scratch, Signature};
+use crate::reach::Reach;
 use crate::tensor::{ElementType, TensorView, TensorViewMut};
 
 /// `y = (x − mean)·scale/√(variance + ε) + bias` with the channel's parameters, as after training.
@@ -40,6 +41,10 @@ impl Operator for BatchNormalization {
         };
         (1..5).try_for_each(|number| expect_floats(inputs, number, parameters))?;
         common::only_output(outputs, ElementType::Float, x)
+    }
+
+    fn reach(&self, inputs: &[Option<&Fact>], _outputs: &[Signature], _output: usize, input: usize) -> Reach {
+        common::reach_all_but(inputs, input, |_| false)
     }
 
     fn run(&self, inputs: &[Option<TensorView>], outputs: &mut [TensorViewMut], _: &mut Scratch) -> Result<()> {

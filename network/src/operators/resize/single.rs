@@ -10,7 +10,7 @@ use super::{Interpolation, Mapping, Resize};
 use crate::error::{Result, invalid};
 
 /// Two neighbouring inputs and the weight of the second; nothing outside of the input.
-type Taps = Option<(usize, usize, f64)>;
+pub(super) type Taps = Option<(usize, usize, f64)>;
 
 impl Resize {
     /// Whether outputs are made one by one.
@@ -63,7 +63,7 @@ impl Resize {
         }
     }
 
-    fn taps(&self, line: &Line, output: usize) -> Taps {
+    pub(super) fn taps(&self, line: &Line, output: usize) -> Taps {
         let (at, last) = (self.position(line, output), line.input as f64 - 1.0);
         if matches!(self.mapping, Mapping::Crop { .. }) && !(0.0..=last).contains(&at) {
             return None;
