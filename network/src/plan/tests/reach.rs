@@ -341,7 +341,7 @@ fn blocks_that_are_none_are_refused() {
     let plan = plan_of("Relu", &[], &[2, 3], vec![]);
     assert_eq!(plan.input_blocks(0, &[0..1, 1..3]).unwrap(), [Some(vec![0..1, 1..3])]);
     assert_eq!(plan.input_blocks(0, &[0..0, 1..3]).unwrap(), [None]);
-    for wrong in [vec![0..1], vec![0..3, 0..1], vec![2..1, 0..1]] {
+    for wrong in [vec![], vec![0..3, 0..1], vec![0..1, Range { start: 2, end: 1 }]] {
         assert!(plan.input_blocks(0, &wrong).is_err(), "{wrong:?}");
     }
     assert!(plan.input_blocks(1, &[0..1, 1..3]).is_err());
