@@ -11,6 +11,8 @@ mod commands;
 mod error;
 mod files;
 mod images;
+#[cfg(any(feature = "network", feature = "study"))]
+mod markup;
 #[cfg(feature = "network")]
 mod network;
 #[cfg(any(feature = "network", feature = "study"))]

@@ -12,6 +12,7 @@ mod folder;
 mod inspect;
 mod model;
 mod npz;
+mod picture;
 mod pictures;
 mod profile;
 mod run;
@@ -59,7 +60,9 @@ pub enum Command {
     ///
     /// Lists inputs, outputs, operators and parameters; for given sizes of the inputs every step with its shape, its work and, for
     /// layers, its recipe, and the memory that a run takes. Of every transposed convolution it tells how many taps reach the outputs of
-    /// each phase: where the numbers differ, a checkerboard shows unless the weights even it out.
+    /// each phase, and how far their sums of weights, the gains, differ: where they do, a checkerboard shows. Of every output it tells its
+    /// receptive field, along each axis of each input: how many positions it sees, and by how far they move from output to output, or
+    /// which node looks at the whole axis.
     Inspect(InspectArgs),
 }
 

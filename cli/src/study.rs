@@ -10,7 +10,6 @@ mod bench;
 mod check;
 mod explore;
 mod layer;
-mod markup;
 mod matrices;
 mod matrix;
 mod symbols;

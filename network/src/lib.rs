@@ -43,6 +43,7 @@ mod onnx;
 mod operator;
 pub mod operators;
 mod plan;
+mod reach;
 mod state;
 mod tensor;
 
@@ -54,6 +55,7 @@ pub use self::error::{Error, Result, UnsupportedNode};
 pub use self::graph::{Dimension, Graph, GraphBuilder, Input, Node, ValueId};
 pub use self::limits::Limits;
 pub use self::operator::{Alignment, Fact, Operator, Pointwise, Row, Scratch, Signature};
-pub use self::plan::{Memory, Plan, PlanOptions};
+pub use self::plan::{Extent, Memory, Plan, PlanOptions, ReceptiveField};
+pub use self::reach::{AxisReach, Border, Reach, Relation, Taps};
 pub use self::state::StateDict;
 pub use self::tensor::{ElementType, Tensor, TensorView, TensorViewMut};

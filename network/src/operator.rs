@@ -9,6 +9,7 @@ use std::sync::Arc;
 use convmat::{Activation, Workspace};
 
 use crate::error::Result;
+use crate::reach::Reach;
 use crate::tensor::{ElementType, Tensor, TensorView, TensorViewMut};
 
 /// The type and shape of a value.
@@ -195,6 +196,12 @@ pub trait Operator: fmt::Debug + Any + Send + Sync {
     /// order. Only those that do are given such tensors by plans.
     fn takes_rows_apart(&self) -> bool {
         false
+    }
+
+    /// What of an input the elements of an output depend on: [`Reach::Everything`] is always true. Of inputs whose values are known it is
+    /// not asked.
+    fn reach(&self, _inputs: &[Option<&Fact>], _outputs: &[Signature], _output: usize, _input: usize) -> Reach {
+        Reach::Everything
     }
 
     /// Multiplications and additions of a run, for operators that do more than a few per output.

@@ -5,6 +5,7 @@
 mod arena;
 mod chains;
 mod cut;
+mod explain;
 mod facts;
 mod folding;
 mod nesting;
@@ -13,25 +14,25 @@ mod packing;
 mod patterns;
 mod placement;
 mod preactivations;
+mod receptive;
 mod run;
 mod steps;
 #[cfg(test)]
 mod tests;
 
-use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
-use convmat::{Recipe, bytes_in_words};
-
 use self::arena::{Arena, Place};
+pub use self::explain::StepInfo;
 use self::facts::Facts;
 pub use self::options::PlanOptions;
 use self::packing::{Beside, expect_bytes};
+pub use self::receptive::{Extent, ReceptiveField};
 use self::run::{assign, contiguous, is_contiguous};
 use self::steps::{Action, KnownLayers, PackedLayer, Step, Stepper, known_layers, layers};
 use crate::error::{Error, Result};
-use crate::graph::Graph;
+use crate::graph::{Graph, ValueId};
 use crate::operator::{Scratch, Signature};
 use crate::operators::of_one_size;
 use crate::tensor::{Tensor, TensorView, TensorViewMut, bytes_of};
@@ -69,26 +70,6 @@ impl Memory {
     pub fn new() -> Self {
         Self::default()
     }
-}
-
-/// What is known of a step before it runs.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct StepInfo<'a> {
-    /// The node's name; of fused nodes the first one's.
-    pub name: &'a str,
-    /// The operators of all fused nodes.
-    pub operators: &'a [&'static str],
-    /// Type and shape of the first output.
-    pub output: &'a Signature,
-    /// Multiplications and additions of a run.
-    pub operations: u128,
-    /// Bytes of packed weights.
-    pub packed_bytes: usize,
-    /// How a layer runs.
-    pub recipe: Option<&'a Recipe>,
-    /// Whether nothing runs: the values are already where they belong.
-    pub is_view: bool,
 }
 
 impl Graph {
@@ -195,25 +176,15 @@ impl Plan {
         &self.graph
     }
 
+    /// Type and shape of a value of the [`graph`](Self::graph), if one of its outputs depends on it.
+    #[must_use]
+    pub fn signature(&self, value: ValueId) -> Option<&Signature> {
+        self.facts.signature(value).ok()
+    }
+
     /// Names, types and shapes of the outputs.
     pub fn outputs(&self) -> impl Iterator<Item = (&str, &Signature)> {
         self.graph.outputs.iter().filter_map(|(name, value)| Some((name.as_str(), self.facts.signature(*value).ok()?)))
-    }
-
-    /// What runs, in order.
-    pub fn steps(&self) -> impl Iterator<Item = StepInfo<'_>> {
-        self.steps.iter().filter_map(|step| {
-            let layer = if let Action::Layer(packed) = &step.action { Some(packed.layer.plan()) } else { None };
-            Some(StepInfo {
-                name: &step.name,
-                operators: &step.operators,
-                output: self.facts.signature(*step.outputs.first()?).ok()?,
-                operations: step.operations,
-                packed_bytes: layer.map_or(0, convmat::ErasedPlan::packed_bytes),
-                recipe: layer.map(convmat::ErasedPlan::recipe),
-                is_view: matches!(step.action, Action::Reshape),
-            })
-        })
     }
 
     /// Multiplications and additions of a run.
@@ -351,40 +322,6 @@ impl Plan {
             same(name, *value, tensor.element(), tensor.shape())?;
         }
         Ok(())
-    }
-
-    /// Everything that is going to happen, before it does: steps with shapes, work, bytes and recipes, then totals.
-    #[must_use]
-    pub fn explain(&self) -> String {
-        let mut text = String::new();
-        for step in self.steps() {
-            let recipe = match (step.recipe, step.is_view) {
-                (Some(recipe), _) => format!(", {recipe}"),
-                (None, true) => ", in place".to_string(),
-                (None, false) if step.operators.len() > 1 => ", in one pass".to_string(),
-                (None, false) => String::new(),
-            };
-            let _ = writeln!(
-                text,
-                "{} ({}): {:?}, {:.3} million operations{recipe}",
-                step.name,
-                step.operators.join(" + "),
-                step.output.shape,
-                step.operations as f64 * 1e-6,
-            );
-        }
-        let _ = write!(
-            text,
-            "{} steps, {:.3} billion operations. Constants {}, packed weights {}, values {} (each in a place of its own: {}), scratch memory {}.",
-            self.steps.len(),
-            self.operations() as f64 * 1e-9,
-            bytes_in_words(self.constant_bytes),
-            bytes_in_words(self.packed_bytes()),
-            bytes_in_words(self.value_bytes()),
-            bytes_in_words(self.arena.bytes_of_values),
-            bytes_in_words(self.scratch_bytes()),
-        );
-        text
     }
 }
 

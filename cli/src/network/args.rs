@@ -46,9 +46,10 @@ pub struct RunArgs {
     /// Largest difference that --check allows, relative to the largest reference value
     #[arg(long, value_name = "RATIO", default_value = "1e-4", requires = "check", value_parser = between(0.0, 1e6))]
     pub tolerance: f64,
-    /// Measure every step and print where the time goes; write all steps in order to FILE.csv, if one is given
-    #[arg(long, value_name = "FILE.csv", num_args = 0..=1)]
-    pub profile: Option<Option<PathBuf>>,
+    /// Measure every step and print where the time goes; write all steps in order to FILE.csv, or draw them in time to FILE.svg, if one
+    /// is given; may be given for both
+    #[arg(long, value_name = "FILE", num_args = 0..=1, action = clap::ArgAction::Append)]
+    pub profile: Option<Vec<PathBuf>>,
     /// Runs that --profile takes the medians of, after one that does not count
     #[arg(long, value_name = "COUNT", default_value_t = 10, requires = "profile", value_parser = clap::value_parser!(u16).range(1..))]
     pub repeat: u16,
@@ -66,7 +67,8 @@ Examples:
   convmat run model.onnx --input 'photos/*.jpg' --output results --range=-1,1
   convmat run model.onnx --input noisy.wav --output clean.wav
   convmat run model.onnx --input x.npy --check y.npy --tolerance 1e-5
-  convmat run model.onnx --input x.npy --profile steps.csv --repeat 20";
+  convmat run model.onnx --input x.npy --profile steps.csv --repeat 20
+  convmat run model.onnx --input x.npy --profile steps.svg";
 
 /// How values of images and sounds become elements of tensors, and back.
 #[derive(Args, Debug)]
@@ -136,6 +138,9 @@ pub struct InspectArgs {
     /// Write everything to this file as well, as JSON
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+    /// Draw all steps and what they read to this file
+    #[arg(long, value_name = "FILE.svg")]
+    pub svg: Option<PathBuf>,
     /// Replace FILE if it exists
     #[arg(long)]
     pub force: bool,
@@ -145,6 +150,7 @@ const INSPECT_EXAMPLES: &str = "\
 Examples:
   convmat inspect model.onnx
   convmat inspect model.onnx --shape 1x3x256x256 --json model.json
+  convmat inspect model.onnx --svg model.svg
   convmat inspect model.onnx --shape image=1x3x64x64 --shape mask=1x1x64x64";
 
 /// The order of an image's axes.

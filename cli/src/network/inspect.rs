@@ -1,7 +1,11 @@
 //! `convmat inspect`: what a network is, and how it would run for given sizes.
 //!
-//! Everything is printed and put into one JSON object. This file decides the order; [`overlap`] knows transposed convolutions.
+//! Everything is printed and put into one JSON object. This file decides the order; [`overlap`] knows transposed convolutions, [`fields`]
+//! how far outputs look, [`drawing`] makes the picture.
 
+mod drawing;
+mod fields;
+mod layout;
 mod overlap;
 
 use std::collections::{BTreeMap, HashMap};
@@ -16,10 +20,13 @@ use super::args::{InspectArgs, Shape};
 use super::model::{self, CONSTANT, all_expected, expected};
 use crate::error::{Failure, Result};
 use crate::files;
-use crate::report::{Table, field, grouped, lengths, significant};
+use crate::report::{Table, field, grouped, lengths, percent, significant};
 
 pub fn run(args: &InspectArgs, out: &mut dyn Write) -> Result<()> {
-    if let Some(path) = &args.json {
+    if let Some(path) = args.svg.as_ref().filter(|path| files::extension(path).as_deref() != Some("svg")) {
+        return Err(Failure::Usage(format!("--svg {} does not end in .svg", path.display())));
+    }
+    for path in args.json.iter().chain(&args.svg) {
         files::expect_writable(path, args.force)?;
     }
     let graph = model::load(&args.model, &model::limits(args.memory_limit.0))?;
@@ -37,6 +44,11 @@ pub fn run(args: &InspectArgs, out: &mut dyn Write) -> Result<()> {
     all["plan"] = steps(&plan, out)?;
     let layers = overlap::layers(&plan)?;
     all["transposed"] = transposed(&layers, out)?;
+    all["receptive_fields"] = fields::describe(&plan, out)?;
+    if let Some(path) = &args.svg {
+        files::write(path, drawing::draw(&plan, &args.model).as_bytes(), args.force)?;
+        writeln!(out, "\nall steps → {}", path.display())?;
+    }
     if let Some(path) = &args.json {
         let text = serde_json::to_string_pretty(&all).map_err(|error| Failure::write(path, error))?;
         files::write(path, (text + "\n").as_bytes(), args.force)?;
@@ -173,21 +185,40 @@ fn transposed(layers: &[Layer], out: &mut dyn Write) -> Result<Value> {
     if layers.is_empty() {
         return Ok(json!([]));
     }
-    writeln!(out, "\ntransposed convolutions: taps that reach the outputs of each phase, away from borders\n")?;
-    let mut table =
-        Table::new(["node", "kernel", "stride", "dilation", "taps per phase", ">variation", "checkerboard"]);
+    writeln!(
+        out,
+        "\ntransposed convolutions: taps that reach the outputs of each phase, and how counts and sums of weights vary\n"
+    )?;
+    let mut table = Table::new([
+        "node",
+        "kernel",
+        "stride",
+        "dilation",
+        "taps per phase",
+        ">taps",
+        ">counts vary",
+        ">gains vary",
+        ">worst pair",
+    ]);
     for layer in layers {
+        let (least, most) = layer.taps;
+        let [gains, worst] = layer.gains_in_words();
         table.row([
             layer.name.clone(),
             lengths(&layer.kernel),
             lengths(&layer.stride),
             lengths(&layer.dilation),
             layer.phases.iter().map(|counts| lengths_of(counts)).collect::<Vec<_>>().join(" × "),
-            significant(layer.variation, 2),
-            layer.verdict(),
+            format!("{least}–{most}"),
+            percent(layer.variation),
+            gains,
+            worst,
         ]);
     }
-    write!(out, "{table}")?;
+    writeln!(out, "{table}")?;
+    for layer in layers {
+        writeln!(out, "{}: {}", layer.name, layer.verdict())?;
+    }
     Ok(layers.iter().map(Layer::json).collect())
 }
 

@@ -1,4 +1,7 @@
-//! `--profile`: where the time of a run goes, step by step. It knows no input file and no output file but its own.
+//! `--profile`: where the time of a run goes, step by step. It knows no input file and no output file but its own; [`timeline`] makes the
+//! picture.
+
+mod timeline;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -16,8 +19,15 @@ use crate::report::{Table, duration, lengths, percent, rate, significant};
 /// What is measured, and where it is written.
 pub struct Profile {
     repeat: u16,
-    csv: Option<PathBuf>,
+    files: Vec<(PathBuf, Format)>,
     replace: bool,
+}
+
+/// What a file shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Format {
+    Csv,
+    Svg,
 }
 
 /// A step and its time.
@@ -36,14 +46,21 @@ struct Row {
 impl Profile {
     /// The profile that was asked for; found out early what would make its file fail.
     pub fn new(args: &RunArgs) -> Result<Option<Self>> {
-        let Some(csv) = &args.profile else { return Ok(None) };
-        if let Some(path) = csv {
-            if files::extension(path).as_deref() != Some("csv") {
-                return Err(Failure::Usage(format!("--profile {} does not end in .csv", path.display())));
-            }
+        let Some(paths) = &args.profile else { return Ok(None) };
+        let mut files = Vec::new();
+        for path in paths {
+            let format = match files::extension(path).as_deref() {
+                Some("csv") => Format::Csv,
+                Some("svg") => Format::Svg,
+                _ => {
+                    let path = path.display();
+                    return Err(Failure::Usage(format!("--profile {path} does not end in .csv or .svg")));
+                }
+            };
             files::expect_writable(path, args.force)?;
+            files.push((path.clone(), format));
         }
-        Ok(Some(Self { repeat: args.repeat, csv: csv.clone(), replace: args.force }))
+        Ok(Some(Self { repeat: args.repeat, files, replace: args.force }))
     }
 
     /// Runs a plan again and again; prints the steps, the slowest first, and writes them in order.
@@ -51,9 +68,12 @@ impl Profile {
         let (rows, wall) = measure(plan, inputs, memory, self.repeat)?;
         let peak = machine::peak(Isa::best())?;
         print(&rows, wall, peak, self.repeat, out)?;
-        if let Some(path) = &self.csv {
+        for (path, format) in &self.files {
             let sum: f64 = rows.iter().map(|row| row.seconds).sum();
-            let bytes = csv(&rows, sum).map_err(|error| Failure::write(path, error))?;
+            let bytes = match format {
+                Format::Csv => csv(&rows, sum).map_err(|error| Failure::write(path, error))?,
+                Format::Svg => timeline::draw(&rows, &timeline::Whole { wall, peak, repeat: self.repeat }).into_bytes(),
+            };
             files::write(path, &bytes, self.replace)?;
             writeln!(out, "all steps in order → {}", path.display())?;
         }

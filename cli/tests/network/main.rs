@@ -40,7 +40,7 @@ fn wrong_usage_exits_with_2() {
         (&["run", model, "--input", photo, "-o", "y.gif"], "does not end in .npy"),
         (&["run", model, "--input", photo, "-o", "y.npy", "--tolerance", "1"], "--check"),
         (&["run", model, "--input", photo, "-o", "y.npy", "--batch", "0"], "--batch"),
-        (&["run", model, "--input", photo, "--profile", "times.txt"], "does not end in .csv"),
+        (&["run", model, "--input", photo, "--profile", "times.txt"], "does not end in .csv or .svg"),
         (&["run", model, "--input", photo, "-o", "y.npy", "--range", "1,1"], "BLACK,WHITE"),
         (&["run", model, "--input", photo, "-o", "y.npy", "--mean", "1,2"], "--mean has 2 numbers"),
         (&["inspect", model, "--shape", "1xx"], "not a length"),

@@ -3,7 +3,8 @@
 use std::io::Write;
 use std::path::Path;
 
-use super::common::Run;
+use super::common::{Folder, Run};
+use super::inspect::assert_drawn;
 
 /// Networks with inputs, the outputs that others computed for them, and how far they may be off.
 const MODELS: [(&str, &str); 4] =
@@ -18,7 +19,8 @@ fn outputs_are_those_of_others() {
             let _ = writeln!(std::io::stderr(), "SKIPPED: {model} is not here");
             continue;
         }
-        let told = Run::of(&["inspect", &model]).succeeds().says("work ");
+        let told = Run::of(&["inspect", &model]).succeeds().says("work ").says("receptive fields");
+        assert_drawn(&Folder::new(), &model);
         assert!(!told.out.contains("parameters    0\n"), "{}", told.out);
         let (input, output) = (format!("{values}:input"), format!("{values}:output"));
         let check = ["run", &model, "--input", &input, "--check", &output, "--tolerance", tolerance];

@@ -285,4 +285,14 @@ fn profiles_have_every_step() {
         assert_eq!(&row[column("output_shape")], "4x3");
     }
     Run::of(&[&arguments[..], &[csv]].concat()).fails(1, "exists; --force replaces it");
+    // Both at once.
+    let svg = &folder.path("steps.svg");
+    Run::of(&[&arguments[..], &[csv, "--profile", svg, "--force"]].concat()).succeeds().says(&format!("→ {svg}"));
+    let text = std::fs::read_to_string(svg).expect("a picture");
+    let document = roxmltree::Document::parse(&text).expect("XML");
+    let steps = document.descendants().filter(|node| node.attribute("class") == Some("step"));
+    let titles: Vec<&str> = steps.filter_map(|step| step.first_element_child()?.text()).collect();
+    assert_eq!(titles.len(), 2);
+    assert!(titles[0].starts_with("sum\nAdd\n") && titles[1].contains("of the peak"), "{titles:?}");
+    assert!(text.contains("medians of 3 runs"));
 }

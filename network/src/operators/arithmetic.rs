@@ -11,11 +11,12 @@ use std::sync::Arc;
 
 use self::numbers::{float_power, integer_power, maximum, minimum, rest_like_divisor};
 pub use self::variadic::{Reduction, Variadic, Where};
-use super::common::{broadcast, per_channel, required};
+use super::common::{broadcast, per_channel, reach_elements, required};
 use super::loops::{zip, zip_row};
 use super::{Description, Made};
 use crate::error::{Result, invalid};
 use crate::operator::{Alignment, Fact, Operator, Pointwise, Row, Scratch, Signature};
+use crate::reach::Reach;
 use crate::tensor::{ElementType, TensorView, TensorViewMut};
 
 /// A function of two elements, under ONNX's name.
@@ -240,6 +241,10 @@ impl Operator for Binary {
             _ => return false,
         }
         true
+    }
+
+    fn reach(&self, inputs: &[Option<&Fact>], outputs: &[Signature], output: usize, input: usize) -> Reach {
+        reach_elements(inputs, outputs, output, input)
     }
 
     fn run(&self, inputs: &[Option<TensorView>], outputs: &mut [TensorViewMut], _scratch: &mut Scratch) -> Result<()> {

@@ -5,11 +5,12 @@
 
 use std::sync::Arc;
 
-use super::common::required;
+use super::common::{reach_elements, required};
 use super::loops::{copy, map};
 use super::{Description, Made};
 use crate::error::{Result, invalid};
 use crate::operator::{Alignment, Fact, Operator, Scratch, Signature};
+use crate::reach::Reach;
 use crate::tensor::{ElementType, TensorView, TensorViewMut};
 
 /// A type of elements of a file.
@@ -174,6 +175,10 @@ impl Operator for Cast {
         Some(Alignment::Broadcast)
     }
 
+    fn reach(&self, inputs: &[Option<&Fact>], outputs: &[Signature], output: usize, input: usize) -> Reach {
+        reach_elements(inputs, outputs, output, input)
+    }
+
     fn run(&self, inputs: &[Option<TensorView>], outputs: &mut [TensorViewMut], _scratch: &mut Scratch) -> Result<()> {
         cast(self.to, inputs.first(), outputs.first_mut())
     }
@@ -191,6 +196,11 @@ impl Operator for CastLike {
     fn infer(&self, inputs: &[Option<&Fact>], _outputs: usize) -> Result<Vec<Signature>> {
         let (input, like) = (required(inputs, 0)?, required(inputs, 1)?);
         Ok(vec![Signature::new(like.element(), input.shape())])
+    }
+
+    fn reach(&self, inputs: &[Option<&Fact>], outputs: &[Signature], output: usize, input: usize) -> Reach {
+        // Of the second input the type alone counts.
+        if input == 0 { reach_elements(inputs, outputs, output, input) } else { Reach::Nothing }
     }
 
     fn run(&self, inputs: &[Option<TensorView>], outputs: &mut [TensorViewMut], _scratch: &mut Scratch) -> Result<()> {

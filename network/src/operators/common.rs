@@ -5,6 +5,7 @@ use smallvec::SmallVec;
 
 use crate::error::{Result, invalid};
 use crate::operator::{Fact, Signature};
+use crate::reach::Reach;
 use crate::tensor::{ElementType, Tensor, TensorView, TensorViewMut};
 
 /// A list with an entry per axis or input: without memory of its own unless there are many.
@@ -166,5 +167,21 @@ pub(crate) fn integers_mut<'a>(outputs: &'a mut [TensorViewMut<'_>], number: usi
     match outputs.get_mut(number) {
         Some(TensorViewMut::Integer(array)) => Ok(array.view_mut()),
         _ => Err(invalid!("output {number} is not a tensor of integers")),
+    }
+}
+
+/// What operators of single elements depend on: of each input the element that is broadcast to the output's position.
+pub(crate) fn reach_elements(inputs: &[Option<&Fact>], outputs: &[Signature], output: usize, input: usize) -> Reach {
+    match (optional(inputs, input), outputs.get(output)) {
+        (Some(fact), Some(output)) => Reach::broadcast(fact.shape(), &output.shape),
+        _ => Reach::Everything,
+    }
+}
+
+/// What operators depend on whose first input has the output's axes, some of which they look at as a whole.
+pub(crate) fn reach_all_but(inputs: &[Option<&Fact>], input: usize, is_whole: impl Fn(usize) -> bool) -> Reach {
+    match (input, optional(inputs, 0)) {
+        (0, Some(fact)) => Reach::all_but(fact.shape(), is_whole),
+        _ => Reach::Everything,
     }
 }

@@ -4,6 +4,7 @@
 //! are packed in every run.
 
 mod prepared;
+mod reach;
 #[cfg(test)]
 mod tests;
 
@@ -19,6 +20,7 @@ use super::common::{expect_element, floats, floats_mut, optional, required};
 use super::{Description, Made};
 use crate::error::{Result, invalid};
 use crate::operator::{Fact, Operator, Scratch, Signature};
+use crate::reach::Reach;
 use crate::tensor::{ElementType, TensorView, TensorViewMut};
 
 /// ONNX's `auto_pad`.
@@ -151,13 +153,8 @@ impl Convolution {
         Ok(options)
     }
 
-    /// The output's shape.
-    fn output<D: Direction, const N: usize>(
-        &self,
-        input: &[usize],
-        weights: &[usize],
-        bias: Option<&[usize]>,
-    ) -> Result<Vec<usize>> {
+    /// Where the layer sits, for an input and weights of some shape.
+    fn geometry<D: Direction, const N: usize>(&self, input: &[usize], weights: &[usize]) -> Result<Geometry<N>> {
         let kernel = spatial::<N>(weights, "the weight tensor")?;
         if let Some(shape) = self.kernel_shape.as_ref().filter(|shape| !shape.is_empty() && shape[..] != kernel) {
             return Err(invalid!("kernel_shape is {shape:?}, but the weight tensor has shape {weights:?}"));
@@ -166,10 +163,21 @@ impl Convolution {
         let large = of_group.checked_mul(self.groups).ok_or_else(|| invalid!("{} groups", self.groups))?;
         let (options, channels) = (self.options::<N>()?, Channels { small, large });
         let size = spatial::<N>(input, "the input")?;
-        let (geometry, [read, made]) = match D::OUTPUT {
-            Side::Small => (Geometry::convolution(size, kernel, channels, &options)?, [large, small]),
-            Side::Large => (Geometry::transposed(size, kernel, channels, &options)?, [small, large]),
-        };
+        Ok(match D::OUTPUT {
+            Side::Small => Geometry::convolution(size, kernel, channels, &options)?,
+            Side::Large => Geometry::transposed(size, kernel, channels, &options)?,
+        })
+    }
+
+    /// The output's shape.
+    fn output<D: Direction, const N: usize>(
+        &self,
+        input: &[usize],
+        weights: &[usize],
+        bias: Option<&[usize]>,
+    ) -> Result<Vec<usize>> {
+        let geometry = self.geometry::<D, N>(input, weights)?;
+        let [read, made] = [D::OUTPUT.other(), D::OUTPUT].map(|side| geometry.channels().of(side));
         if input[1] != read {
             return Err(invalid!("the input has {} channels, the weight tensor {weights:?} reads {read}", input[1]));
         }
@@ -200,6 +208,22 @@ impl Convolution {
         let layer = self.layer::<D, N>(weights, bias)?;
         let plan = layer.plan(spatial(input, "the input")?, &options.clone().expected_batch(input[0]))?;
         Ok(PreparedLayer::new(plan))
+    }
+
+    /// Where the layer sits along each spatial axis, for an input and weights of some shape.
+    ///
+    /// # Errors
+    /// As convmat's layers.
+    pub fn axes(&self, input: &[usize], weights: &[usize]) -> Result<Vec<convmat::geometry::Axis>> {
+        of_rank!(self, input.len(), axes_as(input, weights))
+    }
+
+    fn axes_as<D: Direction, const N: usize>(
+        &self,
+        input: &[usize],
+        weights: &[usize],
+    ) -> Result<Vec<convmat::geometry::Axis>> {
+        Ok(self.geometry::<D, N>(input, weights)?.axes().to_vec())
     }
 
     /// The layer planned and packed for inputs of a shape, with weights and a bias that are known. Weights whose elements lie in
@@ -240,6 +264,11 @@ impl Operator for Convolution {
         let (input, weights, bias) = (x.shape(), weights.shape(), bias.map(Fact::shape));
         let shape = of_rank!(self, input.len(), output(input, weights, bias))?;
         Ok(vec![Signature::new(ElementType::Float, shape)])
+    }
+
+    fn reach(&self, inputs: &[Option<&Fact>], _outputs: &[Signature], _output: usize, input: usize) -> Reach {
+        let (0, [Some(x), Some(weights), ..]) = (input, inputs) else { return Reach::Everything };
+        of_rank!(self, x.shape().len(), reach_of(x.shape(), weights.shape())).unwrap_or(Reach::Everything)
     }
 
     fn run(&self, inputs: &[Option<TensorView>], outputs: &mut [TensorViewMut], scratch: &mut Scratch) -> Result<()> {

@@ -15,11 +15,12 @@ use ndarray::{ArrayViewD, ArrayViewMutD};
 pub use self::clip::{Clip, PRelu};
 pub use self::function::Function;
 use self::functions::clamped;
-use super::common::required;
+use super::common::{reach_elements, required};
 use super::loops::{map, map_row};
 use super::{Description, Made};
 use crate::error::{Result, invalid};
 use crate::operator::{Alignment, Fact, Operator, Pointwise, Row, Scratch, Signature};
+use crate::reach::Reach;
 use crate::tensor::{TensorView, TensorViewMut};
 
 /// `y = function(x)` for every element.
@@ -59,6 +60,10 @@ impl Operator for Unary {
 
     fn alignment(&self, _inputs: &[Option<&Fact>]) -> Option<Alignment> {
         Some(Alignment::Broadcast)
+    }
+
+    fn reach(&self, inputs: &[Option<&Fact>], outputs: &[Signature], output: usize, input: usize) -> Reach {
+        reach_elements(inputs, outputs, output, input)
     }
 
     fn run(&self, inputs: &[Option<TensorView>], outputs: &mut [TensorViewMut], _scratch: &mut Scratch) -> Result<()> {

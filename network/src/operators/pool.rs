@@ -17,6 +17,7 @@ pub use window::{Padding, Windows};
 use super::{Description, Made, common, slices};
 use crate::error::{Result, invalid};
 use crate::operator::{Fact, Operator, Scratch, Signature};
+use crate::reach::{AxisReach, Reach, Relation};
 use crate::tensor::{ElementType, TensorView, TensorViewMut};
 use rows::Rule;
 use rules::{Maximum, Mean, Norm, Ordered};
@@ -96,6 +97,18 @@ fn comparisons(windows: &Windows, outputs: &[Signature]) -> u128 {
     outputs.first().map_or(0, |y| of(&y.shape)).saturating_mul(of(&windows.kernel))
 }
 
+/// The windows that outputs are made of.
+fn reach(windows: &Windows, inputs: &[Option<&Fact>], input: usize) -> Reach {
+    let (0, Some(x)) = (input, common::optional(inputs, 0)) else { return Reach::Everything };
+    let Ok((axes, _)) = windows.on(x.shape(), false) else { return Reach::Everything };
+    let (before, lengths) = x.shape().split_at(2);
+    let first = before.iter().enumerate().map(|(axis, &length)| AxisReach::same(axis, length));
+    let windows = (axes[3 - lengths.len()..].iter().zip(lengths).enumerate()).map(|(i, (axis, &length))| {
+        AxisReach::Along(Relation::new(2 + i, length, axis.stride as i64, vec![axis.window()]))
+    });
+    Reach::Axes(first.chain(windows).collect())
+}
+
 /// Planes for one task: enough that starting it does not count.
 fn planes_per_task(plane: usize) -> usize {
     (8192 / plane.max(1)).max(1)
@@ -168,6 +181,10 @@ impl Operator for MaxPool {
         }
     }
 
+    fn reach(&self, inputs: &[Option<&Fact>], _outputs: &[Signature], _output: usize, input: usize) -> Reach {
+        reach(&self.windows, inputs, input)
+    }
+
     fn run(&self, inputs: &[Option<TensorView>], outputs: &mut [TensorViewMut], _: &mut Scratch) -> Result<()> {
         let (y, others) = outputs.split_at_mut(1);
         let indices = if others.is_empty() { None } else { Some(common::integers_mut(others, 0)?) };
@@ -205,6 +222,10 @@ impl Operator for AveragePool {
         common::only_output(outputs, ElementType::Float, shape)
     }
 
+    fn reach(&self, inputs: &[Option<&Fact>], _outputs: &[Signature], _output: usize, input: usize) -> Reach {
+        reach(&self.windows, inputs, input)
+    }
+
     fn run(&self, inputs: &[Option<TensorView>], outputs: &mut [TensorViewMut], _: &mut Scratch) -> Result<()> {
         let x = common::floats(inputs, 0)?;
         let axes = self.windows.axes(x.shape())?;
@@ -232,6 +253,10 @@ impl Operator for LpPool {
             return Err(invalid!("there is no norm for p = 0"));
         }
         common::only_output(outputs, ElementType::Float, inferred(&self.windows, inputs, false)?)
+    }
+
+    fn reach(&self, inputs: &[Option<&Fact>], _outputs: &[Signature], _output: usize, input: usize) -> Reach {
+        reach(&self.windows, inputs, input)
     }
 
     fn run(&self, inputs: &[Option<TensorView>], outputs: &mut [TensorViewMut], _: &mut Scratch) -> Result<()> {

@@ -16,6 +16,7 @@ use super::common::{self, Few};
 use super::{Description, Made};
 use crate::error::{Result, invalid};
 use crate::operator::{Fact, Operator, Scratch, Signature};
+use crate::reach::Reach;
 use crate::tensor::{ElementType, TensorView, TensorViewMut};
 
 /// What is made of the elements.
@@ -109,6 +110,15 @@ impl Reduce {
             false => common::axes(given, rank),
         }
     }
+
+    /// The axes, before a run.
+    fn inferred_axes(&self, inputs: &[Option<&Fact>]) -> Result<Few<usize>> {
+        let given = match (&self.axes, common::optional(inputs, 1)) {
+            (Axes::Input, Some(axes)) => Some(common::known_integers(axes, "the axes")?),
+            _ => None,
+        };
+        self.axes(given.as_deref(), common::required(inputs, 0)?.shape().len())
+    }
 }
 
 impl Operator for Reduce {
@@ -130,11 +140,7 @@ impl Operator for Reduce {
     fn infer(&self, inputs: &[Option<&Fact>], outputs: usize) -> Result<Vec<Signature>> {
         let x = common::required(inputs, 0)?;
         common::elements(x.shape())?;
-        let given = match (&self.axes, common::optional(inputs, 1)) {
-            (Axes::Input, Some(axes)) => Some(common::known_integers(axes, "the axes")?),
-            _ => None,
-        };
-        let axes = self.axes(given.as_deref(), x.shape().len())?;
+        let axes = self.inferred_axes(inputs)?;
         let fits = match x.element() {
             ElementType::Float => true,
             ElementType::Integer => !matches!(self.rule, Rule::L2 | Rule::LogSum | Rule::LogSumExp),
@@ -150,6 +156,13 @@ impl Operator for Reduce {
         }
         common::elements(&shape)?;
         common::only_output(outputs, x.element(), shape)
+    }
+
+    fn reach(&self, inputs: &[Option<&Fact>], _outputs: &[Signature], _output: usize, input: usize) -> Reach {
+        match (input, common::optional(inputs, 0), self.inferred_axes(inputs)) {
+            (0, Some(x), Ok(axes)) => layout::reach(x.shape(), &axes, self.keep),
+            _ => Reach::Everything,
+        }
     }
 
     fn run(&self, inputs: &[Option<TensorView>], outputs: &mut [TensorViewMut], _: &mut Scratch) -> Result<()> {

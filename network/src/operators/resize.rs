@@ -7,6 +7,7 @@ mod attributes;
 mod lines;
 mod nearest;
 mod prepared;
+mod reach;
 mod single;
 
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use prepared::Prepared;
 use super::common;
 use crate::error::{Result, invalid};
 use crate::operator::{Fact, Operator, Scratch, Signature};
+use crate::reach::Reach;
 use crate::tensor::{ElementType, TensorView, TensorViewMut};
 
 /// How values between elements are found.
@@ -211,6 +213,13 @@ impl Operator for Resize {
             _ => {}
         }
         common::only_output(outputs, x.element(), shape)
+    }
+
+    fn reach(&self, inputs: &[Option<&Fact>], _outputs: &[Signature], _output: usize, input: usize) -> Reach {
+        match (input, self.known_lines(inputs)) {
+            (0, Ok(lines)) => self.reach_of(&lines).unwrap_or(Reach::Everything),
+            _ => Reach::Everything,
+        }
     }
 
     fn run(&self, inputs: &[Option<TensorView>], outputs: &mut [TensorViewMut], scratch: &mut Scratch) -> Result<()> {

@@ -9,6 +9,7 @@ use super::exponential::exp;
 use super::{Description, Made, common, slices};
 use crate::error::{Result, invalid};
 use crate::operator::{Fact, Operator, Scratch, Signature};
+use crate::reach::Reach;
 use crate::tensor::{ElementType, TensorView, TensorViewMut};
 
 /// What becomes of the numbers along the axis.
@@ -145,6 +146,13 @@ impl Operator for Softmax {
         common::elements(x.shape())?;
         self.lengths(x.shape())?;
         common::only_output(outputs, ElementType::Float, x.shape())
+    }
+
+    fn reach(&self, inputs: &[Option<&Fact>], _outputs: &[Signature], _output: usize, input: usize) -> Reach {
+        let rank = common::optional(inputs, 0).map_or(0, |x| x.shape().len());
+        // Rows of one number, where the axis is the rank.
+        let axis = if usize::try_from(self.axis) == Ok(rank) { Some(rank) } else { common::axis(self.axis, rank).ok() };
+        common::reach_all_but(inputs, input, |of| axis.is_none_or(|axis| of == axis || self.flattens && of > axis))
     }
 
     fn run(&self, inputs: &[Option<TensorView>], outputs: &mut [TensorViewMut], _: &mut Scratch) -> Result<()> {

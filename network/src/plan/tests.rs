@@ -1,4 +1,5 @@
 mod large;
+mod reach;
 
 use std::collections::HashMap;
 
@@ -13,7 +14,7 @@ use crate::operators::convolution::Convolution;
 use crate::operators::elementwise::{Clip, Function, PRelu, Unary};
 use crate::operators::normalization::BatchNormalization;
 use crate::operators::pool::{MaxPool, Padding, Windows};
-use crate::operators::testing::{Noise, made, output};
+use crate::operators::testing::{self, Noise, made, output};
 use crate::tensor::ElementType;
 
 /// A graph that is built node after node, with the shape of every value for one sample.

@@ -9,7 +9,7 @@ use std::fmt::Write;
 use super::drawing::{Anchor, CELL, Drawing, Mark, Style};
 use super::scene::Role;
 use super::theme::{Palette, dashed};
-use crate::study::markup::{Svg, escaped};
+use crate::markup::{Svg, escaped};
 
 /// The file, with `delay` milliseconds per step.
 pub fn encode(drawing: &Drawing, palettes: &[Palette], delay: u32) -> String {

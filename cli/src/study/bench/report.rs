@@ -16,8 +16,8 @@ use super::reading::{RULES, Reading};
 use super::record::{CSV_FILE, Run};
 use super::table::{TITLES, rows};
 use super::trials::ROUNDS;
+use crate::markup::escaped;
 use crate::report::{rate, significant};
-use crate::study::markup::escaped;
 
 const TITLE: &str = "convmat bench";
 const PLOTS: [(&str, &str); 3] = [

@@ -1,7 +1,7 @@
 //! The page: one HTML file, one stylesheet, and a script in parts that share one scope. Served as three files, or put together
 //! in one. It knows no geometry.
 
-use crate::study::markup::escaped;
+use crate::markup::escaped;
 
 const HTML: &str = include_str!("page/index.html");
 pub const STYLE: &str = include_str!("page/style.css");

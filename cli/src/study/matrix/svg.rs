@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::picture::{GROUND, INK, PAPER, Panels, RULE};
 use crate::error::{Failure, Result};
-use crate::study::markup::{Svg, escaped};
+use crate::markup::{Svg, escaped};
 
 /// Space around and between the matrices.
 const MARGIN: usize = 34;

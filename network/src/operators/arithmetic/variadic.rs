@@ -3,9 +3,10 @@
 use super::{maximum, minimum};
 use crate::error::{Result, invalid};
 use crate::operator::{Alignment, Fact, Operator, Scratch, Signature};
-use crate::operators::common::{Few, broadcast, expect_element, required};
+use crate::operators::common::{Few, broadcast, expect_element, reach_elements, required};
 use crate::operators::loops::{Element, Walk, in_parts, update};
 use crate::operators::slices::{fill, in_order};
+use crate::reach::Reach;
 use crate::tensor::{ElementType, TensorView, TensorViewMut};
 
 /// A function of one element of each of several tensors.
@@ -57,6 +58,10 @@ impl Operator for Variadic {
 
     fn alignment(&self, _inputs: &[Option<&Fact>]) -> Option<Alignment> {
         Some(Alignment::Broadcast)
+    }
+
+    fn reach(&self, inputs: &[Option<&Fact>], outputs: &[Signature], output: usize, input: usize) -> Reach {
+        reach_elements(inputs, outputs, output, input)
     }
 
     fn run(&self, inputs: &[Option<TensorView>], outputs: &mut [TensorViewMut], _scratch: &mut Scratch) -> Result<()> {
@@ -119,6 +124,10 @@ impl Operator for Where {
 
     fn alignment(&self, _inputs: &[Option<&Fact>]) -> Option<Alignment> {
         Some(Alignment::Broadcast)
+    }
+
+    fn reach(&self, inputs: &[Option<&Fact>], outputs: &[Signature], output: usize, input: usize) -> Reach {
+        reach_elements(inputs, outputs, output, input)
     }
 
     fn run(&self, inputs: &[Option<TensorView>], outputs: &mut [TensorViewMut], _scratch: &mut Scratch) -> Result<()> {

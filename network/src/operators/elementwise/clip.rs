@@ -2,10 +2,11 @@
 
 use crate::error::{Result, invalid};
 use crate::operator::{Alignment, Fact, Operator, Pointwise, Row, Scratch, Signature};
-use crate::operators::common::{broadcast, elements, expect_element, optional, per_channel, required};
+use crate::operators::common::{broadcast, elements, expect_element, optional, per_channel, reach_elements, required};
 use crate::operators::elementwise::Function;
 use crate::operators::elementwise::functions::clamped;
 use crate::operators::loops::{map, map_row, zip, zip_row};
+use crate::reach::Reach;
 use crate::tensor::{ElementType, Tensor, TensorView, TensorViewMut};
 
 /// `y = min(max(x, low), high)` for the inputs x, low and high, of which the last two are scalars and may be absent.
@@ -88,6 +89,10 @@ impl Operator for Clip {
         true
     }
 
+    fn reach(&self, inputs: &[Option<&Fact>], outputs: &[Signature], output: usize, input: usize) -> Reach {
+        reach_elements(inputs, outputs, output, input)
+    }
+
     fn run(&self, inputs: &[Option<TensorView>], outputs: &mut [TensorViewMut], _scratch: &mut Scratch) -> Result<()> {
         macro_rules! bound {
             ($variant:ident, $number:literal, $absent:expr) => {
@@ -153,6 +158,10 @@ impl Operator for PRelu {
         let &[Some(x), Some(slope)] = inputs else { return false };
         zip_row(x, slope, to, bent);
         true
+    }
+
+    fn reach(&self, inputs: &[Option<&Fact>], outputs: &[Signature], output: usize, input: usize) -> Reach {
+        reach_elements(inputs, outputs, output, input)
     }
 
     fn run(&self, inputs: &[Option<TensorView>], outputs: &mut [TensorViewMut], _scratch: &mut Scratch) -> Result<()> {

@@ -7,6 +7,7 @@ use crate::operator::{Fact, Operator, Scratch, Signature};
 use crate::operators::common::{Few, axis, elements, expect_element, known_integers, lengths, optional, required};
 use crate::operators::loops::{Walk, copy_part, gather, in_parts, of_same};
 use crate::operators::slices::{fill, in_order};
+use crate::reach::{AxisReach, Border, Reach, Relation};
 use crate::tensor::{TensorView, TensorViewMut};
 
 /// All inputs one after the other along an axis; other lengths are equal.
@@ -14,6 +15,15 @@ use crate::tensor::{TensorView, TensorViewMut};
 pub struct Concat {
     /// The axis, from the end if negative.
     pub axis: i64,
+}
+
+/// The element of the same position along all axes but one.
+fn at(shape: &[usize], axis: usize, relation: impl Fn(usize) -> Relation) -> Reach {
+    let of = |(other, &length): (usize, &usize)| match other == axis {
+        true => AxisReach::Along(relation(length)),
+        false => AxisReach::same(other, length),
+    };
+    Reach::Axes(shape.iter().enumerate().map(of).collect())
 }
 
 impl Operator for Concat {
@@ -50,6 +60,14 @@ impl Operator for Concat {
 
     fn takes_rows_apart(&self) -> bool {
         true
+    }
+
+    fn reach(&self, inputs: &[Option<&Fact>], _outputs: &[Signature], _output: usize, input: usize) -> Reach {
+        let Some(fact) = optional(inputs, input) else { return Reach::Everything };
+        let Ok(axis) = axis(self.axis, fact.shape().len()) else { return Reach::Everything };
+        let length = |fact: &Option<&Fact>| fact.and_then(|fact| fact.shape().get(axis).copied()).unwrap_or(0);
+        let start: usize = inputs[..input].iter().map(length).sum();
+        at(fact.shape(), axis, |length| Relation::shift(axis, length, -(start as i64)).border(Border::Elsewhere))
     }
 
     fn run(&self, inputs: &[Option<TensorView>], outputs: &mut [TensorViewMut], _scratch: &mut Scratch) -> Result<()> {
@@ -170,6 +188,13 @@ impl Operator for Split {
             signature
         };
         Ok(parts.into_iter().map(signature).collect())
+    }
+
+    fn reach(&self, inputs: &[Option<&Fact>], outputs: &[Signature], output: usize, input: usize) -> Reach {
+        let (0, Some(fact)) = (input, optional(inputs, 0)) else { return Reach::Everything };
+        let Ok(axis) = axis(self.axis, fact.shape().len()) else { return Reach::Everything };
+        let start: usize = outputs[..output].iter().filter_map(|part| part.shape.get(axis)).sum();
+        at(fact.shape(), axis, |length| Relation::shift(axis, length, start as i64))
     }
 
     fn run(&self, inputs: &[Option<TensorView>], outputs: &mut [TensorViewMut], _scratch: &mut Scratch) -> Result<()> {

@@ -9,6 +9,7 @@ use crate::operators::common::{
 };
 use crate::operators::loops::{Element, in_parts};
 use crate::operators::slices::{fill, in_order};
+use crate::reach::{AxisReach, Border, Reach, Relation};
 use crate::tensor::{TensorView, TensorViewMut};
 
 /// What stands around a tensor.
@@ -148,15 +149,12 @@ fn pad<T: Element>(margins: &[Margin], shape: &[usize], mode: PadMode, value: T,
     });
 }
 
-impl Operator for Pad {
-    fn name(&self) -> &'static str {
-        "Pad"
-    }
-
-    fn infer(&self, inputs: &[Option<&Fact>], _outputs: usize) -> Result<Vec<Signature>> {
+impl Pad {
+    /// The margins, before a run.
+    fn inferred(&self, inputs: &[Option<&Fact>]) -> Result<Few<Margin>> {
         let input = required(inputs, 0)?;
-        let margins = if let Some(pads) = &self.pads {
-            margins(input.shape(), pads, None, self.mode)?
+        if let Some(pads) = &self.pads {
+            margins(input.shape(), pads, None, self.mode)
         } else {
             let pads = known_integers(required(inputs, 1)?, "a number of elements to pad with")?;
             let axes = optional(inputs, 3).map(|axes| known_integers(axes, "an axis")).transpose()?;
@@ -166,12 +164,41 @@ impl Operator for Pad {
                     return Err(invalid!("a value of shape {:?}, which is no scalar", value.shape()));
                 }
             }
-            margins(input.shape(), &pads, axes.as_deref(), self.mode)?
-        };
+            margins(input.shape(), &pads, axes.as_deref(), self.mode)
+        }
+    }
+}
+
+impl Operator for Pad {
+    fn name(&self) -> &'static str {
+        "Pad"
+    }
+
+    fn infer(&self, inputs: &[Option<&Fact>], _outputs: usize) -> Result<Vec<Signature>> {
+        let input = required(inputs, 0)?;
+        let margins = self.inferred(inputs)?;
         let shape = margins.iter().map(|margin| margin.length()).collect::<Option<Vec<_>>>();
         let shape = shape.ok_or_else(|| invalid!("an output that is too large"))?;
         elements(&shape)?;
         Ok(vec![Signature::new(input.element(), shape)])
+    }
+
+    fn reach(&self, inputs: &[Option<&Fact>], _outputs: &[Signature], _output: usize, input: usize) -> Reach {
+        let (0, Some(fact), Ok(margins)) = (input, optional(inputs, 0), self.inferred(inputs)) else {
+            return Reach::Everything;
+        };
+        let border = match self.mode {
+            PadMode::Constant => Border::Constant,
+            PadMode::Reflect => Border::Reflect,
+            PadMode::Edge => Border::Edge,
+            PadMode::Wrap => Border::Wrap,
+        };
+        let of = |(axis, (margin, &length)): (usize, (&Margin, &usize))| {
+            let (start, kept) = (margin.skip as i64, margin.kept as i64);
+            let shift = Relation::shift(axis, length, start - margin.before as i64);
+            AxisReach::Along(shift.border(border).within(start..start + kept))
+        };
+        Reach::Axes(margins.iter().zip(fact.shape()).enumerate().map(of).collect())
     }
 
     fn run(&self, inputs: &[Option<TensorView>], outputs: &mut [TensorViewMut], _scratch: &mut Scratch) -> Result<()> {

@@ -5,6 +5,7 @@ use crate::operator::{Fact, Operator, Scratch, Signature};
 use crate::operators::common::{Few, axis, few_integers, known_integers, optional, required, strides};
 use crate::operators::loops::{Walk, gather, of_same};
 use crate::operators::slices::{fill, in_order};
+use crate::reach::{AxisReach, Reach, Relation, Taps};
 use crate::tensor::{TensorView, TensorViewMut};
 
 /// `y[i₀, …] = x[start₀ + i₀·step₀, …]` from `start` up to `end`, which is left out.
@@ -88,6 +89,22 @@ fn cuts(
     Ok(all.into_iter().zip(shape).map(whole).collect())
 }
 
+impl Slice {
+    /// What is taken of every axis, before a run.
+    fn inferred(&self, inputs: &[Option<&Fact>]) -> Result<Few<Cut>> {
+        let input = required(inputs, 0)?;
+        if let Some((starts, ends)) = &self.bounds {
+            cuts(input.shape(), starts, ends, self.axes.as_deref(), None)
+        } else {
+            let starts = known_integers(required(inputs, 1)?, "a start")?;
+            let ends = known_integers(required(inputs, 2)?, "an end")?;
+            let some = |number, what| optional(inputs, number).map(|fact| known_integers(fact, what)).transpose();
+            let (axes, steps) = (some(3, "an axis")?, some(4, "a step")?);
+            cuts(input.shape(), &starts, &ends, axes.as_deref(), steps.as_deref())
+        }
+    }
+}
+
 impl Operator for Slice {
     fn name(&self) -> &'static str {
         "Slice"
@@ -95,17 +112,20 @@ impl Operator for Slice {
 
     fn infer(&self, inputs: &[Option<&Fact>], _outputs: usize) -> Result<Vec<Signature>> {
         let input = required(inputs, 0)?;
-        let cuts = if let Some((starts, ends)) = &self.bounds {
-            cuts(input.shape(), starts, ends, self.axes.as_deref(), None)?
-        } else {
-            let starts = known_integers(required(inputs, 1)?, "a start")?;
-            let ends = known_integers(required(inputs, 2)?, "an end")?;
-            let some = |number, what| optional(inputs, number).map(|fact| known_integers(fact, what)).transpose();
-            let (axes, steps) = (some(3, "an axis")?, some(4, "a step")?);
-            cuts(input.shape(), &starts, &ends, axes.as_deref(), steps.as_deref())?
-        };
+        let cuts = self.inferred(inputs)?;
         let shape: Vec<usize> = cuts.iter().map(|cut| cut.count).collect();
         Ok(vec![Signature::new(input.element(), shape)])
+    }
+
+    fn reach(&self, inputs: &[Option<&Fact>], _outputs: &[Signature], _output: usize, input: usize) -> Reach {
+        let (0, Some(fact), Ok(cuts)) = (input, optional(inputs, 0), self.inferred(inputs)) else {
+            return Reach::Everything;
+        };
+        let of = |(axis, (cut, &length)): (usize, (&Cut, &usize))| {
+            let first = Taps { first: cut.start as i64, step: 1, count: 1 };
+            AxisReach::Along(Relation::new(axis, length, cut.step as i64, vec![first]))
+        };
+        Reach::Axes(cuts.iter().zip(fact.shape()).enumerate().map(of).collect())
     }
 
     fn run(&self, inputs: &[Option<TensorView>], outputs: &mut [TensorViewMut], _scratch: &mut Scratch) -> Result<()> {

@@ -2,9 +2,10 @@
 
 use crate::error::{Result, invalid};
 use crate::operator::{Fact, Operator, Scratch, Signature};
-use crate::operators::common::{Few, axes, elements, required, strides};
+use crate::operators::common::{Few, axes, elements, optional, required, strides};
 use crate::operators::loops::{Walk, gather, of_same};
 use crate::operators::slices::{fill, in_order};
+use crate::reach::{AxisReach, Reach, Relation, Taps};
 use crate::tensor::{TensorView, TensorViewMut};
 
 /// `y[i_p₀, i_p₁, …] = x[i₀, i₁, …]` for a permutation p of the axes.
@@ -35,6 +36,16 @@ impl Operator for Transpose {
         let order = self.order(input.shape().len())?;
         let shape: Vec<usize> = order.iter().map(|&axis| input.shape()[axis]).collect();
         Ok(vec![Signature::new(input.element(), shape)])
+    }
+
+    fn reach(&self, inputs: &[Option<&Fact>], _outputs: &[Signature], _output: usize, input: usize) -> Reach {
+        let Some(fact) = optional(inputs, input) else { return Reach::Everything };
+        let Ok(order) = self.order(fact.shape().len()) else { return Reach::Everything };
+        let mut axes = vec![AxisReach::Whole; order.len()];
+        for (to, &from) in order.iter().enumerate() {
+            axes[from] = AxisReach::same(to, fact.shape()[from]);
+        }
+        Reach::Axes(axes)
     }
 
     fn run(&self, inputs: &[Option<TensorView>], outputs: &mut [TensorViewMut], _scratch: &mut Scratch) -> Result<()> {
@@ -94,6 +105,13 @@ fn sides(fact: &Fact) -> Result<[usize; 4]> {
     sides.map_err(|_| invalid!("an input of shape {:?}, which is not [N, C, H, W]", fact.shape()))
 }
 
+/// What pixels depend on, all channels taken together.
+fn reach_of_blocks(fact: Option<&Fact>, relation: impl Fn(usize, usize) -> Relation) -> Reach {
+    let Some(Ok([n, c, h, w])) = fact.map(sides) else { return Reach::Everything };
+    let [rows, columns] = [(2, h), (3, w)].map(|(axis, length)| AxisReach::Along(relation(axis, length)));
+    Reach::Axes(vec![AxisReach::same(0, n), AxisReach::Fixed(0..c), rows, columns])
+}
+
 impl Operator for DepthToSpace {
     fn name(&self) -> &'static str {
         "DepthToSpace"
@@ -110,6 +128,11 @@ impl Operator for DepthToSpace {
         let shape = [n, c / area, height, width];
         elements(&shape)?;
         Ok(vec![Signature::new(input.element(), shape)])
+    }
+
+    fn reach(&self, inputs: &[Option<&Fact>], _outputs: &[Signature], _output: usize, input: usize) -> Reach {
+        let one = vec![Taps { first: 0, step: 1, count: 1 }; self.block];
+        reach_of_blocks(optional(inputs, input), |axis, length| Relation::new(axis, length, 1, one.clone()))
     }
 
     fn run(&self, inputs: &[Option<TensorView>], outputs: &mut [TensorViewMut], _scratch: &mut Scratch) -> Result<()> {
@@ -155,6 +178,13 @@ impl Operator for SpaceToDepth {
         let shape = [n, channels, h / b, w / b];
         elements(&shape)?;
         Ok(vec![Signature::new(input.element(), shape)])
+    }
+
+    fn reach(&self, inputs: &[Option<&Fact>], _outputs: &[Signature], _output: usize, input: usize) -> Reach {
+        let block = Taps { first: 0, step: 1, count: self.block };
+        reach_of_blocks(optional(inputs, input), |axis, length| {
+            Relation::new(axis, length, self.block as i64, vec![block])
+        })
     }
 
     fn run(&self, inputs: &[Option<TensorView>], outputs: &mut [TensorViewMut], _scratch: &mut Scratch) -> Result<()> {

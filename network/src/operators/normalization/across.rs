@@ -6,6 +6,7 @@ use super::super::{common, slices};
 use super::{Affine, float_input};
 use crate::error::{Result, invalid};
 use crate::operator::{Fact, Operator, Scratch, Signature};
+use crate::reach::{AxisReach, Reach, Relation, Taps};
 use crate::tensor::{ElementType, TensorView, TensorViewMut};
 
 /// ONNX's `LRN`: `y[c] = x[c]/(bias + α/size·Σ x[i]²)^β` over the channels from `c − ⌊(size − 1)/2⌋` to `c + ⌈(size − 1)/2⌉`.
@@ -80,6 +81,15 @@ impl Operator for LocalResponseNormalization {
         common::only_output(outputs, ElementType::Float, float_input(inputs, 2)?.shape())
     }
 
+    fn reach(&self, inputs: &[Option<&Fact>], _outputs: &[Signature], _output: usize, input: usize) -> Reach {
+        let mut reach = common::reach_all_but(inputs, input, |_| false);
+        if let (Reach::Axes(axes), Some(x)) = (&mut reach, common::optional(inputs, 0)) {
+            let neighbours = Taps { first: -((self.size.saturating_sub(1) / 2) as i64), step: 1, count: self.size };
+            axes[1] = AxisReach::Along(Relation::new(1, x.shape()[1], 1, vec![neighbours]));
+        }
+        reach
+    }
+
     fn run(&self, inputs: &[Option<TensorView>], outputs: &mut [TensorViewMut], _: &mut Scratch) -> Result<()> {
         let x = common::floats(inputs, 0)?;
         let (channels, plane) = (x.shape()[1], x.shape()[2..].iter().product::<usize>());
@@ -122,6 +132,11 @@ impl Operator for MeanVarianceNormalization {
         common::only_output(outputs, ElementType::Float, x)
     }
 
+    fn reach(&self, inputs: &[Option<&Fact>], _outputs: &[Signature], _output: usize, input: usize) -> Reach {
+        let axes = common::optional(inputs, 0).and_then(|x| common::axes(&self.axes, x.shape().len()).ok());
+        common::reach_all_but(inputs, input, |of| axes.as_ref().is_none_or(|axes| axes.contains(&of)))
+    }
+
     fn run(&self, inputs: &[Option<TensorView>], outputs: &mut [TensorViewMut], _: &mut Scratch) -> Result<()> {
         let (x, y) = (common::floats(inputs, 0)?, common::floats_mut(outputs, 0)?);
         let axes = common::axes(&self.axes, x.ndim())?;
@@ -146,6 +161,11 @@ impl Operator for LpNormalization {
         let x = float_input(inputs, 1)?.shape();
         common::axis(self.axis, x.len())?;
         common::only_output(outputs, ElementType::Float, x)
+    }
+
+    fn reach(&self, inputs: &[Option<&Fact>], _outputs: &[Signature], _output: usize, input: usize) -> Reach {
+        let axis = common::optional(inputs, 0).and_then(|x| common::axis(self.axis, x.shape().len()).ok());
+        common::reach_all_but(inputs, input, |of| axis.is_none_or(|axis| of == axis))
     }
 
     fn run(&self, inputs: &[Option<TensorView>], outputs: &mut [TensorViewMut], _: &mut Scratch) -> Result<()> {

@@ -4,6 +4,7 @@ use super::super::{common, slices};
 use super::{Affine, expect_floats, float_input};
 use crate::error::Result;
 use crate::operator::{Alignment, Fact, Operator, Pointwise, Scratch, Signature};
+use crate::reach::Reach;
 use crate::tensor::{ElementType, TensorView, TensorViewMut};
 
 /// `y = (x − mean)·scale/√(variance + ε) + bias` with the channel's parameters, as after training.
@@ -45,6 +46,10 @@ impl Operator for BatchNormalization {
     fn alignment(&self, inputs: &[Option<&Fact>]) -> Option<Alignment> {
         let has_channels = common::optional(inputs, 0).is_some_and(|x| x.shape().len() > 1);
         (self.spatial && has_channels).then_some(Alignment::PerChannel)
+    }
+
+    fn reach(&self, inputs: &[Option<&Fact>], _outputs: &[Signature], _output: usize, input: usize) -> Reach {
+        common::reach_all_but(inputs, input, |_| false)
     }
 
     fn run(&self, inputs: &[Option<TensorView>], outputs: &mut [TensorViewMut], _: &mut Scratch) -> Result<()> {

@@ -6,6 +6,7 @@ use super::super::{common, slices};
 use super::{Affine, float_input, moments};
 use crate::error::{Result, invalid};
 use crate::operator::{Fact, Operator, Scratch, Signature};
+use crate::reach::Reach;
 use crate::tensor::{ElementType, TensorView, TensorViewMut};
 
 /// `y = (x − mean)/√(variance + ε)·scale + bias`, with mean and variance over the axes from `axis` on.
@@ -75,6 +76,11 @@ impl Operator for LayerNormalization {
         }
     }
 
+    fn reach(&self, inputs: &[Option<&Fact>], _outputs: &[Signature], _output: usize, input: usize) -> Reach {
+        let axis = common::optional(inputs, 0).and_then(|x| common::axis(self.axis, x.shape().len()).ok());
+        common::reach_all_but(inputs, input, |of| axis.is_none_or(|axis| of >= axis))
+    }
+
     fn run(&self, inputs: &[Option<TensorView>], outputs: &mut [TensorViewMut], _: &mut Scratch) -> Result<()> {
         let (x, scale) = (common::floats(inputs, 0)?, common::floats(inputs, 1)?);
         let bias = if inputs.get(2).is_some_and(Option::is_some) { Some(common::floats(inputs, 2)?) } else { None };
@@ -125,6 +131,11 @@ impl Operator for RmsNormalization {
     fn infer(&self, inputs: &[Option<&Fact>], outputs: usize) -> Result<Vec<Signature>> {
         split(inputs, self.axis, 1)?;
         common::only_output(outputs, ElementType::Float, common::required(inputs, 0)?.shape())
+    }
+
+    fn reach(&self, inputs: &[Option<&Fact>], _outputs: &[Signature], _output: usize, input: usize) -> Reach {
+        let axis = common::optional(inputs, 0).and_then(|x| common::axis(self.axis, x.shape().len()).ok());
+        common::reach_all_but(inputs, input, |of| axis.is_none_or(|axis| of >= axis))
     }
 
     fn run(&self, inputs: &[Option<TensorView>], outputs: &mut [TensorViewMut], _: &mut Scratch) -> Result<()> {

@@ -4,6 +4,7 @@ use super::super::{common, slices};
 use super::{Affine, expect_floats, float_input, moments};
 use crate::error::{Result, invalid};
 use crate::operator::{Fact, Operator, Scratch, Signature};
+use crate::reach::Reach;
 use crate::tensor::{ElementType, TensorView, TensorViewMut};
 
 /// `y = (x − mean)/√(variance + ε)·scale + bias`, with mean and variance of each plane.
@@ -68,6 +69,10 @@ impl Operator for InstanceNormalization {
         common::only_output(outputs, ElementType::Float, x)
     }
 
+    fn reach(&self, inputs: &[Option<&Fact>], _outputs: &[Signature], _output: usize, input: usize) -> Reach {
+        common::reach_all_but(inputs, input, |axis| axis >= 2)
+    }
+
     fn run(&self, inputs: &[Option<TensorView>], outputs: &mut [TensorViewMut], _: &mut Scratch) -> Result<()> {
         let channels = common::floats(inputs, 1)?.len();
         normalize(inputs, outputs, channels, self.epsilon, |channel| channel)
@@ -91,6 +96,10 @@ impl Operator for GroupNormalization {
         let parameters = if self.per_channel { x[1] } else { self.groups };
         (1..3).try_for_each(|number| expect_floats(inputs, number, &[parameters]))?;
         common::only_output(outputs, ElementType::Float, x)
+    }
+
+    fn reach(&self, inputs: &[Option<&Fact>], _outputs: &[Signature], _output: usize, input: usize) -> Reach {
+        common::reach_all_but(inputs, input, |axis| axis >= 1)
     }
 
     fn run(&self, inputs: &[Option<TensorView>], outputs: &mut [TensorViewMut], _: &mut Scratch) -> Result<()> {

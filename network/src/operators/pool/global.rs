@@ -2,6 +2,7 @@
 
 use crate::error::{Result, invalid};
 use crate::operator::{Fact, Operator, Scratch, Signature};
+use crate::reach::Reach;
 use crate::tensor::{ElementType, TensorView, TensorViewMut};
 
 use super::super::{common, slices};
@@ -63,6 +64,10 @@ impl Operator for GlobalPool {
         let mut shape = vec![*batch, *channels];
         shape.resize(x.shape().len(), 1);
         common::only_output(outputs, ElementType::Float, shape)
+    }
+
+    fn reach(&self, inputs: &[Option<&Fact>], _outputs: &[Signature], _output: usize, input: usize) -> Reach {
+        common::reach_all_but(inputs, input, |axis| axis >= 2)
     }
 
     fn run(&self, inputs: &[Option<TensorView>], outputs: &mut [TensorViewMut], _: &mut Scratch) -> Result<()> {

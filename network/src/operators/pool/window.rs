@@ -5,6 +5,7 @@ use std::ops::Range;
 use super::super::Description;
 use super::super::common;
 use crate::error::{Result, invalid};
+use crate::reach::Taps;
 
 /// How far windows reach beyond the input.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,6 +78,11 @@ impl Axis {
     /// The input that element `k` of a window reads; `k` is one of its [`taps`](Self::taps).
     pub(super) const fn at(&self, output: usize, k: usize) -> usize {
         output * self.stride + k * self.dilation - self.begin
+    }
+
+    /// The positions of the first window.
+    pub(super) fn window(&self) -> Taps {
+        Taps { first: -(self.begin as i64), step: self.dilation as i64, count: self.kernel }
     }
 
     /// Outputs whose windows lie in the input with all elements.

@@ -6,6 +6,7 @@ use super::super::common;
 use super::multiply;
 use crate::error::{Result, invalid};
 use crate::operator::{Fact, Operator, Scratch, Signature};
+use crate::reach::{AxisReach, Reach};
 use crate::tensor::{ElementType, TensorView, TensorViewMut};
 
 /// `Y = A·B` for each pair of matrices.
@@ -88,6 +89,19 @@ impl Operator for MatMul {
         let shapes = shapes(a.shape(), b.shape())?;
         [&shapes.a, &shapes.b, &shapes.y].into_iter().try_for_each(|shape| common::elements(shape).map(drop))?;
         common::only_output(outputs, ElementType::Float, shapes.result)
+    }
+
+    fn reach(&self, inputs: &[Option<&Fact>], outputs: &[Signature], _output: usize, input: usize) -> Reach {
+        let ([Some(a), Some(b)], [y]) = (inputs, outputs) else { return Reach::Everything };
+        if a.shape().len() < 2 || b.shape().len() < 2 {
+            return Reach::Everything;
+        }
+        let (of, summed) = if input == 0 { (a, 1) } else { (b, 2) };
+        let Reach::Axes(mut axes) = Reach::broadcast(of.shape(), &y.shape) else { return Reach::Everything };
+        // The rows of A and the columns of B are those of the product, and are never broadcast.
+        let rank = axes.len();
+        axes[rank - summed] = AxisReach::Whole;
+        Reach::Axes(axes)
     }
 
     fn run(&self, inputs: &[Option<TensorView>], outputs: &mut [TensorViewMut], _: &mut Scratch) -> Result<()> {

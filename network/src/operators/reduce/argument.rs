@@ -5,9 +5,10 @@ use std::sync::Arc;
 use ndarray::{ArrayViewD, ArrayViewMutD};
 
 use super::super::{Description, Made, common, slices};
-use super::layout::{reduced, three};
+use super::layout::{reach, reduced, three};
 use crate::error::{Result, invalid};
 use crate::operator::{Fact, Operator, Scratch, Signature};
+use crate::reach::Reach;
 use crate::tensor::{ElementType, TensorView, TensorViewMut};
 
 /// `y = argmax x` or `argmin x` along an axis: the index of the greatest or least element, of equal ones the first or last. A NaN is
@@ -91,6 +92,14 @@ impl Operator for Argument {
             return Err(invalid!("no element along axis {axis} of shape {:?}", x.shape()));
         }
         common::only_output(outputs, ElementType::Integer, shape)
+    }
+
+    fn reach(&self, inputs: &[Option<&Fact>], _outputs: &[Signature], _output: usize, input: usize) -> Reach {
+        let Some(x) = common::optional(inputs, input) else { return Reach::Everything };
+        match common::axis(self.axis, x.shape().len()) {
+            Ok(axis) => reach(x.shape(), &[axis], self.keep),
+            Err(_) => Reach::Everything,
+        }
     }
 
     fn run(&self, inputs: &[Option<TensorView>], outputs: &mut [TensorViewMut], _: &mut Scratch) -> Result<()> {

@@ -6,6 +6,7 @@ use ndarray::ArrayViewD;
 
 use super::super::common::Few;
 use super::super::slices;
+use crate::reach::{AxisReach, Reach};
 
 /// The shape without the axes, or with length 1 there.
 pub(super) fn reduced(shape: &[usize], axes: &[usize], keep: bool) -> Vec<usize> {
@@ -15,6 +16,16 @@ pub(super) fn reduced(shape: &[usize], axes: &[usize], keep: bool) -> Vec<usize>
         (true, false) => None,
     };
     shape.iter().enumerate().filter_map(of).collect()
+}
+
+/// What an element of the output is made of: the reduced axes as a whole.
+pub(super) fn reach(shape: &[usize], axes: &[usize], keep: bool) -> Reach {
+    let of = |(axis, &length): (usize, &usize)| match axes.contains(&axis) {
+        true => AxisReach::Whole,
+        false if keep => AxisReach::same(axis, length),
+        false => AxisReach::same(axis - axes.iter().filter(|&&other| other < axis).count(), length),
+    };
+    Reach::Axes(shape.iter().enumerate().map(of).collect())
 }
 
 /// Elements as `[outer, reduced, inner]`. They are reordered, in a copy, where reduced axes are no neighbours.

@@ -66,7 +66,7 @@ impl Resize {
         }
     }
 
-    fn taps(&self, line: &Line, output: usize) -> Taps {
+    pub(super) fn taps(&self, line: &Line, output: usize) -> Taps {
         let (at, last) = (self.position(line, output), line.input as f64 - 1.0);
         if matches!(self.mapping, Mapping::Crop { .. }) && !(0.0..=last).contains(&at) {
             return None;

@@ -2,9 +2,12 @@
 
 use crate::error::{Result, invalid};
 use crate::operator::{Fact, Operator, Scratch, Signature};
-use crate::operators::common::{broadcast, elements, known_integers, lengths, required, strides};
+use crate::operators::common::{
+    broadcast, elements, known_integers, lengths, optional, reach_elements, required, strides,
+};
 use crate::operators::loops::{Walk, gather, of_same};
 use crate::operators::slices::{fill, in_order};
+use crate::reach::{AxisReach, MAX_PERIOD, Reach, Relation, Taps};
 use crate::tensor::{TensorView, TensorViewMut};
 
 /// The first input broadcast to its shape and the one that the second input holds, each broadcast to the other.
@@ -20,6 +23,10 @@ impl Operator for Expand {
         let input = required(inputs, 0)?;
         let shape = lengths(&known_integers(required(inputs, 1)?, "the shape")?, "the shape")?;
         Ok(vec![Signature::new(input.element(), broadcast(&[input.shape(), &shape])?)])
+    }
+
+    fn reach(&self, inputs: &[Option<&Fact>], outputs: &[Signature], output: usize, input: usize) -> Reach {
+        reach_elements(inputs, outputs, output, input)
     }
 
     fn run(&self, inputs: &[Option<TensorView>], outputs: &mut [TensorViewMut], _scratch: &mut Scratch) -> Result<()> {
@@ -52,6 +59,21 @@ impl Operator for Tile {
         let shape = shape.collect::<Option<Vec<_>>>().ok_or_else(|| invalid!("an output that is too large"))?;
         elements(&shape)?;
         Ok(vec![Signature::new(input.element(), shape)])
+    }
+
+    fn reach(&self, inputs: &[Option<&Fact>], outputs: &[Signature], output: usize, input: usize) -> Reach {
+        let (0, Some(fact), Some(output)) = (input, optional(inputs, 0), outputs.get(output)) else {
+            return Reach::Everything;
+        };
+        let of = |(axis, (&length, &all)): (usize, (&usize, &usize))| match length {
+            _ if length == all => AxisReach::same(axis, length),
+            1..=MAX_PERIOD => {
+                let own = |first| Taps { first, step: 1, count: 1 };
+                AxisReach::Along(Relation::new(axis, length, 0, (0..length as i64).map(own).collect()))
+            }
+            _ => AxisReach::Whole,
+        };
+        Reach::Axes(fact.shape().iter().zip(&output.shape).enumerate().map(of).collect())
     }
 
     fn run(&self, inputs: &[Option<TensorView>], outputs: &mut [TensorViewMut], _scratch: &mut Scratch) -> Result<()> {

@@ -4,6 +4,7 @@ use crate::error::{Result, invalid};
 use crate::operator::{Fact, Operator, Scratch, Signature};
 use crate::operators::common::{Few, axes, elements, known_integers, optional, required};
 use crate::operators::loops::{copy, of_same};
+use crate::reach::Reach;
 use crate::tensor::{ElementType, Tensor, TensorView, TensorViewMut};
 
 /// Copies the first input's elements to the first output.
@@ -12,6 +13,15 @@ fn copy_first(inputs: &[Option<TensorView>], outputs: &mut [TensorViewMut]) -> R
         copy(from.view(), to.view_mut());
         Ok(())
     })
+}
+
+/// The element of the first input that an output is.
+fn reach_reshaped(inputs: &[Option<&Fact>], outputs: &[Signature], output: usize, input: usize) -> Reach {
+    match (input, output, optional(inputs, 0), outputs.first()) {
+        (0, 0, Some(fact), Some(output)) => Reach::reshaped(fact.shape(), &output.shape),
+        // Shapes, axes, switches of dropout, and its mask: they decide on no element.
+        _ => Reach::Nothing,
+    }
 }
 
 /// The elements of the first input in the shape that the second one holds.
@@ -71,6 +81,10 @@ impl Operator for Reshape {
         Ok(vec![Signature::new(input.element(), shape)])
     }
 
+    fn reach(&self, inputs: &[Option<&Fact>], outputs: &[Signature], output: usize, input: usize) -> Reach {
+        reach_reshaped(inputs, outputs, output, input)
+    }
+
     fn run(&self, inputs: &[Option<TensorView>], outputs: &mut [TensorViewMut], _scratch: &mut Scratch) -> Result<()> {
         copy_first(inputs, outputs)
     }
@@ -100,6 +114,10 @@ impl Operator for Flatten {
         let axis = axis.ok_or_else(|| invalid!("axis {} of a tensor of {rank} axes", self.axis))?;
         let (rows, columns) = input.shape().split_at(axis);
         Ok(vec![Signature::new(input.element(), [elements(rows)?, elements(columns)?])])
+    }
+
+    fn reach(&self, inputs: &[Option<&Fact>], outputs: &[Signature], output: usize, input: usize) -> Reach {
+        reach_reshaped(inputs, outputs, output, input)
     }
 
     fn run(&self, inputs: &[Option<TensorView>], outputs: &mut [TensorViewMut], _scratch: &mut Scratch) -> Result<()> {
@@ -147,6 +165,10 @@ impl Operator for Squeeze {
         Ok(vec![Signature::new(input.element(), left)])
     }
 
+    fn reach(&self, inputs: &[Option<&Fact>], outputs: &[Signature], output: usize, input: usize) -> Reach {
+        reach_reshaped(inputs, outputs, output, input)
+    }
+
     fn run(&self, inputs: &[Option<TensorView>], outputs: &mut [TensorViewMut], _scratch: &mut Scratch) -> Result<()> {
         copy_first(inputs, outputs)
     }
@@ -179,6 +201,10 @@ impl Operator for Unsqueeze {
         Ok(vec![Signature::new(input.element(), shape)])
     }
 
+    fn reach(&self, inputs: &[Option<&Fact>], outputs: &[Signature], output: usize, input: usize) -> Reach {
+        reach_reshaped(inputs, outputs, output, input)
+    }
+
     fn run(&self, inputs: &[Option<TensorView>], outputs: &mut [TensorViewMut], _scratch: &mut Scratch) -> Result<()> {
         copy_first(inputs, outputs)
     }
@@ -199,6 +225,10 @@ impl Operator for Identity {
 
     fn infer(&self, inputs: &[Option<&Fact>], _outputs: usize) -> Result<Vec<Signature>> {
         Ok(vec![required(inputs, 0)?.signature.clone()])
+    }
+
+    fn reach(&self, inputs: &[Option<&Fact>], outputs: &[Signature], output: usize, input: usize) -> Reach {
+        reach_reshaped(inputs, outputs, output, input)
     }
 
     fn run(&self, inputs: &[Option<TensorView>], outputs: &mut [TensorViewMut], _scratch: &mut Scratch) -> Result<()> {
@@ -242,6 +272,10 @@ impl Operator for Dropout {
             2 => Ok(vec![input.signature.clone(), mask]),
             _ => Err(invalid!("{outputs} outputs, of which there are 1 or 2")),
         }
+    }
+
+    fn reach(&self, inputs: &[Option<&Fact>], outputs: &[Signature], output: usize, input: usize) -> Reach {
+        reach_reshaped(inputs, outputs, output, input)
     }
 
     fn run(&self, inputs: &[Option<TensorView>], outputs: &mut [TensorViewMut], _scratch: &mut Scratch) -> Result<()> {

@@ -13,7 +13,7 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use super::ink::{Ink, Marker};
 use super::{MUTED, TEXT};
-use crate::study::markup::escaped;
+use crate::markup::escaped;
 
 const WIDTH: u32 = 980;
 const HEADER: u32 = 58;
