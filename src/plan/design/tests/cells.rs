@@ -170,3 +170,20 @@ fn a_chunk_that_takes_plenty_of_scratch_memory_is_a_cell() {
     let Some([way]) = planned.ways().first_chunk() else { panic!("{}", planned.recipe) };
     assert!(way.chunks_per_cell == 1 && 4 * way.scratch > 1 << 20, "{way:?}");
 }
+
+/// By hand: 16, 8 and 24 tiles of 8 positions are some rows of 40, or planes of 6 rows of 4 where rows are short.
+#[test]
+fn blocks_grow_along_the_width_first() {
+    let of = |size: [usize; 3], count: usize| {
+        let channels = Channels { small: 4, large: 4 };
+        let geometry = Geometry::convolution(size, [1; 3], channels, &Options::new()).unwrap();
+        let machine = Machine::new::<f32>(Level::new(Isa::Portable).unwrap(), Caches::new(32 << 10, 1 << 20));
+        let engine = suitable::<f32>(Phases::new(&geometry, Side::Small), &machine);
+        assert_eq!(engine.tile.vectors, 2);
+        blocks(&engine, 4, Samples { stacked: count, interleaved: 1 })
+    };
+    assert_eq!(of([1, 40, 40], 1), [[1, 3, 40], [1, 1, 40], [1, 4, 40]]);
+    assert_eq!(of([9, 6, 4], 1), [[5, 6, 4], [2, 6, 4], [8, 6, 4]]);
+    // With 3 samples a third of it.
+    assert_eq!(of([1, 40, 40], 3), [[1, 1, 40], [1, 1, 22]]);
+}
