@@ -209,3 +209,62 @@ impl ImplicitGemm {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::panel::Samples;
+    use crate::geometry::{Channels, Geometry, Options, Side};
+    use crate::kernel::Isa;
+
+    /// A worker holds the panel of one block of inputs, however many blocks there are. Sums of several blocks wait for the last one,
+    /// tile by tile and chunk by chunk; those of a single one do not.
+    #[test]
+    fn scratch_memory_is_for_one_block_of_inputs() {
+        let of_samples = |interleaved: usize, inputs: usize, per_block: usize, chunks: usize| {
+            let channels = Channels { small: 6, large: inputs };
+            let geometry = Geometry::convolution([1, 9, 40], [1, 3, 3], channels, &Options::new()).unwrap();
+            let phases = Phases::new(&geometry, Side::Small);
+            let gemm = ImplicitGemm::new::<f32>(phases, Level::new(Isa::Portable).unwrap(), 2, per_block);
+            let samples = Samples { stacked: 1, interleaved };
+            let cut = Cut { samples, block: [1, 7, 38], by_valid_taps: [false; 3] };
+            let mut counter = gemm.counter::<f32>();
+            let tally = counter.count::<f32>(cut).unwrap();
+            let block = tally.only().unwrap();
+            (gemm.scratch::<f32>(tally, chunks), block.tile_count(), block.panel.channel)
+        };
+        let of = |inputs: usize, per_block: usize, chunks: usize| of_samples(1, inputs, per_block, chunks);
+        let (alone, tiles, channel) = of(4, 4, 3);
+        assert!(tiles > 1);
+        // A tile has 16 positions for 2 rows. Vectors of 4 begin at any of them, and those of a panel may reach a tile beyond it.
+        assert_eq!(alone, Scratch { panel: 4 * channel + 16 + 4, sums: 2 * 16 + 4, stage: 0, row: 2 * 16 });
+        let (blocks, ..) = of(10, 4, 3);
+        assert_eq!(blocks, Scratch { sums: 3 * tiles * alone.sums, ..alone });
+        assert_eq!(of(10, 4, 1).0, Scratch { sums: tiles * alone.sums, ..alone });
+        // A block of more inputs than there are is one of all of them.
+        assert_eq!(of(4, 10, 3).0, alone);
+        // Of two samples side by side whole rows are sorted, of 38 outputs in each of two channels.
+        let (sorted, ..) = of_samples(2, 4, 4, 3);
+        assert_eq!(sorted.row, 2 * 38);
+        assert!(sorted.stage >= 2 * 2 * 7 * 38);
+    }
+
+    /// Lists of places and of moves are made where they are asked for: whoever runs falls back to rows without them.
+    #[test]
+    fn lists_are_made_where_they_are_asked_for() {
+        let channels = Channels { small: 3, large: 2 };
+        let options = Options::new().stride([1, 2, 2]);
+        let geometry = Geometry::convolution([1, 9, 9], [1, 3, 3], channels, &options).unwrap();
+        let phases = Phases::new(&geometry, Side::Small);
+        let gemm = ImplicitGemm::new::<f32>(phases, Level::new(Isa::Portable).unwrap(), 3, 2);
+        let samples = Samples { stacked: 1, interleaved: 4 };
+        let cut = Cut { samples, block: [1, 4, 4], by_valid_taps: [false; 3] };
+        for (is_scattered, is_listed) in [(false, false), (true, false), (false, true)] {
+            let handling = Handling { chunks_per_cell: 1, is_scattered, is_listed, large_output: usize::MAX };
+            let prepared = gemm.prepare::<f32>(cut, handling).unwrap();
+            let tiles = prepared.schedule.only_plan().unwrap().tiles.len();
+            assert_eq!(prepared.places.iter().map(Vec::len).sum::<usize>(), if is_scattered { tiles } else { 0 });
+            assert_eq!(prepared.listed.is_some(), is_listed);
+        }
+    }
+}

@@ -315,6 +315,26 @@ mod tests {
         assert!(matches!(refused, Err(Error::NotFinite { .. })));
     }
 
+    /// In the unit of the smallest, singles could not hold the products with the largest.
+    #[test]
+    fn the_largest_operator_gives_the_unit() {
+        let same = Pad::new([1, 1, 1, 3], [(0, 0), (0, 0), (0, 0)], PadMode::Zeros).unwrap();
+        let sizes = [1e-12f32, 1e30];
+        for sizes in [sizes, [sizes[1], sizes[0]]] {
+            let operators = sizes.map(|size| Multiplied(same.clone(), size));
+            let targets = sizes.map(|size| {
+                Array5::from_shape_vec([1, 1, 1, 1, 3], [5.0, 2.0, 7.0].map(|b| b * size).to_vec()).unwrap()
+            });
+            let blocks = [0, 1].map(|i| Equations { operator: &operators[i], target: targets[i].view() });
+            let found = least_squares(&blocks, &at_most(1e-6, 10)).unwrap();
+            assert!(
+                found.x.iter().zip([5.0f32, 2.0, 7.0]).all(|(x, want)| (x / want - 1.0).abs() < 1e-5),
+                "{}",
+                found.x
+            );
+        }
+    }
+
     #[test]
     fn eigenvalues_of_a_known_tridiagonal_matrix() {
         // 2 on the diagonal and −1 beside it: 2 − 2·cos(jπ/(n + 1)).
@@ -336,6 +356,11 @@ mod tests {
         let zeros = Array5::<f64>::zeros([1, 1, 1, 1, 2]);
         let found = least_squares(&[Equations { operator: &crop, target: zeros.view() }], &at_most(1e-9, 5)).unwrap();
         assert_eq!((found.iterations, found.loss, found.eigenvalues), (0, 0.0, (0.0, 0.0)));
+        assert_eq!(found.gradient, 0.0);
+        // A gradient as large as at the start is small enough for a tolerance of 1.
+        let ones = Array5::<f64>::ones([1, 1, 1, 1, 2]);
+        let found = least_squares(&[Equations { operator: &crop, target: ones.view() }], &at_most(1.0, 5)).unwrap();
+        assert_eq!((found.iterations, found.gradient, found.loss), (0, 1.0, 2.0));
         let wrong = Array5::<f64>::zeros([1, 1, 1, 1, 3]);
         assert!(least_squares(&[Equations { operator: &crop, target: wrong.view() }], &at_most(1e-9, 5)).is_err());
     }

@@ -88,3 +88,12 @@ fn probing_works_in_blocks_of_any_size_and_keeps_to_its_limit() {
     let nothing = Pad::new([1, 1, 0, 3], [(0, 0); 3], PadMode::Zeros).unwrap();
     assert_eq!(probe::<f64>(&nothing, u128::MAX).unwrap().shape(), (0, 0));
 }
+
+/// Tensors of no elements that can be addressed, and that cannot be once they are joined: lengths of 0 hide nothing.
+#[test]
+fn stacks_that_cannot_be_addressed_are_refused() {
+    let endless = Pad::new([usize::MAX / 16, 1, 0, 1], [(0, 0); 3], PadMode::Zeros).unwrap();
+    let stack = |count: usize| Stacked::<f64, _>::vertical(vec![&endless; count]).map(|_| ());
+    assert_eq!(stack(1), Ok(()));
+    assert_eq!(stack(2), Err(Error::Overflow { what: "the number of elements of a sample" }));
+}

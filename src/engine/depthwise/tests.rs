@@ -181,3 +181,23 @@ fn cells_that_are_parts_of_planes_and_of_volumes_meet() {
         check::<f32>((geometry, output), level, manner, None);
     }
 }
+
+/// By hand: 16384 elements are as many channels, planes or pairs of rows as they hold whole.
+#[test]
+fn cells_have_as_many_elements_as_are_meant() {
+    let level = Level::new(Isa::best()).unwrap();
+    let of_outputs = |outputs: usize, [depth, height, width]: [usize; 3], groups: usize, batch: usize| {
+        let channels = Channels { small: groups * outputs, large: groups };
+        let options = Options::new().padding([0, 1, 1]).groups(groups);
+        let geometry = Geometry::convolution([depth, height, width], [1, 3, 3], channels, &options).unwrap();
+        Depthwise::new::<f32>(&Phases::new(&geometry, Side::Small), level).unwrap().cells(batch)
+    };
+    let cells = |size: [usize; 3], groups: usize, batch: usize| of_outputs(1, size, groups, batch);
+    // 202 channels of 81 elements.
+    assert_eq!([1, 202, 203, 404, 405].map(|groups| cells([1, 9, 9], groups, 3)), [3, 3, 6, 6, 9]);
+    assert_eq!([101, 102].map(|groups| of_outputs(2, [1, 9, 9], groups, 3)), [3, 6]);
+    // 40 pairs of rows of 200.
+    assert_eq!([79, 80, 81, 160, 161, 200].map(|height| cells([1, height, 200], 5, 2)), [10, 10, 20, 20, 30, 30]);
+    // 10 planes of 1600.
+    assert_eq!([10, 11, 20, 25].map(|depth| cells([depth, 40, 40], 2, 1)), [2, 4, 4, 6]);
+}

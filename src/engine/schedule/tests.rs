@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::engine::implicit_gemm::ImplicitGemm;
 use crate::engine::random::{cuts, geometries, levels, sides};
-use crate::geometry::{Geometry, Side};
+use crate::geometry::{Channels, Geometry, Options, Side};
 use crate::kernel::dispatch::Level;
 use crate::kernel::micro::lanes;
 
@@ -18,8 +18,10 @@ fn check_blocks(gemm: &ImplicitGemm, schedule: &Schedule) {
     for (i, blocks) in schedule.blocks.iter().enumerate() {
         let axis = &gemm.phases.axes[i];
         let mut next = 0;
-        for block in blocks {
+        let ends = blocks.iter().skip(1).map(|next| next.start * axis.output_step).chain([axis.output]);
+        for (block, end) in blocks.iter().zip(ends) {
             assert_eq!(block.start, next);
+            assert_eq!(block.outputs, end - block.start * axis.output_step, "outputs up to the next block");
             assert!((1..=schedule.cut.block[i]).contains(&block.len));
             next += block.len;
             let mut inside = 0;
@@ -158,13 +160,21 @@ proptest! {
     }
 }
 
-/// The least cost of covering some vectors, found by trying all ways.
-fn least_cost(vectors: usize, rows: usize, counts: &[usize]) -> usize {
+/// What a step of a register tile takes in cycles: half of one for each multiply-add, or for each load where these take longer, and no
+/// less than four; half of one for the loop; an eighth for each stream of vectors. Written out, to hold costs in eighths to it.
+fn cycles_of_step(rows: usize, vectors: usize) -> f64 {
+    let [rows, vectors] = [rows, vectors].map(|count| count as f64);
+    let (multiply_adds, loads) = (rows * vectors / 2.0, rows / 2.0 + vectors);
+    [multiply_adds, loads, 4.0].into_iter().fold(0.0, f64::max) + 0.5 + vectors / 8.0
+}
+
+/// The least cycles of a step of all register tiles that cover some vectors, found by trying all ways.
+fn least_cycles(vectors: usize, rows: usize, counts: &[usize]) -> f64 {
     if vectors == 0 {
-        return 0;
+        return 0.0;
     }
-    let rest = |count: usize| least_cost(vectors.saturating_sub(count), rows, counts);
-    counts.iter().map(|&count| tile_cost(rows, count) + rest(count)).min().unwrap()
+    let rest = |count: usize| least_cycles(vectors.saturating_sub(count), rows, counts);
+    counts.iter().map(|&count| cycles_of_step(rows, count) + rest(count)).fold(f64::INFINITY, f64::min)
 }
 
 #[test]
@@ -175,11 +185,55 @@ fn the_cheapest_cover_is_found() {
             let mut covers = vec![Cover::default()];
             push_covers(&mut covers, MAX_VECTORS, rows, counts);
             for (vectors, cover) in covers[1..].iter().enumerate() {
-                let cost: usize = cover.parts().iter().map(|&count| tile_cost(rows, count)).sum();
-                assert_eq!(cost, least_cost(vectors, rows, counts), "{isa}: {rows} rows, {vectors} vectors");
+                let cycles: f64 = cover.parts().iter().map(|&count| cycles_of_step(rows, count)).sum();
+                assert_eq!(cycles, least_cycles(vectors, rows, counts), "{isa}: {rows} rows, {vectors} vectors");
+                assert_eq!(cycles, cover.cost as f64 / 8.0, "{isa}: {rows} rows, {vectors} vectors");
                 assert!(cover.parts().iter().sum::<usize>() >= vectors, "{isa}: {rows} rows, {vectors} vectors");
             }
             assert_eq!(covers.len(), MAX_VECTORS + 2);
         }
     }
+}
+
+/// By hand: sums bound a tile of 8 rows and 3 vectors, loads one of 8 rows and 1 vector or of 1 row and 5 vectors, the latency of
+/// the sums smaller ones.
+#[test]
+fn a_step_takes_what_bounds_it() {
+    for (rows, vectors, bound, eighths) in
+        [(8, 3, 24, 103), (14, 2, 28, 118), (8, 1, 10, 45), (1, 5, 11, 53), (4, 2, 8, 38), (2, 3, 8, 39), (1, 1, 8, 37)]
+    {
+        assert_eq!(multiply_adds(rows, vectors), bound, "{rows} × {vectors}");
+        assert_eq!(tile_cost(rows, vectors), eighths, "{rows} × {vectors}");
+    }
+}
+
+/// Every position by itself, and each with a list of taps for every group of phases: 65536 lists are the most.
+#[test]
+fn schedules_of_too_many_lists_are_refused() {
+    let is_made = |geometry: &Geometry<3>, output: Side, positions: [usize; 3], groups: usize| {
+        let gemm = engine(geometry, output, Level::new(Isa::Portable).unwrap(), 1);
+        assert_eq!(gemm.phases.axes.each_ref().map(|axis| axis.positions), positions);
+        assert_eq!(gemm.phases.groups.len(), groups);
+        let samples = Samples { stacked: 1, interleaved: 1 };
+        let cut = Cut { samples, block: [1; 3], by_valid_taps: [false; 3] };
+        let lanes = lanes::<f32>(Isa::Portable);
+        let schedule = Schedule::new::<f32>(&gemm.phases, &gemm.panels, &gemm.tile, lanes, cut);
+        let is_counted = gemm.counter::<f32>().count::<f32>(cut).is_some();
+        assert_eq!(schedule.is_some(), is_counted);
+        assert!(schedule.is_none_or(|schedule| schedule.plans().len() <= 2), "blocks that are alike share a plan");
+        is_counted
+    };
+    let channels = Channels { small: 1, large: 1 };
+    let positions = |depth: usize| {
+        let geometry = Geometry::convolution([depth, 32, 32], [1; 3], channels, &Options::new()).unwrap();
+        is_made(&geometry, Side::Small, [depth, 32, 32], 1)
+    };
+    assert!(positions(64) && !positions(65));
+    // Even columns have two taps, odd ones have one: two groups.
+    let two_groups = |depth: usize| {
+        let options = Options::new().stride([1, 1, 2]);
+        let geometry = Geometry::transposed([depth, 1, 31], [1, 1, 3], channels, &options).unwrap();
+        is_made(&geometry, Side::Large, [depth, 1, 32], 2)
+    };
+    assert!(two_groups(1024) && !two_groups(1025));
 }

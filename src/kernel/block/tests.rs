@@ -15,6 +15,8 @@ struct Case {
     steps: [usize; 6],
     to_order: Vec<usize>,
     to_gaps: [usize; 6],
+    /// Elements of the target from one to the next along its innermost axis.
+    to_step: usize,
     first: [usize; 5],
 }
 
@@ -31,8 +33,9 @@ fn cases() -> impl Strategy<Value = Case> {
     ];
     let lens = (1..=9usize, 1..=3usize, 1..=2usize, 1..=3usize, 0..=17usize, 1..=9usize);
     let parts = (orders, any::<[bool; 5]>(), any::<[bool; 5]>(), lens, (1..=2usize, to_orders));
-    let more = (prop::collection::vec(0..=2usize, 6), prop::collection::vec(0..=3usize, 5), any::<bool>());
-    (parts, more).prop_map(|((order, reversed, gaps, lens, (step, to_order)), (to_gaps, first, is_dense))| {
+    let to_steps = prop_oneof![7 => Just(1), 1 => Just(2)];
+    let more = (prop::collection::vec(0..=2usize, 6), to_steps, prop::collection::vec(0..=3usize, 5), any::<bool>());
+    (parts, more).prop_map(|((order, reversed, gaps, lens, (step, to_order)), (to_gaps, to_step, first, is_dense))| {
         let lens = [lens.0, lens.1, lens.2, lens.3, lens.4, lens.5];
         let first = |axis: usize, hull: usize| first[axis].min(SHAPE[axis] - hull);
         let steps = [1, 1, 1, step, lens[1], 1];
@@ -47,13 +50,14 @@ fn cases() -> impl Strategy<Value = Case> {
             steps,
             to_order,
             to_gaps: std::array::from_fn(|i| if is_dense { 0 } else { to_gaps[i] }),
+            to_step,
             first: std::array::from_fn(|axis| first(axis, hull(axis).min(SHAPE[axis]))),
         }
     })
 }
 
 fn check<T: Scalar>(case: &Case) {
-    let Case { order, reversed, gaps, lens, steps, to_order, to_gaps, first } = case;
+    let Case { order, reversed, gaps, lens, steps, to_order, to_gaps, to_step, first } = case;
     let fits = (0..5).all(|axis| {
         let of_axis = (0..6).filter(|&i| ALONG[i] == axis);
         first[axis] + of_axis.map(|i| lens[i].saturating_sub(1) * steps[i]).sum::<usize>() < SHAPE[axis]
@@ -75,7 +79,7 @@ fn check<T: Scalar>(case: &Case) {
     (0..5).for_each(|i| back[order[i]] = i);
     let tensor = stored.permuted_axes(back);
     let mut apart = [0; 6];
-    let mut len = 1;
+    let mut len = *to_step;
     for &axis in to_order.iter().rev() {
         apart[axis] = len;
         len = len * lens[axis].max(1) + to_gaps[axis];

@@ -34,6 +34,28 @@ fn rows_are_slices_where_elements_touch() {
     assert_eq!(tensor.as_slice().unwrap(), [0., 0., 0., 0., 0., 0., 0., 0., 7., 7., 7., 7.]);
 }
 
+/// One column more than a row has, or one row more than a plane has, is a gap.
+#[test]
+fn planes_are_slices_where_rows_touch() {
+    let is_slice = |stored: [usize; 3], [d, h, w]: [usize; 3]| {
+        let mut tensor = Array5::<f32>::zeros([1, 1, stored[0], stored[1], stored[2]]);
+        let grid = Grid::new(tensor.slice_mut(s![.., .., ..d, ..h, ..w]), [Cuts::Every(8); 5]);
+        let mut cell = grid.take().unwrap();
+        let plane = cell.plane(0, 0).map(|plane| plane.len());
+        assert!(plane.is_none_or(|len| len == d * h * w));
+        plane.is_some()
+    };
+    for shape in [[2, 3, 4], [1, 3, 4], [2, 1, 4], [1, 1, 4], [2, 3, 1]] {
+        assert!(is_slice(shape, shape), "{shape:?}");
+    }
+    // Nothing follows the gap behind a single row or a single plane.
+    assert!(is_slice([1, 3, 4], [1, 1, 3]) && is_slice([3, 3, 4], [1, 2, 4]));
+    for (stored, shape) in [([2, 3, 5], [2, 3, 4]), ([1, 3, 5], [1, 3, 4]), ([2, 4, 4], [2, 3, 4])] {
+        assert!(!is_slice(stored, shape), "{shape:?} of {stored:?}");
+    }
+    assert!(!is_slice([2, 1, 5], [2, 1, 4]) && !is_slice([2, 2, 4], [2, 1, 4]) && !is_slice([2, 1, 2], [2, 1, 1]));
+}
+
 #[test]
 fn rows_are_written_however_their_elements_lie() {
     for is_channels_last in [true, false] {

@@ -107,6 +107,27 @@ fn scatter(shape: [usize; 5], places: Places, buffer: usize, channels: [usize; 2
     level.run(Scatter { cell: &mut cell, places: &places, buffer, channels, multiplied });
 }
 
+/// The assertion finds one vector behind the last element of a line at most in the buffer: no more is read.
+#[cfg(unix)]
+#[test]
+fn lines_read_no_further_than_is_asserted() {
+    use crate::kernel::guarded::{Guarded, GuardedEnd};
+    for level in Isa::available().filter_map(Level::new) {
+        let lanes = lanes::<f32>(level.isa());
+        for width in SHORTEST_LINE..=3 * lanes + 1 {
+            let buffer: Vec<f32> = (0..width + lanes - 1).map(|i| i as f32).collect();
+            let buffer = Guarded::new(&buffer, GuardedEnd::Last);
+            let elements = (0..width).map(|w| ([0, 0, 0, w], Some((w, 1))));
+            let places = Places::new([1, 1, 1, width], [width as isize, width as isize, 1], 1, elements).unwrap();
+            let mut tensor = Array5::<f32>::zeros([1, 1, 1, 1, width]);
+            let grid = Grid::new(tensor.view_mut(), [Cuts::Every(width); 5]);
+            let (mut cell, multiplied) = (grid.take().unwrap(), false);
+            level.run(Scatter { cell: &mut cell, places: &places, buffer: &buffer, channels: [0, 1], multiplied });
+            assert!(tensor.iter().enumerate().all(|(i, &value)| value == SCALE as f32 * i as f32), "{width}");
+        }
+    }
+}
+
 #[test]
 #[should_panic(expected = "an element leaves the buffer")]
 fn elements_lie_in_the_buffer() {

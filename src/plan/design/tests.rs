@@ -1,3 +1,6 @@
+mod cells;
+mod recipes;
+
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
@@ -221,17 +224,6 @@ fn square(channels: usize, size: usize, batch: usize) -> Planned {
 }
 
 #[test]
-fn many_chunks_of_few_weights_make_one_cell() {
-    // 16 cells and more without cutting channels, and weights that fit in a third of the second-level cache.
-    let planned = square(40, 8, 64);
-    let engine = planned.engine().unwrap();
-    assert!(engine.weights.chunks() > 4);
-    for way in planned.ways().iter().filter(|way| way.cut.samples.count() <= 4) {
-        assert_eq!(way.chunks_per_cell, engine.weights.chunks(), "{}", planned.recipe);
-    }
-}
-
-#[test]
 fn borders_are_tried_apart_on_planes_where_they_weigh() {
     let tried = |size| {
         let all = square(4, size, 1).families;
@@ -260,6 +252,13 @@ fn candidates_are_weighed_as_they_are_alone_and_the_cheapest_comes_first() {
     }
 }
 
+/// 7 multiply-adds, the loop, and 11 streams.
+#[test]
+fn a_step_costs_what_it_consists_of() {
+    let costs = Costs { multiply_add: 2.0, step: 3.0, stream: 5.0, ..*Costs::of::<f32>(Isa::Portable) };
+    assert_eq!(costs.of_step(7, 11), 14.0 + 3.0 + 55.0);
+}
+
 #[test]
 fn other_blocks_are_tried_too() {
     let planned = square(40, 8, 2);
@@ -272,6 +271,7 @@ fn other_blocks_are_tried_too() {
         planned.engine().map(|engine| [engine.weights.chunk, engine.weights.inputs_per_block]).unwrap();
     assert!(blocks.contains(&[chunk, inputs]) && blocks.contains(&[chunk, inputs.div_ceil(2)]), "{blocks:?}");
     assert!(blocks.iter().any(|&[other, _]| other != chunk), "{blocks:?}");
+    assert!(blocks.iter().all(|&[chunk, inputs]| chunk <= 40 && inputs <= 40), "{blocks:?}");
 }
 
 #[test]
@@ -282,78 +282,6 @@ fn a_family_keeps_its_blocks_at_every_size() {
         let (recipe, _) = design::<f32>(other.phases.clone(), &other.machine, Some(2), like).unwrap();
         assert!(recipe.is_of_family(&first.recipe), "{recipe}");
     }
-}
-
-/// A group of one input may have many phases along the height, and be summed in place then, but not as a product.
-#[test]
-fn a_product_of_too_many_phases_is_refused() {
-    let options = Options::new().stride([1, 5000, 1]).groups(2);
-    let channels = Channels { small: 2, large: 2 };
-    let [few, many] = [1, 2].map(|rows| {
-        let geometry = Geometry::transposed([1, rows, 16], [1, 2, 1], channels, &options).unwrap();
-        Phases::new(&geometry, Side::Large)
-    });
-    let machine = Machine::new::<f32>(Level::new(Isa::Portable).unwrap(), Caches::new(32 << 10, 1 << 20));
-    let text = "implicit-gemm portable out 1 in 1 | samples 1×1 positions 1×1×16 chunks 1 cycles 1 packing 0";
-    let recipe: Recipe = text.parse().unwrap();
-    for like in [Like::Exactly(&recipe), Like::Family(&recipe)] {
-        assert!(design::<f32>(few.clone(), &machine, None, like).is_some(), "{like}");
-        assert!(design::<f32>(many.clone(), &machine, None, like).is_none(), "{like}");
-    }
-    assert!(candidates::<f32>(&many, &machine, 1).len() == 1, "rows in place alone");
-}
-
-/// 4 MiB are the most: 8 channels of 360² elements, but not of 380².
-#[test]
-fn a_recipe_that_takes_too_much_scratch_memory_is_refused() {
-    let suits = |size: usize| {
-        let channels = Channels { small: 1, large: 8 };
-        let geometry = Geometry::convolution([1, size, size], [1, 1, 1], channels, &Options::new()).unwrap();
-        let machine = Machine::new::<f32>(Level::new(Isa::Portable).unwrap(), Caches::new(32 << 10, 1 << 20));
-        let text = format!(
-            "implicit-gemm portable out 1 in 8 | samples 1×1 positions 1×{size}×{size} chunks 1 cycles 1 packing 0"
-        );
-        let recipe: Recipe = text.parse().unwrap();
-        design::<f32>(Phases::new(&geometry, Side::Small), &machine, None, Like::Exactly(&recipe)).is_some()
-    };
-    assert!(suits(360) && !suits(380) && !suits(700));
-}
-
-/// Lists are for rows that are read with a stride.
-#[test]
-fn recipes_with_lists_suit_where_lists_pay() {
-    let suits = |stride: usize, listed: &str| {
-        let options = Options::new().stride([1, stride, stride]);
-        let geometry = Geometry::convolution([1, 9, 9], [1, 3, 3], Channels { small: 1, large: 1 }, &options).unwrap();
-        let phases = Phases::new(&geometry, Side::Small);
-        let machine = Machine::new::<f32>(Level::new(Isa::Portable).unwrap(), Caches::new(32 << 10, 1 << 20));
-        let text = format!(
-            "implicit-gemm portable out 1 in 1 | samples 1×2 positions 1×9×9 chunks 1{listed} cycles 1 packing 0"
-        );
-        let recipe: Recipe = text.parse().unwrap();
-        design::<f32>(phases, &machine, None, Like::Exactly(&recipe)).is_some()
-    };
-    assert!(suits(1, "") && suits(2, "") && suits(2, " listed"));
-    assert!(!suits(1, " listed"));
-}
-
-#[test]
-fn a_batch_runs_where_it_takes_fewest_cycles() {
-    let text = "implicit-gemm portable out 1 in 1 | samples 1×1 positions 1×1×1 chunks 1 cycles 100 packing 0 \
-                | samples 4×1 positions 1×1×1 chunks 1 cycles 250 packing 0 \
-                | samples 1×16 positions 1×1×1 chunks 1 cycles 800 packing 0";
-    let recipe: Recipe = text.parse().unwrap();
-    // 1 to 16 samples: single ones, or panels of 4 or 16 that are not full.
-    let counts = [(1, 1), (2, 1), (3, 4), (4, 4), (5, 1), (12, 4), (13, 16), (16, 16), (17, 4)];
-    let literal = |batch: usize| [(1, 100), (4, 250), (16, 800)].map(|(n, cycles)| batch.div_ceil(n) * cycles);
-    for (batch, samples) in counts {
-        let Recipe::ImplicitGemm(ImplicitGemmRecipe { ways, .. }) = recipe.for_batch(batch) else { unreachable!() };
-        let [way] = ways[..] else { panic!("{ways:?}") };
-        let least = literal(batch).into_iter().min().unwrap();
-        assert_eq!(batch.div_ceil(way.cut.samples.count()) as f64 * way.cycles, least as f64, "{batch}");
-        assert_eq!(way.cut.samples.count(), samples, "{batch}");
-    }
-    assert_eq!(Recipe::Lowered.for_batch(7), Recipe::Lowered);
 }
 
 /// Whether a 2-D layer of one group, transposed if its output is the large side, is run row by row in f32.
@@ -384,6 +312,10 @@ fn layers_that_would_not_gain_are_left_to_others() {
     assert!(
         is_taken(Small, [1, 40000], [1, 3], 1, [1, 16]) && !is_taken(Small, [1, 40000], [1, 3], 1, [1, 15]),
         "long rows"
+    );
+    assert!(
+        is_taken(Small, [1, 16000], [1, 3], 2, [1, 1]) && !is_taken(Small, [1, 30000], [1, 3], 2, [1, 1]),
+        "long rows of the input alone"
     );
     assert!(is_taken(Large, [9, 9], [8, 8], 4, [1, 1]) && !is_taken(Large, [9, 9], [8, 8], 5, [1, 1]), "phases");
     assert!(is_taken(Small, [9, 9], [3, 3], 2, [1, 1]) && !is_taken(Small, [9, 9], [3, 3], 2, [1, 2]), "split rows");

@@ -205,3 +205,34 @@ fn squares_of_many_phases_are_counted() {
         check(&geometry, Side::Large, level, [2, 2], cut, false);
     }
 }
+
+/// Squares by hand, on vectors of 4 lanes, which 4 samples of one position fill. Where a tile has whole rows of an output, these are
+/// neighbours in memory: the rows of all of its positions together make squares of at most 16.
+#[test]
+fn squares_reach_over_whole_rows() {
+    use crate::engine::panel::Samples;
+    use crate::geometry::{Channels, Options};
+    let squares = |input: [usize; 2], kernel: [usize; 2], outputs: usize| {
+        let channels = Channels { small: 2, large: outputs };
+        let options = Options::new().stride([1, kernel[0], kernel[1]]);
+        let geometry =
+            Geometry::transposed([1, input[0], input[1]], [1, kernel[0], kernel[1]], channels, &options).unwrap();
+        let phases = Phases::new(&geometry, Side::Large);
+        let gemm = ImplicitGemm::new::<f32>(phases, Level::new(Isa::Portable).unwrap(), 1, 2);
+        let samples = Samples { stacked: 1, interleaved: 4 };
+        let cut = Cut { samples, block: [1, input[0], input[1]], by_valid_taps: [false; 3] };
+        let mut counter = gemm.counter::<f32>();
+        let scattered = Estimate::new(&gemm, counter.count::<f32>(cut).unwrap(), 4, false).scattered;
+        let Work { square, square_vector, square_sample, .. } = scattered;
+        assert_eq!(scattered, Work { square, square_vector, square_sample, ..Work::default() });
+        (gemm.tile.vectors, [square, square_vector, square_sample].map(|count| count.round() as usize))
+    };
+    // Two rows of 2 in a tile of 4 positions: 4 squares of 4 in each of 3 channels.
+    assert_eq!(squares([8, 2], [1, 1], 3), (4, [12, 48, 48]));
+    // Two positions in a tile, each two rows of 2: 8 neighbours, in an output of 16 × 2.
+    assert_eq!(squares([8, 1], [2, 2], 1), (2, [4, 32, 16]));
+    // Two positions in a tile, each a row of 9: 18 neighbours, which make two squares, in an output of 4 × 9.
+    assert_eq!(squares([4, 1], [1, 9], 1), (2, [4, 64, 16]));
+    // A tile of 4 positions of rows of 10: pieces of 4, 4 and 2, then of 2, 4 and 4, and so on.
+    assert_eq!(squares([4, 10], [1, 1], 1), (4, [12, 40, 48]));
+}

@@ -142,11 +142,13 @@ fn another_one_has_to_gain_two_per_cent() {
     let mut race = race(1, u128::MAX);
     assert!(race.runners.len() > 2);
     let recipe = |race: &Race<f32>, number: usize| race.runners[number].pass.recipe().clone();
-    for (second, winner) in [(0.99, 0), (0.97, 1), (1.0, 0), (2.0, 0)] {
-        race.runners.iter_mut().for_each(|runner| runner.least = 3.0);
-        race.runners[0].least = 1.0;
-        race.runners[1].least = second;
-        assert_eq!(race.winner(), Some(&recipe(&race, winner)), "{second}");
+    for own in [1.0, 0.5] {
+        for (second, winner) in [(0.99, 0), (0.97, 1), (1.0, 0), (2.0, 0)] {
+            race.runners.iter_mut().for_each(|runner| runner.least = 3.0 * own);
+            race.runners[0].least = own;
+            race.runners[1].least = second * own;
+            assert_eq!(race.winner(), Some(&recipe(&race, winner)), "{second} of {own} s");
+        }
     }
     // If nothing was timed, it is the first.
     race.runners.iter_mut().for_each(|runner| runner.least = f64::INFINITY);
@@ -167,9 +169,11 @@ fn what_is_much_slower_is_given_up_after_some_rounds() {
     let given_up: Vec<bool> = race.runners.iter().map(|runner| runner.is_given_up).collect();
     let all_but_one: Vec<bool> = (0..given_up.len()).map(|number| number != 1).collect();
     assert_eq!(given_up, all_but_one);
+    let is_given_up = |race: &Race<f32>| race.runners.iter().map(|runner| runner.is_given_up).eq(all_but_one.clone());
     // They do not run any more.
     let least = race.runners[0].least;
     race.runners[0].calls = usize::MAX;
     race.round(x.view(), y.view_mut(), &|| false).unwrap();
     assert_eq!(race.runners[0].least, least);
+    assert!(is_given_up(&race), "for good");
 }
