@@ -14,7 +14,7 @@ mod markup;
 mod matrices;
 mod matrix;
 mod symbols;
-mod tensors;
+pub mod tensors;
 mod verify;
 
 use std::io::Write;
