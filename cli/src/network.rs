@@ -9,6 +9,8 @@ mod arrays;
 mod batches;
 mod compare;
 mod folder;
+#[cfg(test)]
+mod foreign;
 mod inspect;
 mod model;
 mod npz;

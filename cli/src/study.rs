@@ -13,7 +13,7 @@ mod layer;
 mod matrices;
 mod matrix;
 mod symbols;
-mod tensors;
+pub mod tensors;
 mod verify;
 
 use std::io::Write;

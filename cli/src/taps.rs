@@ -64,7 +64,8 @@ pub fn write(path: &Path, taps: &Taps, mut metadata: HashMap<String, String>, re
     files::write(path, &bytes, replace)
 }
 
-fn parse(bytes: &[u8]) -> std::result::Result<Taps, String> {
+/// Taps from the bytes of a file.
+pub fn parse(bytes: &[u8]) -> std::result::Result<Taps, String> {
     let no_file = |error| format!("it is no safetensors file: {error}");
     let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(no_file)?;
     let tensor = tensors::safetensor(bytes, Some(TENSOR))?;

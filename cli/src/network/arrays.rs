@@ -137,7 +137,8 @@ pub fn npy_bytes(tensor: &Tensor) -> Parsed<Vec<u8>> {
     Ok(bytes)
 }
 
-fn safetensor(bytes: &[u8], name: Option<&str>, likely: &[&str]) -> Parsed<(Option<String>, Tensor)> {
+/// A tensor of a safetensors file and its name, chosen as [`read`] does.
+pub fn safetensor(bytes: &[u8], name: Option<&str>, likely: &[&str]) -> Parsed<(Option<String>, Tensor)> {
     /// The numbers of so many bytes each.
     fn numbers<const BYTES: usize, A>(
         tensor: &TensorView,

@@ -13,6 +13,9 @@ use crate::files;
 /// Most bytes of a file.
 const MAX_BYTES: u64 = 1 << 30;
 
+/// Room for what stands before the samples of a file.
+const HEADER_BYTES: u64 = 128;
+
 /// A sound and its samples per second.
 pub struct Sound {
     pub tensor: Tensor,
@@ -30,7 +33,8 @@ pub fn read(path: &Path) -> Result<Sound> {
     decode(&bytes).map_err(|error| Failure::read(path, error))
 }
 
-fn decode(bytes: &[u8]) -> hound::Result<Sound> {
+/// The sound of a file's bytes.
+pub fn decode(bytes: &[u8]) -> hound::Result<Sound> {
     let mut reader = WavReader::new(Cursor::new(bytes))?;
     let WavSpec { channels, sample_rate, bits_per_sample, sample_format } = reader.spec();
     let samples: Vec<f32> = match sample_format {
@@ -62,6 +66,14 @@ pub fn bytes(output: &TensorView, rate: u32) -> std::result::Result<Vec<u8>, Str
     }
     let planes = view.into_dimensionality::<Ix2>().map_err(|_| wrong())?;
     let channels = u16::try_from(planes.nrows()).ok().filter(|&channels| channels > 0).ok_or_else(wrong)?;
+    // The header has 16 bits for the bytes of a moment, 32 bits for those of a second and for all of them.
+    let moment = 2 * u64::from(channels);
+    let most = u64::from(u32::MAX);
+    let all = moment.saturating_mul(planes.ncols() as u64).saturating_add(HEADER_BYTES);
+    if moment > u16::MAX.into() || rate == 0 || moment.saturating_mul(rate.into()) > most || all > most {
+        let samples = planes.ncols();
+        return Err(format!("a WAV file cannot hold {channels} channels of {samples} samples, {rate} per second"));
+    }
     let spec = WavSpec { channels, sample_rate: rate, bits_per_sample: 16, sample_format: SampleFormat::Int };
     let mut file = Cursor::new(Vec::new());
     let written = WavWriter::new(&mut file, spec).and_then(|mut writer| {
@@ -130,5 +142,17 @@ mod tests {
             assert!(bytes(&Tensor::zeros(ElementType::Float, shape).view(), 8000).is_err(), "{shape:?}");
         }
         assert!(bytes(&Tensor::zeros(ElementType::Integer, &[8]).view(), 8000).is_err());
+    }
+
+    #[test]
+    fn what_no_header_can_say_is_refused() {
+        // A file may claim 0 samples per second; those of an output are its input's.
+        let write = |channels: usize, rate: u32| bytes(&Tensor::zeros(ElementType::Float, &[channels, 2]).view(), rate);
+        for (channels, rate) in [(1, 0), (1, u32::MAX), (2, 1 << 30), (32_768, 1), (65_535, 8000), (30_000, 100_000)] {
+            assert!(write(channels, rate).unwrap_err().contains("a WAV file cannot hold"), "{channels}, {rate}");
+        }
+        for (channels, rate) in [(1, 1), (1, 1 << 30), (32_767, 65_537)] {
+            assert_eq!(decode(&write(channels, rate).unwrap()).unwrap().rate, rate, "{channels}, {rate}");
+        }
     }
 }

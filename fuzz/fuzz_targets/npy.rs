@@ -1,0 +1,4 @@
+//! Arrays in NumPy's format.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| convmat_fuzz::network::foreign::npy(bytes));

@@ -1,0 +1,4 @@
+//! Sounds.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| convmat_fuzz::network::foreign::wav(bytes));
