@@ -3,10 +3,11 @@
 
     fuzz/compact.py TARGET…
 
-libFuzzer's merge goes through all files, small ones first, and says which edges each is the first to reach. Those that are the first
-to reach most are taken, at most 60 of them and 48 KiB of a target.
+libFuzzer's merge says which features (edges, and how often they are taken) every file has. Files are taken in the order of what
+they add, small ones rather than large ones, at most 60 of them and 48 KiB of a target.
 """
 
+import heapq
 import pathlib
 import shutil
 import subprocess
@@ -18,7 +19,7 @@ FOLDER = pathlib.Path(__file__).resolve().parent
 
 
 def merged(target, folder):
-    """The edges that every file is the first to reach."""
+    """The features of every file."""
     control = folder / "control"
     sources = [str(FOLDER / kind / target) for kind in ("corpus", "grown") if (FOLDER / kind / target).is_dir()]
     (folder / "merged").mkdir()
@@ -30,28 +31,36 @@ def merged(target, folder):
     lines = control.read_text().splitlines()
     # Two counts, the names of all files, then for each by its number FT and COV.
     names = lines[2:2 + int(lines[0])]
-    edges = {}
+    features = {}
     for line in lines[2 + len(names):]:
         kind, number, *found = line.split()
-        if kind == "COV":
-            edges[names[int(number)]] = set(found)
-    return edges
+        if kind == "FT":
+            features[names[int(number)]] = set(found)
+    return features
 
 
-def chosen(edges):
+def chosen(features):
     """Files by what they add, as long as there is room."""
-    size = {name: pathlib.Path(name).stat().st_size for name in edges}
+    size = {name: pathlib.Path(name).stat().st_size for name in features}
     known, files, left = set(), [], BYTES
-    while len(files) < FILES:
-        fitting = [name for name in edges if size[name] <= left and edges[name] - known]
-        if not fitting:
-            break
-        best = max(fitting, key=lambda name: (len(edges[name] - known) / (200 + size[name]), name))
-        known |= edges[best]
-        left -= size[best]
-        files.append(best)
-    everything = set().union(*edges.values())
-    print(f"{len(files)} of {len(edges)} files, {BYTES - left} bytes, {len(known)} of {len(everything)} edges")
+
+    def worth(name):
+        return -len(features[name] - known) / (1000 + size[name])
+
+    # What a file adds only ever shrinks: the best so far is the best if it still is worth as much.
+    heap = [(worth(name), name) for name in features]
+    heapq.heapify(heap)
+    while heap and len(files) < FILES:
+        before, name = heapq.heappop(heap)
+        now = worth(name)
+        if now > before:
+            heapq.heappush(heap, (now, name))
+        elif now < 0 and size[name] <= left:
+            known |= features[name]
+            left -= size[name]
+            files.append(name)
+    everything = set().union(*features.values())
+    print(f"{len(files)} of {len(features)} files, {BYTES - left} bytes, {len(known)} of {len(everything)} features")
     return files
 
 

@@ -99,7 +99,8 @@ mod tests {
             // A published package has none.
             return;
         }
-        let readers: [(&str, fn(&[u8])); 4] = [("npy", npy), ("npz", npz), ("safetensors", safetensors), ("wav", wav)];
+        type Reader = fn(&[u8]);
+        let readers: [(&str, Reader); 4] = [("npy", npy), ("npz", npz), ("safetensors", safetensors), ("wav", wav)];
         for (format, read) in readers {
             let files = std::fs::read_dir(corpora.join(format)).unwrap();
             let files: Vec<_> = files.map(|file| std::fs::read(file.unwrap().path()).unwrap()).collect();
