@@ -30,7 +30,7 @@ pub use self::options::PlanOptions;
 use self::packing::{Beside, expect_bytes};
 pub use self::receptive::{Extent, ReceptiveField};
 use self::run::{assign, contiguous, is_contiguous};
-use self::steps::{Action, KnownLayers, PackedLayer, Step, Stepper, known_layers, layers};
+use self::steps::{KnownLayers, PackedLayer, Step, Stepper, known_layers, layers};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, ValueId};
 use crate::operator::{Scratch, Signature};

@@ -19,7 +19,7 @@ use self::values::Values;
 
 /// Samples of the largest batch.
 const BATCH: usize = 8;
-const SEEDS: u64 = 150;
+const SEEDS: u64 = 300;
 
 #[test]
 fn every_node_is_its_definition() {
