@@ -125,7 +125,7 @@ impl Method for SuperResolution<'_> {
     }
 
     fn describe(&self, fitted: &Fitted, out: &mut dyn Write) -> Result<()> {
-        let parameters = grouped(self.network.parameters(&fitted.plan) as u128);
+        let parameters = grouped(self.network.parameters() as u128);
         field(out, "network", format_args!("{}: {parameters} parameters", self.file.display()))?;
         let given = match (fitted.channels, &fitted.chroma) {
             (Channels::Rgb, _) => "RGB".to_owned(),

@@ -80,9 +80,9 @@ impl<'a> Network<'a> {
         Err(Failure::Refused(format!("it is {height} high and {width} wide; the network expects {expected}")))
     }
 
-    /// Elements of the constants of a plan of this network.
-    pub fn parameters(&self, plan: &Plan) -> usize {
-        parameters(self.graph, Some(plan))
+    /// Elements of the constants of this network.
+    pub fn parameters(&self) -> usize {
+        parameters(self.graph)
     }
 
     /// What the network makes of a picture `[1, channels, h, w]` of values between 0 and 1: its first output, as such values again.

@@ -206,7 +206,7 @@ fn run(plan: &Plan, x: &TensorView, memory: &mut Memory) -> Vec<Tensor> {
     memory.bools.fill(true);
     let mut outputs: Vec<Tensor> = plan.outputs().map(|(_, of)| Tensor::zeros(of.element, &of.shape)).collect();
     let mut views: Vec<_> = outputs.iter_mut().map(Tensor::view_mut).collect();
-    plan.run_into(&[x.clone()], &mut views, memory).unwrap();
+    plan.run_into(std::slice::from_ref(x), &mut views, memory).unwrap();
     drop(views);
     outputs
 }
@@ -220,7 +220,7 @@ fn random_graphs_have_the_bits_of_operators_one_by_one() {
         let random = Random::new(seed);
         let one = random.shape.clone();
         let graph = random.build();
-        let of_one = graph.plan(&[one.clone()], &PlanOptions::new()).unwrap();
+        let of_one = graph.plan(std::slice::from_ref(&one), &PlanOptions::new()).unwrap();
         let mut memory = Memory::new();
         for batch in [1, 3] {
             let mut shape = one.clone();
