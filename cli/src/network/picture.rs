@@ -88,11 +88,11 @@ impl Kind {
     const fn colours(self) -> [[&'static str; 2]; 2] {
         match self {
             Self::Convolution => [["#cfe3fb", "#1f6fc4"], ["#12365e", "#5aa7f5"]],
-            Self::Transposed => [["#ffdcb3", "#c46a00"], ["#5c3300", "#ffa640"]],
-            Self::Product => [["#ddd2f7", "#6a48c7"], ["#35235f", "#a98cf5"]],
-            Self::Pooling => [["#c8efe1", "#0b8a62"], ["#0d4534", "#46c99c"]],
+            Self::Transposed => [["#ffdcb3", "#c46a00"], ["#553000", "#ffa640"]],
+            Self::Product => [["#e2d9f9", "#6a48c7"], ["#35235f", "#a98cf5"]],
+            Self::Pooling => [["#c8efe1", "#0b8a62"], ["#0c4031", "#46c99c"]],
             Self::Normalization => [["#f9d3e3", "#c03a76"], ["#5a1c38", "#f27fae"]],
-            Self::Elementwise => [["#f3ecc0", "#8d7a00"], ["#463d05", "#d8c138"]],
+            Self::Elementwise => [["#f3ecc0", "#8d7a00"], ["#403804", "#d8c138"]],
             Self::Movement => [["#e6e8eb", "#6e7781"], ["#2d333b", "#8b949e"]],
             Self::End => [["#ffffff", "#1f2328"], ["#0d1117", "#e6edf3"]],
         }

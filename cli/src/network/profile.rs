@@ -12,6 +12,7 @@ use convmat_measure::{machine, turns};
 use convmat_network::{Memory, Plan, Tensor, TensorView};
 
 use super::args::RunArgs;
+use super::picture::Kind;
 use crate::error::{Failure, Result};
 use crate::files;
 use crate::report::{Table, duration, lengths, percent, rate, significant};
@@ -33,6 +34,7 @@ enum Format {
 /// A step and its time.
 struct Row {
     name: String,
+    kind: Kind,
     operators: String,
     shape: Vec<usize>,
     seconds: f64,
@@ -100,6 +102,7 @@ fn measure(plan: &Plan, inputs: &[TensorView], memory: &mut Memory, repeat: u16)
     }
     let rows = plan.steps().zip(&seconds).map(|(step, seconds)| Row {
         name: step.name.to_owned(),
+        kind: Kind::of(step.operator),
         operators: step.operators.join(" + "),
         shape: step.output.shape.clone(),
         // A step that nothing runs of is not observed.

@@ -15,6 +15,8 @@ use crate::operator::Signature;
 pub struct StepInfo<'a> {
     /// The node's name; of fused nodes the first one's.
     pub name: &'a str,
+    /// The operator that the step is of: a layer's, whatever is fused with it, and otherwise the first.
+    pub operator: &'static str,
     /// The operators of all fused nodes.
     pub operators: &'a [&'static str],
     /// Type and shape of the first output.
@@ -40,6 +42,7 @@ impl Plan {
             let layer = if let Action::Layer(packed) = &step.action { Some(packed.layer.plan()) } else { None };
             Some(StepInfo {
                 name: &step.name,
+                operator: step.operator()?,
                 operators: &step.operators,
                 output: self.facts.signature(*step.outputs.first()?).ok()?,
                 operations: step.operations,

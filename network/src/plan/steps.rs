@@ -47,16 +47,22 @@ pub(crate) struct Step<L = PackedLayer> {
 }
 
 impl<L> Step<L> {
+    /// The operator that the step is of: a layer's, whatever is fused with it, and otherwise the first.
+    pub(crate) fn operator(&self) -> Option<&'static str> {
+        let is_layer = matches!(self.action, Action::Layer(_));
+        self.operators.iter().find(|name| !is_layer || ["Conv", "ConvTranspose"].contains(name)).copied()
+    }
+
     /// The same step, its layer replaced.
     ///
     /// # Errors
     /// Those of the function, with the node's name.
     pub(crate) fn with_layer<M>(self, replace: impl FnOnce(L) -> Result<M>) -> Result<Step<M>> {
+        let operator = self.operator().unwrap_or_default();
         let Self { name, operators, action, inputs, outputs, operations, position } = self;
         let action = match action {
             Action::Layer(layer) => {
-                let replaced = replace(*layer).map_err(|error| error.at(&name, operators.join(" + ")))?;
-                Action::Layer(Box::new(replaced))
+                Action::Layer(Box::new(replace(*layer).map_err(|error| error.at(&name, operator))?))
             }
             Action::Operator(operator) => Action::Operator(operator),
             Action::Reshape => Action::Reshape,

@@ -132,7 +132,7 @@ fn graph(plan: &Plan) -> (Vec<Node>, Vec<(usize, usize)>) {
             let _ = write!(note, "\n{recipe}");
         }
         nodes.push(Node {
-            kind: step.operators.first().map_or(Kind::Elementwise, |operator| Kind::of(operator)),
+            kind: Kind::of(step.operator),
             text: [shortened(&operators, MOST), shortened(step.name, MOST), shortened(&shapes.join(", "), MOST)],
             note,
             is_fused: step.operators.len() > 1,

@@ -51,7 +51,7 @@ pub struct Gains {
 /// The transposed convolutions among the steps.
 pub fn layers(plan: &Plan) -> Result<Vec<Layer>> {
     let mut layers = Vec::new();
-    for step in plan.steps().filter(|step| step.operators.first() == Some(&"ConvTranspose")) {
+    for step in plan.steps().filter(|step| step.operator == "ConvTranspose") {
         let node = plan.graph().nodes().iter().find(|node| node.name == step.name);
         if let Some((convolution, input, weights)) = node.and_then(|node| transposed(plan, node)) {
             let recipe = step.recipe.map(ToString::to_string);

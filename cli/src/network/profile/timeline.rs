@@ -50,7 +50,7 @@ pub fn draw(rows: &[Row], whole: &Whole) -> String {
     // What a kind takes stands in the legend.
     let mut kinds: BTreeMap<Kind, f64> = BTreeMap::new();
     for row in rows {
-        *kinds.entry(kind(row)).or_default() += row.seconds;
+        *kinds.entry(row.kind).or_default() += row.seconds;
     }
     let mark = |(kind, seconds): (&Kind, &f64)| {
         (kind.class().to_owned(), format!("{} {}, {}", kind.name(), duration(*seconds), percent(share(*seconds, sum))))
@@ -71,7 +71,7 @@ pub fn draw(rows: &[Row], whole: &Whole) -> String {
         let (x, y, own) = (left + start * scale, first + number as f64 * ROW, row.seconds * scale);
         let text = note(row, sum, whole.peak);
         let bar = |y: f64, class: &str, width: f64| {
-            let class = format!("{} {class}", kind(row).class());
+            let class = format!("{} {class}", row.kind.class());
             format!(r#"<rect class="{class}" x="{x:.2}" y="{y:.1}" width="{width:.2}" height="{BAR}"/>"#)
         };
         svg.line(format_args!("<g><title>{}</title>{}</g>", escaped(&text), bar(strip, "all", own)));
@@ -90,10 +90,6 @@ pub fn draw(rows: &[Row], whole: &Whole) -> String {
         start += row.seconds;
     }
     svg.finish()
-}
-
-fn kind(row: &Row) -> Kind {
-    Kind::of(row.operators.split(' ').next().unwrap_or_default())
 }
 
 /// What is told of a step where it is pointed at.
@@ -149,6 +145,7 @@ mod tests {
     fn bars_follow_one_another_and_are_as_wide_as_their_times() {
         let row = |name: &str, operators: &str, seconds: f64| Row {
             name: name.to_owned(),
+            kind: Kind::of(operators.split(' ').next().expect("an operator")),
             operators: operators.to_owned(),
             shape: vec![1, 3, 8, 8],
             seconds,

@@ -74,4 +74,5 @@ Examples:
   convmat animate --input 8 --kernel 3 --dilation 2 --show im2col \\
       --kernel-values 1,0,-1 -o frames.tex
 
-frames.tex compiles by itself, one page per frame: \\includegraphics<3>[page=3]{frames} shows the third in a talk.";
+frames.tex compiles by itself, one page per frame:
+\\includegraphics<3>[page=3]{frames} shows the third in a talk.";

@@ -9,7 +9,11 @@ use crate::values::{Bytes, Lengths, Pads, between};
 
 /// Arguments of `bench`.
 #[derive(Args, Clone, Debug)]
-#[command(after_help = EXAMPLES, group = ArgGroup::new("what").required(true).args(["sweep", "layers", "compare"]))]
+#[command(
+    after_help = EXAMPLES,
+    // The one that would be made is longer than a line of help.
+    override_usage = "convmat bench <--sweep QUANTITY|--layers FILE|--compare OLD NEW>\n       [OPTIONS]",
+    group = ArgGroup::new("what").required(true).args(["sweep", "layers", "compare"]))]
 pub struct BenchArgs {
     /// Vary one quantity of a layer
     #[arg(long, value_enum, value_name = "QUANTITY")]
