@@ -4,6 +4,8 @@ mod functions;
 #[cfg(test)]
 mod tests;
 
+use std::hint::black_box;
+
 pub use self::functions::Elementary;
 use crate::error::{Error, Result};
 use crate::kernel::dispatch::{Available, Job, Level};
@@ -78,7 +80,9 @@ impl<T: Scalar> Job<T> for Apply<'_, T> {
         macro_rules! each {
             (|$y:ident| $value:expr) => {
                 for block in blocks {
-                    for value in block {
+                    // Left to itself, the compiler computes sixteen blocks side by side, gathering and scattering their elements, in
+                    // some twenty times the time.
+                    for value in black_box(block) {
                         let $y = *value;
                         *value = $value;
                     }
