@@ -23,10 +23,10 @@ pub struct PlanOptions {
     /// Samples that a call will usually have. Any number works; this one is planned for. Without it the plan is prepared for
     /// single samples and for batches.
     pub expected_batch: Option<usize>,
-    /// Limit on the bytes of memory beside the layer and its tensors; 1 GiB by default. It counts packed weights, the padded
-    /// copy of the input that a padding mode other than zeros or an `input_activation` needs, and the scratch memory of one thread, for a call of
-    /// `expected_batch` samples (one, if that is not known). It is compared before anything is packed. Every further thread
-    /// takes as much scratch memory again: [`Plan::workspace_len`](crate::Plan::workspace_len) tells how much a call takes.
+    /// Limit on the bytes of memory beside the layer and its tensors; 1 GiB by default. It counts packed weights, the copy of
+    /// the input that a padding mode other than zeros or an `input_activation` needs, and the scratch memory of one thread, for
+    /// a call of `expected_batch` samples (one, if that is not known). It is compared before anything is packed. Every further
+    /// thread takes as much scratch memory again: [`Plan::workspace_len`](crate::Plan::workspace_len) tells how much a call takes.
     pub memory_limit: u128,
     /// Applied to every output after bias and residual: the short way to an [`Epilogue`](crate::Epilogue), which
     /// [`Plan::with_epilogue`](crate::Plan::with_epilogue) replaces.

@@ -86,7 +86,7 @@ impl<T: Scalar> Unpacked<T> {
         let input_activation = options.input_activation;
         input_activation.validate()?;
         let pass = |recipe, engine: Arc<dyn Engine<T>>| {
-            let by_engine = engine.activates_inputs() && input_activation.keeps_zero::<T>();
+            let by_engine = engine.activates_inputs() && input_activation.keeps_zero();
             let (activated_by_engine, activated_in_copy) = match by_engine {
                 true => (input_activation, Activation::Identity),
                 false => (Activation::Identity, input_activation),

@@ -53,15 +53,6 @@ pub(super) fn preactivation(number: usize, node: &Node, facts: &Facts) -> Option
     let (&[Some(input)], &[output]) = (&node.inputs[..], &node.outputs[..]) else { return None };
     let Pointwise::Activation(activation) = node.operator.pointwise(&facts.inputs(&node.inputs))? else { return None };
     let is_open = facts.value(input).is_none();
-    (is_open && keeps_zero(activation)).then_some((output, Preactivation { input, activation, number }))
-}
-
-/// Whether 0 stays 0.
-fn keeps_zero(activation: Activation) -> bool {
-    match activation {
-        Activation::Clamp { low, high } => low <= 0.0 && 0.0 <= high,
-        Activation::HardSigmoid { offset, .. } => offset <= 0.0,
-        Activation::Sigmoid | Activation::Softplus | Activation::Identity => false,
-        _ => true,
-    }
+    (is_open && activation != Activation::Identity && activation.keeps_zero())
+        .then_some((output, Preactivation { input, activation, number }))
 }

@@ -1,8 +1,9 @@
 //! What is run, in order: every layer with what follows it fused, runs of elementwise operators, every other operator by itself.
 //!
 //! A layer takes over, as long as nothing else reads what lies between: factors and summands per channel (a batch normalization, a
-//! bias), then a residual, then a function, or a function and then a residual ([`convmat::Epilogue`]); and the function before it. Factors are multiplied in f64 and
-//! rounded once, so that outputs are those of the separate operators within rounding. It knows no memory.
+//! bias), then a residual, then a function, or a function and then a residual ([`convmat::Epilogue`]); and the function before it.
+//! Factors are multiplied in f64 and rounded once, so that outputs are those of the separate operators within rounding. It knows no
+//! memory.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -163,11 +163,18 @@ impl Activation {
         }
     }
 
-    /// Whether 0 stays 0, so that zeros which stand for no input may be activated too.
-    pub(crate) fn keeps_zero<T: Scalar>(self) -> bool {
-        let mut zero = [T::zero()];
-        self.apply(Level::best(), &mut zero);
-        zero == [T::zero()]
+    /// Whether 0 stays 0, in `f32` and in `f64`: then zeros which stand for no input may be activated too.
+    ///
+    /// ```
+    /// use convmat::Activation;
+    /// assert!(Activation::Tanh.keeps_zero() && !Activation::Sigmoid.keeps_zero());
+    /// ```
+    #[must_use]
+    pub fn keeps_zero(self) -> bool {
+        let (mut single, mut double) = ([0f32], [0f64]);
+        self.apply(Level::best(), &mut single);
+        self.apply(Level::best(), &mut double);
+        (single, double) == ([0.0], [0.0])
     }
 
     /// Refuses parameters that are NaN, and a clamp to nothing. Infinite bounds are fine: a bound at ∞ is none.
