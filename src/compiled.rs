@@ -29,7 +29,7 @@ use crate::operator::{
     Solution, Weights, Workspace,
 };
 use crate::plan::pass::Pass;
-use crate::plan::{self, Candidate, Like, PlanOptions, PreparedConvolution, Recipe};
+use crate::plan::{self, Candidate, Directed, Like, PlanOptions, PreparedConvolution, Recipe};
 use crate::pooling::{self, IndexNumbering};
 use crate::scalar::Scalar;
 use crate::upsample::learned::{self, Learned, Pair};
@@ -108,8 +108,8 @@ compiled! {
 
     // Plans.
     fn planned_pass(
-        direction: (Geometry<3>, Side), weights: &Weights<Self>, pad: Option<&Pad>, options: &PlanOptions,
-        like: Like, known: Option<&Pass<Self>>,
+        directed: Directed, weights: &Weights<Self>, pad: Option<&Pad>, options: &PlanOptions, like: Like,
+        known: Option<&Pass<Self>>,
     ) -> Result<Pass<Self>> = plan::planned_pass;
     fn candidates(
         direction: ((Geometry<3>, Side), &Weights<Self>, Option<&Pad>), options: &PlanOptions,

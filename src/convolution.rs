@@ -321,7 +321,7 @@ impl<T: Scalar> Convolution<T, 3> {
     /// One direction, planned for a batch.
     fn design(&self, output: Side, batch: usize) -> Result<Unpacked<T>> {
         let options = PlanOptions::new().expected_batch(batch);
-        Unpacked::new(self.geometry, output, &self.weights, &options, Like::Anything)
+        Unpacked::new((self.geometry, output).into(), &self.weights, &options, Like::Anything)
     }
 
     /// Computes the side `output` of a batch from the other one.

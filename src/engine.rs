@@ -40,8 +40,8 @@
 //! many, that a GEMM is estimated to be faster.
 //!
 //! # What holds
-//! Every sum runs over blocks of input channels, then taps in ascending order of what they read, then channels: the same for
-//! every tile shape, block, thread count and batch, so the bits are the same. Skipped taps and taps that meet a zero of the panel
+//! Every sum runs over taps in ascending order of what they read, then channels, from zero in every block of input channels, and
+//! then over blocks: the same for every tile shape, block, thread count and batch, so the bits are the same. Skipped taps and taps that meet a zero of the panel
 //! give the same sum (sums start at +0, and −0 is cleared by adding the bias to it). Non-finite inputs reach the outputs that read
 //! them: a lane never mixes with another, and lanes that belong to no output are not stored.
 //!
@@ -49,6 +49,7 @@
 
 pub(crate) mod depthwise;
 pub(crate) mod epilogue;
+pub(crate) mod filtered;
 pub(crate) mod implicit_gemm;
 pub(crate) mod panel;
 pub(crate) mod phases;

@@ -11,6 +11,7 @@ pub(crate) mod block;
 mod cache;
 mod combine;
 pub(crate) mod dispatch;
+pub(crate) mod filtering;
 mod gemm;
 pub(crate) mod grid;
 #[cfg(all(test, unix))]

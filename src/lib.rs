@@ -161,7 +161,7 @@ pub use operator::{
     least_squares, lsqr,
 };
 pub use plan::{
-    Candidate, ErasedPlan, Exactness, ImplicitGemmRecipe, Plan, PlanOptions, PreparedConvolution, Recipe, WorkOfKind,
+    Accuracy, Candidate, ErasedPlan, Exactness, FilteredRecipe, ImplicitGemmRecipe, Plan, PlanOptions, PreparedConvolution, Recipe, WorkOfKind,
 };
 pub use pooling::{IndexBase, MaxPool};
 #[doc(inline)]

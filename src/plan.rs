@@ -6,9 +6,11 @@
 
 mod costs;
 mod design;
+mod directed;
 mod engine;
 mod erased;
 mod estimate;
+mod filtering_errors;
 mod options;
 pub(crate) mod pass;
 pub(crate) mod planned;
@@ -21,10 +23,11 @@ use std::ops::Range;
 
 pub use erased::{ErasedPlan, Exactness};
 use ndarray::{Array, ArrayRef};
-pub use options::PlanOptions;
+pub use options::{Accuracy, PlanOptions};
 pub use planned::PreparedConvolution;
+pub(crate) use directed::Directed;
 pub(crate) use recipe::Like;
-pub use recipe::{ImplicitGemmRecipe, Recipe};
+pub use recipe::{FilteredRecipe, ImplicitGemmRecipe, Recipe};
 pub use tune::{Candidate, WorkOfKind};
 
 use crate::engine::Epilogue;
@@ -80,8 +83,9 @@ pub struct Plan<D, T, const N: usize> {
     input_size: [usize; N],
     geometry: Geometry<N>,
     runs: ErasedPlan<T>,
-    /// Whether it computes a block of a larger plan's outputs.
+    /// Whether it computes a block of a larger plan's outputs, and where its outputs begin in that one's.
     is_window: bool,
+    origin: [usize; N],
 }
 
 /// Layer, sizes, recipe and bytes, not the weights.
@@ -113,7 +117,7 @@ impl<D: Direction, T: Scalar, const N: usize> Plan<D, T, N> {
         let [channels, ..] = geometry.lift().shape(D::OUTPUT);
         let epilogue = Epilogue::new().activation(options.activation).for_channels(channels)?;
         let (direction, weights) = ((geometry.lift(), D::OUTPUT), convolution.weights5());
-        let pass = T::planned_pass(direction, weights, pad.as_ref(), options, like, None)?;
+        let pass = T::planned_pass(direction.into(), weights, pad.as_ref(), options, like, None)?;
         let runs = ErasedPlan {
             geometry: geometry.lift(),
             output: D::OUTPUT,
@@ -125,7 +129,8 @@ impl<D: Direction, T: Scalar, const N: usize> Plan<D, T, N> {
             weights: weights.len(),
         };
         let (layer, options) = (layer.clone(), options.clone());
-        Ok(Self { layer, layer_options: *layer_options, options, input_size, geometry, runs, is_window: false })
+        let (is_window, origin) = (false, [0; N]);
+        Ok(Self { layer, layer_options: *layer_options, options, input_size, geometry, runs, is_window, origin })
     }
 
     /// The layer's output for an input of the planned size, in a new array.
@@ -215,7 +220,7 @@ impl<D: Direction, T: Scalar, const N: usize> Plan<D, T, N> {
             return Err(Error::Unsupported { option: "resize", on: "the plan of a window" });
         }
         let (pad, convolution) = self.layer.read(input_size, &self.layer_options)?;
-        self.of_family(*convolution.geometry(), pad, input_size)
+        self.of_family(*convolution.geometry(), pad, input_size, [0; N])
     }
 
     /// The plan of a block of the outputs, and the block of the input that it reads.
@@ -243,10 +248,10 @@ impl<D: Direction, T: Scalar, const N: usize> Plan<D, T, N> {
     /// [`Error::Window`](crate::Error::Window) if a range leaves the output or ends before it starts, and those of
     /// [`resize`](Self::resize).
     pub fn window(&self, outputs: [Range<usize>; N]) -> Result<(Self, [Range<usize>; N])> {
-        let needed = match D::OUTPUT {
-            Side::Small => self.geometry.large_needed(outputs.clone()),
-            Side::Large => self.geometry.small_needed(outputs.clone()),
-        };
+        let of_tiles = self.runs.pass.inputs_of_tiles(lifted(outputs.clone()));
+        let exact = self.inputs_needed(outputs.clone());
+        let needed = std::array::from_fn(|i| of_tiles[i + 3 - N].clone().unwrap_or_else(|| exact[i].clone()));
+        let origin = std::array::from_fn(|i| self.origin[i] + outputs[i].start);
         let (small, large) = match D::OUTPUT {
             Side::Small => (outputs, needed.clone()),
             Side::Large => (needed.clone(), outputs),
@@ -260,19 +265,43 @@ impl<D: Direction, T: Scalar, const N: usize> Plan<D, T, N> {
                 (Some(pad), std::array::from_fn(|i| read[i + 3 - N].clone()))
             }
         };
-        let window = self.of_family(geometry, pad, read.each_ref().map(Range::len))?;
+        let window = self.of_family(geometry, pad, read.each_ref().map(Range::len), origin)?;
         Ok((Self { is_window: true, ..window }, read))
     }
 
+    /// The ranges of the input, behind its padding mode, that a block of outputs depends on by the definition: those of
+    /// [`window`](Self::window), but for plans by minimal filtering, which round with all inputs of their tiles.
+    pub fn inputs_needed(&self, outputs: [Range<usize>; N]) -> [Range<usize>; N] {
+        match D::OUTPUT {
+            Side::Small => self.geometry.large_needed(outputs),
+            Side::Large => self.geometry.small_needed(outputs),
+        }
+    }
+
+    /// The number of outputs along each axis at whose multiples windows compute nothing twice: the outputs of a tile, 1 without
+    /// minimal filtering.
+    pub fn alignment(&self) -> [usize; N] {
+        let alignment = self.runs.pass.alignment();
+        std::array::from_fn(|i| alignment[i + 3 - N])
+    }
+
     /// This plan for other sizes.
-    fn of_family(&self, geometry: Geometry<N>, pad: Option<Pad>, input_size: [usize; N]) -> Result<Self> {
-        let (direction, weights) = ((geometry.lift(), D::OUTPUT), self.layer.weights5());
+    fn of_family(
+        &self,
+        geometry: Geometry<N>,
+        pad: Option<Pad>,
+        input_size: [usize; N],
+        origin: [usize; N],
+    ) -> Result<Self> {
+        let (lifted, weights) = (geometry.lift(), self.layer.weights5());
         let (like, known) = (Like::Family(self.recipe()), Some(&self.runs.pass));
-        let pass = T::planned_pass(direction, weights, pad.as_ref(), &self.options, like, known)?;
+        let at = std::array::from_fn(|i| i.checked_sub(3 - N).map_or(0, |i| origin[i]));
+        let directed = Directed { geometry: lifted, output: D::OUTPUT, origin: at };
+        let pass = T::planned_pass(directed, weights, pad.as_ref(), &self.options, like, known)?;
         let Self { layer, layer_options, options, is_window, .. } = self;
         let ErasedPlan { bias, epilogue, expected_batch, weights, .. } = &self.runs;
         let runs = ErasedPlan {
-            geometry: direction.0,
+            geometry: lifted,
             output: D::OUTPUT,
             pad,
             bias: bias.clone(),
@@ -282,7 +311,8 @@ impl<D: Direction, T: Scalar, const N: usize> Plan<D, T, N> {
             weights: *weights,
         };
         let (layer, options) = (layer.clone(), options.clone());
-        Ok(Self { layer, layer_options: *layer_options, options, input_size, geometry, runs, is_window: *is_window })
+        let (layer_options, is_window) = (*layer_options, *is_window);
+        Ok(Self { layer, layer_options, options, input_size, geometry, runs, is_window, origin })
     }
 
     /// Packs the weights and the bias of a layer of the same kind, as after a training step: in place, unless another plan shares
@@ -370,20 +400,25 @@ impl<D: Direction, T: Scalar, const N: usize> Plan<D, T, N> {
     }
 }
 
+/// Ranges as those of depth, height and width.
+fn lifted<const N: usize>(ranges: [Range<usize>; N]) -> [Range<usize>; 3] {
+    std::array::from_fn(|i| i.checked_sub(3 - N).map_or(0..1, |i| ranges[i].clone()))
+}
+
 /// Plans and packs the direction that computes a side of a geometry, or shares the packed weights of a pass `known` for another
 /// size if they lie in the order that is wanted.
 ///
 /// # Errors
 /// [`Error::MemoryLimit`](crate::Error::MemoryLimit) over the limit, before anything is packed.
 pub(crate) fn planned_pass<T: Scalar>(
-    (geometry, output): (Geometry<3>, Side),
+    directed: Directed,
     weights: &Weights<T>,
     pad: Option<&Pad>,
     options: &PlanOptions,
     like: Like,
     known: Option<&Pass<T>>,
 ) -> Result<Pass<T>> {
-    let unpacked = Unpacked::new(geometry, output, weights, options, like)?;
+    let unpacked = Unpacked::new(directed, weights, options, like)?;
     expect_memory(&unpacked, pad, options)?;
     unpacked.pack(weights, known)
 }

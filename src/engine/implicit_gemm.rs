@@ -16,7 +16,7 @@
 //! Every sum runs over blocks of inputs, taps and inputs in that order, whatever the cell, the tile or the thread: its
 //! bits depend on none of them, nor on the other samples.
 
-mod cell;
+pub(in crate::engine) mod cell;
 
 use ndarray::{ArrayView5, ArrayViewMut5};
 
@@ -58,7 +58,8 @@ pub(crate) fn channel_starts(phases: &Phases, weights: &WeightLayout, chunks_per
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Scratch {
     panel: usize,
-    sums: usize,
+    /// Sums, or what is made of them.
+    pub(in crate::engine) sums: usize,
     stage: usize,
     row: usize,
 }
@@ -89,11 +90,11 @@ pub(crate) struct Prepared {
     pub(crate) schedule: Schedule,
     /// Per plan and tile, where the outputs go; empty where they are written in rows.
     places: Vec<Vec<Places>>,
-    position_starts: [Vec<usize>; 3],
+    pub(in crate::engine) position_starts: [Vec<usize>; 3],
     /// Where the elements of the input go in a panel, if it is packed by a list.
     listed: Option<Listed>,
     large_output: usize,
-    scratch: Scratch,
+    pub(in crate::engine) scratch: Scratch,
 }
 
 impl Prepared {
@@ -129,13 +130,13 @@ impl ImplicitGemm {
     }
 
     /// Elements of one row of a chunk's buffer.
-    fn pitch<T: Scalar>(&self) -> usize {
+    pub(in crate::engine) fn pitch<T: Scalar>(&self) -> usize {
         self.tile.columns * lanes::<T>(self.level.isa())
     }
 
     /// Elements of the sums of one tile and chunk, and a vector more: sums are read by whole vectors, which may start
     /// at the last.
-    fn buffer_len<T: Scalar>(&self) -> usize {
+    pub(in crate::engine) fn buffer_len<T: Scalar>(&self) -> usize {
         self.weights.buffer_rows() * self.pitch::<T>() + lanes::<T>(self.level.isa())
     }
 
@@ -174,7 +175,7 @@ impl ImplicitGemm {
         let only = schedule.only_plan().filter(|_| is_listed);
         Some(Prepared {
             places: schedule.plans().iter().map(of_plan).collect(),
-            position_starts: std::array::from_fn(|i| schedule.output_starts(i, self.phases.axes[i].output_step)),
+            position_starts: std::array::from_fn(|i| schedule.output_starts(i, &self.phases.axes[i])),
             scratch: self.scratch::<T>(self.counter::<T>().count::<T>(cut)?, chunks_per_cell),
             listed: only.and_then(|plan| Listed::new(&self.panels, &plan.panel, plan.lens)),
             large_output,

@@ -34,6 +34,8 @@ pub(crate) struct AxisPhases {
     pub(crate) output_step: usize,
     /// Outputs of the longest phase.
     pub(crate) positions: usize,
+    /// Outputs of position 0 that come before the first one and do not exist: less than `output_step`.
+    pub(crate) skip: usize,
     /// Positions with the same valid taps.
     pub(crate) regions: Regions,
 }
@@ -55,11 +57,26 @@ impl AxisPhases {
             input_step: first.map_or(1, |gather| gather.input_step),
             output_step: first.map_or(1, |gather| gather.output_step),
             positions,
+            skip: 0,
             gathers,
             groups,
             input,
             output,
         }
+    }
+
+    /// The axis in tiles: every tile is a position, reads the inputs of a window by itself, and has an output in each of
+    /// `output_step` phases.
+    pub(crate) fn of_tiles(
+        window: &[isize],
+        [output_step, input_step]: [usize; 2],
+        [tiles, skip]: [usize; 2],
+        [input, output]: [usize; 2],
+    ) -> Self {
+        let gathers = (0..output_step).map(|number| Gather::of_tile(number, tiles, [output_step, input_step])).collect();
+        let groups = vec![AxisGroup { members: (0..output_step).collect(), offsets: window.to_vec() }];
+        let regions = Regions::whole(&groups, tiles);
+        Self { gathers, groups, input, output, input_step, output_step, positions: tiles, skip, regions }
     }
 
     /// The τ of a group whose input exists at position j.

@@ -15,7 +15,7 @@ use self::covering::{Covering, RowPiece, Tiles, rows};
 pub(crate) use self::tally::{BlockTally, Counter, Tally};
 use super::panel::{PanelAxis, PanelShape, Samples};
 use super::phases::{AxisPhases, Phases};
-use super::weights::{GroupRows, WeightLayout};
+use super::weights::WeightLayout;
 use crate::kernel::Isa;
 use crate::kernel::micro::{MAX_VECTORS, TapLists, TapShift, Taps, vector_counts};
 
@@ -36,6 +36,8 @@ pub(crate) struct AxisBlock {
     pub(crate) len: usize,
     /// Outputs that belong to it.
     pub(crate) outputs: usize,
+    /// Outputs of its first position that come before the first one and do not exist.
+    skip: usize,
     /// Places from one row of the panel to the next; meaningful along the width.
     pitch: usize,
     runs: Vec<AxisRun>,
@@ -58,8 +60,10 @@ fn axis_blocks(
             }
             false => vec![AxisRun { start: 0, len, set: 0 }],
         };
-        let end = if start + len == axis.positions { axis.output } else { (start + len) * axis.output_step };
-        AxisBlock { start, len, outputs: end - start * axis.output_step, pitch: panel.pitch(start, len), runs }
+        let first = |position: usize| (position * axis.output_step).saturating_sub(axis.skip);
+        let end = if start + len == axis.positions { axis.output } else { first(start + len) };
+        let skip = if start == 0 { axis.skip } else { 0 };
+        AxisBlock { start, len, outputs: end - first(start), skip, pitch: panel.pitch(start, len), runs }
     })
 }
 
@@ -95,6 +99,8 @@ pub(crate) struct BlockPlan {
     /// Positions and outputs along each axis.
     pub(crate) lens: [usize; 3],
     pub(crate) outputs: [usize; 3],
+    /// Outputs along each axis that come before the first one and do not exist.
+    pub(crate) skip: [usize; 3],
     pub(crate) panel: PanelShape,
     pub(crate) tiles: Vec<TilePlan>,
     pub(crate) bases: Vec<u32>,
@@ -144,12 +150,16 @@ pub(crate) struct TileShape {
 
 impl TileShape {
     pub(crate) fn new(isa: Isa, weights: &WeightLayout) -> Self {
-        let counts = |rows: &GroupRows| vector_counts(isa, rows.per_tile);
-        let largest = |rows: &GroupRows| counts(rows).last().copied().unwrap_or(1);
-        let vectors = weights.rows.iter().map(largest).max().unwrap_or(1);
-        let mut covers = Vec::with_capacity(weights.rows.len() * (vectors + 1));
-        for rows in &weights.rows {
-            push_covers(&mut covers, vectors, rows.per_tile, counts(rows));
+        Self::of_rows(isa, weights.rows.iter().map(|rows| rows.per_tile))
+    }
+
+    /// Tiles for register tiles of so many rows in each group.
+    pub(crate) fn of_rows(isa: Isa, rows: impl ExactSizeIterator<Item = usize> + Clone) -> Self {
+        let counts = |rows: usize| vector_counts(isa, rows);
+        let vectors = rows.clone().filter_map(|rows| counts(rows).last().copied()).max().unwrap_or(1);
+        let mut covers = Vec::with_capacity(rows.len() * (vectors + 1));
+        for rows in rows {
+            push_covers(&mut covers, vectors, rows, counts(rows));
         }
         let columns = covers.iter().map(|cover| cover.parts().iter().sum()).max().unwrap_or(vectors);
         Self { vectors, columns, covers }
@@ -261,14 +271,14 @@ impl Schedule {
     }
 
     /// Where the output is cut along an axis so that cells are blocks.
-    pub(crate) fn output_starts(&self, axis: usize, output_step: usize) -> Vec<usize> {
-        self.blocks[axis].iter().map(|block| block.start * output_step).collect()
+    pub(crate) fn output_starts(&self, number: usize, axis: &AxisPhases) -> Vec<usize> {
+        self.blocks[number].iter().map(|block| (block.start * axis.output_step).saturating_sub(axis.skip)).collect()
     }
 }
 
 /// Whether two blocks of an axis differ only in where they lie.
 fn is_alike(a: &AxisBlock, b: &AxisBlock) -> bool {
-    (a.len, a.outputs, a.pitch, &a.runs) == (b.len, b.outputs, b.pitch, &b.runs)
+    (a.len, a.outputs, a.skip, a.pitch, &a.runs) == (b.len, b.outputs, b.skip, b.pitch, &b.runs)
 }
 
 /// The regions of a block, their taps and their tiles; `None` if offsets in its panel do not fit in 32 bits.
@@ -285,6 +295,7 @@ fn plan_block<T>(
     let mut plan = BlockPlan {
         lens: block.map(|axis| axis.len),
         outputs: block.map(|axis| axis.outputs),
+        skip: block.map(|axis| axis.skip),
         panel,
         tiles: Vec::new(),
         bases: Vec::new(),

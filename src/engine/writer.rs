@@ -5,7 +5,7 @@
 
 mod row_map;
 
-use self::row_map::PhaseRow;
+use self::row_map::{Landing, PhaseRow};
 pub(crate) use self::row_map::RowMap;
 
 use super::epilogue::Finish;
@@ -35,6 +35,8 @@ pub(crate) struct Writer<'a, 'f, T> {
     pub(crate) finish: &'a Finish<'f, T>,
     /// Elements from one row of the buffer to the next.
     pub(crate) pitch: usize,
+    /// Outputs along each axis that come before the first one of the cell and do not exist.
+    pub(crate) skip: [usize; 3],
 }
 
 impl<T: Scalar> Writer<'_, '_, T> {
@@ -55,8 +57,9 @@ impl<T: Scalar> Writer<'_, '_, T> {
         for phase_d in 0..phases_d {
             for phase_h in 0..phases_h {
                 for run in runs {
-                    if let Some(([s, d, h, w], count)) = self.map.landing(run, [phase_d, phase_h], cell.shape) {
-                        cell.prefetch([s, chunk.first, d, h, w], chunk.channels, count);
+                    if let Some(landing) = self.map.landing(run, [phase_d, phase_h], self.skip, cell.shape) {
+                        let [s, d, h, w] = landing.at;
+                        cell.prefetch([s, chunk.first, d, h, w], chunk.channels, landing.count);
                     }
                 }
             }
@@ -178,12 +181,13 @@ impl<T: Scalar> Job<T> for Unstage<'_, '_, '_, '_, T> {
     #[inline(always)]
     fn run<V: Vector<T>>(self, vectors: Available<V>) {
         let Self { writer, stage, chunk, lens, cell, row } = self;
-        let Writer { map, finish, .. } = writer;
+        let Writer { map, finish, skip, .. } = writer;
+        let [skip_d, skip_h, skip_w] = *skip;
         let [_, stage_height, stage_width] = map.outputs(lens);
         let [of_sample, plane] = map.stage_strides(lens, chunk.channels);
         let [samples, _, depth, height, width] = cell.shape;
         let is_plain = finish.is_plain();
-        let is_whole = stage_width == width && (depth == 1 || stage_height == height);
+        let is_whole = stage_width == width && (depth == 1 || stage_height == height) && *skip == [0; 3];
         let first_channel = cell.first[1] + chunk.first;
         for s in 0..samples {
             let start = s * of_sample;
@@ -207,7 +211,7 @@ impl<T: Scalar> Job<T> for Unstage<'_, '_, '_, '_, T> {
             }
             for d in 0..depth {
                 for h in 0..height {
-                    let start = (d * stage_height + h) * stage_width;
+                    let start = ((d + skip_d) * stage_height + h + skip_h) * stage_width + skip_w;
                     let at = [s, chunk.first, d, h, 0];
                     let first = std::array::from_fn(|i| cell.first[i] + at[i]);
                     let mut rows = writer.rows(cell, at, [chunk.channels, width], row);
@@ -274,7 +278,7 @@ impl<T: Scalar> Store<'_, '_, '_, '_, T> {
     #[inline(always)]
     fn rows<V: Vector<T>, const Q: usize>(self, vectors: Available<V>) {
         let Self { writer, buffer, runs, chunk, cell, row } = self;
-        let Writer { map, finish, pitch, .. } = writer;
+        let Writer { map, finish, pitch, skip, .. } = writer;
         let [phases_d, phases_h, phases_w] = map.phases;
         let first_channel = cell.first[1] + chunk.first;
         for phase_d in 0..phases_d {
@@ -282,14 +286,25 @@ impl<T: Scalar> Store<'_, '_, '_, '_, T> {
                 let of_row = &map.rows[(phase_d * phases_h + phase_h) * phases_w..][..phases_w];
                 let is_gap = of_row.iter().all(Option::is_none);
                 for run in runs {
-                    let Some(([s, d, h, w], count)) = map.landing(run, [phase_d, phase_h], cell.shape) else {
+                    let Some(landing) = map.landing(run, [phase_d, phase_h], *skip, cell.shape) else {
                         continue;
                     };
+                    let Landing { at: [s, d, h, w], lead, count } = landing;
                     let line = OutputLine { map, buffer, of_row, is_gap, pitch: *pitch, lane: run.lane };
                     let at = [s, chunk.first, d, h, w];
                     let first = std::array::from_fn(|i| cell.first[i] + at[i]);
+                    let affine = |channel| finish.affine(first_channel + channel);
+                    if lead > 0 {
+                        // What does not exist is merged too, and left behind.
+                        let all = lead + count;
+                        line.merge::<V, Q>(vectors, affine, &mut RowsMut::of(row, all, chunk.channels, all));
+                        let row = &mut row[lead..];
+                        writer.finish(first, &mut RowsMut::of(row, all, chunk.channels, count));
+                        cell.write(at, Plane::of(row, [1, all], [count, chunk.channels]));
+                        continue;
+                    }
                     let mut rows = writer.rows(cell, at, [chunk.channels, count], row);
-                    line.merge::<V, Q>(vectors, |channel| finish.affine(first_channel + channel), &mut rows);
+                    line.merge::<V, Q>(vectors, affine, &mut rows);
                     writer.finish(first, &mut rows);
                     if !cell.is_contiguous() {
                         cell.write(at, Plane::of(row, [1, count], [count, chunk.channels]));

@@ -37,6 +37,21 @@ pub(crate) struct Gather {
 }
 
 impl Gather {
+    /// The outputs number `first` of every tile. What a tile reads is a window, which no progression of taps describes: it has none.
+    pub(crate) fn of_tile(first: usize, tiles: usize, [output_step, input_step]: [usize; 2]) -> Self {
+        Self {
+            outputs: tiles,
+            output_step,
+            output_first: first,
+            input_step,
+            input_per_tap: 1,
+            input_first: 0,
+            taps: 0,
+            first_tap: 0,
+            tap_step: 1,
+        }
+    }
+
     /// The kernel's tap behind τ.
     pub(crate) fn tap(&self, tau: usize) -> usize {
         (self.first_tap as isize + self.tap_step * tau as isize) as usize
@@ -84,6 +99,33 @@ impl Axis {
                 (0..self.gather_count(output)).map(|first| axis.residue_gather(first)).collect()
             }
         }
+    }
+
+    /// The step of the outputs of one residue class, and that of the inputs from one of these outputs to the next: a and α of its
+    /// gathers, whatever the lengths.
+    pub(crate) fn class_steps(&self, output: Side) -> [usize; 2] {
+        match output {
+            Side::Small => [1, self.stride()],
+            Side::Large => [self.stride(), 1],
+        }
+    }
+
+    /// What outputs read, wherever tensors end. Outputs are numbered from `skip` before the first: number `v = a·j + q` of class q reads
+    /// the inputs `α·j + offset` through `tap`, for every (offset, tap) of the class, ascending. There is a class for every q less than
+    /// a. O(a·k).
+    pub(crate) fn classes(&self, output: Side, skip: usize) -> Vec<Vec<(isize, usize)>> {
+        let (stride, skip) = (self.stride() as isize, skip as isize);
+        let large = |tap: usize| (tap * self.dilation()) as isize - self.begin();
+        let of_class = |q: usize| match output {
+            Side::Small => (0..self.kernel()).map(|tap| (large(tap) - skip * stride, tap)).collect(),
+            Side::Large => {
+                let scaled = |tap: usize| q as isize - skip - large(tap);
+                let reaches = |tap: &usize| scaled(*tap) % stride == 0;
+                (0..self.kernel()).rev().filter(reaches).map(|tap| (scaled(tap) / stride, tap)).collect()
+            }
+        };
+        let [step, _] = self.class_steps(output);
+        (0..step).map(of_class).collect()
     }
 
     /// The gather into the large indices `stride·j + first`.

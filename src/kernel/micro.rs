@@ -7,7 +7,8 @@
 //! A is packed so that the rows of one step lie side by side; they are broadcast. B is read in place: every vector of the tile
 //! has its own base, every tap its own shift, so one panel serves any number of taps that look at it from other places.
 //! Sums run over taps, then steps, in the order given, whatever the shape of the tile: the bits of an output depend on no
-//! neighbour. How many vectors a tile has follows from the registers: accumulators, one vector per column and one broadcast
+//! neighbour. Each call sums from zero and adds what was there before at the end: sums of blocks that are added have a smaller
+//! error than one running sum (N. Higham, *Accuracy and stability of numerical algorithms*, 2002, section 4.2). How many vectors a tile has follows from the registers: accumulators, one vector per column and one broadcast
 //! must fit, and there must be enough accumulators to hide the latency of a multiplication (T. Smith et al., *Anatomy of
 //! high-performance many-threaded matrix multiplication*, 2014, section IV).
 
@@ -205,13 +206,6 @@ unsafe fn micro<T: Scalar, V: Vector<T>, const R: usize, const N: usize>(tile: &
     // `# Safety` bounds the last of each. `v < N` is an index of `tile.bases`.
     unsafe {
         let mut sums = [[V::zero(); N]; R];
-        if tile.accumulate {
-            for (r, row) in sums.iter_mut().enumerate() {
-                for (v, sum) in row.iter_mut().enumerate() {
-                    *sum = V::load(out.add(r * tile.pitch + v * V::LANES));
-                }
-            }
-        }
         // Without taps or steps B is not read, and bases may lie outside of it: `wrapping_add` allows that.
         let bases: [*const T; N] =
             std::array::from_fn(|v| tile.b.as_ptr().wrapping_add(*tile.bases.get_unchecked(v) as usize));
@@ -242,9 +236,12 @@ unsafe fn micro<T: Scalar, V: Vector<T>, const R: usize, const N: usize>(tile: &
                 offset += tile.b_step;
             }
         }
+        let one = V::splat(T::one());
         for (r, row) in sums.iter().enumerate() {
             for (v, sum) in row.iter().enumerate() {
-                sum.store(out.add(r * tile.pitch + v * V::LANES));
+                let out = out.add(r * tile.pitch + v * V::LANES);
+                let sum = if tile.accumulate { one.mul_add(V::load(out), *sum) } else { *sum };
+                sum.store(out);
             }
         }
     }

@@ -50,6 +50,17 @@ impl<'a, T> Strided<'a, T> {
         self.start.wrapping_offset(offset)
     }
 
+    /// An element.
+    #[inline(always)]
+    pub(crate) fn element(&self, at: [usize; 5]) -> T
+    where
+        T: Copy,
+    {
+        let address = self.address(at, [1; 5]);
+        // SAFETY: `address` asserted that the element lies in the tensor, which the view borrows for 'a.
+        unsafe { *address }
+    }
+
     /// Whether the channels of a position lie side by side, and its columns do not.
     pub(crate) fn has_channels_beside(&self) -> bool {
         let ([.., of_channel, _, _, of_width], [.., width]) = (self.strides, self.shape);

@@ -61,6 +61,21 @@ pub(super) const SHARE_OF_VECTOR: usize = 3;
 /// Channels that keep a few threads busy where rows are longer than a cell and summed in place: only whole rows are shared among
 /// threads.
 pub(super) const FEWEST_CHANNELS: usize = 16;
+/// Outputs of a tile in each phase that are tried along each axis, by minimal filtering.
+pub(super) const FILTERED_TILES: [usize; 5] = [1, 2, 3, 4, 5];
+/// Input channels of a block of minimal filtering that are tried, the best first: each block is summed from zero, so that
+/// smaller ones have smaller errors.
+pub(super) const FILTERED_BLOCKS: [usize; 3] = [128, 64, 32];
+/// The part of the second-level cache for the points of a pass.
+pub(super) const SHARE_OF_POINTS: (usize, usize) = (5, 8);
+/// Bytes of the outputs of a chunk and a register tile of tiles.
+pub(super) const FILTERED_BUFFER: usize = 200 << 10;
+/// Most outputs of a tile.
+pub(super) const MOST_FILTERED_PHASES: usize = 512;
+/// Most bytes of one worker's scratch memory for minimal filtering, which keeps sums of all chunks of a cell.
+pub(super) const MOST_FILTERED_SCRATCH: usize = 16 << 20;
+/// Part of the time of the definition that minimal filtering may take at most by estimate.
+pub(super) const WORTH_FILTERING: f64 = 0.95;
 /// Bytes from which an output is large: when it is written again, a third-level cache holds little of it.
 pub(super) const LARGE_OUTPUT: usize = 8 << 20;
 /// Parts into which a cell of the most chunks may fall.
@@ -121,6 +136,10 @@ kinds_of_work! {
     call,
     /// Vectors of sums of a register tile, which every block of inputs loads and stores. Table, Zen 4.
     partial_sum,
+    /// Vectors that a transform of inputs into points writes, scratch memory included. Table, Zen 4.
+    transformed,
+    /// Vectors that a transform of sums into outputs writes, scratch memory included. Table, Zen 4.
+    transformed_back,
     /// Packed planes of a channel and a stacked sample, whatever their size. Table, Zen 5.
     plane,
     /// Packed elements, where rows are copied. Table, Zen 4.
@@ -183,6 +202,8 @@ const AVX512_SINGLE: Costs = Costs {
     stream: 0.125,
     call: 60.0,
     partial_sum: 2.0,
+    transformed: 5.0,
+    transformed_back: 5.0,
     plane: 25.0,
     copied: 0.2,
     gathered: 0.8,

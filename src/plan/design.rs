@@ -7,17 +7,21 @@
 //! store outputs.
 
 mod candidates;
+mod filtered;
 
 pub(super) use candidates::{Weighed, candidates, weighed};
 
 use super::costs::{
     CELLS, Costs, FEWEST_CHANNELS, FEWEST_CHUNKS, LARGE_PLANE, LISTS, MANY, MANY_TILES, MOST_PHASES, MOST_ROWS,
     MOST_SCRATCH, PLENTY_OF_SCRATCH, SAMPLES, SHARE_OF_FIRST_LEVEL, SHARE_OF_SECOND_LEVEL, SHARE_OF_VECTOR, STEPS,
-    TILES, WORTH_MORE_CHANNELS, WORTH_MORE_SAMPLES,
+    TILES, WORTH_FILTERING, WORTH_MORE_CHANNELS, WORTH_MORE_SAMPLES,
 };
 use super::estimate::{self, Estimate};
-use super::recipe::{ImplicitGemmRecipe, Like, Recipe, Way};
+use super::directed::Directed;
+use super::options::PlanOptions;
+use super::recipe::{FilteredRecipe, ImplicitGemmRecipe, Like, Recipe, Way, cheapest};
 use crate::engine::depthwise::{CELL, Depthwise};
+use crate::engine::filtered::Filtered;
 use crate::engine::implicit_gemm::ImplicitGemm;
 use crate::engine::panel::{Listed, Samples};
 use crate::engine::phases::{Group, Phases};
@@ -49,6 +53,7 @@ impl Machine {
 /// The engine that a recipe was designed with.
 pub(super) enum Designed {
     ImplicitGemm(Box<ImplicitGemm>),
+    Filtered(Box<Filtered>),
     Depthwise(Box<Depthwise>),
     Lowered,
 }
@@ -56,16 +61,42 @@ pub(super) enum Designed {
 /// The recipe for one direction of a geometry, for batches of about `batch` samples if that is known; `None` for a recipe to be like
 /// that does not suit the geometry.
 pub(super) fn design<T: Scalar>(
+    directed: &Directed,
     phases: Phases,
     machine: &Machine,
-    batch: Option<usize>,
+    options: &PlanOptions,
     like: Like,
 ) -> Option<(Recipe, Designed)> {
+    let batch = options.expected_batch;
+    let in_tiles = |(recipe, filtered): (FilteredRecipe, Filtered)| {
+        (Recipe::Filtered(recipe), Designed::Filtered(Box::new(filtered)))
+    };
     match like {
-        Like::Anything => Some(fastest::<T>(phases, machine, batch)),
+        Like::Anything => {
+            let strict = fastest::<T>(phases, machine, batch);
+            let Recipe::ImplicitGemm(recipe) = &strict.0 else { return Some(strict) };
+            let way = &recipe.ways[cheapest(recipe.ways.iter(), batch.unwrap_or(MANY))];
+            let most = WORTH_FILTERING * way.cycles_per_sample();
+            Some(filtered::fastest::<T>(directed, machine, options, most).map_or(strict, in_tiles))
+        }
+        Like::Family(Recipe::Filtered(family)) => {
+            filtered::of_family::<T>(directed, machine, batch.unwrap_or(MANY), family).map(in_tiles)
+        }
+        Like::Exactly(Recipe::Filtered(recipe)) => {
+            filtered::exactly::<T>(directed, machine, recipe, is_possible).map(in_tiles)
+        }
         Like::Family(family) => of_family::<T>(phases, machine, batch, family),
         Like::Exactly(recipe) => exactly::<T>(phases, machine, recipe),
     }
+}
+
+/// Whether a cut is one that could be made of `chunks` chunks of output channels.
+fn is_possible(way: &Way, chunks: usize) -> bool {
+    let most_samples = SAMPLES.into_iter().max().unwrap_or(1);
+    let Samples { stacked, interleaved } = way.cut.samples;
+    let are_samples_possible =
+        stacked.min(interleaved) == 1 && (1..=most_samples).contains(&stacked.max(interleaved));
+    are_samples_possible && (1..=chunks).contains(&way.chunks_per_cell) && !way.cut.block.contains(&0)
 }
 
 /// The recipe that is estimated to take least.
@@ -141,6 +172,7 @@ fn of_family<T: Scalar>(
     family: &Recipe,
 ) -> Option<(Recipe, Designed)> {
     match family {
+        Recipe::Filtered(_) => None,
         Recipe::Lowered => Some(LOWERED),
         Recipe::Depthwise { .. } => in_place::<T>(&phases, machine),
         Recipe::ImplicitGemm(_) if phases.phases() > MOST_PHASES => None,
@@ -155,6 +187,7 @@ fn of_family<T: Scalar>(
 /// The recipe itself, if it suits: it may have been made for another layer, or have been written by hand.
 fn exactly<T: Scalar>(phases: Phases, machine: &Machine, recipe: &Recipe) -> Option<(Recipe, Designed)> {
     let ImplicitGemmRecipe { channels_per_chunk, inputs_per_block, ways, .. } = match recipe {
+        Recipe::Filtered(_) => return None,
         Recipe::Lowered => return Some(LOWERED),
         Recipe::Depthwise { .. } => return in_place::<T>(&phases, machine),
         Recipe::ImplicitGemm(recipe) => recipe,
@@ -167,13 +200,9 @@ fn exactly<T: Scalar>(phases: Phases, machine: &Machine, recipe: &Recipe) -> Opt
         return None;
     }
     let gemm = ImplicitGemm::new::<T>(phases, machine.level, *channels_per_chunk, *inputs_per_block);
-    let most_samples = SAMPLES.into_iter().max().unwrap_or(1);
     let mut counter = gemm.counter::<T>();
     let of_this_layer = |way: &Way| {
-        let Samples { stacked, interleaved } = way.cut.samples;
-        let are_samples_possible = stacked.min(interleaved) == 1 && is_within(stacked.max(interleaved), most_samples);
-        let are_chunks_possible = is_within(way.chunks_per_cell, gemm.weights.chunks());
-        if !are_samples_possible || !are_chunks_possible || way.cut.block.contains(&0) {
+        if !is_possible(way, gemm.weights.chunks()) {
             return None;
         }
         let tally = counter.count::<T>(way.cut)?;
@@ -275,9 +304,14 @@ fn samples_to_try(engine: &ImplicitGemm, lanes: usize, batch: usize) -> impl Ite
 
 /// Different blocks to try for a number of samples per panel: most positions along each axis.
 fn blocks(engine: &ImplicitGemm, lanes: usize, samples: Samples) -> Vec<[usize; 3]> {
+    blocks_of(engine, lanes, samples, TILES)
+}
+
+/// Blocks of about so many register tiles.
+fn blocks_of(engine: &ImplicitGemm, lanes: usize, samples: Samples, tiles: [usize; 3]) -> Vec<[usize; 3]> {
     let [d, h, w] = engine.phases.axes.each_ref().map(|axis| axis.positions.max(1));
     let tile = engine.tile.vectors * lanes;
-    let blocks = TILES.map(|tiles| {
+    let blocks = tiles.map(|tiles| {
         // Blocks grow along the width first, because a block of whole rows reads no inputs of the blocks beside it.
         let mut left = (tiles * tile).div_ceil(samples.count());
         let mut take = |length: usize| {

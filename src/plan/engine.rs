@@ -4,15 +4,18 @@
 
 mod depthwise;
 mod explain;
+mod filtered;
 mod implicit_gemm;
 mod lowered;
 
 use std::any::Any;
+use std::ops::Range;
 use std::sync::Arc;
 
 use ndarray::{ArrayView5, ArrayViewMut5};
 
 pub(super) use self::depthwise::InPlace;
+pub(super) use self::filtered::InTiles;
 pub(super) use self::implicit_gemm::Packed;
 pub(super) use self::lowered::Lowered;
 use crate::engine::epilogue::{Activation, Finish};
@@ -60,6 +63,17 @@ pub(crate) trait Engine<T>: Any + Send + Sync {
         scratch_len: usize,
         workspace: &mut Workspace<T>,
     ) -> Result<()>;
+
+    /// The inputs along each axis that the tiles of a block of outputs read; `None` where outputs round with no input but
+    /// their own.
+    fn inputs_of_tiles(&self, _outputs: [Range<usize>; 3]) -> [Option<Range<usize>>; 3] {
+        [None, None, None]
+    }
+
+    /// Outputs of a tile along each axis.
+    fn alignment(&self) -> [usize; 3] {
+        [1; 3]
+    }
 
     /// What was chosen, and the reason for it, a sentence for every choice.
     fn explain(&self) -> String;

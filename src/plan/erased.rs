@@ -137,7 +137,7 @@ impl<T: Scalar> ErasedPlan<T> {
     /// What holds between its outputs and those of its other sizes and windows.
     pub fn exactness(&self) -> Exactness {
         match self.pass.recipe() {
-            Recipe::ImplicitGemm(_) | Recipe::Depthwise { .. } => Exactness::Bits,
+            Recipe::ImplicitGemm(_) | Recipe::Filtered(_) | Recipe::Depthwise { .. } => Exactness::Bits,
             Recipe::Lowered => Exactness::Rounding,
         }
     }

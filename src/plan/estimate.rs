@@ -1,6 +1,7 @@
 //! What a way to compute takes: counts its work, kind by kind, from numbers alone. It chooses nothing and knows no cost.
 
 use super::costs::Work;
+use crate::engine::filtered::{Filtered, Tiling};
 use crate::engine::implicit_gemm::ImplicitGemm;
 use crate::engine::panel::Samples;
 use crate::engine::phases::{AxisPhases, Phases};
@@ -34,6 +35,40 @@ impl Estimate {
             add_packing(&mut packing, phases, kind, samples, is_listed);
         }
         Self { sums, in_rows, scattered, packing }
+    }
+}
+
+/// The work of minimal filtering.
+pub(super) fn filtered(filtered: &Filtered, tally: &Tally, lanes: usize, is_listed: bool) -> Estimate {
+    let engine = &filtered.tiled;
+    let stored_and_packed = Estimate::new(engine, tally, lanes, is_listed);
+    let mut sums = Work::default();
+    for kind in &tally.kinds {
+        add_products(&mut sums, filtered, kind);
+    }
+    Estimate { sums, ..stored_and_packed }
+}
+
+/// The points and products of blocks of a kind.
+fn add_products(work: &mut Work, filtered: &Filtered, kind: &BlockTally) {
+    let Tiling { products, layout, .. } = &filtered.filter;
+    let (chunks, blocks) = (layout.chunks() as f64, layout.blocks() as f64);
+    let (terms, all) = (products.all_terms() as f64, products.terms.len() as f64);
+    let [transformed, transformed_back] = filtered.transformed();
+    for tile in &kind.tiles {
+        let tiles = (kind.count * tile.count) as f64;
+        for &vectors in filtered.tiled.tile.parts(0, tile.vectors) {
+            let row_tiles = tiles * chunks * layout.tiles as f64;
+            let steps = row_tiles * terms * layout.inputs as f64;
+            work.multiply_add += steps * multiply_adds(layout.per_tile, vectors) as f64;
+            work.step += steps;
+            work.stream += steps * vectors as f64;
+            work.call += row_tiles * all * blocks;
+            work.partial_sum += row_tiles * all * blocks * (layout.per_tile * vectors) as f64;
+        }
+        let vectors = tiles * tile.vectors as f64;
+        work.transformed += vectors * (transformed * layout.inputs) as f64;
+        work.transformed_back += vectors * (transformed_back * layout.outputs) as f64;
     }
 }
 

@@ -4,6 +4,51 @@ use crate::engine::Activation;
 use crate::kernel::{Caches, Isa};
 use crate::operator::DEFAULT_MEMORY_LIMIT;
 
+/// How far the sums of a plan may be from the definition's.
+///
+/// Errors are measured against sums in `f64`, beside those of the plain loop: one sum in `T` over channels, then taps. The measure is
+/// the root mean square over many outputs, and the largest, for inputs of a normal distribution and for the same without their negative
+/// ones; `measure/examples/filtering_errors.rs` makes the table that plans go by.
+///
+/// ```
+/// use convmat::{Accuracy, ConvTranspose2d, Options, PlanOptions, Recipe};
+/// # fn main() -> convmat::Result<()> {
+/// let layer = ConvTranspose2d::<f32>::zeros(256, 128, [4, 4], Options::new().stride([2, 2]).padding([1, 1]))?;
+/// let plan = layer.plan([32, 32], &PlanOptions::new().accuracy(Accuracy::Fast))?;
+/// assert!(matches!(plan.recipe(), Recipe::Filtered(_)));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum Accuracy {
+    /// The terms of the definition and no others: an output depends on what it reads alone.
+    #[default]
+    Strict,
+    /// Fewer multiplications where that is estimated to be faster ([`Recipe::Filtered`](crate::Recipe)), no less accurate
+    /// than the plain loop: at most 1.5 times its root mean square error and 3 times its largest one on these inputs. Errors
+    /// are relative to the largest inputs of a neighbourhood of some ten elements, so that a small output beside huge inputs
+    /// may be less accurate than its own sum. What is not finite reaches the outputs that read it and no other.
+    Fast,
+    /// As [`Fast`](Self::Fast), with bounds of one's own, relative to the plain loop.
+    Within {
+        /// Root mean square error.
+        rms: f64,
+        /// Largest error.
+        largest: f64,
+    },
+}
+
+impl Accuracy {
+    /// The bounds of the root mean square and the largest error; `None` for the definition's terms alone.
+    pub(crate) const fn bounds(self) -> Option<[f64; 2]> {
+        match self {
+            Self::Strict => None,
+            Self::Fast => Some([1.5, 3.0]),
+            Self::Within { rms, largest } => Some([rms, largest]),
+        }
+    }
+}
+
 /// What a plan may use, and what it does to inputs and to finished sums.
 ///
 /// ```
@@ -36,6 +81,8 @@ pub struct PlanOptions {
     /// comes before padding: what padding with zeros adds stays zero. Outputs have the bits that an activated input gives. Depthwise and
     /// lowered plans, and functions that are not 0 at 0, take an activated copy of the input from the workspace.
     pub input_activation: Activation,
+    /// How far sums may be from the definition's.
+    pub accuracy: Accuracy,
 }
 
 impl Default for PlanOptions {
@@ -54,6 +101,7 @@ impl PlanOptions {
             memory_limit: DEFAULT_MEMORY_LIMIT,
             activation: Activation::Identity,
             input_activation: Activation::Identity,
+            accuracy: Accuracy::Strict,
         }
     }
 
@@ -84,6 +132,12 @@ impl PlanOptions {
     /// Sets the function of every output.
     pub const fn activation(mut self, activation: Activation) -> Self {
         self.activation = activation;
+        self
+    }
+
+    /// Sets how far sums may be from the definition's.
+    pub const fn accuracy(mut self, accuracy: Accuracy) -> Self {
+        self.accuracy = accuracy;
         self
     }
 

@@ -1,5 +1,6 @@
 //! One direction of a geometry, planned and packed: what plans, operators and layers run.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use ndarray::{Array5, ArrayView5, ArrayViewMut5};
@@ -8,7 +9,8 @@ use rayon::prelude::*;
 use super::PlanOptions;
 use super::costs::MOST_PHASES;
 use super::design::{self, Machine, design};
-use super::engine::{Engine, InPlace, Lowered, Packed};
+use super::directed::Directed;
+use super::engine::{Engine, InPlace, InTiles, Lowered, Packed};
 use super::recipe::{Like, Recipe};
 use crate::engine::depthwise::Depthwise;
 use crate::engine::epilogue::{Activation, Finish};
@@ -70,12 +72,12 @@ impl<T: Scalar> Unpacked<T> {
     /// # Errors
     /// [`Error::Recipe`] for a recipe that the direction cannot be like.
     pub(crate) fn new(
-        geometry: Geometry<3>,
-        output: Side,
+        directed: Directed,
         weights: &Weights<T>,
         options: &PlanOptions,
         like: Like,
     ) -> Result<Self> {
+        let Directed { geometry, output, .. } = directed;
         let level = match like {
             Like::Exactly(recipe) | Like::Family(recipe) => level(recipe.isa().or(options.isa))?,
             Like::Anything => level(options.isa)?,
@@ -110,12 +112,15 @@ impl<T: Scalar> Unpacked<T> {
             };
         };
         let machine = Machine::new::<T>(level, options.caches.unwrap_or_else(Caches::detected));
-        let designed = design::<T>(phases, &machine, options.expected_batch, like);
+        let designed = design::<T>(&directed, phases, &machine, options, like);
         let (recipe, engine) = designed.ok_or_else(unsuitable)?;
         let engine: Arc<dyn Engine<T>> = match (engine, &recipe) {
             (design::Designed::Depthwise(depthwise), _) => Arc::new(InPlace::new(*depthwise, weights)),
             (design::Designed::ImplicitGemm(gemm), Recipe::ImplicitGemm(recipe)) => {
                 Arc::new(Packed::new(*gemm, &recipe.ways))
+            }
+            (design::Designed::Filtered(filtered), Recipe::Filtered(recipe)) => {
+                Arc::new(InTiles::new(*filtered, &recipe.ways))
             }
             _ => lowered(),
         };
@@ -194,6 +199,16 @@ impl<T: Scalar> Pass<T> {
     /// Elements of scratch memory per worker.
     pub(crate) fn scratch_per_worker(&self, batch: usize) -> usize {
         self.engine.scratch_per_worker(batch)
+    }
+
+    /// The inputs along each axis with which a block of outputs rounds; `None` where these are those that it depends on.
+    pub(crate) fn inputs_of_tiles(&self, outputs: [Range<usize>; 3]) -> [Option<Range<usize>>; 3] {
+        self.engine.inputs_of_tiles(outputs)
+    }
+
+    /// Outputs of a tile along each axis, 1 where an output rounds with its own inputs alone.
+    pub(crate) fn alignment(&self) -> [usize; 3] {
+        self.engine.alignment()
     }
 
     /// What was chosen, and the reason for it, a sentence for every choice.

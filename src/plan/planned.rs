@@ -79,7 +79,7 @@ pub(crate) fn needs<T: Scalar>(geometry: Geometry<3>, weights: &Weights<T>) -> R
 }
 
 fn designs<T: Scalar>(geometry: Geometry<3>, weights: &Weights<T>, options: &PlanOptions) -> Result<[Unpacked<T>; 2]> {
-    let of = |output| Unpacked::new(geometry, output, weights, options, Like::Anything);
+    let of = |output| Unpacked::new((geometry, output).into(), weights, options, Like::Anything);
     Ok([of(Side::Small)?, of(Side::Large)?])
 }
 

@@ -49,6 +49,8 @@ pub enum Recipe {
         /// The instruction set.
         isa: Isa,
     },
+    /// Minimal filtering: fewer multiplications than the definition has, for [`Accuracy::Fast`](crate::Accuracy).
+    Filtered(FilteredRecipe),
     /// im2col + GEMM or GEMM + col2im: where a panel would be out of all proportion, as with kernels of millions of taps.
     Lowered,
 }
@@ -64,6 +66,22 @@ pub struct ImplicitGemmRecipe {
     /// Input channels of a panel.
     pub inputs_per_block: usize,
     /// Ways to cut the positions, for batches of different sizes. They differ in speed and not in bits.
+    pub(crate) ways: Vec<Way>,
+}
+
+/// The tiles and block sizes of minimal filtering.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct FilteredRecipe {
+    /// The instruction set.
+    pub isa: Isa,
+    /// Outputs of a tile in each phase along depth, height and width: n of F(n, r), 1 along an axis that is not filtered.
+    pub tile: [usize; 3],
+    /// Output channels that are computed, with all their phases, before anything is written.
+    pub channels_per_chunk: usize,
+    /// Input channels that are summed from zero.
+    pub inputs_per_block: usize,
+    /// Ways to cut the tiles, for batches of different sizes. They differ in speed and not in bits.
     pub(crate) ways: Vec<Way>,
 }
 
@@ -136,7 +154,9 @@ impl Recipe {
     /// The instruction set, of recipes that name one.
     pub(crate) fn isa(&self) -> Option<Isa> {
         match self {
-            Self::ImplicitGemm(ImplicitGemmRecipe { isa, .. }) | Self::Depthwise { isa } => Some(*isa),
+            Self::ImplicitGemm(ImplicitGemmRecipe { isa, .. })
+            | Self::Filtered(FilteredRecipe { isa, .. })
+            | Self::Depthwise { isa } => Some(*isa),
             Self::Lowered => None,
         }
     }
@@ -147,6 +167,10 @@ impl Recipe {
             (Self::ImplicitGemm(a), Self::ImplicitGemm(b)) => {
                 (a.isa, a.channels_per_chunk, a.inputs_per_block) == (b.isa, b.channels_per_chunk, b.inputs_per_block)
             }
+            (Self::Filtered(a), Self::Filtered(b)) => {
+                let family = |of: &FilteredRecipe| (of.isa, of.tile, of.channels_per_chunk, of.inputs_per_block);
+                family(a) == family(b)
+            }
             _ => self == other,
         }
     }
@@ -156,7 +180,9 @@ impl Recipe {
     #[must_use]
     pub fn for_batch(&self, batch: usize) -> Self {
         let mut recipe = self.clone();
-        if let Self::ImplicitGemm(ImplicitGemmRecipe { ways, .. }) = &mut recipe {
+        if let Self::ImplicitGemm(ImplicitGemmRecipe { ways, .. }) | Self::Filtered(FilteredRecipe { ways, .. }) =
+            &mut recipe
+        {
             let cheapest = cheapest(ways.iter(), batch);
             *ways = vec![ways[cheapest]];
         }

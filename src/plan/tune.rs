@@ -75,10 +75,10 @@ pub(crate) fn candidates<T: Scalar>(asked: Asked<T>, options: &PlanOptions) -> R
         cycles: weighed.map(|weighed| weighed.cycles),
         work: weighed.iter().flat_map(|weighed| weighed.work.listed(machine.costs)).map(of_kind).collect(),
     };
-    let mut others: Vec<Weighed> = design::candidates::<T>(&phases, &machine, batch).into_iter().flatten().collect();
+    let mut others: Vec<Weighed> = design::candidates::<T>(&asked.0.into(), &phases, &machine, options, batch).into_iter().flatten().collect();
     others.retain(|other| other.recipe != alone && fits(asked, &other.recipe, options));
     others.sort_by(|a, b| a.cycles.total_cmp(&b.cycles));
-    let first = candidate(own, design::weighed::<T>(&phases, &machine, batch, alone).as_ref());
+    let first = candidate(own, design::weighed::<T>(&asked.0.into(), &phases, &machine, batch, alone).as_ref());
     let others = others.iter().map(|other| candidate(other.recipe.clone(), Some(other)));
     Ok([first].into_iter().chain(others).collect())
 }
@@ -94,7 +94,7 @@ fn batch(options: &PlanOptions) -> usize {
 
 /// What a plan takes.
 fn own_choice<T: Scalar>((of, weights, pad): Asked<T>, options: &PlanOptions) -> Result<Recipe> {
-    let own = Unpacked::new(of.0, of.1, weights, options, Like::Anything)?;
+    let own = Unpacked::new(of.into(), weights, options, Like::Anything)?;
     expect_memory(&own, pad, options)?;
     Ok(own.recipe().clone())
 }
@@ -108,7 +108,7 @@ fn machine<T: Scalar>((of, ..): Asked<T>, options: &PlanOptions) -> Result<Optio
 
 /// Whether a recipe stays within the limit on memory.
 fn fits<T: Scalar>((of, weights, pad): Asked<T>, recipe: &Recipe, options: &PlanOptions) -> bool {
-    let unpacked = Unpacked::new(of.0, of.1, weights, options, Like::Exactly(recipe));
+    let unpacked = Unpacked::new(of.into(), weights, options, Like::Exactly(recipe));
     unpacked.is_ok_and(|unpacked| expect_memory(&unpacked, pad, options).is_ok())
 }
 
@@ -123,7 +123,7 @@ pub(crate) fn tune<T: Scalar>(asked: Asked<T>, options: &PlanOptions, time_limit
     let ((geometry, output), ..) = asked;
     let batch = batch(options);
     let Some((phases, machine)) = machine(asked, options)?.filter(|_| !is_over()) else { return Ok(own) };
-    let shortlist = shortlist(&own, design::candidates::<T>(&phases, &machine, batch), batch);
+    let shortlist = shortlist(&own, design::candidates::<T>(&asked.0.into(), &phases, &machine, options, batch), batch);
     // Values that are neither zero nor all the same, and no subnormal numbers, with which some processors take longer.
     let mut x = new_batch::<T>(batch, geometry.shape(output.other()))?;
     x.iter_mut().enumerate().for_each(|(i, x)| *x = T::from_f64((i * 37 % 101) as f64 / 50.0 - 0.99));
@@ -161,7 +161,7 @@ fn pack<T: Scalar>(
         if !packed.is_empty() && is_over() {
             break;
         }
-        let unpacked = Unpacked::new(geometry, output, weights, options, Like::Exactly(recipe));
+        let unpacked = Unpacked::new((geometry, output).into(), weights, options, Like::Exactly(recipe));
         let unpacked = match unpacked {
             Err(error) if packed.is_empty() => return Err(error),
             Err(_) => continue,

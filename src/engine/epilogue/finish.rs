@@ -143,8 +143,8 @@ impl<T: Scalar> Finish<'_, T> {
         }
     }
 
-    /// All that is done to the sums of a row.
-    fn complete(&self, level: Level, first: [usize; 5], sums: &mut [T]) {
+    /// All that is done to the sums of a row, of which the first is that at `[s, c, d, h, w]`.
+    pub(in crate::engine) fn complete(&self, level: Level, first: [usize; 5], sums: &mut [T]) {
         level.run(Transform { affine: self.affine(first[1]), values: &mut *sums });
         self.after(level, first, sums);
     }

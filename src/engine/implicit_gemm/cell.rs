@@ -14,18 +14,18 @@ use crate::kernel::strided::Strided;
 use crate::scalar::Scalar;
 
 /// The arguments of a run that all cells share.
-pub(super) struct GemmCall<'a, 'x, 'f, T> {
-    pub(super) gemm: &'a ImplicitGemm,
-    pub(super) prepared: &'a Prepared,
-    pub(super) packed: &'a [T],
-    pub(super) source: &'a Strided<'x, T>,
-    pub(super) input_activation: Activation,
-    pub(super) finish: &'a Finish<'f, T>,
+pub(in crate::engine) struct GemmCall<'a, 'x, 'f, T> {
+    pub(in crate::engine) gemm: &'a ImplicitGemm,
+    pub(in crate::engine) prepared: &'a Prepared,
+    pub(in crate::engine) packed: &'a [T],
+    pub(in crate::engine) source: &'a Strided<'x, T>,
+    pub(in crate::engine) input_activation: Activation,
+    pub(in crate::engine) finish: &'a Finish<'f, T>,
 }
 
 /// How sums reach the output after the last block of inputs.
 #[derive(Clone, Copy)]
-enum Writing<'a> {
+pub(in crate::engine) enum Writing<'a> {
     /// Element by element, from a list of places for every tile.
     Scattered(&'a [Places]),
     /// In rows. The rows of a large output, which is no longer in the cache, are prefetched before they are summed.
@@ -35,21 +35,21 @@ enum Writing<'a> {
 }
 
 /// What is the same for all blocks of inputs of one cell.
-struct CellWork<'a, T> {
-    plan: &'a BlockPlan,
-    blocks: [&'a AxisBlock; 3],
+pub(in crate::engine) struct CellWork<'a, T> {
+    pub(in crate::engine) plan: &'a BlockPlan,
+    pub(in crate::engine) blocks: [&'a AxisBlock; 3],
     /// First sample.
-    sample: usize,
+    pub(in crate::engine) sample: usize,
     /// The channel group, and the first chunk within it.
-    group: usize,
-    first_chunk: usize,
-    channels: usize,
-    chunks: usize,
-    writing: Writing<'a>,
-    panel: &'a mut [T],
-    sums: &'a mut [T],
-    stage: &'a mut [T],
-    row: &'a mut [T],
+    pub(in crate::engine) group: usize,
+    pub(in crate::engine) first_chunk: usize,
+    pub(in crate::engine) channels: usize,
+    pub(in crate::engine) chunks: usize,
+    pub(in crate::engine) writing: Writing<'a>,
+    pub(in crate::engine) panel: &'a mut [T],
+    pub(in crate::engine) sums: &'a mut [T],
+    pub(in crate::engine) stage: &'a mut [T],
+    pub(in crate::engine) row: &'a mut [T],
 }
 
 impl<'f, T: Scalar> GemmCall<'_, '_, 'f, T> {
@@ -74,7 +74,7 @@ impl<'f, T: Scalar> GemmCall<'_, '_, 'f, T> {
     }
 
     /// Finds what a cell consists of, and deals out the scratch memory.
-    fn work<'w>(&'w self, cell: &Cell<T>, scratch: &'w mut [T]) -> CellWork<'w, T> {
+    pub(in crate::engine) fn work<'w>(&'w self, cell: &Cell<T>, scratch: &'w mut [T]) -> CellWork<'w, T> {
         let (gemm, Prepared { schedule, places, scratch: layout, .. }) = (self.gemm, self.prepared);
         let [piece_batch, _, d, h, w] = cell.index;
         let (plan, number_of_plan) = schedule.plan([d, h, w]);
@@ -110,7 +110,7 @@ impl<'f, T: Scalar> GemmCall<'_, '_, 'f, T> {
     }
 
     /// Packs the panel of a block of inputs.
-    fn pack(&self, work: &mut CellWork<T>, number: usize) {
+    pub(in crate::engine) fn pack(&self, work: &mut CellWork<T>, number: usize) {
         let (gemm, inputs) = (self.gemm, self.gemm.weights.block(number));
         let first = work.group * gemm.phases.inputs;
         let part = Part {
@@ -129,7 +129,7 @@ impl<'f, T: Scalar> GemmCall<'_, '_, 'f, T> {
 
     /// Sums the tiles of the last block of inputs one after the other, and writes each.
     fn finish_tiles(&self, work: &mut CellWork<T>, number: usize, cell: &mut Cell<T>) {
-        let writer = self.writer();
+        let writer = self.writer(work.plan);
         for tile in 0..work.plan.tiles.len() {
             let runs = &work.plan.runs[work.plan.tiles[tile].runs.clone()];
             for chunk in 0..work.chunks {
@@ -148,7 +148,7 @@ impl<'f, T: Scalar> GemmCall<'_, '_, 'f, T> {
 
     /// Sums the last block of inputs chunk by chunk, and writes each chunk from the stage.
     fn finish_chunks(&self, work: &mut CellWork<T>, number: usize, cell: &mut Cell<T>) {
-        let writer = self.writer();
+        let writer = self.writer(work.plan);
         let (lens, interleaved) = (work.blocks.map(|axis| axis.len), work.plan.panel.samples.interleaved);
         for chunk in 0..work.chunks {
             let of_chunk = self.chunk(work, chunk);
@@ -164,12 +164,13 @@ impl<'f, T: Scalar> GemmCall<'_, '_, 'f, T> {
         }
     }
 
-    fn writer(&self) -> Writer<'_, 'f, T> {
+    pub(in crate::engine) fn writer(&self, plan: &BlockPlan) -> Writer<'_, 'f, T> {
         let gemm = self.gemm;
-        Writer { level: gemm.level, map: &gemm.map, finish: self.finish, pitch: gemm.pitch::<T>() }
+        let (pitch, skip) = (gemm.pitch::<T>(), plan.skip);
+        Writer { level: gemm.level, map: &gemm.map, finish: self.finish, pitch, skip }
     }
 
-    fn chunk(&self, work: &CellWork<T>, number: usize) -> Chunk {
+    pub(in crate::engine) fn chunk(&self, work: &CellWork<T>, number: usize) -> Chunk {
         let first = number * self.gemm.weights.chunk;
         Chunk { first, channels: self.gemm.weights.chunk.min(work.channels - first) }
     }

@@ -53,6 +53,14 @@ impl Regions {
         regions
     }
 
+    /// A single region, of all taps.
+    pub(super) fn whole(groups: &[AxisGroup], positions: usize) -> Self {
+        let all = groups.iter().map(|group| 0..group.offsets.len()).collect();
+        let mut regions = Self { sets: vec![all], starts: Vec::new() };
+        regions.push_whole(0, positions);
+        regions
+    }
+
     fn push_whole(&mut self, start: usize, end: usize) {
         if start < end {
             self.push(start, 0);

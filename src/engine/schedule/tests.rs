@@ -42,7 +42,7 @@ fn check_blocks(gemm: &ImplicitGemm, schedule: &Schedule) {
             assert_eq!(inside, block.len);
         }
         assert_eq!(next, axis.positions);
-        let starts = schedule.output_starts(i, axis.output_step);
+        let starts = schedule.output_starts(i, axis);
         assert!(starts.iter().zip(blocks).all(|(&start, block)| start == block.start * axis.output_step));
     }
 }

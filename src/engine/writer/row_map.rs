@@ -17,6 +17,16 @@ pub(super) struct PhaseRow {
     pub(super) step: usize,
 }
 
+/// A piece of an output row in a cell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Landing {
+    /// `[sample, depth, height, width]`.
+    pub(super) at: [usize; 4],
+    /// Outputs of the run that come before the piece and do not exist.
+    pub(super) lead: usize,
+    pub(super) count: usize,
+}
+
 /// Where the rows of all phases lie in a chunk's buffer, and which outputs they are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RowMap {
@@ -75,20 +85,24 @@ impl RowMap {
         std::array::from_fn(|i| lens[i] * self.phases[i])
     }
 
-    /// Where a run's piece of an output row lies in a cell, in phase (d, h) of depth and height: `[sample, depth, height, width]`
-    /// and its length; `None` if all of it lies beyond the cell.
+    /// Where a run's piece of an output row lies in a cell that begins behind `skip` outputs, in phase (d, h) of depth and height;
+    /// `None` if all of it lies outside of the cell.
     #[inline(always)]
     pub(super) fn landing(
         &self,
         run: &Run,
         [phase_d, phase_h]: [usize; 2],
+        [skip_d, skip_h, skip_w]: [usize; 3],
         shape: [usize; 5],
-    ) -> Option<([usize; 4], usize)> {
+    ) -> Option<Landing> {
         let [samples, _, depth, height, width] = shape;
-        let (d, h) = (run.d * self.steps[0] + phase_d, run.h * self.steps[1] + phase_h);
-        let w = run.x * self.steps[2];
-        let is_inside = run.s < samples && d < depth && h < height && w < width;
-        is_inside.then(|| ([run.s, d, h, w], (run.len * self.phases[2]).min(width - w)))
+        let d = (run.d * self.steps[0] + phase_d).checked_sub(skip_d)?;
+        let h = (run.h * self.steps[1] + phase_h).checked_sub(skip_h)?;
+        let (start, end) = (run.x * self.steps[2], run.x * self.steps[2] + run.len * self.phases[2]);
+        let (lead, w) = (skip_w.saturating_sub(start), start.saturating_sub(skip_w));
+        let end = end.saturating_sub(skip_w).min(width);
+        let is_inside = run.s < samples && d < depth && h < height && w < end;
+        is_inside.then(|| Landing { at: [run.s, d, h, w], lead, count: end - w })
     }
 
     /// Where the elements of a tile's buffer go in contiguous planes of outputs, or `None` if these are too large.
@@ -113,9 +127,9 @@ impl RowMap {
             let (column, s) = ((run.x + i) / interleaved, run.s + (run.x + i) % interleaved);
             let numbers = ndarray::indices(self.phases).into_iter();
             numbers.zip(&self.rows).filter_map(move |((phase_d, phase_h, phase_w), row)| {
-                let position = [run.d, run.h, column];
-                let [d, h, w]: [usize; 3] =
-                    std::array::from_fn(|i| position[i] * self.steps[i] + [phase_d, phase_h, phase_w][i]);
+                let (position, phase) = ([run.d, run.h, column], [phase_d, phase_h, phase_w]);
+                let of_axis = |i: usize| (position[i] * self.steps[i] + phase[i]).checked_sub(plan.skip[i]);
+                let (d, h, w) = (of_axis(0)?, of_axis(1)?, of_axis(2)?);
                 let source = row.map(|row| (row.first * pitch + run.lane + i, row.step * pitch));
                 (d < shape[1] && h < shape[2] && w < shape[3]).then_some(([s, d, h, w], source))
             })

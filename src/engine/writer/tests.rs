@@ -53,11 +53,11 @@ fn check(geometry: &Geometry<3>, output: Side, level: Level, cut: Cut, target: &
     let mut expected = y.clone();
 
     let starts = channel_starts(phases, &gemm.weights, target.chunks_per_cell);
-    let positions: [Vec<usize>; 3] = std::array::from_fn(|i| schedule.output_starts(i, phases.axes[i].output_step));
+    let positions: [Vec<usize>; 3] = std::array::from_fn(|i| schedule.output_starts(i, &phases.axes[i]));
     let [d, h, w] = &positions;
     let cuts = [Cuts::Every(cut.samples.count()), Cuts::At(&starts), Cuts::At(d), Cuts::At(h), Cuts::At(w)];
     let pitch = gemm.tile.columns * lanes;
-    let writer = Writer { level, map: &gemm.map, finish: &finish, pitch };
+    let writer = Writer { level, map: &gemm.map, finish: &finish, pitch, skip: [0; 3] };
     let interleaved = cut.samples.interleaved;
     let longest: [usize; 3] =
         std::array::from_fn(|i| schedule.blocks[i].iter().map(|block| block.len).max().unwrap_or(0));
@@ -197,7 +197,7 @@ fn sums_that_are_minus_zero_are_written_as_zero() {
     for bias in [None, Some([-0.0].as_slice())] {
         let epilogue = Epilogue::new();
         let finish = epilogue.finish(bias, None);
-        let writer = Writer { level, map: &gemm.map, finish: &finish, pitch: 4 };
+        let writer = Writer { level, map: &gemm.map, finish: &finish, pitch: 4, skip: [0; 3] };
         let mut y = Array5::from_elem([1, 1, 1, 1, 3], f32::NAN);
         let grid = Grid::new(y.view_mut(), [Cuts::Every(3); 5]);
         let mut cell = grid.take().unwrap();

@@ -75,7 +75,7 @@ impl<'a> Taps<'a> {
     }
 
     /// The greatest distance in B, 0 without taps.
-    pub(super) const fn last_shift(self) -> usize {
+    pub(in crate::kernel) const fn last_shift(self) -> usize {
         self.last_shift as usize
     }
 }

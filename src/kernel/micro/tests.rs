@@ -99,18 +99,23 @@ impl<T: Scalar> Operands<T> {
         out
     }
 
-    /// What the output holds after, each sum by calls of `term(a, b, sum)`.
+    /// What the output holds after, each sum by calls of `term(a, b, sum)` from zero; what was there before is added at the end.
     fn literal(&self, lanes: usize, before: &[T], term: impl Fn(T, T, T) -> T) -> Vec<T> {
         let mut out = before.to_vec();
-        if !self.accumulate {
-            for row in out.chunks_mut(self.pitch).take(self.rows) {
-                row[..self.bases.len() * lanes].fill(T::zero());
-            }
+        for row in out.chunks_mut(self.pitch).take(self.rows) {
+            row[..self.bases.len() * lanes].fill(T::zero());
         }
         self.products(lanes, |r, column, [i, j]| {
             let sum = &mut out[r * self.pitch + column];
             *sum = term(self.a[i], self.b[j], *sum);
         });
+        if self.accumulate {
+            for (row, before) in out.chunks_mut(self.pitch).zip(before.chunks(self.pitch)).take(self.rows) {
+                for (sum, &before) in row.iter_mut().zip(before).take(self.bases.len() * lanes) {
+                    *sum = *sum + before;
+                }
+            }
+        }
         out
     }
 }

@@ -7,7 +7,9 @@ use crate::engine::implicit_gemm::ImplicitGemm;
 use crate::engine::phases::Phases;
 use crate::engine::schedule::Cut;
 use crate::plan::costs::{MOST_PHASES, Work};
+use crate::plan::directed::Directed;
 use crate::plan::estimate::{self, Estimate};
+use crate::plan::options::PlanOptions;
 use crate::plan::recipe::{ImplicitGemmRecipe, Recipe, Way, cheapest};
 use crate::scalar::Scalar;
 
@@ -19,10 +21,18 @@ pub(in crate::plan) struct Weighed {
 }
 
 /// All recipes that are worth a try for a batch, in families of the same order of sums; in each, the cheapest first.
-pub(in crate::plan) fn candidates<T: Scalar>(phases: &Phases, machine: &Machine, batch: usize) -> Vec<Vec<Weighed>> {
-    let mut families = Vec::new();
+pub(in crate::plan) fn candidates<T: Scalar>(
+    directed: &Directed,
+    phases: &Phases,
+    machine: &Machine,
+    options: &PlanOptions,
+    batch: usize,
+) -> Vec<Vec<Weighed>> {
+    let filtered = super::filtered::all::<T>(directed, machine, options, batch).into_iter();
+    let of_recipe = |recipe| Some(vec![weighed::<T>(directed, phases, machine, batch, recipe)?]);
+    let mut families: Vec<Vec<Weighed>> = filtered.filter_map(of_recipe).collect();
     if let Some((recipe, _)) = in_place::<T>(phases, machine) {
-        families.extend(weighed::<T>(phases, machine, batch, recipe).map(|weighed| vec![weighed]));
+        families.extend(weighed::<T>(directed, phases, machine, batch, recipe).map(|weighed| vec![weighed]));
     }
     if phases.phases() <= MOST_PHASES {
         for [chunk, inputs] in blockings::<T>(phases, machine) {
@@ -37,6 +47,7 @@ pub(in crate::plan) fn candidates<T: Scalar>(phases: &Phases, machine: &Machine,
 
 /// What a recipe for this direction takes for a batch; `None` if nothing estimates it.
 pub(in crate::plan) fn weighed<T: Scalar>(
+    directed: &Directed,
     phases: &Phases,
     machine: &Machine,
     batch: usize,
@@ -44,6 +55,7 @@ pub(in crate::plan) fn weighed<T: Scalar>(
 ) -> Option<Weighed> {
     let work = match &recipe {
         Recipe::Lowered => return None,
+        Recipe::Filtered(recipe) => super::filtered::weighed::<T>(directed, machine, batch, recipe)?,
         Recipe::Depthwise { .. } => {
             Work::default().and(batch as f64, &estimate::depthwise(phases, machine.lanes::<T>()))
         }

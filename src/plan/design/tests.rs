@@ -74,6 +74,7 @@ fn packed_weights_take_little_more_than_weights() {
 
 /// What the tests below look at: a direction of a random geometry, planned for a batch.
 struct Planned {
+    directed: Directed,
     phases: Phases,
     machine: Machine,
     batch: usize,
@@ -83,11 +84,22 @@ struct Planned {
 }
 
 fn planned(geometry: &Geometry<3>, output: Side, level: Level, batch: usize) -> Planned {
-    let phases = Phases::new(geometry, output);
+    let (directed, phases) = ((*geometry, output).into(), Phases::new(geometry, output));
     let machine = Machine::new::<f32>(level, Caches::new(32 << 10, 1 << 20));
-    let (recipe, _) = design::<f32>(phases.clone(), &machine, Some(batch), Like::Anything).unwrap();
-    let families = candidates::<f32>(&phases, &machine, batch);
-    Planned { phases, machine, batch, recipe, families }
+    let (recipe, _) = designed((geometry, output), &machine, Some(batch), Like::Anything).unwrap();
+    let families = candidates::<f32>(&directed, &phases, &machine, &PlanOptions::new(), batch);
+    Planned { directed, phases, machine, batch, recipe, families }
+}
+
+/// A direction designed for a batch.
+fn designed(
+    (geometry, output): (&Geometry<3>, Side),
+    machine: &Machine,
+    batch: Option<usize>,
+    like: Like,
+) -> Option<(Recipe, Designed)> {
+    let (directed, phases) = ((*geometry, output).into(), Phases::new(geometry, output));
+    design::<f32>(&directed, phases, machine, &PlanOptions::new().expected_batch(batch), like)
 }
 
 /// Estimated cycles per sample of the only way of a recipe.
@@ -245,7 +257,7 @@ fn candidates_are_weighed_as_they_are_alone_and_the_cheapest_comes_first() {
         for family in &planned.families {
             assert!(family.is_sorted_by(|a, b| a.cycles <= b.cycles));
             for Weighed { recipe, cycles, .. } in family {
-                let alone = weighed::<f32>(&planned.phases, &planned.machine, batch, recipe.clone()).unwrap();
+                let alone = weighed::<f32>(&planned.directed, &planned.phases, &planned.machine, batch, recipe.clone()).unwrap();
                 assert!((alone.cycles - cycles).abs() <= 1e-9 * cycles, "{} of {recipe} for {cycles}", alone.cycles);
             }
         }
@@ -279,7 +291,8 @@ fn a_family_keeps_its_blocks_at_every_size() {
     for size in [3, 8, 40] {
         let [first, other] = [8, size].map(|size| square(40, size, 2));
         let like = Like::Family(&first.recipe);
-        let (recipe, _) = design::<f32>(other.phases.clone(), &other.machine, Some(2), like).unwrap();
+        let Directed { geometry, output, .. } = other.directed;
+        let (recipe, _) = designed((&geometry, output), &other.machine, Some(2), like).unwrap();
         assert!(recipe.is_of_family(&first.recipe), "{recipe}");
     }
 }

@@ -1,5 +1,6 @@
 //! Why an implicit GEMM computes as it does, in sentences. It reads what was designed and decides nothing.
 
+use crate::engine::filtered::Filtered;
 use crate::engine::implicit_gemm::ImplicitGemm;
 use crate::engine::phases::Phases;
 use crate::kernel::micro::lanes;
@@ -10,6 +11,34 @@ use crate::scalar::Scalar;
 pub(super) fn implicit_gemm<'a, T: Scalar>(gemm: &ImplicitGemm, ways: impl Iterator<Item = &'a Way> + Clone) -> String {
     let mut sentences = vec![of_phases(&gemm.phases), of_blocks::<T>(gemm)];
     sentences.extend(ways.clone().map(|way| of_way(way, &gemm.phases)));
+    sentences.push(of_estimate(ways));
+    sentences.join(" ")
+}
+
+/// A sentence for every choice.
+pub(super) fn filtered<'a, T: Scalar>(
+    filtered: &Filtered,
+    ways: impl Iterator<Item = &'a Way> + Clone,
+) -> String {
+    let (layout, products) = (&filtered.filter.layout, &filtered.filter.products);
+    let [d, h, w] = filtered.filter.axes.each_ref().map(|axis| axis.steps[0]);
+    let outputs = d * h * w;
+    let terms = products.all_terms();
+    let taps: usize = filtered.exact.products.all_terms() * outputs / filtered.exact.products.of_phase.len().max(1);
+    let mut sentences = vec![format!(
+        "Minimal filtering: a tile of {d}×{h}×{w} outputs takes {terms} products per input and output channel where the          definition takes {taps}. Tiles are counted from the first output; one with an input that is not finite, or so large that a sum          might overflow, is computed by the definition."
+    )];
+    sentences.push(format!(
+        "{} of {} output channels are computed at a time, in register tiles of {} rows by up to {} vectors of {} lanes; lanes run          along tiles. {} of {} input channels are summed at a time, each block from zero.",
+        layout.chunk,
+        layout.outputs,
+        layout.per_tile,
+        filtered.tiled.tile.vectors,
+        lanes::<T>(filtered.tiled.level.isa()),
+        layout.inputs_per_block.min(layout.inputs),
+        layout.inputs,
+    ));
+    sentences.extend(ways.clone().map(|way| of_way(way, &filtered.tiled.phases)));
     sentences.push(of_estimate(ways));
     sentences.join(" ")
 }

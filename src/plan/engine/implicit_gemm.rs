@@ -21,13 +21,13 @@ use crate::scalar::Scalar;
 pub(in crate::plan) struct Packed<T> {
     gemm: Arc<ImplicitGemm>,
     pub(super) weights: Arc<Vec<T>>,
-    pub(super) ways: Arc<[PreparedWay]>,
+    pub(super) ways: Arc<[PreparedWay<Prepared>]>,
 }
 
 /// A way to cut a batch. It is prepared when a batch is first run in it: most plans use one of several.
-pub(super) struct PreparedWay {
+pub(super) struct PreparedWay<P> {
     pub(super) way: Way,
-    pub(super) prepared: OnceLock<Option<(Prepared, Sharing)>>,
+    pub(super) prepared: OnceLock<Option<(P, Sharing)>>,
 }
 
 impl<T: Scalar> Packed<T> {
@@ -38,7 +38,7 @@ impl<T: Scalar> Packed<T> {
     }
 
     /// The way that is cheapest for a batch.
-    fn way(&self, batch: usize) -> &PreparedWay {
+    fn way(&self, batch: usize) -> &PreparedWay<Prepared> {
         &self.ways[cheapest(self.ways.iter().map(|known| &known.way), batch)]
     }
 

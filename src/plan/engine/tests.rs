@@ -22,7 +22,7 @@ fn geometry(size: [usize; 2], inputs: usize) -> Geometry<3> {
 fn pass(options: &PlanOptions, inputs: usize) -> Pass<f32> {
     let geometry = geometry([6, 7], inputs);
     let weights = Weights::from_elem(geometry.weight_shape(), 0.5);
-    Unpacked::new(geometry, Side::Large, &weights, options, Like::Anything).unwrap().pack(&weights, None).unwrap()
+    Unpacked::new((geometry, Side::Large).into(), &weights, options, Like::Anything).unwrap().pack(&weights, None).unwrap()
 }
 
 fn packed(pass: &Pass<f32>) -> &Packed<f32> {
@@ -79,7 +79,7 @@ fn passes_of_one_order_of_weights_share_them_and_others_do_not() {
     let (mut own, weights) =
         (pass(&PlanOptions::new(), 20), Weights::from_elem(geometry([6, 7], 20).weight_shape(), 0.5));
     let of_size = |size: [usize; 2], options: &PlanOptions, like: Like| {
-        let unpacked = Unpacked::new(geometry(size, 20), Side::Large, &weights, options, like).unwrap();
+        let unpacked = Unpacked::new((geometry(size, 20), Side::Large).into(), &weights, options, like).unwrap();
         let is_shared = unpacked.shares_weights_of(&own);
         let pass = unpacked.pack(&weights, Some(&own)).unwrap();
         assert_eq!(packed(&pass).weights.as_ptr() == packed(&own).weights.as_ptr(), is_shared, "{}", pass.recipe());
@@ -96,7 +96,7 @@ fn passes_of_one_order_of_weights_share_them_and_others_do_not() {
     // Nor with an engine of another kind, which has no packed weights.
     let planned = |recipe: &Recipe| {
         let like = Like::Exactly(recipe);
-        Unpacked::new(geometry([6, 7], 20), Side::Large, &weights, &PlanOptions::new(), like).unwrap()
+        Unpacked::new((geometry([6, 7], 20), Side::Large).into(), &weights, &PlanOptions::new(), like).unwrap()
     };
     let lowered = planned(&Recipe::Lowered).pack(&weights, None).unwrap();
     assert!(planned(own.recipe()).shares_weights_of(&own) && !planned(own.recipe()).shares_weights_of(&lowered));
@@ -134,7 +134,7 @@ fn what_is_special_about_a_way_is_explained() {
         let weights = Weights::<f32>::from_elem(geometry.weight_shape(), 0.5);
         for batch in [1, 48] {
             let options = PlanOptions::new().expected_batch(batch);
-            let unpacked = Unpacked::new(geometry, output, &weights, &options, Like::Anything).unwrap();
+            let unpacked = Unpacked::new((geometry, output).into(), &weights, &options, Like::Anything).unwrap();
             let pass = unpacked.pack(&weights, None).unwrap();
             let text = pass.explain();
             let Recipe::ImplicitGemm(recipe) = pass.recipe() else { panic!("{}", pass.recipe()) };

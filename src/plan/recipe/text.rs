@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::{ImplicitGemmRecipe, Recipe, Way};
+use super::{FilteredRecipe, ImplicitGemmRecipe, Recipe, Way};
 use crate::engine::panel::Samples;
 use crate::engine::schedule::Cut;
 use crate::error::Error;
@@ -14,6 +14,7 @@ impl fmt::Display for Recipe {
         match self {
             Self::Lowered => f.write_str("lowered"),
             Self::ImplicitGemm(recipe) => write!(f, "{recipe}"),
+            Self::Filtered(recipe) => write!(f, "{recipe}"),
             Self::Depthwise { isa } => write!(f, "depthwise {isa}"),
         }
     }
@@ -23,6 +24,14 @@ impl fmt::Display for ImplicitGemmRecipe {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "implicit-gemm {} out {} in {}", self.isa, self.channels_per_chunk, self.inputs_per_block)?;
         self.ways.iter().try_for_each(|way| write!(f, " | {way}"))
+    }
+}
+
+impl fmt::Display for FilteredRecipe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { isa, tile: [d, h, w], channels_per_chunk, inputs_per_block, ways } = self;
+        write!(f, "filtered {isa} tile {d}×{h}×{w} out {channels_per_chunk} in {inputs_per_block}")?;
+        ways.iter().try_for_each(|way| write!(f, " | {way}"))
     }
 }
 
@@ -57,7 +66,8 @@ impl FromStr for Recipe {
             "lowered" => Self::Lowered,
             "depthwise" => Self::Depthwise { isa: words.isa()? },
             "implicit-gemm" => Self::ImplicitGemm(words.implicit_gemm()?),
-            _ => return Err(words.expected("lowered, depthwise or implicit-gemm")),
+            "filtered" => Self::Filtered(words.filtered()?),
+            _ => return Err(words.expected("lowered, depthwise, implicit-gemm or filtered")),
         };
         match words.left.peek() {
             None => Ok(recipe),
@@ -114,14 +124,22 @@ impl<'a> RecipeWords<'a> {
     fn implicit_gemm(&mut self) -> Result<ImplicitGemmRecipe, Error> {
         let isa = self.isa()?;
         let ([channels_per_chunk], [inputs_per_block]) = (self.numbers("out")?, self.numbers("in")?);
+        Ok(ImplicitGemmRecipe { isa, channels_per_chunk, inputs_per_block, ways: self.ways()? })
+    }
+
+    fn filtered(&mut self) -> Result<FilteredRecipe, Error> {
+        let (isa, tile) = (self.isa()?, self.numbers("tile")?);
+        let ([channels_per_chunk], [inputs_per_block]) = (self.numbers("out")?, self.numbers("in")?);
+        Ok(FilteredRecipe { isa, tile, channels_per_chunk, inputs_per_block, ways: self.ways()? })
+    }
+
+    /// One way or more.
+    fn ways(&mut self) -> Result<Vec<Way>, Error> {
         let mut ways = Vec::new();
         while self.has("|") {
             ways.push(self.way()?);
         }
-        if ways.is_empty() {
-            return Err(self.expected("|"));
-        }
-        Ok(ImplicitGemmRecipe { isa, channels_per_chunk, inputs_per_block, ways })
+        if ways.is_empty() { Err(self.expected("|")) } else { Ok(ways) }
     }
 
     fn way(&mut self) -> Result<Way, Error> {

@@ -14,7 +14,7 @@ fn layer() -> (Geometry<3>, Weights<f32>) {
 
 fn families(asked: Asked<f32>, options: &PlanOptions) -> Vec<Vec<Weighed>> {
     let (phases, machine) = machine(asked, options).unwrap().unwrap();
-    design::candidates::<f32>(&phases, &machine, batch(options))
+    design::candidates::<f32>(&asked.0.into(), &phases, &machine, options, batch(options))
 }
 
 fn listed(asked: Asked<f32>, options: &PlanOptions) -> Vec<Recipe> {

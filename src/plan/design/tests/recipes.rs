@@ -6,21 +6,23 @@ use super::*;
 #[test]
 fn a_product_of_too_many_phases_is_refused() {
     let channels = Channels { small: 2, large: 2 };
-    let phases = |rows: usize, stride: usize| {
+    let geometry = |rows: usize, stride: usize| {
         let options = Options::new().stride([1, stride, 1]).groups(2);
-        let geometry = Geometry::transposed([1, rows, 16], [1, 2, 1], channels, &options).unwrap();
-        Phases::new(&geometry, Side::Large)
+        Geometry::transposed([1, rows, 16], [1, 2, 1], channels, &options).unwrap()
     };
     let machine = Machine::new::<f32>(Level::new(Isa::Portable).unwrap(), Caches::new(32 << 10, 1 << 20));
     let text = "implicit-gemm portable out 1 in 1 | samples 1×1 positions 1×1×16 chunks 1 cycles 1 packing 0";
     let recipe: Recipe = text.parse().unwrap();
     for like in [Like::Exactly(&recipe), Like::Family(&recipe)] {
         for (rows, stride, is_possible) in [(1, 5000, true), (2, 4096, true), (2, 4097, false), (2, 5000, false)] {
-            let designed = design::<f32>(phases(rows, stride), &machine, None, like);
+            let designed = designed((&geometry(rows, stride), Side::Large), &machine, None, like);
             assert_eq!(designed.is_some(), is_possible, "{like}, {rows} rows with a stride of {stride}");
         }
     }
-    assert!(candidates::<f32>(&phases(2, 5000), &machine, 1).len() == 1, "rows in place alone");
+    let (geometry, options) = (geometry(2, 5000), PlanOptions::new());
+    let phases = Phases::new(&geometry, Side::Large);
+    let families = candidates::<f32>(&(geometry, Side::Large).into(), &phases, &machine, &options, 1);
+    assert!(families.len() == 1, "rows in place alone");
 }
 
 /// 4 MiB are the most: 8 channels of 360² elements, but not of 380².
@@ -34,7 +36,7 @@ fn a_recipe_that_takes_too_much_scratch_memory_is_refused() {
             "implicit-gemm portable out 1 in 8 | samples 1×1 positions 1×{size}×{size} chunks 1 cycles 1 packing 0"
         );
         let recipe: Recipe = text.parse().unwrap();
-        design::<f32>(Phases::new(&geometry, Side::Small), &machine, None, Like::Exactly(&recipe)).is_some()
+        designed((&geometry, Side::Small), &machine, None, Like::Exactly(&recipe)).is_some()
     };
     assert!(suits(360) && !suits(380) && !suits(700));
 }
@@ -44,7 +46,6 @@ fn a_recipe_that_takes_too_much_scratch_memory_is_refused() {
 fn recipes_with_numbers_of_other_layers_are_refused() {
     let channels = Channels { small: 2, large: 3 };
     let geometry = Geometry::convolution([1, 5, 5], [1, 1, 1], channels, &Options::new()).unwrap();
-    let phases = Phases::new(&geometry, Side::Small);
     let machine = Machine::new::<f32>(Level::new(Isa::Portable).unwrap(), Caches::new(32 << 10, 1 << 20));
     let suits = |[out, inputs, chunks]: [usize; 3], [stacked, interleaved]: [usize; 2]| {
         let text = format!(
@@ -52,7 +53,7 @@ fn recipes_with_numbers_of_other_layers_are_refused() {
              cycles 1 packing 0"
         );
         let recipe: Recipe = text.parse().unwrap();
-        design::<f32>(phases.clone(), &machine, None, Like::Exactly(&recipe)).is_some()
+        designed((&geometry, Side::Small), &machine, None, Like::Exactly(&recipe)).is_some()
     };
     for possible in [[1, 1, 1], [1, 3, 2], [2, 3, 1]] {
         assert!(suits(possible, [1, 1]), "{possible:?}");
@@ -75,13 +76,12 @@ fn recipes_with_lists_suit_where_lists_pay() {
     let suits = |stride: usize, rows: usize, listed: &str| {
         let options = Options::new().stride([1, stride, stride]);
         let geometry = Geometry::convolution([1, 9, 9], [1, 3, 3], Channels { small: 1, large: 1 }, &options).unwrap();
-        let phases = Phases::new(&geometry, Side::Small);
         let machine = Machine::new::<f32>(Level::new(Isa::Portable).unwrap(), Caches::new(32 << 10, 1 << 20));
         let text = format!(
             "implicit-gemm portable out 1 in 1 | samples 1×2 positions 1×{rows}×9 chunks 1{listed} cycles 1 packing 0"
         );
         let recipe: Recipe = text.parse().unwrap();
-        design::<f32>(phases, &machine, None, Like::Exactly(&recipe)).is_some()
+        designed((&geometry, Side::Small), &machine, None, Like::Exactly(&recipe)).is_some()
     };
     assert!(suits(1, 9, "") && suits(2, 9, "") && suits(2, 9, " listed"));
     assert!(!suits(1, 9, " listed"));

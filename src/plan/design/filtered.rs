@@ -1,0 +1,270 @@
+//! Minimal filtering: lists tiles along each axis, drops those whose measured error is over the bound or whose weights take too much
+//! memory, and weighs the others.
+
+use super::{Machine, blocks_of, samples_to_try};
+use crate::engine::filtered::{Blocking, Filtered};
+use crate::engine::filtered::axis::AxisFilter;
+use crate::engine::schedule::{Cut, Tally};
+use crate::kernel::micro::{lanes, max_rows};
+use crate::operator::bytes_of;
+use crate::plan::costs::{
+    CELLS, FILTERED_BLOCKS, FILTERED_BUFFER, FILTERED_TILES, MANY, MOST_FILTERED_PHASES, MOST_FILTERED_SCRATCH,
+    SHARE_OF_POINTS, WORTH_MORE_SAMPLES, Work,
+};
+use crate::plan::directed::Directed;
+use crate::plan::estimate::{self, Estimate};
+use crate::plan::filtering_errors;
+use crate::plan::options::PlanOptions;
+use crate::plan::recipe::{FilteredRecipe, Recipe, Way, cheapest};
+use crate::scalar::Scalar;
+
+/// The recipe by minimal filtering that is estimated to take least within the accuracy and the memory of the options; `None` if there is
+/// none that takes less than `most` cycles per sample.
+pub(super) fn fastest<T: Scalar>(
+    directed: &Directed,
+    machine: &Machine,
+    options: &PlanOptions,
+    most: f64,
+) -> Option<(FilteredRecipe, Filtered)> {
+    let batch = options.expected_batch.unwrap_or(MANY);
+    let mut best: Option<(f64, FilteredRecipe, Filtered)> = None;
+    for (filtered, tile) in tilings::<T>(directed, machine, options) {
+        let Some(recipe) = recipe::<T>(&filtered, machine, batch, tile) else { continue };
+        let way = &recipe.ways[cheapest(recipe.ways.iter(), batch)];
+        let cycles = way.cycles_per_sample();
+        if !fits::<T>(&filtered, way, options) || cycles >= best.as_ref().map_or(most, |(cycles, ..)| *cycles) {
+            continue;
+        }
+        best = Some((cycles, recipe, filtered));
+    }
+    best.map(|(_, recipe, filtered)| (recipe, filtered))
+}
+
+/// All recipes within the accuracy and the memory of the options, a family each.
+pub(super) fn all<T: Scalar>(directed: &Directed, machine: &Machine, options: &PlanOptions, batch: usize) -> Vec<Recipe> {
+    let fitting = |(filtered, tile): (Filtered, [usize; 3])| {
+        let recipe = recipe::<T>(&filtered, machine, batch, tile)?;
+        let way = &recipe.ways[cheapest(recipe.ways.iter(), batch)];
+        fits::<T>(&filtered, way, options).then_some(Recipe::Filtered(recipe))
+    };
+    tilings::<T>(directed, machine, options).filter_map(fitting).collect()
+}
+
+/// A recipe that sums in the order of another one, for other sizes or a window; weights are packed alike.
+pub(super) fn of_family<T: Scalar>(
+    directed: &Directed,
+    machine: &Machine,
+    batch: usize,
+    family: &FilteredRecipe,
+) -> Option<(FilteredRecipe, Filtered)> {
+    let filtered = of_recipe::<T>(directed, machine, family)?;
+    let recipe = recipe::<T>(&filtered, machine, batch, family.tile)?;
+    Some((recipe, filtered))
+}
+
+/// The recipe itself, if it suits.
+pub(super) fn exactly<T: Scalar>(
+    directed: &Directed,
+    machine: &Machine,
+    recipe: &FilteredRecipe,
+    is_possible: impl Fn(&Way, usize) -> bool,
+) -> Option<(FilteredRecipe, Filtered)> {
+    let channels = [directed.output, directed.output.other()].map(|side| directed.geometry.channels_per_group(side));
+    let is_within = |number: usize, most: usize| (1..=most).contains(&number);
+    if !is_within(recipe.channels_per_chunk, channels[0]) || !is_within(recipe.inputs_per_block, channels[1]) {
+        return None;
+    }
+    let filtered = of_recipe::<T>(directed, machine, recipe)?;
+    let mut counter = filtered.tiled.counter::<T>();
+    let of_this_layer = |way: &Way| {
+        if !is_possible(way, filtered.filter.layout.chunks()) || way.cut.by_valid_taps.contains(&true) {
+            return None;
+        }
+        let tally = counter.count::<T>(way.cut)?;
+        let scratch = scratch::<T>(&filtered, tally, way.chunks_per_cell);
+        (scratch <= MOST_FILTERED_SCRATCH / size_of::<T>()).then_some(Way { scratch, ..*way })
+    };
+    let ways = recipe.ways.iter().map(of_this_layer).collect::<Option<Vec<_>>>()?;
+    Some((FilteredRecipe { ways, ..recipe.clone() }, filtered))
+}
+
+/// The work and the cycles of a recipe for a batch.
+pub(super) fn weighed<T: Scalar>(
+    directed: &Directed,
+    machine: &Machine,
+    batch: usize,
+    recipe: &FilteredRecipe,
+) -> Option<Work> {
+    let filtered = of_recipe::<T>(directed, machine, recipe)?;
+    let way = &recipe.ways[cheapest(recipe.ways.iter(), batch)];
+    let mut counter = filtered.tiled.counter::<T>();
+    let tally = counter.count::<T>(way.cut)?;
+    let estimate = estimated::<T>(&filtered, tally, machine);
+    let stored = if way.is_scattered { &estimate.scattered } else { &estimate.in_rows };
+    let packings = filtered.filter.layout.chunks().div_ceil(way.chunks_per_cell) as f64;
+    let of_group = estimate.sums.and(1.0, stored).and(packings, &estimate.packing);
+    let panels = batch.div_ceil(way.cut.samples.count()) as f64;
+    Some(Work::default().and(panels * filtered.tiled.phases.channel_groups as f64, &of_group))
+}
+
+fn of_recipe<T: Scalar>(directed: &Directed, machine: &Machine, recipe: &FilteredRecipe) -> Option<Filtered> {
+    let FilteredRecipe { tile, channels_per_chunk, inputs_per_block, .. } = *recipe;
+    let blocking = Blocking { channels_per_chunk, inputs_per_block };
+    let Directed { geometry, output, origin } = directed;
+    if phases(directed, tile)? > MOST_FILTERED_PHASES {
+        return None;
+    }
+    Filtered::new::<T>(geometry, *output, (tile, *origin), machine.level, blocking)
+}
+
+/// Outputs of a tile: `None` if there are no such tiles.
+fn phases(directed: &Directed, tile: [usize; 3]) -> Option<usize> {
+    let axes = directed.geometry.axes();
+    let mut phases = 1usize;
+    for (axis, tile) in axes.iter().zip(tile) {
+        let [step, _] = axis.class_steps(directed.output);
+        phases = phases.checked_mul(step)?.checked_mul(tile)?;
+    }
+    Some(phases)
+}
+
+/// All tilings whose error stays within the bound.
+fn tilings<'a, T: Scalar>(
+    directed: &'a Directed,
+    machine: &'a Machine,
+    options: &'a PlanOptions,
+) -> impl Iterator<Item = (Filtered, [usize; 3])> + 'a {
+    let bounds = options.accuracy.bounds();
+    let axes = directed.geometry.axes();
+    let of_axis = |i: usize| -> Vec<usize> {
+        let positions = axes[i].length(directed.output).div_ceil(axes[i].class_steps(directed.output)[0]);
+        let suits = |&tile: &usize| {
+            tile == 1 || tile <= positions && AxisFilter::new(&axes[i], directed.output, tile, directed.origin[i]).is_some()
+        };
+        if bounds.is_none() || positions < 2 { vec![1] } else { FILTERED_TILES.into_iter().filter(suits).collect() }
+    };
+    let [depth, height, width] = std::array::from_fn(of_axis);
+    let all = depth.into_iter().flat_map(move |d| {
+        let width = width.clone();
+        height.clone().into_iter().flat_map(move |h| width.clone().into_iter().map(move |w| [d, h, w]))
+    });
+    all.filter_map(move |tile| {
+        if tile == [1; 3] || phases(directed, tile)? > MOST_FILTERED_PHASES {
+            return None;
+        }
+        Some((suitable::<T>(directed, machine, tile, bounds?)?, tile))
+    })
+}
+
+/// The engine for a tile with the blocks that suit best; `None` if its error is over the bounds whatever the block.
+fn suitable<T: Scalar>(directed: &Directed, machine: &Machine, tile: [usize; 3], bounds: [f64; 2]) -> Option<Filtered> {
+    let Directed { geometry, output, origin } = directed;
+    let [inputs, outputs] = [output.other(), *output].map(|side| geometry.channels_per_group(side));
+    let isa = machine.level.isa();
+    let pitch = lanes::<T>(isa) * crate::kernel::micro::vector_counts(isa, max_rows(isa).min(outputs)).last().copied()?;
+    // Rows of the outputs of a chunk, which pass through the second-level cache.
+    let most = FILTERED_BUFFER / (phases(directed, tile)? * pitch * size_of::<T>()).max(1);
+    let most = (most / max_rows(isa) * max_rows(isa)).max(max_rows(isa)).min(outputs);
+    let channels_per_chunk = outputs.div_ceil(outputs.div_ceil(most));
+    let of_block = |inputs_per_block: usize| {
+        let blocking = Blocking { channels_per_chunk, inputs_per_block };
+        Filtered::new::<T>(geometry, *output, (tile, *origin), machine.level, blocking)
+    };
+    let first = of_block(inputs)?;
+    let sets = first.filter.axes.each_ref().map(AxisFilter::set);
+    let sets: Vec<(usize, usize)> = sets.into_iter().flatten().collect();
+    let is_accurate = |block: usize| {
+        let measured = filtering_errors::error(&sets, inputs, block);
+        measured.is_some_and(|[rms, largest]| rms <= bounds[0] && largest <= bounds[1])
+    };
+    // As many channels as leave the points of a pass in the second-level cache.
+    let of_channel = first.filter.products.most_points() * pitch * size_of::<T>();
+    let fits = |block: usize| block * of_channel <= machine.caches.second * SHARE_OF_POINTS.0 / SHARE_OF_POINTS.1;
+    let even = |block: usize| inputs.div_ceil(inputs.div_ceil(block));
+    let accurate = FILTERED_BLOCKS.into_iter().filter(|&block| is_accurate(block.min(inputs)));
+    let block = accurate.clone().find(|&block| fits(even(block))).or(accurate.last())?;
+    of_block(even(block))
+}
+
+/// Whether a plan stays within the limit on memory.
+fn fits<T: Scalar>(filtered: &Filtered, way: &Way, options: &PlanOptions) -> bool {
+    let packed = filtered.packed_len().iter().map(|&len| len as u128).sum::<u128>();
+    bytes_of::<T>(packed.saturating_add(way.scratch as u128)) <= options.memory_limit
+}
+
+/// The recipe of an engine with the cheapest ways to cut a batch.
+fn recipe<T: Scalar>(filtered: &Filtered, machine: &Machine, batch: usize, tile: [usize; 3]) -> Option<FilteredRecipe> {
+    let lanes = machine.lanes::<T>();
+    let mut counter = filtered.tiled.counter::<T>();
+    let mut ways: Vec<Way> = Vec::new();
+    for samples in samples_to_try(&filtered.tiled, lanes, batch) {
+        let mut fastest: Option<Way> = None;
+        for block in blocks_of(&filtered.tiled, lanes, samples, [1, 2, 4]) {
+            let Some(tally) = counter.count::<T>(Cut { samples, block, by_valid_taps: [false; 3] }) else { continue };
+            let way = way::<T>(filtered, tally, machine, batch);
+            if way.is_some_and(|way| fastest.is_none_or(|fastest| way.cycles < fastest.cycles)) {
+                fastest = way;
+            }
+        }
+        let Some(best) = fastest else { continue };
+        let is_worth_it = |known: &Way| best.cycles_per_sample() < WORTH_MORE_SAMPLES * known.cycles_per_sample();
+        match ways.iter().position(|way| way.cut.samples.count() == samples.count()) {
+            Some(known) if best.cycles_per_sample() < ways[known].cycles_per_sample() => ways[known] = best,
+            Some(_) => {}
+            None if ways.iter().all(is_worth_it) => ways.push(best),
+            None => {}
+        }
+    }
+    if ways.is_empty() {
+        return None;
+    }
+    ways.iter_mut().for_each(Way::round);
+    let layout = &filtered.filter.layout;
+    let (channels_per_chunk, inputs_per_block) = (layout.chunk, layout.inputs_per_block);
+    Some(FilteredRecipe { isa: machine.level.isa(), tile, channels_per_chunk, inputs_per_block, ways })
+}
+
+fn estimated<T: Scalar>(filtered: &Filtered, tally: &Tally, machine: &Machine) -> Estimate {
+    estimate::filtered(filtered, tally, machine.lanes::<T>(), super::is_listed(&filtered.tiled, tally))
+}
+
+/// Elements of scratch memory of one worker.
+fn scratch<T: Scalar>(filtered: &Filtered, tally: &Tally, chunks: usize) -> usize {
+    filtered.all_scratch::<T>(tally, chunks)
+}
+
+/// A cut with its estimated cycles, or `None` if it takes too much scratch memory.
+fn way<T: Scalar>(filtered: &Filtered, tally: &Tally, machine: &Machine, batch: usize) -> Option<Way> {
+    let (chunks, cut) = (filtered.filter.layout.chunks(), tally.cut);
+    let fits = |per_cell: usize| scratch::<T>(filtered, tally, per_cell) <= MOST_FILTERED_SCRATCH / size_of::<T>();
+    let cells = |per_cell: usize| {
+        let panels = batch.div_ceil(cut.samples.count());
+        let groups = filtered.tiled.phases.channel_groups;
+        panels.saturating_mul(tally.blocks * groups * chunks.div_ceil(per_cell))
+    };
+    let mut per_cell = chunks;
+    while per_cell > 1 && (!fits(per_cell) || cells(per_cell) < CELLS) {
+        per_cell = per_cell.div_ceil(2);
+    }
+    // Cells of even sizes.
+    let per_cell = chunks.div_ceil(chunks.div_ceil(per_cell));
+    if !fits(per_cell) {
+        return None;
+    }
+    let estimate = estimated::<T>(filtered, tally, machine);
+    let [sums, in_rows, scattered, packing] =
+        [&estimate.sums, &estimate.in_rows, &estimate.scattered, &estimate.packing]
+            .map(|work| work.cycles(machine.costs));
+    let is_scattered = scattered < in_rows;
+    let computing = sums + if is_scattered { scattered } else { in_rows };
+    let of_group = computing + chunks.div_ceil(per_cell) as f64 * packing;
+    Some(Way {
+        cut,
+        chunks_per_cell: per_cell,
+        is_scattered,
+        is_listed: super::is_listed(&filtered.tiled, tally),
+        cycles: filtered.tiled.phases.channel_groups as f64 * of_group,
+        packing: packing * chunks as f64 / computing.max(1.0),
+        scratch: scratch::<T>(filtered, tally, per_cell),
+    })
+}
