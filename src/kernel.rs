@@ -11,6 +11,8 @@ pub(crate) mod block;
 mod cache;
 mod combine;
 pub(crate) mod dispatch;
+#[cfg_attr(not(test), expect(dead_code))]
+mod filtering;
 mod gemm;
 pub(crate) mod grid;
 #[cfg(all(test, unix))]

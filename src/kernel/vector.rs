@@ -48,6 +48,24 @@ pub trait Vector<T>: Copy {
     /// The instruction set is available and `LANES` elements from `to` may be written; no alignment is needed.
     unsafe fn store(self, to: *mut T);
 
+    /// `self + other`.
+    ///
+    /// # Safety
+    /// The instruction set is available.
+    unsafe fn add(self, other: Self) -> Self;
+
+    /// `self − other`.
+    ///
+    /// # Safety
+    /// The instruction set is available.
+    unsafe fn sub(self, other: Self) -> Self;
+
+    /// `self · other`.
+    ///
+    /// # Safety
+    /// The instruction set is available.
+    unsafe fn mul(self, other: Self) -> Self;
+
     /// `self · factor + term`, fused where the instruction set can.
     ///
     /// # Safety
@@ -107,8 +125,8 @@ pub(crate) unsafe fn interleave_all<T, V: Vector<T>, const Q: usize>(mut vectors
 /// [`Vector`] for a register by the names of its intrinsics.
 #[cfg(target_arch = "x86_64")]
 macro_rules! vector {
-    ($element:ty, $register:ty, $lanes:literal, $zero:ident, $splat:ident, $load:ident, $store:ident, $mul_add:ident,
-     $mul_add_lanes:ident, $store_first:ident, $interleave:ident, $pick:ident) => {
+    ($element:ty, $register:ty, $lanes:literal, $zero:ident, $splat:ident, $load:ident, $store:ident, $add:ident,
+     $sub:ident, $mul:ident, $mul_add:ident, $mul_add_lanes:ident, $store_first:ident, $interleave:ident, $pick:ident) => {
         impl $crate::kernel::vector::Vector<$element> for $register {
             const LANES: usize = $lanes;
 
@@ -136,6 +154,24 @@ macro_rules! vector {
                 // SAFETY: the instruction set is available and LANES elements from `to` may be written, as the trait
                 // demands; the store is an unaligned one.
                 unsafe { $store(to, self) }
+            }
+
+            #[inline(always)]
+            unsafe fn add(self, other: Self) -> Self {
+                // SAFETY: the instruction set is available, as the trait demands; no memory is touched.
+                unsafe { $add(self, other) }
+            }
+
+            #[inline(always)]
+            unsafe fn sub(self, other: Self) -> Self {
+                // SAFETY: the instruction set is available, as the trait demands; no memory is touched.
+                unsafe { $sub(self, other) }
+            }
+
+            #[inline(always)]
+            unsafe fn mul(self, other: Self) -> Self {
+                // SAFETY: the instruction set is available, as the trait demands; no memory is touched.
+                unsafe { $mul(self, other) }
             }
 
             #[inline(always)]
