@@ -2,13 +2,14 @@
 //! roofline, relative error, scratch memory, recipe.
 //!
 //! ```text
-//! layers LAYERS.json [--threads N] [--batch N] [--formulation F] [--isa NAME] [--json OUT] [--only NAME,NAME]
-//!     [--data DIR]
+//! layers LAYERS.json [--threads N] [--batch N] [--formulation F] [--accuracy strict|fast] [--isa NAME] [--json OUT]
+//!     [--only NAME,NAME] [--data DIR]
 //! ```
 //!
 //! LAYERS.json is a list of `{"name", "op": "conv" or "conv_transpose", "batch", "in_channels", "out_channels", "input",
 //! "kernel", "stride", "padding", "output_padding", "dilation", "groups"}`, the spatial ones lists of 1 to 3 numbers.
 //!
+//! With `--accuracy fast` plans may multiply less than the definition; without it they are strict.
 //! With `--batch` all layers have so many samples, and with `--isa` (portable, avx2, avx512) plans use that instruction set.
 //!
 //! A call is the layer with its bias, f32, batch and channels first on both sides, with plan (or, under `--formulation`,
@@ -28,7 +29,9 @@ use std::process::ExitCode;
 use std::str::FromStr;
 use std::time::Duration;
 
-use convmat::{Error, Formulation, FormulationOptions, Isa, ParseNameError, PlanOptions, Workspace, bytes_in_words};
+use convmat::{
+    Accuracy, Error, Formulation, FormulationOptions, Isa, ParseNameError, PlanOptions, Workspace, bytes_in_words,
+};
 use convmat_measure::check::{self, Compared};
 use convmat_measure::{
     Effort, Workload, available_memory, copy_bandwidth, geometric_mean, in_turns, layer_file, median, peak, pool,
@@ -38,8 +41,8 @@ use ndarray::{Array1, Array5};
 use rayon::prelude::*;
 use serde_json::{Map, Value, json};
 
-const USAGE: &str = "usage: layers LAYERS.json [--threads N] [--batch N] [--formulation F] [--isa NAME] [--json OUT] \
-     [--only NAME,NAME] [--data DIR]";
+const USAGE: &str = "usage: layers LAYERS.json [--threads N] [--batch N] [--formulation F] [--accuracy strict|fast] \
+     [--isa NAME] [--json OUT] [--only NAME,NAME] [--data DIR]";
 const EFFORT: Effort = Effort { time: Duration::from_millis(300), turns: 10, fewest: 10, most: Duration::from_secs(3) };
 /// Outputs whose error is computed.
 const SAMPLE: usize = 256;
@@ -51,6 +54,7 @@ struct Arguments {
     threads: usize,
     batch: Option<usize>,
     formulation: Formulation,
+    accuracy: Accuracy,
     isa: Isa,
     json: Option<String>,
     only: Vec<String>,
@@ -62,12 +66,14 @@ impl Arguments {
         let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
         let (mut layers, mut json, mut only, mut data) = (None, None, Vec::new(), None);
         let (mut threads, mut batch, mut formulation, mut isa) = (threads, None, Formulation::Auto, Isa::best());
+        let mut accuracy = Accuracy::Strict;
         while let Some(word) = words.next() {
             let mut value = || words.next().ok_or_else(|| format!("{word} needs a value"));
             match word.as_str() {
                 "--threads" => threads = number(&word, &value()?)?,
                 "--batch" => batch = Some(number(&word, &value()?)?),
                 "--isa" => isa = named(&value()?)?,
+                "--accuracy" => accuracy = named(&value()?)?,
                 "--formulation" => formulation = named(&value()?)?,
                 "--json" => json = Some(value()?),
                 "--only" => only = value()?.split(',').map(str::to_string).collect(),
@@ -77,7 +83,7 @@ impl Arguments {
                 _ => layers = Some(word),
             }
         }
-        Ok(Self { layers: layers.ok_or(USAGE)?, threads, batch, formulation, isa, json, only, data })
+        Ok(Self { layers: layers.ok_or(USAGE)?, threads, batch, formulation, accuracy, isa, json, only, data })
     }
 }
 
@@ -238,7 +244,7 @@ fn measure(workload: &Workload, arguments: &Arguments) -> Result<Outcome, Refusa
     let (mut y, mut workspace) = (Array5::zeros(y_shape), Workspace::new());
     let is_planned = matches!(arguments.formulation, Formulation::Auto | Formulation::Planned);
     let (seconds, how, workspace_bytes) = if is_planned {
-        let options = PlanOptions::new().isa(arguments.isa);
+        let options = PlanOptions::new().isa(arguments.isa).accuracy(arguments.accuracy);
         let plan = workload.planned(weights.clone(), Some(bias.clone()), &options)?;
         plan.run_into(&x, &mut y, &mut workspace)?;
         let call = || plan.run_into(&x, &mut y, &mut workspace).expect("it went well just before");

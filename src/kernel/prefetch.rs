@@ -18,3 +18,11 @@ pub(crate) fn prefetch<T>(address: *const T) {
     #[cfg(not(target_arch = "x86_64"))]
     let _ = address;
 }
+
+/// Asks for all lines of a slice.
+#[inline(always)]
+pub(crate) fn prefetch_all<T>(values: &[T]) {
+    for value in values.iter().step_by(line::<T>()) {
+        prefetch(value);
+    }
+}

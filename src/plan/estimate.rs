@@ -41,16 +41,15 @@ impl Estimate {
 /// The work of minimal filtering.
 pub(super) fn filtered(filtered: &Filtered, tally: &Tally, lanes: usize, is_listed: bool) -> Estimate {
     let engine = &filtered.tiled;
-    let stored_and_packed = Estimate::new(engine, tally, lanes, is_listed);
-    let mut sums = Work::default();
+    let mut estimate = Estimate { sums: Work::default(), ..Estimate::new(engine, tally, lanes, is_listed) };
     for kind in &tally.kinds {
-        add_products(&mut sums, filtered, kind);
+        add_products(&mut estimate, filtered, kind);
     }
-    Estimate { sums, ..stored_and_packed }
+    estimate
 }
 
 /// The points and products of blocks of a kind.
-fn add_products(work: &mut Work, filtered: &Filtered, kind: &BlockTally) {
+fn add_products(Estimate { sums: work, packing, .. }: &mut Estimate, filtered: &Filtered, kind: &BlockTally) {
     let Tiling { products, layout, .. } = &filtered.filter;
     let (chunks, blocks) = (layout.chunks() as f64, layout.blocks() as f64);
     let (terms, all) = (products.all_terms() as f64, products.terms.len() as f64);
@@ -67,7 +66,7 @@ fn add_products(work: &mut Work, filtered: &Filtered, kind: &BlockTally) {
             work.partial_sum += row_tiles * all * blocks * (layout.per_tile * vectors) as f64;
         }
         let vectors = tiles * tile.vectors as f64;
-        work.transformed += vectors * (transformed * layout.inputs) as f64;
+        packing.transformed += vectors * (transformed * layout.inputs) as f64;
         work.transformed_back += vectors * (transformed_back * layout.outputs) as f64;
     }
 }

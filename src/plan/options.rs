@@ -1,6 +1,10 @@
 //! What may be asked of a plan.
 
+use std::fmt;
+use std::str::FromStr;
+
 use crate::engine::Activation;
+use crate::error::ParseNameError;
 use crate::kernel::{Caches, Isa};
 use crate::operator::DEFAULT_MEMORY_LIMIT;
 
@@ -39,6 +43,16 @@ pub enum Accuracy {
 }
 
 impl Accuracy {
+    const NAMED: [Self; 2] = [Self::Strict, Self::Fast];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Strict => "strict",
+            Self::Fast => "fast",
+            Self::Within { .. } => "within",
+        }
+    }
+
     /// The bounds of the root mean square and the largest error; `None` for the definition's terms alone.
     pub(crate) const fn bounds(self) -> Option<[f64; 2]> {
         match self {
@@ -46,6 +60,23 @@ impl Accuracy {
             Self::Fast => Some([1.5, 3.0]),
             Self::Within { rms, largest } => Some([rms, largest]),
         }
+    }
+}
+
+/// `strict`, `fast`, or `within 1.2 2.5`.
+impl fmt::Display for Accuracy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())?;
+        if let Self::Within { rms, largest } = self { write!(f, " {rms} {largest}") } else { Ok(()) }
+    }
+}
+
+/// `strict` or `fast`.
+impl FromStr for Accuracy {
+    type Err = ParseNameError;
+
+    fn from_str(name: &str) -> Result<Self, ParseNameError> {
+        ParseNameError::find("accuracy", &Self::NAMED, Self::name, name)
     }
 }
 

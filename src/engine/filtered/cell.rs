@@ -20,6 +20,7 @@ use crate::engine::implicit_gemm::cell::{CellWork, GemmCall, Writing};
 use crate::kernel::filtering::{OutputTransform, TransformInputs, TransformSums, exceeds};
 use crate::kernel::grid::Cell;
 use crate::kernel::micro::{self, TapLists, Tile, lanes};
+use crate::kernel::prefetch::prefetch_all;
 use crate::scalar::Scalar;
 
 /// The arguments of a run that all cells share.
@@ -166,6 +167,12 @@ impl<T: Scalar> FilteredCall<'_, '_, '_, T> {
                 let (a, rest) = weights.split_at(a_tap * terms.len());
                 weights = rest;
                 let first_row = (product * layout.rows() + row_tile * layout.per_tile) * pitch;
+                // What the next call reads comes from the third-level cache or from memory.
+                let of_call = layout.per_tile * pitch;
+                prefetch_all(&weights[..weights.len().min(a.len())]);
+                if block > 0 {
+                    prefetch_all(&sums[(first_row + of_call).min(sums.len())..(first_row + 2 * of_call).min(sums.len())]);
+                }
                 let mut first = 0;
                 for &vectors in parts {
                     let bases: [u32; micro::MAX_VECTORS] = std::array::from_fn(|i| ((first + i) * lanes) as u32);

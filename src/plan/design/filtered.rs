@@ -8,7 +8,7 @@ use crate::engine::schedule::{Cut, Tally};
 use crate::kernel::micro::{lanes, max_rows};
 use crate::operator::bytes_of;
 use crate::plan::costs::{
-    CELLS, FILTERED_BLOCKS, FILTERED_BUFFER, FILTERED_TILES, MANY, MOST_FILTERED_PHASES, MOST_FILTERED_SCRATCH,
+    FILTERED_BLOCKS, FILTERED_BUFFER, FILTERED_TILES, MANY, MOST_FILTERED_PHASES, MOST_FILTERED_SCRATCH,
     SHARE_OF_POINTS, WORTH_MORE_SAMPLES, Work,
 };
 use crate::plan::directed::Directed;
@@ -201,7 +201,7 @@ fn recipe<T: Scalar>(filtered: &Filtered, machine: &Machine, batch: usize, tile:
         let mut fastest: Option<Way> = None;
         for block in blocks_of(&filtered.tiled, lanes, samples, [1, 2, 4]) {
             let Some(tally) = counter.count::<T>(Cut { samples, block, by_valid_taps: [false; 3] }) else { continue };
-            let way = way::<T>(filtered, tally, machine, batch);
+            let way = way::<T>(filtered, tally, machine);
             if way.is_some_and(|way| fastest.is_none_or(|fastest| way.cycles < fastest.cycles)) {
                 fastest = way;
             }
@@ -234,16 +234,11 @@ fn scratch<T: Scalar>(filtered: &Filtered, tally: &Tally, chunks: usize) -> usiz
 }
 
 /// A cut with its estimated cycles, or `None` if it takes too much scratch memory.
-fn way<T: Scalar>(filtered: &Filtered, tally: &Tally, machine: &Machine, batch: usize) -> Option<Way> {
+fn way<T: Scalar>(filtered: &Filtered, tally: &Tally, machine: &Machine) -> Option<Way> {
     let (chunks, cut) = (filtered.filter.layout.chunks(), tally.cut);
     let fits = |per_cell: usize| scratch::<T>(filtered, tally, per_cell) <= MOST_FILTERED_SCRATCH / size_of::<T>();
-    let cells = |per_cell: usize| {
-        let panels = batch.div_ceil(cut.samples.count());
-        let groups = filtered.tiled.phases.channel_groups;
-        panels.saturating_mul(tally.blocks * groups * chunks.div_ceil(per_cell))
-    };
     let mut per_cell = chunks;
-    while per_cell > 1 && (!fits(per_cell) || cells(per_cell) < CELLS) {
+    while per_cell > 1 && !fits(per_cell) {
         per_cell = per_cell.div_ceil(2);
     }
     // Cells of even sizes.
