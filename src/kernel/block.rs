@@ -10,7 +10,7 @@
 
 use super::dispatch::{Available, Job, Level};
 use super::grid::RowsMut;
-use super::interleave::{SIDE, deinterleave, interleave_lines, transpose};
+use super::interleave::{SIDE, deinterleave_vectors, interleave_lines, transpose};
 use super::prefetch::{line, prefetch};
 use super::strided::{Plane, Strided};
 use super::vector::Vector;
@@ -176,14 +176,15 @@ struct CopyBlock<'b, 's, 'a, 't, T> {
 
 impl<T: Scalar> Job<T> for CopyBlock<'_, '_, '_, '_, T> {
     #[inline(always)]
-    fn run<V: Vector<T>>(self, _: Available<V>) {
+    fn run<V: Vector<T>>(self, vectors: Available<V>) {
         let Self { block, from, to } = self;
         let BlockCopy { kind, outer: [a, b, c, rest @ ..], lane, inner, ahead, .. } = block;
         // Where the inner axis is the outermost one of the tensor, as samples are, its elements may lie a multiple of a
         // page apart, so that a cache holds few of them at a time: all of SIDE are copied before those of the next
         // ones.
         let is_outermost = block.outer.iter().all(|axis| axis.len == 1 || axis.from.abs() <= inner.from.abs());
-        let group = if *kind == CopyKind::Transposed && is_outermost && lane.len >= SIDE { SIDE } else { inner.len };
+        let is_far = is_outermost && inner.from.unsigned_abs() >= line::<T>();
+        let group = if *kind == CopyKind::Transposed && is_far && lane.len >= SIDE { SIDE } else { inner.len };
         for first in (0..inner.len).step_by(group) {
             let count = group.min(inner.len - first);
             for i in 0..a.len {
@@ -207,9 +208,11 @@ impl<T: Scalar> Job<T> for CopyBlock<'_, '_, '_, '_, T> {
                                     16..32 => rows::<T, 16>(from, to, rest, count),
                                     _ => long_rows(from, to, rest, count, *ahead),
                                 },
-                                CopyKind::Transposed => planes(from, to, rest, (lane, inner, count), None, *ahead),
+                                CopyKind::Transposed => {
+                                    planes(vectors, from, to, rest, (lane, inner, count), None, *ahead);
+                                }
                                 CopyKind::Lines { columns, apart } => {
-                                    planes(from, to, rest, (lane, inner, count), Some((columns, apart)), *ahead)
+                                    planes(vectors, from, to, rest, (lane, inner, count), Some((columns, apart)), *ahead);
                                 }
                             }
                         }
@@ -273,7 +276,8 @@ unsafe fn long_rows<T: Copy>(from: *const T, to: &mut [T], loops: &[Loop; 2], le
 /// # Safety
 /// The elements of each plane may be read.
 #[inline(always)]
-unsafe fn planes<T: Scalar>(
+unsafe fn planes<T: Scalar, V: Vector<T>>(
+    vectors: Available<V>,
     from: *const T,
     to: &mut [T],
     loops: &[Loop; 2],
@@ -297,7 +301,7 @@ unsafe fn planes<T: Scalar>(
         let to = &mut to[place..];
         match (lines, plane.joined()) {
             (Some((columns, apart)), _) => interleave_lines(plane, columns, to, [apart, lane.to]),
-            (None, Some(from)) if lane.len <= 4 => deinterleave(from, to, lane.to, lane.len),
+            (None, Some(from)) if lane.len <= 5 => deinterleave_vectors(vectors, from, to, lane.to, lane.len),
             (None, _) => transpose(plane, &mut RowsMut::of(to, lane.to, lane.len, count), lines_ahead),
         }
     }

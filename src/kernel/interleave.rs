@@ -2,9 +2,13 @@
 //! transposing. All functions are `#[inline(always)]`, so that they are compiled for the instruction set of the job
 //! that calls them.
 
+use std::marker::PhantomData;
+
+use super::dispatch::Available;
 use super::grid::RowsMut;
 use super::prefetch::line;
 use super::strided::Plane;
+use super::vector::{MAX_LANES, Vector};
 use crate::scalar::{Precision, Scalar};
 
 /// `to[count · j + r] = rows[r · stride + j]`, with `count` rows; the length of `to` is a multiple of `count`.
@@ -77,6 +81,87 @@ fn deinterleave_blocks<T: Copy, const N: usize, const B: usize>(groups: &[[T; N]
             }
         }
     }
+}
+
+/// [`deinterleave`] by permutations of whole vectors.
+#[inline(always)]
+pub(crate) fn deinterleave_vectors<T: Scalar, V: Vector<T>>(
+    vectors: Available<V>,
+    from: &[T],
+    rows: &mut [T],
+    stride: usize,
+    count: usize,
+) {
+    let done = match count {
+        2 => permute::<T, V, 2>(vectors, from, rows, stride),
+        3 => permute::<T, V, 3>(vectors, from, rows, stride),
+        4 => permute::<T, V, 4>(vectors, from, rows, stride),
+        5 => permute::<T, V, 5>(vectors, from, rows, stride),
+        _ => 0,
+    };
+    if done == 0 {
+        return deinterleave(from, rows, stride, count);
+    }
+    for (r, row) in rows.chunks_mut(stride).take(count).enumerate() {
+        let rest = from[done * count..].iter().skip(r).step_by(count);
+        row[done..].iter_mut().zip(rest).for_each(|(to, &value)| *to = value);
+    }
+}
+
+/// The lanes of N vectors of a group that are the elements of row r: where each lies in vector v, and which are there.
+struct Permutations<T, V, const N: usize>(PhantomData<(T, V)>);
+
+impl<T, V: Vector<T>, const N: usize> Permutations<T, V, N> {
+    const OF_ROWS: [[([u32; MAX_LANES], u16); N]; N] = {
+        let mut all = [[([0; MAX_LANES], 0); N]; N];
+        let mut r = 0;
+        while r < N {
+            let mut lane = 0;
+            while lane < V::LANES {
+                let element = N * lane + r;
+                let (indices, lanes) = &mut all[r][element / V::LANES];
+                indices[lane] = (element % V::LANES) as u32;
+                *lanes |= 1 << lane;
+                lane += 1;
+            }
+            r += 1;
+        }
+        all
+    };
+}
+
+/// [`deinterleave`] of the whole groups of N elements if they fill a vector of each row; returns their number, or 0. The last vectors
+/// overlap those before them, so that no group is left over.
+#[inline(always)]
+fn permute<T: Scalar, V: Vector<T>, const N: usize>(
+    _: Available<V>,
+    from: &[T],
+    rows: &mut [T],
+    stride: usize,
+) -> usize {
+    let groups = from.len() / N;
+    if groups < V::LANES {
+        return 0;
+    }
+    assert!((N - 1) * stride + groups <= rows.len(), "{N} rows of {groups}, {stride} apart, leave {}", rows.len());
+    let permutations = const { &Permutations::<T, V, N>::OF_ROWS };
+    for first in (0..groups).step_by(V::LANES) {
+        let first = first.min(groups - V::LANES);
+        // SAFETY: the instruction set is available, as `Available` proves. N vectors are read from element N · first on, of which there
+        // are N · groups, and `first + LANES` is at most `groups`; a vector is written to each of N rows at `first`, and the assertion
+        // above found the last row's in the slice.
+        unsafe {
+            let group: [V; N] = std::array::from_fn(|v| V::load(from.as_ptr().add(N * first + v * V::LANES)));
+            for (r, of_row) in permutations.iter().enumerate() {
+                let mut row = V::zero();
+                for (vector, (indices, lanes)) in group.iter().zip(of_row) {
+                    row = row.pick(*vector, indices, *lanes);
+                }
+                row.store(rows.as_mut_ptr().add(r * stride + first));
+            }
+        }
+    }
+    groups
 }
 
 /// Element (i, j) becomes element j of row i. Lines so many `ahead` of those that are read are prefetched, none if that

@@ -2,13 +2,13 @@
 //!
 //! The outputs of one residue class are a correlation of step α on the inputs, so that n neighbouring ones with r taps are an
 //! F(n, r). A dilation d falls into d such correlations, one for every residue of the output modulo d. A stride s that is no multiple of
-//! the taps' distance falls into s, one for every residue of the input, whose products are added before they are transformed back. It
-//! knows no channels and no other axis.
+//! the taps' distance falls into s, one for every residue of the input, and a long row of taps into several short ones; their products
+//! are added before they are transformed back. It knows no channels and no other axis.
 
 use std::ops::Range;
 
 use crate::geometry::{Axis, Side};
-use crate::kernel::filtering::{AxisViews, InputTransform, OutputTransform, View, filter_matrix};
+use crate::kernel::filtering::{AxisViews, InputTransform, MOST_POINTS, OutputTransform, View, filter_matrix};
 
 /// Taps of a class, with the offset of the input that each reads.
 type Taps = [(isize, usize)];
@@ -189,17 +189,20 @@ impl Builder {
                 None => residues.push((residue, vec![(offset, tap)])),
             }
         }
+        let is_regular =
+            |taps: &Vec<(isize, usize)>| taps.windows(2).all(|pair| pair[1].0 - pair[0].0 == self.step);
+        if !residues.iter().all(|(_, taps)| is_regular(taps)) {
+            return None;
+        }
+        // More taps than there are sets for are several correlations, too.
         let longest = residues.iter().map(|(_, taps)| taps.len()).max()?;
-        let (points, matrix) = match longest {
+        let length = longest.div_ceil(longest.div_ceil((MOST_POINTS + 1).checked_sub(self.tile)?.max(1)));
+        let (points, matrix) = match length {
             1 => (self.tile, None),
-            _ => (self.tile + longest - 1, Some(filter_matrix(self.tile, longest)?)),
+            _ => (self.tile + length - 1, Some(filter_matrix(self.tile, length)?)),
         };
         let mut products = vec![Vec::new(); points];
-        for (_, taps) in residues {
-            let is_regular = taps.windows(2).all(|pair| pair[1].0 - pair[0].0 == self.step);
-            if !is_regular {
-                return None;
-            }
+        for taps in residues.iter().flat_map(|(_, taps)| taps.chunks(length)) {
             let first_point = self.view(taps[0].0, points, matrix.is_some());
             for (number, product) in products.iter_mut().enumerate() {
                 let coefficient = |tau: usize| match matrix {
