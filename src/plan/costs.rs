@@ -146,6 +146,8 @@ kinds_of_work! {
     copied,
     /// Packed elements, where rows are split by residue or samples are interleaved. Table, Zen 4.
     gathered,
+    /// Packed elements, where rows are split by residue and samples are interleaved at once. Table, Zen 4.
+    gathered_together,
     /// Packed elements, where a list says their place and samples are stacked. Table, Zen 5.
     listed,
     /// Packed elements, where a list says their place and samples are interleaved. Table, Zen 5.
@@ -207,6 +209,7 @@ const AVX512_SINGLE: Costs = Costs {
     plane: 25.0,
     copied: 0.2,
     gathered: 0.8,
+    gathered_together: 5.0,
     listed: 0.7,
     listed_together: 0.5,
     stored: 0.3,

@@ -161,6 +161,7 @@ fn add_packing(work: &mut Work, phases: &Phases, kind: &BlockTally, samples: Sam
     *match (is_listed, is_interleaved) {
         (true, true) => &mut work.listed_together,
         (true, false) => &mut work.listed,
+        (false, true) if phases.axes[2].input_step > 1 => &mut work.gathered_together,
         (false, _) if is_interleaved || phases.axes[2].input_step > 1 => &mut work.gathered,
         (false, _) => &mut work.copied,
     } += elements;
