@@ -39,6 +39,10 @@
 //! registers straight from the input instead, phase by phase as above ([`depthwise`]), unless rows are so short, or outputs per group so
 //! many, that a GEMM is estimated to be faster.
 //!
+//! # Fewer multiplications
+//! Where a plan may round otherwise than the definition does, tiles of outputs are computed from fewer products ([`filtered`]). A tile is a
+//! position to panels, schedules and writers, so that these serve both.
+//!
 //! # What holds
 //! Every sum runs over taps in ascending order of what they read, then channels, from zero in every block of input channels, and
 //! then over blocks: the same for every tile shape, block, thread count and batch, so the bits are the same. Skipped taps and taps that meet a zero of the panel

@@ -55,6 +55,7 @@
 //! | the same layer many times, as fast as it goes | [`Plan`], made by [`Layer::plan`] with [`PlanOptions`]; [`Recipe`] says what it does |
 //! | the recipe that is fastest here, measured and kept | [`Layer::tune`], [`Layer::plan_from`] |
 //! | plans of all ranks and directions in one list | [`ErasedPlan`], made by [`Plan::erase`] |
+//! | fewer multiplications than the definition, within a stated error | [`PlanOptions::accuracy`]; [`filtering`] derives how |
 //! | a block of the outputs, for images larger than memory | [`Plan::window`] |
 //! | scale, bias, residual and activation in the same pass | [`Epilogue`], [`Activation`], [`Plan::run_with_residual_into`]; before the sum: [`PlanOptions::input_activation`] |
 //! | many products with C and Cᵀ, as solvers need them | [`PreparedConvolution`], made by [`Convolution::prepare`] |
@@ -123,6 +124,7 @@ mod convolution;
 mod direct;
 mod engine;
 mod error;
+pub mod filtering;
 mod formulation;
 pub mod geometry;
 mod in_weights;

@@ -419,8 +419,14 @@ pub(crate) fn planned_pass<T: Scalar>(
     known: Option<&Pass<T>>,
 ) -> Result<Pass<T>> {
     let unpacked = Unpacked::new(directed, weights, options, like)?;
-    expect_memory(&unpacked, pad, options)?;
-    unpacked.pack(weights, known)
+    match expect_memory(&unpacked, pad, options) {
+        // The definition's weights take less memory than filtered ones.
+        Err(_) if matches!(like, Like::Anything) && options.accuracy != Accuracy::Strict => {
+            let strict = options.clone().accuracy(Accuracy::Strict);
+            planned_pass(directed, weights, pad, &strict, like, known)
+        }
+        result => result.and_then(|()| unpacked.pack(weights, known)),
+    }
 }
 
 /// Refuses what would take more than the limit, before it is packed.

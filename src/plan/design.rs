@@ -14,12 +14,12 @@ pub(super) use candidates::{Weighed, candidates, weighed};
 use super::costs::{
     CELLS, Costs, FEWEST_CHANNELS, FEWEST_CHUNKS, LARGE_PLANE, LISTS, MANY, MANY_TILES, MOST_PHASES, MOST_ROWS,
     MOST_SCRATCH, PLENTY_OF_SCRATCH, SAMPLES, SHARE_OF_FIRST_LEVEL, SHARE_OF_SECOND_LEVEL, SHARE_OF_VECTOR, STEPS,
-    TILES, WORTH_FILTERING, WORTH_MORE_CHANNELS, WORTH_MORE_SAMPLES,
+    TILES, WORTH_MORE_CHANNELS, WORTH_MORE_SAMPLES,
 };
 use super::estimate::{self, Estimate};
 use super::directed::Directed;
 use super::options::PlanOptions;
-use super::recipe::{FilteredRecipe, ImplicitGemmRecipe, Like, Recipe, Way, cheapest};
+use super::recipe::{FilteredRecipe, ImplicitGemmRecipe, Like, Recipe, Way};
 use crate::engine::depthwise::{CELL, Depthwise};
 use crate::engine::filtered::Filtered;
 use crate::engine::implicit_gemm::ImplicitGemm;
@@ -75,9 +75,8 @@ pub(super) fn design<T: Scalar>(
         Like::Anything => {
             let strict = fastest::<T>(phases, machine, batch);
             let Recipe::ImplicitGemm(recipe) = &strict.0 else { return Some(strict) };
-            let way = &recipe.ways[cheapest(recipe.ways.iter(), batch.unwrap_or(MANY))];
-            let most = WORTH_FILTERING * way.cycles_per_sample();
-            Some(filtered::fastest::<T>(directed, machine, options, most).map_or(strict, in_tiles))
+            let in_fewer = filtered::fastest::<T>(directed, machine, options, &recipe.ways);
+            Some(in_fewer.map(in_tiles).unwrap_or(strict))
         }
         Like::Family(Recipe::Filtered(family)) => {
             filtered::of_family::<T>(directed, machine, batch.unwrap_or(MANY), family).map(in_tiles)

@@ -5,7 +5,7 @@ use std::fmt;
 use ndarray::{ArrayView5, ArrayViewMut5};
 
 use super::pass::{Pass, Unpacked};
-use super::{Like, PlanOptions, Recipe};
+use super::{Accuracy, Like, PlanOptions, Recipe};
 use crate::convolution::Convolution;
 use crate::engine::Activation;
 use crate::engine::epilogue::Finish;
@@ -66,6 +66,10 @@ pub(crate) fn prepare<T: Scalar>(
     }
     let [small, large] = designs(*convolution.geometry(), convolution.weights5(), options)?;
     let bytes = needs_of(&[&small, &large], options.expected_batch.unwrap_or(1)).bytes();
+    if bytes > options.memory_limit && options.accuracy != Accuracy::Strict {
+        // The definition's weights take less memory than filtered ones.
+        return prepare(convolution, &options.clone().accuracy(Accuracy::Strict));
+    }
     expect_bytes("packed weights and a panel", bytes, options.memory_limit, "the direct sums, which hold nothing")?;
     let weights = convolution.weights5();
     let passes = [small.pack(weights, None)?, large.pack(weights, None)?];

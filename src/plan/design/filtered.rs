@@ -5,11 +5,11 @@ use super::{Machine, blocks_of, samples_to_try};
 use crate::engine::filtered::{Blocking, Filtered};
 use crate::engine::filtered::axis::AxisFilter;
 use crate::engine::schedule::{Cut, Tally};
-use crate::kernel::micro::{lanes, max_rows};
+use crate::kernel::micro::{lanes, max_rows, vector_counts};
 use crate::operator::bytes_of;
 use crate::plan::costs::{
     FILTERED_BLOCKS, FILTERED_BUFFER, FILTERED_TILES, MANY, MOST_FILTERED_PHASES, MOST_FILTERED_SCRATCH,
-    SHARE_OF_POINTS, WORTH_MORE_SAMPLES, Work,
+    SHARE_OF_POINTS, WORTH_FILTERING, WORTH_MORE_SAMPLES, Work,
 };
 use crate::plan::directed::Directed;
 use crate::plan::estimate::{self, Estimate};
@@ -19,23 +19,28 @@ use crate::plan::recipe::{FilteredRecipe, Recipe, Way, cheapest};
 use crate::scalar::Scalar;
 
 /// The recipe by minimal filtering that is estimated to take least within the accuracy and the memory of the options; `None` if there is
-/// none that takes less than `most` cycles per sample.
+/// none that is worth it beside the `strict` ways. Where the batch is not known, it has to be for single samples, too.
 pub(super) fn fastest<T: Scalar>(
     directed: &Directed,
     machine: &Machine,
     options: &PlanOptions,
-    most: f64,
+    strict: &[Way],
 ) -> Option<(FilteredRecipe, Filtered)> {
-    let batch = options.expected_batch.unwrap_or(MANY);
+    let batches = options.expected_batch.map_or([1, MANY], |batch| [batch; 2]);
+    let cycles = |ways: &[Way], batch: usize| {
+        let way = &ways[cheapest(ways.iter(), batch)];
+        batch.div_ceil(way.cut.samples.count()) as f64 * way.cycles
+    };
     let mut best: Option<(f64, FilteredRecipe, Filtered)> = None;
     for (filtered, tile) in tilings::<T>(directed, machine, options) {
-        let Some(recipe) = recipe::<T>(&filtered, machine, batch, tile) else { continue };
-        let way = &recipe.ways[cheapest(recipe.ways.iter(), batch)];
-        let cycles = way.cycles_per_sample();
-        if !fits::<T>(&filtered, way, options) || cycles >= best.as_ref().map_or(most, |(cycles, ..)| *cycles) {
-            continue;
+        let Some(recipe) = recipe::<T>(&filtered, machine, batches[1], tile) else { continue };
+        let shares = batches.map(|batch| cycles(&recipe.ways, batch) / cycles(strict, batch));
+        let is_worth_it = shares.iter().all(|&share| share < WORTH_FILTERING);
+        let share = shares[0] * shares[1];
+        let way = &recipe.ways[cheapest(recipe.ways.iter(), batches[1])];
+        if is_worth_it && fits::<T>(&filtered, way, options) && best.as_ref().is_none_or(|(least, ..)| share < *least) {
+            best = Some((share, recipe, filtered));
         }
-        best = Some((cycles, recipe, filtered));
     }
     best.map(|(_, recipe, filtered)| (recipe, filtered))
 }
@@ -81,7 +86,7 @@ pub(super) fn exactly<T: Scalar>(
             return None;
         }
         let tally = counter.count::<T>(way.cut)?;
-        let scratch = scratch::<T>(&filtered, tally, way.chunks_per_cell);
+        let scratch = filtered.all_scratch::<T>(tally, way.chunks_per_cell);
         (scratch <= MOST_FILTERED_SCRATCH / size_of::<T>()).then_some(Way { scratch, ..*way })
     };
     let ways = recipe.ways.iter().map(of_this_layer).collect::<Option<Vec<_>>>()?;
@@ -161,7 +166,7 @@ fn suitable<T: Scalar>(directed: &Directed, machine: &Machine, tile: [usize; 3],
     let Directed { geometry, output, origin } = directed;
     let [inputs, outputs] = [output.other(), *output].map(|side| geometry.channels_per_group(side));
     let isa = machine.level.isa();
-    let pitch = lanes::<T>(isa) * crate::kernel::micro::vector_counts(isa, max_rows(isa).min(outputs)).last().copied()?;
+    let pitch = lanes::<T>(isa) * vector_counts(isa, max_rows(isa).min(outputs)).last().copied()?;
     // Rows of the outputs of a chunk, which pass through the second-level cache.
     let most = FILTERED_BUFFER / (phases(directed, tile)? * pitch * size_of::<T>()).max(1);
     let most = (most / max_rows(isa) * max_rows(isa)).max(max_rows(isa)).min(outputs);
@@ -228,15 +233,10 @@ fn estimated<T: Scalar>(filtered: &Filtered, tally: &Tally, machine: &Machine) -
     estimate::filtered(filtered, tally, machine.lanes::<T>(), super::is_listed(&filtered.tiled, tally))
 }
 
-/// Elements of scratch memory of one worker.
-fn scratch<T: Scalar>(filtered: &Filtered, tally: &Tally, chunks: usize) -> usize {
-    filtered.all_scratch::<T>(tally, chunks)
-}
-
 /// A cut with its estimated cycles, or `None` if it takes too much scratch memory.
 fn way<T: Scalar>(filtered: &Filtered, tally: &Tally, machine: &Machine) -> Option<Way> {
     let (chunks, cut) = (filtered.filter.layout.chunks(), tally.cut);
-    let fits = |per_cell: usize| scratch::<T>(filtered, tally, per_cell) <= MOST_FILTERED_SCRATCH / size_of::<T>();
+    let fits = |per_cell: usize| filtered.all_scratch::<T>(tally, per_cell) <= MOST_FILTERED_SCRATCH / size_of::<T>();
     let mut per_cell = chunks;
     while per_cell > 1 && !fits(per_cell) {
         per_cell = per_cell.div_ceil(2);
@@ -260,6 +260,6 @@ fn way<T: Scalar>(filtered: &Filtered, tally: &Tally, machine: &Machine) -> Opti
         is_listed: super::is_listed(&filtered.tiled, tally),
         cycles: filtered.tiled.phases.channel_groups as f64 * of_group,
         packing: packing * chunks as f64 / computing.max(1.0),
-        scratch: scratch::<T>(filtered, tally, per_cell),
+        scratch: filtered.all_scratch::<T>(tally, per_cell),
     })
 }

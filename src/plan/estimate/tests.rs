@@ -119,6 +119,7 @@ fn check(geometry: &Geometry<3>, output: Side, level: Level, blocking: [usize; 2
         match (is_listed, cut.samples.interleaved > 1, phases.axes[2].input_step > 1) {
             (true, true, _) => packing.listed_together += elements,
             (true, false, _) => packing.listed += elements,
+            (false, true, true) => packing.gathered_together += elements,
             (false, false, false) => packing.copied += elements,
             (false, ..) => packing.gathered += elements,
         }

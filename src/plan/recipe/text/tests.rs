@@ -83,8 +83,8 @@ fn what_is_no_recipe_is_an_error_that_says_what_was_expected() {
     let of = |way: &str| format!("implicit-gemm avx2 out 1 in 1 | {way}");
     assert!(of(way).parse::<Recipe>().is_ok());
     for (text, expected) in [
-        (String::new(), "lowered, depthwise or implicit-gemm"),
-        ("lower".to_owned(), "lowered, depthwise or implicit-gemm"),
+        (String::new(), "lowered, depthwise, implicit-gemm or filtered"),
+        ("lower".to_owned(), "lowered, depthwise, implicit-gemm or filtered"),
         ("lowered avx2".to_owned(), "no more words"),
         ("depthwise sse".to_owned(), "the name of an instruction set"),
         ("implicit-gemm avx2 out 1 in 1".to_owned(), "|"),
