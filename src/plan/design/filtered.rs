@@ -179,8 +179,8 @@ fn suitable<T: Scalar>(directed: &Directed, machine: &Machine, tile: [usize; 3],
     let sets = first.filter.axes.each_ref().map(AxisFilter::set);
     let sets: Vec<(usize, usize)> = sets.into_iter().flatten().collect();
     let is_accurate = |block: usize| {
-        let measured = filtering_errors::error(&sets, inputs, block);
-        measured.is_some_and(|[rms, largest]| rms <= bounds[0] && largest <= bounds[1])
+        let measured = filtering_errors::excess(&sets, inputs, block);
+        measured.is_some_and(|excess| f64::from(excess.rms) <= bounds[0] && f64::from(excess.largest) <= bounds[1])
     };
     // As many channels as leave the points of a pass in the second-level cache.
     let of_channel = first.filter.products.most_points() * pitch * size_of::<T>();
