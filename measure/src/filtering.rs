@@ -49,7 +49,8 @@ pub enum Data {
 impl Data {
     pub const ALL: [Self; 3] = [Self::Normal, Self::Rectified, Self::Offset];
 
-    fn of(self, normal: f64) -> f64 {
+    /// The element made of a normal number.
+    pub fn of(self, normal: f64) -> f64 {
         match self {
             Self::Normal => normal,
             Self::Rectified => normal.max(0.0),

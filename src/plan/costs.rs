@@ -62,7 +62,7 @@ pub(super) const SHARE_OF_VECTOR: usize = 3;
 /// threads.
 pub(super) const FEWEST_CHANNELS: usize = 16;
 /// Outputs of a tile in each phase that are tried along each axis, by minimal filtering.
-pub(super) const FILTERED_TILES: [usize; 5] = [1, 2, 3, 4, 5];
+pub(super) const FILTERED_TILES: [usize; 4] = [1, 2, 3, 4];
 /// Input channels of a block of minimal filtering that are tried, the best first: each block is summed from zero, so that
 /// smaller ones have smaller errors.
 pub(super) const FILTERED_BLOCKS: [usize; 3] = [128, 64, 32];
