@@ -256,18 +256,21 @@ unsafe fn rows<T: Copy, const N: usize>(from: *const T, to: &mut [T], loops: &[L
 
 /// Copies rows of any length.
 ///
+/// It is a function of its own, so that what the other copies of a block need takes no registers of this loop, which calls
+/// a copy of memory for each row and uses no vectors itself. `for_each` makes nested loops of both axes.
+///
 /// # Safety
 /// `len` elements may be read from where each row begins, and lie in `to`.
-#[inline(always)]
+#[inline(never)]
 unsafe fn long_rows<T: Copy>(from: *const T, to: &mut [T], loops: &[Loop; 2], len: usize, ahead: isize) {
-    for (from, place) in each(from, loops) {
+    each(from, loops).for_each(|(from, place)| {
         // Blocks lie far apart, so that a copy would wait for the memory of each: the rows of the block after the next
         // one are prefetched.
         announce(from.wrapping_offset(ahead), len);
         // SAFETY: the row's elements may be read, as `# Safety` demands. They are borrowed as shared, and `to` mutably,
         // so that they do not overlap.
         unsafe { to[place..][..len].as_mut_ptr().copy_from_nonoverlapping(from, len) };
-    }
+    });
 }
 
 /// Copies planes of a lane and `count` elements of the inner axis: transposed, or as lines of rows of so many columns,
