@@ -163,7 +163,8 @@ pub use operator::{
     least_squares, lsqr,
 };
 pub use plan::{
-    Accuracy, Candidate, ErasedPlan, Exactness, FilteredRecipe, ImplicitGemmRecipe, Plan, PlanOptions, PreparedConvolution, Recipe, WorkOfKind,
+    Accuracy, Candidate, ErasedPlan, Exactness, FilteredRecipe, ImplicitGemmRecipe, Plan, PlanOptions,
+    PreparedConvolution, Recipe, WorkOfKind,
 };
 pub use pooling::{IndexBase, MaxPool};
 #[doc(inline)]

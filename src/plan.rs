@@ -21,11 +21,11 @@ pub(crate) mod tune;
 use std::fmt;
 use std::ops::Range;
 
+pub(crate) use directed::Directed;
 pub use erased::{ErasedPlan, Exactness};
 use ndarray::{Array, ArrayRef};
 pub use options::{Accuracy, PlanOptions};
 pub use planned::PreparedConvolution;
-pub(crate) use directed::Directed;
 pub(crate) use recipe::Like;
 pub use recipe::{FilteredRecipe, ImplicitGemmRecipe, Recipe};
 pub use tune::{Candidate, WorkOfKind};

@@ -106,8 +106,7 @@ fn errors(
     let mut random = ChaCha8Rng::seed_from_u64(8);
     let mut errors = [[0.0f64; 2]; 3];
     for _ in 0..count {
-        let [sample, channel, d, h, w] =
-            [batch, channels, depth, height, width].map(|len| random.random_range(0..len));
+        let [sample, channel, d, h, w] = [batch, channels, depth, height, width].map(|len| random.random_range(0..len));
         let (group, own) = (channel / outputs, channel % outputs);
         let (mut exact, mut plain) = (0.0f64, 0.0f32);
         let reached: Vec<_> = taps(geometry, to, [d, h, w]).collect();
@@ -146,8 +145,9 @@ fn taps(geometry: &Geometry<3>, to: Side, output: [usize; 3]) -> impl Iterator<I
     let [depth, height, width] = [of_axis(0), of_axis(1), of_axis(2)];
     depth.into_iter().flat_map(move |d| {
         let width = width.clone();
-        height.clone().into_iter().flat_map(move |h| {
-            width.clone().into_iter().map(move |w| ([d.0, h.0, w.0], [d.1, h.1, w.1]))
-        })
+        height
+            .clone()
+            .into_iter()
+            .flat_map(move |h| width.clone().into_iter().map(move |w| ([d.0, h.0, w.0], [d.1, h.1, w.1])))
     })
 }

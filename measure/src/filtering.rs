@@ -77,7 +77,7 @@ impl Plane {
         let of_axis = |(axis, products): (usize, &usize)| {
             let zeros = match chosen {
                 None => 1,
-                Some(chosen) if chosen == axis && tile % 4 == 0 => products / 2,
+                Some(chosen) if chosen == axis && tile.is_multiple_of(4) => products / 2,
                 Some(_) => 0,
             };
             if random.random() { [zeros, 0] } else { [0, zeros] }

@@ -170,7 +170,8 @@ impl Filtered {
         };
         let axes: [AxisPhases; 3] = std::array::from_fn(of_axis);
         let product = |of: fn(&AxisFilter) -> usize| filter.axes.iter().map(of).product();
-        let group = Group { axes: [0; 3], phases: product(|axis| axis.steps[0]), taps: product(|axis| axis.window.len()) };
+        let group =
+            Group { axes: [0; 3], phases: product(|axis| axis.steps[0]), taps: product(|axis| axis.window.len()) };
         let kernel = geometry.axes().map(|axis| axis.kernel());
         let phases = Phases {
             axes,
@@ -309,8 +310,7 @@ impl Filtered {
         let source = Strided::new(x);
         let gemm =
             GemmCall { gemm: &self.tiled, prepared: base, packed: &[], source: &source, input_activation, finish };
-        let call =
-            FilteredCall { filtered: self, layout: prepared.scratch, terms: &prepared.terms, packed, gemm };
+        let call = FilteredCall { filtered: self, layout: prepared.scratch, terms: &prepared.terms, packed, gemm };
         for_each_piece(scratch, prepared.scratch_len(), |scratch| {
             while let Some(cell) = grid.take() {
                 call.run(cell, scratch);

@@ -73,7 +73,8 @@ impl AxisPhases {
         [tiles, skip]: [usize; 2],
         [input, output]: [usize; 2],
     ) -> Self {
-        let gathers = (0..output_step).map(|number| Gather::of_tile(number, tiles, [output_step, input_step])).collect();
+        let gathers =
+            (0..output_step).map(|number| Gather::of_tile(number, tiles, [output_step, input_step])).collect();
         let groups = vec![AxisGroup { members: (0..output_step).collect(), offsets: window.to_vec() }];
         let regions = Regions::whole(&groups, tiles);
         Self { gathers, groups, input, output, input_step, output_step, positions: tiles, skip, regions }

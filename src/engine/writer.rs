@@ -5,8 +5,8 @@
 
 mod row_map;
 
-use self::row_map::{Landing, PhaseRow};
 pub(crate) use self::row_map::RowMap;
+use self::row_map::{Landing, PhaseRow};
 
 use super::epilogue::Finish;
 use super::schedule::Run;

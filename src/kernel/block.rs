@@ -212,7 +212,15 @@ impl<T: Scalar> Job<T> for CopyBlock<'_, '_, '_, '_, T> {
                                     planes(vectors, from, to, rest, (lane, inner, count), None, *ahead);
                                 }
                                 CopyKind::Lines { columns, apart } => {
-                                    planes(vectors, from, to, rest, (lane, inner, count), Some((columns, apart)), *ahead);
+                                    planes(
+                                        vectors,
+                                        from,
+                                        to,
+                                        rest,
+                                        (lane, inner, count),
+                                        Some((columns, apart)),
+                                        *ahead,
+                                    );
                                 }
                             }
                         }

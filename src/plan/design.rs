@@ -16,8 +16,8 @@ use super::costs::{
     MOST_SCRATCH, PLENTY_OF_SCRATCH, SAMPLES, SHARE_OF_FIRST_LEVEL, SHARE_OF_SECOND_LEVEL, SHARE_OF_VECTOR, STEPS,
     TILES, WORTH_MORE_CHANNELS, WORTH_MORE_SAMPLES,
 };
-use super::estimate::{self, Estimate};
 use super::directed::Directed;
+use super::estimate::{self, Estimate};
 use super::options::PlanOptions;
 use super::recipe::{FilteredRecipe, ImplicitGemmRecipe, Like, Recipe, Way};
 use crate::engine::depthwise::{CELL, Depthwise};
@@ -93,8 +93,7 @@ pub(super) fn design<T: Scalar>(
 fn is_possible(way: &Way, chunks: usize) -> bool {
     let most_samples = SAMPLES.into_iter().max().unwrap_or(1);
     let Samples { stacked, interleaved } = way.cut.samples;
-    let are_samples_possible =
-        stacked.min(interleaved) == 1 && (1..=most_samples).contains(&stacked.max(interleaved));
+    let are_samples_possible = stacked.min(interleaved) == 1 && (1..=most_samples).contains(&stacked.max(interleaved));
     are_samples_possible && (1..=chunks).contains(&way.chunks_per_cell) && !way.cut.block.contains(&0)
 }
 

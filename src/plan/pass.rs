@@ -71,12 +71,7 @@ impl<T: Scalar> Unpacked<T> {
     ///
     /// # Errors
     /// [`Error::Recipe`] for a recipe that the direction cannot be like.
-    pub(crate) fn new(
-        directed: Directed,
-        weights: &Weights<T>,
-        options: &PlanOptions,
-        like: Like,
-    ) -> Result<Self> {
+    pub(crate) fn new(directed: Directed, weights: &Weights<T>, options: &PlanOptions, like: Like) -> Result<Self> {
         let Directed { geometry, output, .. } = directed;
         let level = match like {
             Like::Exactly(recipe) | Like::Family(recipe) => level(recipe.isa().or(options.isa))?,

@@ -75,7 +75,8 @@ pub(crate) fn candidates<T: Scalar>(asked: Asked<T>, options: &PlanOptions) -> R
         cycles: weighed.map(|weighed| weighed.cycles),
         work: weighed.iter().flat_map(|weighed| weighed.work.listed(machine.costs)).map(of_kind).collect(),
     };
-    let mut others: Vec<Weighed> = design::candidates::<T>(&asked.0.into(), &phases, &machine, options, batch).into_iter().flatten().collect();
+    let mut others: Vec<Weighed> =
+        design::candidates::<T>(&asked.0.into(), &phases, &machine, options, batch).into_iter().flatten().collect();
     others.retain(|other| other.recipe != alone && fits(asked, &other.recipe, options));
     others.sort_by(|a, b| a.cycles.total_cmp(&b.cycles));
     let first = candidate(own, design::weighed::<T>(&asked.0.into(), &phases, &machine, batch, alone).as_ref());

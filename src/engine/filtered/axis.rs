@@ -67,7 +67,9 @@ impl AxisFilter {
         let (parts, correlation_step) = match tile {
             0 => return None,
             1 => (1, input_step),
-            _ => parts(input_step, axis.classes(output, 0).iter().find_map(|taps| distance(taps)).unwrap_or(input_step))?,
+            _ => {
+                parts(input_step, axis.classes(output, 0).iter().find_map(|taps| distance(taps)).unwrap_or(input_step))?
+            }
         };
         let period = step.checked_mul(parts)?.checked_mul(tile)?;
         let skip = origin % period;
@@ -124,7 +126,8 @@ impl AxisFilter {
         if outputs.is_empty() {
             return 0..0;
         }
-        let at = |tile: usize, offset: isize| ((tile * input_period) as isize + offset).clamp(0, input as isize) as usize;
+        let at =
+            |tile: usize, offset: isize| ((tile * input_period) as isize + offset).clamp(0, input as isize) as usize;
         let range = at(first, low)..at(end - 1, high + 1);
         if range.is_empty() { 0..0 } else { range }
     }
@@ -138,9 +141,9 @@ fn distance(taps: &Taps) -> Option<usize> {
 
 /// Into how many correlations outputs fall by their residue, and the step of each on the inputs.
 fn parts(input_step: usize, distance: usize) -> Option<(usize, usize)> {
-    if distance % input_step == 0 {
+    if distance.is_multiple_of(input_step) {
         Some((distance / input_step, distance))
-    } else if input_step % distance == 0 {
+    } else if input_step.is_multiple_of(distance) {
         Some((1, input_step))
     } else {
         None
@@ -159,7 +162,10 @@ struct Builder {
 impl Builder {
     fn phase(&mut self, taps: &Taps) -> Option<PhaseFilter> {
         if taps.is_empty() {
-            return Some(PhaseFilter { transform: OutputTransform { points: 0, outputs: self.tile }, products: Vec::new() });
+            return Some(PhaseFilter {
+                transform: OutputTransform { points: 0, outputs: self.tile },
+                products: Vec::new(),
+            });
         }
         if self.tile == 1 {
             // The view of all inputs is completed by further phases.
@@ -189,8 +195,7 @@ impl Builder {
                 None => residues.push((residue, vec![(offset, tap)])),
             }
         }
-        let is_regular =
-            |taps: &Vec<(isize, usize)>| taps.windows(2).all(|pair| pair[1].0 - pair[0].0 == self.step);
+        let is_regular = |taps: &Vec<(isize, usize)>| taps.windows(2).all(|pair| pair[1].0 - pair[0].0 == self.step);
         if !residues.iter().all(|(_, taps)| is_regular(taps)) {
             return None;
         }

@@ -109,7 +109,8 @@ impl<T: Scalar> FilteredCall<'_, '_, '_, T> {
             for (&base, flags) in work.plan.bases[tile.bases.clone()].iter().zip(flags) {
                 for tap in work.plan.taps(tile.region, 0).all() {
                     for channel in 0..channels {
-                        let values = &work.panel[base as usize + tap.shift as usize + channel * shape.channel..][..lanes];
+                        let values =
+                            &work.panel[base as usize + tap.shift as usize + channel * shape.channel..][..lanes];
                         for (flag, &value) in flags.iter_mut().zip(values) {
                             if is_too_large(value) {
                                 *flag = T::one();
@@ -171,7 +172,9 @@ impl<T: Scalar> FilteredCall<'_, '_, '_, T> {
                 let of_call = layout.per_tile * pitch;
                 prefetch_all(&weights[..weights.len().min(a.len())]);
                 if block > 0 {
-                    prefetch_all(&sums[(first_row + of_call).min(sums.len())..(first_row + 2 * of_call).min(sums.len())]);
+                    prefetch_all(
+                        &sums[(first_row + of_call).min(sums.len())..(first_row + 2 * of_call).min(sums.len())],
+                    );
                 }
                 let mut first = 0;
                 for &vectors in parts {

@@ -77,7 +77,8 @@ impl<T: Scalar> Exact<'_, '_, '_, T> {
                 of_block.fill(T::zero());
                 let of_product = &products.terms[product];
                 for (number, term) in of_product.iter().enumerate() {
-                    let points = [term.point / points_w / points_h, term.point / points_w % points_h, term.point % points_w];
+                    let points =
+                        [term.point / points_w / points_h, term.point / points_w % points_h, term.point % points_w];
                     let Some(read) = self.read(axes, &places, points) else { continue };
                     let first = work.group * layout.inputs;
                     let [d, h, w] = read;
@@ -98,7 +99,7 @@ impl<T: Scalar> Exact<'_, '_, '_, T> {
                         }
                     }
                 }
-                sums.iter_mut().zip(&*of_block).for_each(|(sum, &of_block)| *sum = *sum + of_block);
+                sums.iter_mut().zip(&*of_block).for_each(|(sum, &of_block)| *sum += of_block);
             }
         }
         let finish = self.gemm.finish;

@@ -54,11 +54,8 @@ impl Products {
             Self { passes: Vec::new(), terms: Vec::new(), of_phase: vec![None; phases.iter().product()] };
         for (number_d, class_d) in depth.classes.iter().enumerate() {
             for (number_h, class_h) in height.classes.iter().enumerate() {
-                let points = [
-                    depth.views_of(class_d).points(),
-                    height.views_of(class_h).points(),
-                    width.views().points(),
-                ];
+                let points =
+                    [depth.views_of(class_d).points(), height.views_of(class_h).points(), width.views().points()];
                 let first = products.terms.len();
                 for &d in &class_d.phases {
                     for &h in &class_h.phases {
@@ -196,8 +193,8 @@ impl ProductLayout {
     pub(crate) fn of_chunk(&self, group: usize, block: usize, pass: usize, chunk: usize) -> Range<usize> {
         let (inputs, terms) = (self.block(block), self.terms.iter().sum::<usize>());
         let before: usize = self.terms[..pass].iter().sum();
-        let of_rows = self.chunks() * (terms * inputs.start + before * inputs.len())
-            + chunk * self.terms[pass] * inputs.len();
+        let of_rows =
+            self.chunks() * (terms * inputs.start + before * inputs.len()) + chunk * self.terms[pass] * inputs.len();
         let start = group * self.group_len() + self.rows() * of_rows;
         start..start + self.rows() * self.terms[pass] * inputs.len()
     }

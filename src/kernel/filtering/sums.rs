@@ -16,7 +16,8 @@ pub(crate) struct OutputTransform {
 
 impl OutputTransform {
     fn is_known(self) -> bool {
-        self.points == self.outputs || ((3..=MOST_POINTS).contains(&self.points) && (2..self.points).contains(&self.outputs))
+        self.points == self.outputs
+            || ((3..=MOST_POINTS).contains(&self.points) && (2..self.points).contains(&self.outputs))
     }
 }
 

@@ -112,7 +112,7 @@ impl<T: Scalar> Operands<T> {
         if self.accumulate {
             for (row, before) in out.chunks_mut(self.pitch).zip(before.chunks(self.pitch)).take(self.rows) {
                 for (sum, &before) in row.iter_mut().zip(before).take(self.bases.len() * lanes) {
-                    *sum = *sum + before;
+                    *sum += before;
                 }
             }
         }

@@ -2,8 +2,8 @@
 //! memory, and weighs the others.
 
 use super::{Machine, blocks_of, samples_to_try};
-use crate::engine::filtered::{Blocking, Filtered};
 use crate::engine::filtered::axis::AxisFilter;
+use crate::engine::filtered::{Blocking, Filtered};
 use crate::engine::schedule::{Cut, Tally};
 use crate::kernel::micro::{lanes, max_rows, vector_counts};
 use crate::operator::bytes_of;
@@ -46,7 +46,12 @@ pub(super) fn fastest<T: Scalar>(
 }
 
 /// All recipes within the accuracy and the memory of the options, a family each.
-pub(super) fn all<T: Scalar>(directed: &Directed, machine: &Machine, options: &PlanOptions, batch: usize) -> Vec<Recipe> {
+pub(super) fn all<T: Scalar>(
+    directed: &Directed,
+    machine: &Machine,
+    options: &PlanOptions,
+    batch: usize,
+) -> Vec<Recipe> {
     let fitting = |(filtered, tile): (Filtered, [usize; 3])| {
         let recipe = recipe::<T>(&filtered, machine, batch, tile)?;
         let way = &recipe.ways[cheapest(recipe.ways.iter(), batch)];
@@ -144,7 +149,8 @@ fn tilings<'a, T: Scalar>(
     let of_axis = |i: usize| -> Vec<usize> {
         let positions = axes[i].length(directed.output).div_ceil(axes[i].class_steps(directed.output)[0]);
         let suits = |&tile: &usize| {
-            tile == 1 || tile <= positions && AxisFilter::new(&axes[i], directed.output, tile, directed.origin[i]).is_some()
+            tile == 1
+                || tile <= positions && AxisFilter::new(&axes[i], directed.output, tile, directed.origin[i]).is_some()
         };
         if bounds.is_none() || positions < 2 { vec![1] } else { FILTERED_TILES.into_iter().filter(suits).collect() }
     };
@@ -186,8 +192,8 @@ fn suitable<T: Scalar>(directed: &Directed, machine: &Machine, tile: [usize; 3],
     let of_channel = first.filter.products.most_points() * pitch * size_of::<T>();
     let fits = |block: usize| block * of_channel <= machine.caches.second * SHARE_OF_POINTS.0 / SHARE_OF_POINTS.1;
     let even = |block: usize| inputs.div_ceil(inputs.div_ceil(block));
-    let accurate = FILTERED_BLOCKS.into_iter().filter(|&block| is_accurate(block.min(inputs)));
-    let block = accurate.clone().find(|&block| fits(even(block))).or(accurate.last())?;
+    let accurate: Vec<usize> = FILTERED_BLOCKS.into_iter().filter(|&block| is_accurate(block.min(inputs))).collect();
+    let block = *accurate.iter().find(|&&block| fits(even(block))).or(accurate.last())?;
     of_block(even(block))
 }
 

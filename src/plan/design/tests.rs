@@ -257,7 +257,8 @@ fn candidates_are_weighed_as_they_are_alone_and_the_cheapest_comes_first() {
         for family in &planned.families {
             assert!(family.is_sorted_by(|a, b| a.cycles <= b.cycles));
             for Weighed { recipe, cycles, .. } in family {
-                let alone = weighed::<f32>(&planned.directed, &planned.phases, &planned.machine, batch, recipe.clone()).unwrap();
+                let alone = weighed::<f32>(&planned.directed, &planned.phases, &planned.machine, batch, recipe.clone())
+                    .unwrap();
                 assert!((alone.cycles - cycles).abs() <= 1e-9 * cycles, "{} of {recipe} for {cycles}", alone.cycles);
             }
         }

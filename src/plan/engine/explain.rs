@@ -16,10 +16,7 @@ pub(super) fn implicit_gemm<'a, T: Scalar>(gemm: &ImplicitGemm, ways: impl Itera
 }
 
 /// A sentence for every choice.
-pub(super) fn filtered<'a, T: Scalar>(
-    filtered: &Filtered,
-    ways: impl Iterator<Item = &'a Way> + Clone,
-) -> String {
+pub(super) fn filtered<'a, T: Scalar>(filtered: &Filtered, ways: impl Iterator<Item = &'a Way> + Clone) -> String {
     let (layout, products) = (&filtered.filter.layout, &filtered.filter.products);
     let [d, h, w] = filtered.filter.axes.each_ref().map(|axis| axis.steps[0]);
     let outputs = d * h * w;

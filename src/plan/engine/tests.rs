@@ -22,7 +22,10 @@ fn geometry(size: [usize; 2], inputs: usize) -> Geometry<3> {
 fn pass(options: &PlanOptions, inputs: usize) -> Pass<f32> {
     let geometry = geometry([6, 7], inputs);
     let weights = Weights::from_elem(geometry.weight_shape(), 0.5);
-    Unpacked::new((geometry, Side::Large).into(), &weights, options, Like::Anything).unwrap().pack(&weights, None).unwrap()
+    Unpacked::new((geometry, Side::Large).into(), &weights, options, Like::Anything)
+        .unwrap()
+        .pack(&weights, None)
+        .unwrap()
 }
 
 fn packed(pass: &Pass<f32>) -> &Packed<f32> {
