@@ -9,10 +9,9 @@ mod tests;
 use std::ops::Range;
 
 use ndarray::{ArrayViewD, ArrayViewMutD, Axis};
-use rayon::prelude::*;
 
 use super::common::Few;
-use super::slices::{fill, in_order, in_pieces, is_worth_sharing, lies_in_rows};
+use super::slices::{fill, for_chunks, in_order, in_pieces, is_worth_sharing, lies_in_rows};
 use crate::operator::Row;
 
 /// Elements that one thread computes at a time.
@@ -46,10 +45,10 @@ pub(crate) use of_same;
 pub(crate) fn in_parts<T: Send>(all: &mut [T], work: impl Fn(usize, &mut [T]) + Sync) {
     // One copy of what threads need for all functions of a type: a call per part costs nothing, hundreds of copies take long to build.
     fn shared<T: Send>(all: &mut [T], work: &(dyn Fn(usize, &mut [T]) + Sync)) {
-        if all.len() <= 2 * PART {
+        if all.len() <= 2 * PART || convmat::threads() == 1 {
             return work(0, all);
         }
-        all.par_chunks_mut(PART).enumerate().for_each(|(number, part)| work(number * PART, part));
+        for_chunks(all, PART, all.len(), |number, part| work(number * PART, part));
     }
     shared(all, &work);
 }
@@ -222,7 +221,7 @@ fn transpose<T: Element>(walk: &Walk<1>, rows: usize, columns: usize, from: &[T]
         strides: walk.strides[..walk.strides.len() - 2].into(),
         first: walk.first,
     };
-    to.par_chunks_mut(rows_of_part * columns).enumerate().for_each(|(number, part)| {
+    for_chunks(to, rows_of_part * columns, to.len(), |number, part| {
         let (mut row, mut part) = (number * rows_of_part, part);
         while !part.is_empty() {
             // What of the part lies in one plane.

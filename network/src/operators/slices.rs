@@ -13,7 +13,7 @@ const WORTH_SHARING: usize = 1 << 15;
 
 /// Whether work is worth being shared among the threads that there are.
 pub(crate) fn is_worth_sharing(work: usize) -> bool {
-    work >= WORTH_SHARING && rayon::current_num_threads() > 1
+    work >= WORTH_SHARING && convmat::threads() > 1
 }
 
 /// The elements in order; a copy where they do not lie so.

@@ -93,6 +93,28 @@ enum Source {
 }
 
 impl UnpackedLayer {
+    /// The number of its node.
+    pub(crate) const fn number(&self) -> usize {
+        self.number
+    }
+
+    /// Bytes of its weights before they are packed.
+    pub(crate) fn weight_bytes(&self) -> usize {
+        let elements = match &self.source {
+            Source::Known(known) => known.weights,
+            Source::New(_, weights) => weights.len(),
+        };
+        elements * size_of::<f32>()
+    }
+
+    /// The same layer, to be packed for calls with so many samples.
+    pub(crate) fn for_batch(mut self, batch: usize) -> Self {
+        if let Some(samples) = self.input.first_mut() {
+            *samples = batch;
+        }
+        self
+    }
+
     /// The layer with its weights packed, or shared with those of another size. Its options' limit counts what is left for it.
     ///
     /// # Errors
@@ -126,6 +148,16 @@ pub(crate) struct PackedLayer {
 }
 
 impl PackedLayer {
+    /// The number of its node.
+    pub(crate) const fn number(&self) -> usize {
+        self.number
+    }
+
+    /// The same layer for so many samples; packed weights are shared.
+    pub(crate) fn of_batch(&self, batch: usize) -> Self {
+        Self { batch, ..self.clone() }
+    }
+
     fn input_activation(&self) -> Activation {
         self.layer.plan().input_activation()
     }

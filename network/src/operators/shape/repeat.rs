@@ -25,8 +25,15 @@ impl Operator for Expand {
         Ok(vec![Signature::new(input.element(), broadcast(&[input.shape(), &shape])?)])
     }
 
+    fn treats_samples_alike(&self, _inputs: &[Option<&Fact>], _outputs: &[Signature]) -> bool {
+        true
+    }
+
     fn reach(&self, inputs: &[Option<&Fact>], outputs: &[Signature], output: usize, input: usize) -> Reach {
-        reach_elements(inputs, outputs, output, input)
+        match input {
+            0 => reach_elements(inputs, outputs, output, input),
+            _ => Reach::Nothing,
+        }
     }
 
     fn run(&self, inputs: &[Option<TensorView>], outputs: &mut [TensorViewMut], _scratch: &mut Scratch) -> Result<()> {
@@ -59,6 +66,10 @@ impl Operator for Tile {
         let shape = shape.collect::<Option<Vec<_>>>().ok_or_else(|| invalid!("an output that is too large"))?;
         elements(&shape)?;
         Ok(vec![Signature::new(input.element(), shape)])
+    }
+
+    fn treats_samples_alike(&self, _inputs: &[Option<&Fact>], _outputs: &[Signature]) -> bool {
+        true
     }
 
     fn reach(&self, inputs: &[Option<&Fact>], outputs: &[Signature], output: usize, input: usize) -> Reach {
