@@ -38,4 +38,5 @@ pub(crate) use gemm::{gemm, parallel_gemm};
 pub(crate) use interleave::{deinterleave, interleave};
 pub use isa::Isa;
 pub(crate) use parallel::{WORTH_A_TASK, for_each_piece, for_each_task, workers};
+pub use parallel::{on_one_thread, threads};
 pub(crate) use tile::split;

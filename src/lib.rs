@@ -91,7 +91,7 @@
 //! * **Padding** is given as `(begin, end)` per axis and reads as zero. `output_padding` lengthens the end of a transposed
 //!   convolution's output; places that no tap reaches hold the bias alone.
 //! * **Adjoint, not inverse.** Cᵀ·C·x is not x, and col2im does not undo im2col.
-//! * **Threads.** Everything runs on the current `rayon` pool. No result depends on the number of threads, to the bit.
+//! * **Threads.** Everything runs on the current `rayon` pool, or [`on_one_thread`] of it. No result depends on the number of threads, to the bit.
 //! * **The same bits.** Layers, plans, direct sums and the sparse matrix also give the same bits for any batch; [`Formulation`]
 //!   says which formulations do not. Plans of other sizes or instruction sets may round differently.
 //! * **Errors.** Everything a caller can get wrong is an [`Error`] with the numbers that explain it; nothing public panics.
@@ -149,7 +149,7 @@ pub use formulation::{Formulation, FormulationOptions};
 #[doc(inline)]
 pub use geometry::{Channels, Geometry, Options, OutputSize, Padding, PerAxis, Shape};
 pub use in_weights::InWeights;
-pub use kernel::{Caches, GemmBackend, Isa};
+pub use kernel::{Caches, GemmBackend, Isa, on_one_thread, threads};
 #[doc(inline)]
 pub use layer::{
     Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d, Direction, Forward, Gradients, Layer,

@@ -55,7 +55,7 @@ pub use self::error::{Error, Result, UnsupportedNode};
 pub use self::graph::{Dimension, Graph, GraphBuilder, Input, Node, ValueId};
 pub use self::limits::Limits;
 pub use self::operator::{Alignment, Fact, Operator, Pointwise, Row, Scratch, Signature};
-pub use self::plan::{Extent, Memory, Plan, PlanOptions, ReceptiveField, StepInfo};
+pub use self::plan::{Batch, Extent, Memory, Plan, PlanOptions, ReceptiveField, StepInfo};
 pub use self::reach::{AxisReach, Border, Reach, Relation, Taps};
 pub use self::state::StateDict;
 pub use self::tensor::{ElementType, Tensor, TensorView, TensorViewMut};

@@ -24,8 +24,8 @@ pub struct Limits {
     /// Nodes of a graph, those of graphs within nodes among them: a million.
     pub nodes: usize,
     /// Multiplications and additions of a run, if they are limited: they are not. Planning spends as many at most on what follows from
-    /// constants, and as many again on what follows from shapes, each element that is read or written counted as one more; ten thousand
-    /// million where there is no limit. What would take more is no error by itself: it is computed in every run.
+    /// constants, and as many again on what follows from shapes, for all samples of a batch and for each length of its parts, each
+    /// element that is read or written counted as one more; ten thousand million where there is no limit. What would take more is no error by itself: it is computed in every run.
     pub operations: Option<u128>,
 }
 

@@ -204,6 +204,15 @@ pub trait Operator: fmt::Debug + Any + Send + Sync {
         Reach::Everything
     }
 
+    /// Whether what it computes at an index of axis 0 depends neither on the index nor on how many there are, to the bit, but on what
+    /// [`reach`](Self::reach) names alone.
+    ///
+    /// Where that is true, and where an output depends on the same index of the inputs that have this axis, samples may be computed
+    /// apart, on threads of their own. Operators that only put elements into another [shape](Self::is_reshape) are not asked.
+    fn treats_samples_alike(&self, _inputs: &[Option<&Fact>], _outputs: &[Signature]) -> bool {
+        false
+    }
+
     /// Multiplications and additions of a run, for operators that do more than a few per output.
     fn operations(&self, _inputs: &[Option<&Fact>], outputs: &[Signature]) -> u128 {
         outputs.iter().fold(0, |sum: u128, output| sum.saturating_add(output.elements()))

@@ -5,17 +5,20 @@
 mod arena;
 mod chains;
 mod cut;
+mod estimate;
 mod explain;
 mod facts;
 mod folding;
 mod nesting;
 mod options;
 mod packing;
+mod parts;
 mod patterns;
 mod placement;
 mod preactivations;
 mod receptive;
 mod run;
+mod samples;
 mod steps;
 #[cfg(test)]
 mod tests;
@@ -26,11 +29,12 @@ use std::time::Duration;
 use self::arena::{Arena, Place};
 pub use self::explain::StepInfo;
 use self::facts::Facts;
-pub use self::options::PlanOptions;
+pub use self::options::{Batch, PlanOptions};
 use self::packing::{Beside, expect_bytes};
+use self::parts::{Draft, Parts, Whole};
 pub use self::receptive::{Extent, ReceptiveField};
 use self::run::{assign, contiguous, is_contiguous};
-use self::steps::{KnownLayers, PackedLayer, Step, Stepper, known_layers, layers};
+use self::steps::{KnownLayers, PackedLayer, Step, Stepper, UnpackedLayer, known_layers, layers};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, ValueId};
 use crate::operator::{Scratch, Signature};
@@ -53,6 +57,8 @@ pub struct Plan {
     constant_bytes: u128,
     /// Bytes that are left of the limit.
     spare: u128,
+    /// The parts in which samples run, if they do not run all together.
+    parts: Option<Box<Parts>>,
 }
 
 /// Memory that plans work in. It grows on first use; one plan after the other may use it.
@@ -62,6 +68,8 @@ pub struct Memory {
     integers: Vec<i64>,
     bools: Vec<bool>,
     scratch: Scratch,
+    /// Memory of parts of a batch that run at the same time.
+    parts: Vec<Memory>,
 }
 
 impl Memory {
@@ -139,23 +147,33 @@ impl Plan {
             return Err(Error::Limit { what: "operations", needed: operations, limit });
         }
         let arena = Arena::new(&graph, &facts, &mut steps)?;
+        let parts = Whole { graph: &graph, shapes, facts: &facts, steps: &steps, arena: &arena, options }.parts();
+        if let Some(parts) = &parts {
+            let for_part = |layer: UnpackedLayer| Ok(layer.for_batch(parts.samples));
+            steps = steps.into_iter().map(|step| step.with_layer(for_part)).collect::<Result<_>>()?;
+        }
         let now = bytes_of(facts.values());
         let is_read = |value| arena.place_of(value) == Some(&Place::Known);
         facts.keep_values(is_read);
         if let Some(graph) = Arc::get_mut(&mut graph).filter(|_| !is_resizable) {
             graph.constants.retain(|&value, _| is_read(value));
         }
-        let mut constant_bytes = bytes_of(graph.constants.values().chain(facts.values()));
-        let beside = Beside { now, later: constant_bytes.saturating_add(arena.bytes()) };
+        let of_parts = parts.iter().flat_map(Draft::values);
+        let mut constant_bytes = bytes_of(graph.constants.values().chain(facts.values()).chain(of_parts));
+        let value_bytes = parts.as_ref().map_or(arena.bytes(), Draft::value_bytes);
+        let beside = Beside { now, later: constant_bytes.saturating_add(value_bytes) };
         let steps = packing::packed(steps, beside, options, is_resizable)?;
         if !is_resizable {
             constant_bytes += layers(&steps).map(PackedLayer::unpacked_bytes).sum::<u128>();
         }
         let options = options.clone();
-        let mut plan = Self { graph, facts, steps, arena, options, is_resizable, constant_bytes, spare: 0 };
+        let mut plan =
+            Self { graph, facts, steps, arena, options, is_resizable, constant_bytes, spare: 0, parts: None };
+        plan.parts = parts.map(|parts| parts.packed(&plan)).transpose()?.map(Box::new);
         let (bytes, limit) = (plan.bytes(), u128::from(plan.options.limits.memory));
         expect_bytes(bytes, limit)?;
         plan.spare = limit - bytes;
+        plan.parts.iter_mut().for_each(|parts| parts.set_spare(limit - bytes));
         Ok(plan)
     }
 
@@ -196,7 +214,7 @@ impl Plan {
     /// Bytes of constants, packed weights, values and scratch memory, for the threads of the current rayon pool.
     #[must_use]
     pub fn bytes(&self) -> u128 {
-        self.constant_bytes + self.packed_bytes() + self.arena.bytes() + self.scratch_bytes()
+        self.constant_bytes + self.packed_bytes() + self.value_bytes() + self.scratch_bytes()
     }
 
     /// Bytes of constants, the weights of layers as they were before they were packed among them: the graph that was planned, plans of
@@ -212,15 +230,24 @@ impl Plan {
         layers(&self.steps).map(|packed| packed.layer.plan().packed_bytes() as u128).sum()
     }
 
-    /// Bytes of all values that live at the same time.
+    /// Samples of a part, where samples run [in parts](Batch), each on one thread.
+    #[must_use]
+    pub fn samples_of_part(&self) -> Option<usize> {
+        self.parts.as_ref().map(|parts| parts.samples())
+    }
+
+    /// Bytes of all values that live at the same time; of samples that run [in parts](Batch), for the threads of the current rayon pool.
     #[must_use]
     pub fn value_bytes(&self) -> u128 {
-        self.arena.bytes()
+        self.parts.as_ref().map_or(self.arena.bytes(), |parts| parts.value_bytes())
     }
 
     /// Bytes of scratch memory of layers, for the threads of the current rayon pool.
     #[must_use]
     pub fn scratch_bytes(&self) -> u128 {
+        if let Some(parts) = &self.parts {
+            return parts.scratch_bytes();
+        }
         let of = |packed: &PackedLayer| 4 * packed.layer.plan().workspace_len(packed.batch) as u128;
         layers(&self.steps).map(of).max().unwrap_or(0)
     }
@@ -240,10 +267,11 @@ impl Plan {
 
     /// The outputs, in the order of [`outputs`](Self::outputs), into given tensors.
     ///
-    /// From the second call on nothing is allocated on one thread for inputs whose elements lie in order: not for layers, and of tensors
-    /// of up to four axes not for functions of elements, arithmetic, poolings, concatenations, padding, copies of nearest elements,
-    /// normalizations, softmax, reductions of neighbouring axes, slices, and elements in another order. Interpolation, products of
-    /// matrices, indices that are tensors, and reductions of axes that are no neighbours take memory in every run.
+    /// From the second call on nothing is allocated on one thread, or by samples that run [in parts](Batch), for inputs whose elements
+    /// lie in order: not for layers, and of tensors of up to four axes not for functions of elements, arithmetic, poolings,
+    /// concatenations, padding, copies of nearest elements, normalizations, softmax, reductions of neighbouring axes, slices, and
+    /// elements in another order. Interpolation, products of matrices, indices that are tensors, and reductions of axes that are no
+    /// neighbours take memory in every run.
     ///
     /// # Errors
     /// [`Error::Input`] for a tensor of another type or shape; [`Error::Node`] for values that an operator cannot work with, as an index
@@ -253,7 +281,8 @@ impl Plan {
     }
 
     /// As [`run_into`](Self::run_into); `observe` is told the number of each step that has run, as [`steps`](Self::steps) counts them,
-    /// and how long it took.
+    /// and how long it took. Samples that run [in parts](Batch) do so on one thread then, one part after the other, and of each step as
+    /// much is told as there are parts: what it takes of one thread's time.
     ///
     /// # Errors
     /// As [`run_into`](Self::run_into).
@@ -280,6 +309,9 @@ impl Plan {
         memory: &mut Memory,
         observe: Option<&mut dyn FnMut(usize, Duration)>,
     ) -> Result<()> {
+        if let Some(parts) = &self.parts {
+            return parts.run(inputs, outputs, memory, observe);
+        }
         memory.scratch.memory_limit = self.spare;
         grow(&mut memory.floats, self.arena.floats, 0.0)?;
         grow(&mut memory.integers, self.arena.integers, 0)?;

@@ -238,6 +238,18 @@ impl AxisReach {
     }
 }
 
+impl AxisReach {
+    /// Whether each output depends on the input at its own position of an axis alone.
+    pub(crate) fn is_same(&self, axis: usize, length: usize) -> bool {
+        let Self::Along(relation) = self else { return false };
+        let own = |(at, taps): (usize, &Taps)| taps.count == 1 && taps.first == at as i64;
+        relation.axis == axis
+            && relation.domain == (0..length as i64)
+            && relation.advance == relation.taps.len() as i64
+            && relation.taps.iter().enumerate().all(own)
+    }
+}
+
 impl Reach {
     /// The elements of the same position, along all axes but those that are whole.
     #[must_use]

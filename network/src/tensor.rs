@@ -176,6 +176,30 @@ impl Tensor {
     }
 }
 
+impl TensorView<'_> {
+    /// A view of the same elements.
+    #[must_use]
+    pub fn view(&self) -> TensorView<'_> {
+        match self {
+            Self::Float(array) => TensorView::Float(array.view()),
+            Self::Integer(array) => TensorView::Integer(array.view()),
+            Self::Bool(array) => TensorView::Bool(array.view()),
+        }
+    }
+}
+
+impl TensorViewMut<'_> {
+    /// A view of the same elements, to write to.
+    #[must_use]
+    pub fn view_mut(&mut self) -> TensorViewMut<'_> {
+        match self {
+            Self::Float(array) => TensorViewMut::Float(array.view_mut()),
+            Self::Integer(array) => TensorViewMut::Integer(array.view_mut()),
+            Self::Bool(array) => TensorViewMut::Bool(array.view_mut()),
+        }
+    }
+}
+
 /// Bytes of tensors. Elements that several share count once.
 pub(crate) fn bytes_of<'a>(tensors: impl Iterator<Item = &'a Tensor>) -> u128 {
     let mut known = HashMap::new();

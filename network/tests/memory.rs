@@ -4,6 +4,7 @@
 //! at the same time.
 
 use std::alloc::{GlobalAlloc, Layout, System};
+use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
@@ -23,7 +24,7 @@ use convmat_network::operators::resize::{AspectRatio, Interpolation, Mapping, Re
 use convmat_network::operators::shape::{Flatten, Reshape};
 use convmat_network::operators::softmax::{Rule, Softmax};
 use convmat_network::{
-    ElementType, Graph, GraphBuilder, Limits, Memory, Node, Plan, PlanOptions, StateDict, Tensor, ValueId,
+    Batch, ElementType, Graph, GraphBuilder, Limits, Memory, Node, Plan, PlanOptions, StateDict, Tensor, ValueId,
 };
 
 struct Counting;
@@ -79,6 +80,29 @@ fn runs_take_no_memory_after_the_first_one() {
         }
         networks();
     });
+    in_parts();
+}
+
+/// Parts of a batch on several threads, which share nothing.
+fn in_parts() {
+    let x = Tensor::from(ArrayD::from_shape_fn(&[7, 4, 6, 8][..], |at| (at[0] + 3 * at[1] + 7 * at[2]) as f32 * 0.01));
+    let mut builder = GraphBuilder::new();
+    let input = builder.input("x", ElementType::Float, None);
+    let weights = floats(&mut builder, &[4, 4, 3, 3]);
+    let layer = Convolution { groups: 1, ..Convolution::default() };
+    let y = builder.node("layer", layer, [input, weights]);
+    let y = builder.function("exp", y, Function::Exp);
+    builder.output("y", y);
+    let graph = builder.build().unwrap();
+    for threads in [1, 2] {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| {
+            let options = PlanOptions::new().batch(Batch::Parts(NonZeroUsize::new(2).unwrap()));
+            let plan = graph.plan(&[x.shape().to_vec()], &options).unwrap();
+            assert_eq!(plan.samples_of_part(), Some(2));
+            assert_eq!(allocations(&plan, &x), 0, "in parts on {threads} threads");
+        });
+    }
 }
 
 fn plan(build: Build, shape: &[usize]) -> Plan {

@@ -15,6 +15,7 @@ use super::{
 };
 use crate::error::{Error, ParseNameError, Result};
 use crate::geometry::{Shape, checked_len};
+use crate::kernel::threads;
 use crate::scalar::Scalar;
 
 /// What a padded element reads. The names are PyTorch's.
@@ -195,14 +196,18 @@ impl Pad {
             if to == 0 {
                 return Ok(());
             }
-            y.par_chunks_mut(to).enumerate().for_each(|(plane, y)| {
+            let fill = |(plane, y): (usize, &mut [T])| {
                 let x = &x[plane * from..][..from];
                 for (y, row) in y.chunks_exact_mut(self.range[3]).zip(self.rows()) {
                     for (y, &source) in y.iter_mut().zip(&self.sources[2]) {
                         *y = row.zip(source).map_or(T::zero(), |(row, i)| x[row + i]);
                     }
                 }
-            });
+            };
+            match threads() {
+                1 => y.chunks_mut(to).enumerate().for_each(fill),
+                _ => y.par_chunks_mut(to).enumerate().for_each(fill),
+            }
             Ok(())
         })
     }

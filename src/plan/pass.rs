@@ -18,7 +18,7 @@ use crate::engine::phases::Phases;
 use crate::error::{Error, Result};
 use crate::geometry::{Gather, Geometry, Shape, Side, checked_len};
 use crate::kernel::dispatch::Level;
-use crate::kernel::{Caches, Isa, workers};
+use crate::kernel::{Caches, Isa, threads, workers};
 use crate::operator::{
     LinearOperator, Pad, Weights, Workspace, allocatable, bytes_of, expect_available, expect_batch, expect_shape,
     new_batch, with_batch,
@@ -283,7 +283,11 @@ impl<T: Scalar> Pass<T> {
         }
         if self.activated_in_copy != Activation::Identity {
             let level = Level::best();
-            copy.par_chunks_mut(ACTIVATED_AT_ONCE).for_each(|piece| self.activated_in_copy.apply(level, piece));
+            let activate = |piece: &mut [T]| self.activated_in_copy.apply(level, piece);
+            match threads() {
+                1 => copy.chunks_mut(ACTIVATED_AT_ONCE).for_each(activate),
+                _ => copy.par_chunks_mut(ACTIVATED_AT_ONCE).for_each(activate),
+            }
         }
         self.run(ArrayView5::from_shape(shape, copy).map_err(overflow)?, y, finish, workspace)
     }

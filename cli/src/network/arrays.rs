@@ -14,8 +14,8 @@ use super::npz;
 use crate::error::{Failure, Result};
 use crate::{files, npy};
 
-/// Most bytes of a file, and of one array in an archive.
-pub const MAX_BYTES: u64 = 4 << 30;
+/// Most bytes of a file.
+const MAX_BYTES: u64 = 4 << 30;
 
 /// What went wrong inside of a file.
 pub type Parsed<T> = std::result::Result<T, String>;

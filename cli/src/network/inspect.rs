@@ -164,6 +164,9 @@ fn steps(plan: &Plan, out: &mut dyn Write) -> Result<Value> {
     }
     let (unit, factor) = if plan.operations() < 1_000_000_000 { ("MFLOP", 1e6) } else { ("GFLOP", 1e9) };
     field(out, "work", format_args!("{} {unit} a run", significant(plan.operations() as f64 / factor, 3)))?;
+    if let Some(samples) = plan.samples_of_part() {
+        field(out, "parts", model::in_parts(samples))?;
+    }
     let [all, constants, packed, values, scratch] =
         [plan.bytes(), plan.constant_bytes(), plan.packed_bytes(), plan.value_bytes(), plan.scratch_bytes()]
             .map(bytes_in_words);
@@ -173,6 +176,7 @@ fn steps(plan: &Plan, out: &mut dyn Write) -> Result<Value> {
         "steps": listed,
         "outputs": outputs,
         "operations": plan.operations().to_string(),
+        "samples_of_part": plan.samples_of_part(),
         "constant_bytes": plan.constant_bytes().to_string(),
         "packed_bytes": plan.packed_bytes().to_string(),
         "value_bytes": plan.value_bytes().to_string(),

@@ -27,6 +27,11 @@ pub fn plan_options(memory: u128, is_fused: bool) -> PlanOptions {
     PlanOptions::new().limits(limits(memory)).fuse(is_fused)
 }
 
+/// How samples run that are given to threads in parts.
+pub fn in_parts(samples: usize) -> String {
+    format!("{samples} of the samples on each thread, one part after the other")
+}
+
 /// What an input has to be: `x: float [batch, 3, ?, ?]`.
 pub fn expected(input: &Input) -> String {
     let lengths = match &input.dimensions {

@@ -1,12 +1,13 @@
 //! Archives of arrays, as `numpy.savez` and `numpy.savez_compressed` write them and `numpy.load` reads them.
 
-use std::io::{Cursor, Read, Write};
+use std::io::{Cursor, Write};
 
 use convmat_network::Tensor;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipArchive, ZipWriter};
 
-use super::arrays::{MAX_BYTES, Parsed, chosen, npy_bytes, npy_tensor};
+use super::arrays::{Parsed, chosen, npy_bytes, npy_tensor};
+use crate::npy::unpacked;
 
 /// What the names of arrays end in within the archive.
 const ENDING: &str = ".npy";
@@ -33,11 +34,6 @@ pub fn tensor(bytes: Vec<u8>, name: Option<&str>, likely: &[&str]) -> Parsed<(Op
     names.sort_unstable();
     let name = chosen(name, likely, &names)?;
     let file = archive.by_name(&format!("{name}{ENDING}")).map_err(|error| format!("`{name}`: {error}"))?;
-    let mut array = Vec::new();
-    file.take(MAX_BYTES + 1).read_to_end(&mut array).map_err(|error| format!("`{name}`: {error}"))?;
-    if array.len() as u64 > MAX_BYTES {
-        return Err(format!("`{name}` is too large"));
-    }
-    let array = npy_tensor(&array).map_err(|why| format!("`{name}`: {why}"))?;
+    let array = unpacked(file).and_then(|array| npy_tensor(&array)).map_err(|why| format!("`{name}`: {why}"))?;
     Ok((Some(name.to_owned()), array))
 }

@@ -68,7 +68,12 @@ impl Profile {
     /// Runs a plan again and again; prints the steps, the slowest first, and writes them in order.
     pub fn run(&self, plan: &Plan, inputs: &[TensorView], memory: &mut Memory, out: &mut dyn Write) -> Result<()> {
         let (rows, wall) = measure(plan, inputs, memory, self.repeat)?;
-        let peak = machine::peak(Isa::best())?;
+        let mut peak = machine::peak(Isa::best())?;
+        if let Some(samples) = plan.samples_of_part() {
+            // Parts are observed one after the other.
+            peak /= convmat::threads() as f64;
+            writeln!(out, "samples run {samples} at a time, each time on one thread: times are those of one thread")?;
+        }
         print(&rows, wall, peak, self.repeat, out)?;
         for (path, format) in &self.files {
             let sum: f64 = rows.iter().map(|row| row.seconds).sum();
@@ -91,14 +96,17 @@ fn measure(plan: &Plan, inputs: &[TensorView], memory: &mut Memory, repeat: u16)
     let mut seconds = vec![Vec::with_capacity(repeat.into()); plan.steps().count()];
     let mut walls = Vec::with_capacity(repeat.into());
     for _ in 0..repeat {
+        // Parts of a batch run the same steps.
+        let mut of_run = vec![None; seconds.len()];
         let start = Instant::now();
         let mut observe = |step: usize, time: std::time::Duration| {
-            if let Some(of_step) = seconds.get_mut(step) {
-                of_step.push(time.as_secs_f64());
+            if let Some(of_step) = of_run.get_mut(step) {
+                *of_step = Some(of_step.unwrap_or(0.0) + time.as_secs_f64());
             }
         };
         plan.run_observed(inputs, &mut views, memory, Some(&mut observe))?;
         walls.push(start.elapsed().as_secs_f64());
+        seconds.iter_mut().zip(of_run).for_each(|(all, of_run)| all.extend(of_run));
     }
     let rows = plan.steps().zip(&seconds).map(|(step, seconds)| Row {
         name: step.name.to_owned(),

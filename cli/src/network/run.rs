@@ -97,6 +97,9 @@ fn describe(
     if let (Some(batch), Some(samples @ 2..)) = (batch, samples) {
         field(out, "batches", format_args!("{samples} samples, {batch} at a time"))?;
     }
+    if let Some(samples) = plan.samples_of_part() {
+        field(out, "parts", model::in_parts(samples))?;
+    }
     field(
         out,
         "memory",

@@ -1,6 +1,5 @@
 //! The commands about networks from outside: files of every format, messages, batches, folders, exit codes, reports.
 
-#[allow(dead_code)]
 #[path = "../cli/common.rs"]
 mod common;
 mod folder;

@@ -175,6 +175,10 @@ impl Operator for Cast {
         Some(Alignment::Broadcast)
     }
 
+    fn treats_samples_alike(&self, _inputs: &[Option<&Fact>], _outputs: &[Signature]) -> bool {
+        true
+    }
+
     fn reach(&self, inputs: &[Option<&Fact>], outputs: &[Signature], output: usize, input: usize) -> Reach {
         reach_elements(inputs, outputs, output, input)
     }
@@ -196,6 +200,10 @@ impl Operator for CastLike {
     fn infer(&self, inputs: &[Option<&Fact>], _outputs: usize) -> Result<Vec<Signature>> {
         let (input, like) = (required(inputs, 0)?, required(inputs, 1)?);
         Ok(vec![Signature::new(like.element(), input.shape())])
+    }
+
+    fn treats_samples_alike(&self, _inputs: &[Option<&Fact>], _outputs: &[Signature]) -> bool {
+        true
     }
 
     fn reach(&self, inputs: &[Option<&Fact>], outputs: &[Signature], output: usize, input: usize) -> Reach {

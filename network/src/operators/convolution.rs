@@ -266,6 +266,10 @@ impl Operator for Convolution {
         Ok(vec![Signature::new(ElementType::Float, shape)])
     }
 
+    fn treats_samples_alike(&self, _inputs: &[Option<&Fact>], _outputs: &[Signature]) -> bool {
+        true
+    }
+
     fn reach(&self, inputs: &[Option<&Fact>], _outputs: &[Signature], _output: usize, input: usize) -> Reach {
         let (0, [Some(x), Some(weights), ..]) = (input, inputs) else { return Reach::Everything };
         of_rank!(self, x.shape().len(), reach_of(x.shape(), weights.shape())).unwrap_or(Reach::Everything)

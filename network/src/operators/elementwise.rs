@@ -62,6 +62,10 @@ impl Operator for Unary {
         Some(Alignment::Broadcast)
     }
 
+    fn treats_samples_alike(&self, _inputs: &[Option<&Fact>], _outputs: &[Signature]) -> bool {
+        true
+    }
+
     fn reach(&self, inputs: &[Option<&Fact>], outputs: &[Signature], output: usize, input: usize) -> Reach {
         reach_elements(inputs, outputs, output, input)
     }

@@ -8,11 +8,10 @@ mod tests;
 
 use std::ops::Range;
 
-use ndarray::{ArrayViewD, ArrayViewMutD, Axis};
-use rayon::prelude::*;
+use ndarray::{ArrayViewD, ArrayViewMutD};
 
 use super::common::Few;
-use super::slices::{fill, in_order, in_pieces, is_worth_sharing, lies_in_rows};
+use super::slices::{Broadcast, fill, for_chunks, in_halves, in_order, in_pieces, lies_in_rows};
 use crate::operator::Row;
 
 /// Elements that one thread computes at a time.
@@ -46,10 +45,10 @@ pub(crate) use of_same;
 pub(crate) fn in_parts<T: Send>(all: &mut [T], work: impl Fn(usize, &mut [T]) + Sync) {
     // One copy of what threads need for all functions of a type: a call per part costs nothing, hundreds of copies take long to build.
     fn shared<T: Send>(all: &mut [T], work: &(dyn Fn(usize, &mut [T]) + Sync)) {
-        if all.len() <= 2 * PART {
+        if all.len() <= 2 * PART || convmat::threads() == 1 {
             return work(0, all);
         }
-        all.par_chunks_mut(PART).enumerate().for_each(|(number, part)| work(number * PART, part));
+        for_chunks(all, PART, all.len(), |number, part| work(number * PART, part));
     }
     shared(all, &work);
 }
@@ -222,7 +221,7 @@ fn transpose<T: Element>(walk: &Walk<1>, rows: usize, columns: usize, from: &[T]
         strides: walk.strides[..walk.strides.len() - 2].into(),
         first: walk.first,
     };
-    to.par_chunks_mut(rows_of_part * columns).enumerate().for_each(|(number, part)| {
+    for_chunks(to, rows_of_part * columns, to.len(), |number, part| {
         let (mut row, mut part) = (number * rows_of_part, part);
         while !part.is_empty() {
             // What of the part lies in one plane.
@@ -338,53 +337,24 @@ pub(crate) fn zip<A: Element, B: Element, C: Element>(
     to: ArrayViewMutD<'_, C>,
     function: impl Fn(A, B) -> C + Sync,
 ) {
-    zip_pieces(a, b, to, &function);
+    zip_pieces((a, b), to, &function);
 }
 
 /// The same, an index of the first axis after the other where tensors do not lie in order as a whole.
 fn zip_pieces<A: Element, B: Element, C: Element>(
-    a: ArrayViewD<'_, A>,
-    b: ArrayViewD<'_, B>,
+    (a, b): (ArrayViewD<'_, A>, ArrayViewD<'_, B>),
     to: ArrayViewMutD<'_, C>,
     function: &(impl Fn(A, B) -> C + Sync),
 ) {
-    let (rank, n) = (to.ndim(), to.shape().first().copied().unwrap_or(0));
-    let lie_in_rows = [(a.shape(), a.strides()), (b.shape(), b.strides()), (to.shape(), to.strides())]
-        .into_iter()
-        .all(|(shape, strides)| lies_in_rows(shape, strides));
-    let is_in_order = a.is_standard_layout() && b.is_standard_layout() && to.is_standard_layout();
-    if is_in_order || !lie_in_rows || n == 0 {
-        let walk = Walk::broadcast(to.shape(), [a.shape(), b.shape()]);
-        let (a, b) = (in_order(&a), in_order(&b));
+    let read = (a, b);
+    let lie_in_rows = read.lie_in_rows() && lies_in_rows(to.shape(), to.strides());
+    let is_in_order = read.0.is_standard_layout() && read.1.is_standard_layout() && to.is_standard_layout();
+    if is_in_order || !lie_in_rows || to.shape().first().is_none_or(|&n| n == 0) {
+        let walk = Walk::broadcast(to.shape(), [read.0.shape(), read.1.shape()]);
+        let (a, b) = (in_order(&read.0), in_order(&read.1));
         return fill(to, |to| zip_slices(&walk, &a, &b, to, function));
     }
-    if n == 1 {
-        let (a, b) = (within_first(a, rank), within_first(b, rank));
-        return zip_pieces(a, b, to.index_axis_move(Axis(0), 0), function);
-    }
-    let is_shared = is_worth_sharing(to.len());
-    let ((a, a_rest), (b, b_rest)) = (halves(a, rank, n), halves(b, rank, n));
-    let (to, to_rest) = to.split_at(Axis(0), n / 2);
-    let (first, second) = (|| zip_pieces(a, b, to, function), || zip_pieces(a_rest, b_rest, to_rest, function));
-    if is_shared {
-        rayon::join(first, second);
-    } else {
-        first();
-        second();
-    }
-}
-
-/// What a tensor that is broadcast to some rank has for the only index of the first axis.
-fn within_first<T>(x: ArrayViewD<'_, T>, rank: usize) -> ArrayViewD<'_, T> {
-    if x.ndim() == rank { x.index_axis_move(Axis(0), 0) } else { x }
-}
-
-/// What a tensor that is broadcast to some rank has for each half of `n` indices of the first axis.
-fn halves<T>(x: ArrayViewD<'_, T>, rank: usize, n: usize) -> (ArrayViewD<'_, T>, ArrayViewD<'_, T>) {
-    match x.ndim() == rank && x.shape()[0] == n {
-        true => x.split_at(Axis(0), n / 2),
-        false => (x.clone(), x),
-    }
+    in_halves(read, to, &|read, to| zip_pieces(read, to, function));
 }
 
 /// The same for a row.

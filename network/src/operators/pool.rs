@@ -181,6 +181,11 @@ impl Operator for MaxPool {
         }
     }
 
+    fn treats_samples_alike(&self, _inputs: &[Option<&Fact>], outputs: &[Signature]) -> bool {
+        // Indices count the elements of all samples.
+        outputs.len() == 1
+    }
+
     fn reach(&self, inputs: &[Option<&Fact>], _outputs: &[Signature], _output: usize, input: usize) -> Reach {
         reach(&self.windows, inputs, input)
     }
@@ -222,6 +227,10 @@ impl Operator for AveragePool {
         common::only_output(outputs, ElementType::Float, shape)
     }
 
+    fn treats_samples_alike(&self, _inputs: &[Option<&Fact>], _outputs: &[Signature]) -> bool {
+        true
+    }
+
     fn reach(&self, inputs: &[Option<&Fact>], _outputs: &[Signature], _output: usize, input: usize) -> Reach {
         reach(&self.windows, inputs, input)
     }
@@ -253,6 +262,10 @@ impl Operator for LpPool {
             return Err(invalid!("there is no norm for p = 0"));
         }
         common::only_output(outputs, ElementType::Float, inferred(&self.windows, inputs, false)?)
+    }
+
+    fn treats_samples_alike(&self, _inputs: &[Option<&Fact>], _outputs: &[Signature]) -> bool {
+        true
     }
 
     fn reach(&self, inputs: &[Option<&Fact>], _outputs: &[Signature], _output: usize, input: usize) -> Reach {

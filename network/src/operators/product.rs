@@ -13,8 +13,7 @@ pub use einsum::Einsum;
 pub use gemm::Gemm;
 pub use matmul::MatMul;
 use ndarray::linalg::general_mat_mul;
-use ndarray::{ArrayView1, ArrayView2, ArrayViewD, ArrayViewMut1, ArrayViewMut2, ArrayViewMutD, Axis, Ix2, s};
-use rayon::prelude::*;
+use ndarray::{ArrayView1, ArrayView2, ArrayViewD, ArrayViewMut1, ArrayViewMut2, ArrayViewMutD, Axis, Ix2};
 
 use super::{Description, Made, slices};
 use crate::error::{Result, invalid};
@@ -41,74 +40,74 @@ pub(super) fn make(d: &Description) -> Made {
 const ROWS: usize = 64;
 const COLUMNS: usize = 256;
 
-/// A block of a product, and what it is the product of.
-struct Block<'a> {
-    a: ArrayView2<'a, f32>,
-    b: ArrayView2<'a, f32>,
-    y: ArrayViewMut2<'a, f32>,
-}
-
 /// `Y = α·A·B` for every index of the axes before the last two, which A and B have as well: `[…, m, k]`, `[…, k, n]`, `[…, m, n]`.
 fn multiply(alpha: f32, a: ArrayViewD<f32>, b: ArrayViewD<f32>, mut y: ArrayViewMutD<f32>) -> Result<()> {
     let depth = a.shape().last().copied().unwrap_or(0);
-    if depth == 0 {
+    if depth == 0 || y.is_empty() {
         y.fill(0.0);
         return Ok(());
     }
-    let work = y.len().saturating_mul(depth);
-    let mut blocks = Vec::new();
-    split(a, b, y, &mut blocks)?;
-    match slices::is_worth_sharing(work) {
-        true => blocks.into_par_iter().for_each(|block| block.multiply(alpha)),
-        false => blocks.into_iter().for_each(|block| block.multiply(alpha)),
-    }
-    Ok(())
+    let is_shared = slices::is_worth_sharing(y.len().saturating_mul(depth));
+    Product { alpha, is_shared }.of_stacks(a, b, y)
 }
 
-/// Adds all blocks of a product to a list.
-fn split<'a>(
-    a: ArrayViewD<'a, f32>,
-    b: ArrayViewD<'a, f32>,
-    mut y: ArrayViewMutD<'a, f32>,
-    blocks: &mut Vec<Block<'a>>,
-) -> Result<()> {
-    if y.ndim() > 2 {
-        for index in 0..y.len_of(Axis(0)) {
-            let (first, rest) = y.split_at(Axis(0), 1);
-            let (a, b) = (a.clone().index_axis_move(Axis(0), index), b.clone().index_axis_move(Axis(0), index));
-            split(a, b, first.index_axis_move(Axis(0), 0), blocks)?;
-            y = rest;
-        }
-        return Ok(());
-    }
-    let wrong = |error: ndarray::ShapeError| invalid!("{error}");
-    let a = a.into_dimensionality::<Ix2>().map_err(wrong)?;
-    let b = b.into_dimensionality::<Ix2>().map_err(wrong)?;
-    let mut y = y.into_dimensionality::<Ix2>().map_err(wrong)?;
-    let width = if y.nrows() <= ROWS { COLUMNS } else { y.ncols().max(1) };
-    let mut row = 0;
-    while y.nrows() > 0 {
-        let (mut rows, rest) = y.split_at(Axis(0), ROWS.min(a.nrows() - row));
-        let a = a.slice_move(s![row..row + rows.nrows(), ..]);
-        (y, row) = (rest, row + rows.nrows());
-        let mut column = 0;
-        while rows.ncols() > 0 {
-            let (y, rest) = rows.split_at(Axis(1), width.min(b.ncols() - column));
-            let b = b.slice_move(s![.., column..column + y.ncols()]);
-            (rows, column) = (rest, column + y.ncols());
-            blocks.push(Block { a, b, y });
-        }
-    }
-    Ok(())
+/// How products are computed: halved until they are blocks, which are never listed.
+#[derive(Clone, Copy)]
+struct Product {
+    alpha: f32,
+    is_shared: bool,
 }
 
-impl Block<'_> {
-    fn multiply(mut self, alpha: f32) {
-        if self.y.nrows() == 1 {
-            times_vector(alpha, self.a.row(0), self.b, self.y.row_mut(0));
+impl Product {
+    /// Both halves, on two threads if there are any to spare.
+    fn both(self, first: impl FnOnce() -> Result<()> + Send, second: impl FnOnce() -> Result<()> + Send) -> Result<()> {
+        let (first, second) = if self.is_shared { rayon::join(first, second) } else { (first(), second()) };
+        first.and(second)
+    }
+
+    /// Of stacks of matrices, of which there are some.
+    fn of_stacks(self, a: ArrayViewD<f32>, b: ArrayViewD<f32>, y: ArrayViewMutD<f32>) -> Result<()> {
+        let axis = Axis(0);
+        if y.ndim() > 2 {
+            if let n @ 2.. = y.len_of(axis) {
+                let ((a, a_rest), (b, b_rest)) = (a.split_at(axis, n / 2), b.split_at(axis, n / 2));
+                let (y, y_rest) = y.split_at(axis, n / 2);
+                return self.both(|| self.of_stacks(a, b, y), || self.of_stacks(a_rest, b_rest, y_rest));
+            }
+            return self.of_stacks(a.index_axis_move(axis, 0), b.index_axis_move(axis, 0), y.index_axis_move(axis, 0));
+        }
+        let wrong = |error: ndarray::ShapeError| invalid!("{error}");
+        let a = a.into_dimensionality::<Ix2>().map_err(wrong)?;
+        let b = b.into_dimensionality::<Ix2>().map_err(wrong)?;
+        let y = y.into_dimensionality::<Ix2>().map_err(wrong)?;
+        let width = if y.nrows() <= ROWS { COLUMNS } else { y.ncols() };
+        self.of_matrices(a, b, y, width)
+    }
+
+    /// Of matrices, in blocks of so many columns at most.
+    fn of_matrices(
+        self,
+        a: ArrayView2<f32>,
+        b: ArrayView2<f32>,
+        mut y: ArrayViewMut2<f32>,
+        width: usize,
+    ) -> Result<()> {
+        if let blocks @ 2.. = y.nrows().div_ceil(ROWS) {
+            let middle = blocks / 2 * ROWS;
+            let ((a, a_rest), (y, y_rest)) = (a.split_at(Axis(0), middle), y.split_at(Axis(0), middle));
+            return self.both(|| self.of_matrices(a, b, y, width), || self.of_matrices(a_rest, b, y_rest, width));
+        }
+        if let blocks @ 2.. = y.ncols().div_ceil(width) {
+            let middle = blocks / 2 * width;
+            let ((b, b_rest), (y, y_rest)) = (b.split_at(Axis(1), middle), y.split_at(Axis(1), middle));
+            return self.both(|| self.of_matrices(a, b, y, width), || self.of_matrices(a, b_rest, y_rest, width));
+        }
+        if y.nrows() == 1 {
+            times_vector(self.alpha, a.row(0), b, y.row_mut(0));
         } else {
-            general_mat_mul(alpha, &self.a, &self.b, 0.0, &mut self.y);
+            general_mat_mul(self.alpha, &a, &b, 0.0, &mut y);
         }
+        Ok(())
     }
 }
 

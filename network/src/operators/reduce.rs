@@ -158,6 +158,10 @@ impl Operator for Reduce {
         common::only_output(outputs, x.element(), shape)
     }
 
+    fn treats_samples_alike(&self, _inputs: &[Option<&Fact>], _outputs: &[Signature]) -> bool {
+        true
+    }
+
     fn reach(&self, inputs: &[Option<&Fact>], _outputs: &[Signature], _output: usize, input: usize) -> Reach {
         match (input, common::optional(inputs, 0), self.inferred_axes(inputs)) {
             (0, Some(x), Ok(axes)) => layout::reach(x.shape(), &axes, self.keep),

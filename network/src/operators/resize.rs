@@ -215,9 +215,15 @@ impl Operator for Resize {
         common::only_output(outputs, x.element(), shape)
     }
 
+    fn treats_samples_alike(&self, _inputs: &[Option<&Fact>], _outputs: &[Signature]) -> bool {
+        true
+    }
+
     fn reach(&self, inputs: &[Option<&Fact>], _outputs: &[Signature], _output: usize, input: usize) -> Reach {
         match (input, self.known_lines(inputs)) {
             (0, Ok(lines)) => self.reach_of(&lines).unwrap_or(Reach::Everything),
+            // Lengths of the output: they are its shape.
+            (input, Ok(_)) if self.places()[2] == Some(input) => Reach::Nothing,
             _ => Reach::Everything,
         }
     }

@@ -13,7 +13,7 @@ const WORTH_SHARING: usize = 1 << 15;
 
 /// Whether work is worth being shared among the threads that there are.
 pub(crate) fn is_worth_sharing(work: usize) -> bool {
-    work >= WORTH_SHARING && rayon::current_num_threads() > 1
+    work >= WORTH_SHARING && convmat::threads() > 1
 }
 
 /// The elements in order; a copy where they do not lie so.
@@ -51,18 +51,85 @@ pub(crate) fn in_pieces<A: Copy + Sync, B: Copy + Send>(
     if let (Some(x), Some(y)) = (x.as_slice(), y.as_slice_mut()) {
         return each(x, y);
     }
-    let (axis, n) = (Axis(0), y.shape().first().copied().unwrap_or(0));
-    let lie_in_rows = lies_in_rows(x.shape(), x.strides()) && lies_in_rows(y.shape(), y.strides());
-    if outer == 0 || n == 0 || !lie_in_rows || x.shape().first() != Some(&n) {
+    let n = y.shape().first().copied().unwrap_or(0);
+    let lie_in_rows = x.lie_in_rows() && lies_in_rows(y.shape(), y.strides());
+    if outer == 0 || n == 0 || !lie_in_rows || x.ndim() != y.ndim() || x.shape()[0] != n {
         let x = in_order(&x);
         return fill(y, |y| each(&x, y));
     }
-    if n == 1 {
-        return in_pieces(x.index_axis_move(axis, 0), y.index_axis_move(axis, 0), outer - 1, each);
+    let outer = if n == 1 { outer - 1 } else { outer };
+    in_halves(x, y, &|x, y| in_pieces(x, y, outer, each));
+}
+
+/// Tensors that are read beside one that is written, and may have fewer axes or be of length 1 along them: they are broadcast.
+pub(crate) trait Broadcast: Clone + Send {
+    /// The most elements that one of them has.
+    fn most(&self) -> usize;
+
+    /// Whether elements along all their last axes lie one after the other.
+    fn lie_in_rows(&self) -> bool;
+
+    /// What they have for the only index of the first of so many axes.
+    fn within_first(self, rank: usize) -> Self;
+
+    /// What they have for each half of so many indices of the first of so many axes.
+    fn halves(self, rank: usize, indices: usize) -> (Self, Self);
+}
+
+impl<T: Sync> Broadcast for ArrayViewD<'_, T> {
+    fn most(&self) -> usize {
+        self.len()
     }
-    let is_shared = is_worth_sharing(x.len().max(y.len()));
-    let ((x, x_rest), (y, y_rest)) = (x.split_at(axis, n / 2), y.split_at(axis, n / 2));
-    let (first, second) = (|| in_pieces(x, y, outer, each), || in_pieces(x_rest, y_rest, outer, each));
+
+    fn lie_in_rows(&self) -> bool {
+        lies_in_rows(self.shape(), self.strides())
+    }
+
+    fn within_first(self, rank: usize) -> Self {
+        if self.ndim() == rank { self.index_axis_move(Axis(0), 0) } else { self }
+    }
+
+    fn halves(self, rank: usize, indices: usize) -> (Self, Self) {
+        match self.ndim() == rank && self.shape().first() == Some(&indices) {
+            true => self.split_at(Axis(0), indices / 2),
+            false => (self.clone(), self),
+        }
+    }
+}
+
+impl<A: Broadcast, B: Broadcast> Broadcast for (A, B) {
+    fn most(&self) -> usize {
+        self.0.most().max(self.1.most())
+    }
+
+    fn lie_in_rows(&self) -> bool {
+        self.0.lie_in_rows() && self.1.lie_in_rows()
+    }
+
+    fn within_first(self, rank: usize) -> Self {
+        (self.0.within_first(rank), self.1.within_first(rank))
+    }
+
+    fn halves(self, rank: usize, indices: usize) -> (Self, Self) {
+        let ((a, a_rest), (b, b_rest)) = (self.0.halves(rank, indices), self.1.halves(rank, indices));
+        ((a, b), (a_rest, b_rest))
+    }
+}
+
+/// Has both halves of a tensor along its first axis computed, on two threads if that is worth it; of an axis of length 1 the tensor
+/// without it.
+pub(crate) fn in_halves<R: Broadcast, T: Send>(
+    read: R,
+    to: ArrayViewMutD<T>,
+    each: &(impl Fn(R, ArrayViewMutD<T>) + Sync),
+) {
+    let (rank, n) = (to.ndim(), to.shape().first().copied().unwrap_or(0));
+    if n == 1 {
+        return each(read.within_first(rank), to.index_axis_move(Axis(0), 0));
+    }
+    let is_shared = is_worth_sharing(read.most().max(to.len()));
+    let ((read, read_rest), (to, to_rest)) = (read.halves(rank, n), to.split_at(Axis(0), n / 2));
+    let (first, second) = (|| each(read, to), || each(read_rest, to_rest));
     if is_shared {
         rayon::join(first, second);
     } else {

@@ -148,6 +148,10 @@ impl Operator for Softmax {
         common::only_output(outputs, ElementType::Float, x.shape())
     }
 
+    fn treats_samples_alike(&self, _inputs: &[Option<&Fact>], _outputs: &[Signature]) -> bool {
+        true
+    }
+
     fn reach(&self, inputs: &[Option<&Fact>], _outputs: &[Signature], _output: usize, input: usize) -> Reach {
         let rank = common::optional(inputs, 0).map_or(0, |x| x.shape().len());
         // Rows of one number, where the axis is the rank.

@@ -75,6 +75,13 @@ impl Plan {
                 step.operations as f64 * 1e-6,
             );
         }
+        if let Some(parts) = &self.parts {
+            let (count, samples, workers) = (parts.count(), parts.samples(), parts.workers());
+            let _ = writeln!(
+                text,
+                "In {count} parts of {samples} samples or fewer, {workers} at the same time, each on one thread."
+            );
+        }
         let _ = write!(
             text,
             "{} steps, {:.3} billion operations. Constants {}, packed weights {}, values {} (each in a place of its own: {}), scratch memory {}.",

@@ -1,8 +1,25 @@
 //! What may be asked of a plan.
 
+use std::num::NonZeroUsize;
+
 use convmat::{Caches, Isa};
 
 use crate::limits::Limits;
+
+/// How the samples of a batch run, where the network's operators [treat them apart](crate::Operator::treats_samples_alike). The bits of
+/// outputs are the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Batch {
+    /// As it is estimated to be faster, for the threads of the current rayon pool.
+    #[default]
+    Estimated,
+    /// All together, threads sharing the work of each step.
+    Whole,
+    /// In parts of so many samples, each on one thread of the current rayon pool; the last part may be smaller. Where there is one part,
+    /// or where operators do not treat samples apart, it is as [`Whole`](Self::Whole).
+    Parts(NonZeroUsize),
+}
 
 /// How a network is planned.
 #[derive(Clone, Debug)]
@@ -16,11 +33,13 @@ pub struct PlanOptions {
     pub isa: Option<Isa>,
     /// The caches that layers are planned for; those of the processor, if none are named.
     pub caches: Option<Caches>,
+    /// How the samples of a batch run.
+    pub batch: Batch,
 }
 
 impl Default for PlanOptions {
     fn default() -> Self {
-        Self { limits: Limits::default(), is_fused: true, isa: None, caches: None }
+        Self { limits: Limits::default(), is_fused: true, isa: None, caches: None, batch: Batch::Estimated }
     }
 }
 
@@ -57,6 +76,13 @@ impl PlanOptions {
     #[must_use]
     pub fn caches(mut self, caches: impl Into<Option<Caches>>) -> Self {
         self.caches = caches.into();
+        self
+    }
+
+    /// Sets how the samples of a batch run.
+    #[must_use]
+    pub const fn batch(mut self, batch: Batch) -> Self {
+        self.batch = batch;
         self
     }
 }

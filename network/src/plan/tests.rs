@@ -18,7 +18,7 @@ use crate::operators::testing::{self, Noise, made, output};
 use crate::tensor::ElementType;
 
 /// A graph that is built node after node, with the shape of every value for one sample.
-struct Random {
+pub(super) struct Random {
     noise: Noise,
     builder: GraphBuilder,
     values: Vec<(ValueId, Vec<usize>)>,
@@ -26,7 +26,7 @@ struct Random {
 }
 
 impl Random {
-    fn new(seed: u64) -> Self {
+    pub(super) fn new(seed: u64) -> Self {
         let (mut noise, mut builder) = (Noise(seed), GraphBuilder::new());
         let rank = 1 + noise.below(3);
         let most = [0, 20, 9, 6][rank];
@@ -247,7 +247,7 @@ impl Random {
         }
     }
 
-    fn build(mut self) -> Graph {
+    pub(super) fn build(mut self) -> Graph {
         for _ in 0..4 + self.noise.below(12) {
             match self.noise.below(12) {
                 0..=2 => self.layer(),
@@ -280,7 +280,7 @@ pub(super) fn literal(graph: &Graph, x: &Tensor) -> Vec<Tensor> {
     graph.outputs.iter().map(|(_, value)| values[value].clone()).collect()
 }
 
-fn input_of(graph: &Graph, batch: usize, seed: u64) -> Tensor {
+pub(super) fn input_of(graph: &Graph, batch: usize, seed: u64) -> Tensor {
     let lengths = graph.inputs[0].dimensions.as_ref().unwrap().iter().map(|dimension| match dimension {
         Dimension::Fixed(length) => *length,
         _ => batch,

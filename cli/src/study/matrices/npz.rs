@@ -1,6 +1,6 @@
 //! SciPy's sparse matrices: a ZIP archive of NumPy arrays, as `scipy.sparse.save_npz` writes and `load_npz` reads it.
 
-use std::io::{Cursor, Read, Write};
+use std::io::{Cursor, Write};
 
 use ndarray::{Array1, ArrayD, arr1};
 use ndarray_npy::{ReadNpyError, ReadNpyExt, WriteNpyExt};
@@ -8,8 +8,8 @@ use sprs::CsMat;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipArchive, ZipWriter};
 
-use super::{Entries, MAX_BYTES, Parsed};
-use crate::npy::{expect_whole, npy_parts};
+use super::{Entries, Parsed};
+use crate::npy::{expect_whole, npy_parts, unpacked};
 use crate::study::tensors::npy;
 
 /// An array of the string `csr`, as NumPy writes it.
@@ -57,13 +57,7 @@ pub fn matrix(bytes: Vec<u8>) -> Parsed<CsMat<f64>> {
     let mut member = |name: &str| {
         let missing = |_| format!("it has no array `{name}`: it is not what scipy.sparse.save_npz writes");
         let file = archive.by_name(&format!("{name}.npy")).map_err(missing)?;
-        let mut array = Vec::new();
-        let read = file.take(MAX_BYTES + 1).read_to_end(&mut array);
-        read.map_err(|error| format!("`{name}`: {error}"))?;
-        if array.len() as u64 > MAX_BYTES {
-            return Err(format!("`{name}` is too large"));
-        }
-        Ok(array)
+        unpacked(file).map_err(|why| format!("`{name}`: {why}"))
     };
     let format = text(&member("format")?)?;
     let shape = integers("shape", &member("shape")?)?;

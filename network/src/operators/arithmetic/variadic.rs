@@ -60,6 +60,10 @@ impl Operator for Variadic {
         Some(Alignment::Broadcast)
     }
 
+    fn treats_samples_alike(&self, _inputs: &[Option<&Fact>], _outputs: &[Signature]) -> bool {
+        true
+    }
+
     fn reach(&self, inputs: &[Option<&Fact>], outputs: &[Signature], output: usize, input: usize) -> Reach {
         reach_elements(inputs, outputs, output, input)
     }
@@ -124,6 +128,10 @@ impl Operator for Where {
 
     fn alignment(&self, _inputs: &[Option<&Fact>]) -> Option<Alignment> {
         Some(Alignment::Broadcast)
+    }
+
+    fn treats_samples_alike(&self, _inputs: &[Option<&Fact>], _outputs: &[Signature]) -> bool {
+        true
     }
 
     fn reach(&self, inputs: &[Option<&Fact>], outputs: &[Signature], output: usize, input: usize) -> Reach {

@@ -89,6 +89,10 @@ impl Operator for Clip {
         true
     }
 
+    fn treats_samples_alike(&self, _inputs: &[Option<&Fact>], _outputs: &[Signature]) -> bool {
+        true
+    }
+
     fn reach(&self, inputs: &[Option<&Fact>], outputs: &[Signature], output: usize, input: usize) -> Reach {
         reach_elements(inputs, outputs, output, input)
     }
@@ -157,6 +161,10 @@ impl Operator for PRelu {
     fn run_row(&self, inputs: &[Option<Row>], to: &mut [f32]) -> bool {
         let &[Some(x), Some(slope)] = inputs else { return false };
         zip_row(x, slope, to, bent);
+        true
+    }
+
+    fn treats_samples_alike(&self, _inputs: &[Option<&Fact>], _outputs: &[Signature]) -> bool {
         true
     }
 

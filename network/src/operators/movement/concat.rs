@@ -62,6 +62,10 @@ impl Operator for Concat {
         true
     }
 
+    fn treats_samples_alike(&self, _inputs: &[Option<&Fact>], _outputs: &[Signature]) -> bool {
+        true
+    }
+
     fn reach(&self, inputs: &[Option<&Fact>], _outputs: &[Signature], _output: usize, input: usize) -> Reach {
         let Some(fact) = optional(inputs, input) else { return Reach::Everything };
         let Ok(axis) = axis(self.axis, fact.shape().len()) else { return Reach::Everything };
@@ -188,6 +192,10 @@ impl Operator for Split {
             signature
         };
         Ok(parts.into_iter().map(signature).collect())
+    }
+
+    fn treats_samples_alike(&self, _inputs: &[Option<&Fact>], _outputs: &[Signature]) -> bool {
+        true
     }
 
     fn reach(&self, inputs: &[Option<&Fact>], outputs: &[Signature], output: usize, input: usize) -> Reach {

@@ -183,6 +183,10 @@ impl Operator for Pad {
         Ok(vec![Signature::new(input.element(), shape)])
     }
 
+    fn treats_samples_alike(&self, _inputs: &[Option<&Fact>], _outputs: &[Signature]) -> bool {
+        true
+    }
+
     fn reach(&self, inputs: &[Option<&Fact>], _outputs: &[Signature], _output: usize, input: usize) -> Reach {
         let (0, Some(fact), Ok(margins)) = (input, optional(inputs, 0), self.inferred(inputs)) else {
             return Reach::Everything;

@@ -117,6 +117,10 @@ impl Operator for Slice {
         Ok(vec![Signature::new(input.element(), shape)])
     }
 
+    fn treats_samples_alike(&self, _inputs: &[Option<&Fact>], _outputs: &[Signature]) -> bool {
+        true
+    }
+
     fn reach(&self, inputs: &[Option<&Fact>], _outputs: &[Signature], _output: usize, input: usize) -> Reach {
         let (0, Some(fact), Ok(cuts)) = (input, optional(inputs, 0), self.inferred(inputs)) else {
             return Reach::Everything;

@@ -38,6 +38,10 @@ impl Operator for Transpose {
         Ok(vec![Signature::new(input.element(), shape)])
     }
 
+    fn treats_samples_alike(&self, _inputs: &[Option<&Fact>], _outputs: &[Signature]) -> bool {
+        true
+    }
+
     fn reach(&self, inputs: &[Option<&Fact>], _outputs: &[Signature], _output: usize, input: usize) -> Reach {
         let Some(fact) = optional(inputs, input) else { return Reach::Everything };
         let Ok(order) = self.order(fact.shape().len()) else { return Reach::Everything };
@@ -130,6 +134,10 @@ impl Operator for DepthToSpace {
         Ok(vec![Signature::new(input.element(), shape)])
     }
 
+    fn treats_samples_alike(&self, _inputs: &[Option<&Fact>], _outputs: &[Signature]) -> bool {
+        true
+    }
+
     fn reach(&self, inputs: &[Option<&Fact>], _outputs: &[Signature], _output: usize, input: usize) -> Reach {
         let one = vec![Taps { first: 0, step: 1, count: 1 }; self.block];
         reach_of_blocks(optional(inputs, input), |axis, length| Relation::new(axis, length, 1, one.clone()))
@@ -178,6 +186,10 @@ impl Operator for SpaceToDepth {
         let shape = [n, channels, h / b, w / b];
         elements(&shape)?;
         Ok(vec![Signature::new(input.element(), shape)])
+    }
+
+    fn treats_samples_alike(&self, _inputs: &[Option<&Fact>], _outputs: &[Signature]) -> bool {
+        true
     }
 
     fn reach(&self, inputs: &[Option<&Fact>], _outputs: &[Signature], _output: usize, input: usize) -> Reach {

@@ -81,6 +81,10 @@ impl Operator for LocalResponseNormalization {
         common::only_output(outputs, ElementType::Float, float_input(inputs, 2)?.shape())
     }
 
+    fn treats_samples_alike(&self, _inputs: &[Option<&Fact>], _outputs: &[Signature]) -> bool {
+        true
+    }
+
     fn reach(&self, inputs: &[Option<&Fact>], _outputs: &[Signature], _output: usize, input: usize) -> Reach {
         let mut reach = common::reach_all_but(inputs, input, |_| false);
         if let (Reach::Axes(axes), Some(x)) = (&mut reach, common::optional(inputs, 0)) {
@@ -132,6 +136,10 @@ impl Operator for MeanVarianceNormalization {
         common::only_output(outputs, ElementType::Float, x)
     }
 
+    fn treats_samples_alike(&self, _inputs: &[Option<&Fact>], _outputs: &[Signature]) -> bool {
+        true
+    }
+
     fn reach(&self, inputs: &[Option<&Fact>], _outputs: &[Signature], _output: usize, input: usize) -> Reach {
         let axes = common::optional(inputs, 0).and_then(|x| common::axes(&self.axes, x.shape().len()).ok());
         common::reach_all_but(inputs, input, |of| axes.as_ref().is_none_or(|axes| axes.contains(&of)))
@@ -161,6 +169,10 @@ impl Operator for LpNormalization {
         let x = float_input(inputs, 1)?.shape();
         common::axis(self.axis, x.len())?;
         common::only_output(outputs, ElementType::Float, x)
+    }
+
+    fn treats_samples_alike(&self, _inputs: &[Option<&Fact>], _outputs: &[Signature]) -> bool {
+        true
     }
 
     fn reach(&self, inputs: &[Option<&Fact>], _outputs: &[Signature], _output: usize, input: usize) -> Reach {

@@ -48,6 +48,10 @@ impl Operator for BatchNormalization {
         (self.spatial && has_channels).then_some(Alignment::PerChannel)
     }
 
+    fn treats_samples_alike(&self, _inputs: &[Option<&Fact>], _outputs: &[Signature]) -> bool {
+        true
+    }
+
     fn reach(&self, inputs: &[Option<&Fact>], _outputs: &[Signature], _output: usize, input: usize) -> Reach {
         common::reach_all_but(inputs, input, |_| false)
     }

@@ -76,6 +76,10 @@ impl Operator for LayerNormalization {
         }
     }
 
+    fn treats_samples_alike(&self, _inputs: &[Option<&Fact>], _outputs: &[Signature]) -> bool {
+        true
+    }
+
     fn reach(&self, inputs: &[Option<&Fact>], _outputs: &[Signature], _output: usize, input: usize) -> Reach {
         let axis = common::optional(inputs, 0).and_then(|x| common::axis(self.axis, x.shape().len()).ok());
         common::reach_all_but(inputs, input, |of| axis.is_none_or(|axis| of >= axis))
@@ -131,6 +135,10 @@ impl Operator for RmsNormalization {
     fn infer(&self, inputs: &[Option<&Fact>], outputs: usize) -> Result<Vec<Signature>> {
         split(inputs, self.axis, 1)?;
         common::only_output(outputs, ElementType::Float, common::required(inputs, 0)?.shape())
+    }
+
+    fn treats_samples_alike(&self, _inputs: &[Option<&Fact>], _outputs: &[Signature]) -> bool {
+        true
     }
 
     fn reach(&self, inputs: &[Option<&Fact>], _outputs: &[Signature], _output: usize, input: usize) -> Reach {

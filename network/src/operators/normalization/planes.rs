@@ -69,6 +69,10 @@ impl Operator for InstanceNormalization {
         common::only_output(outputs, ElementType::Float, x)
     }
 
+    fn treats_samples_alike(&self, _inputs: &[Option<&Fact>], _outputs: &[Signature]) -> bool {
+        true
+    }
+
     fn reach(&self, inputs: &[Option<&Fact>], _outputs: &[Signature], _output: usize, input: usize) -> Reach {
         common::reach_all_but(inputs, input, |axis| axis >= 2)
     }
@@ -96,6 +100,10 @@ impl Operator for GroupNormalization {
         let parameters = if self.per_channel { x[1] } else { self.groups };
         (1..3).try_for_each(|number| expect_floats(inputs, number, &[parameters]))?;
         common::only_output(outputs, ElementType::Float, x)
+    }
+
+    fn treats_samples_alike(&self, _inputs: &[Option<&Fact>], _outputs: &[Signature]) -> bool {
+        true
     }
 
     fn reach(&self, inputs: &[Option<&Fact>], _outputs: &[Signature], _output: usize, input: usize) -> Reach {

@@ -66,6 +66,10 @@ impl Operator for GlobalPool {
         common::only_output(outputs, ElementType::Float, shape)
     }
 
+    fn treats_samples_alike(&self, _inputs: &[Option<&Fact>], _outputs: &[Signature]) -> bool {
+        true
+    }
+
     fn reach(&self, inputs: &[Option<&Fact>], _outputs: &[Signature], _output: usize, input: usize) -> Reach {
         common::reach_all_but(inputs, input, |axis| axis >= 2)
     }

@@ -91,6 +91,11 @@ impl Operator for MatMul {
         common::only_output(outputs, ElementType::Float, shapes.result)
     }
 
+    fn treats_samples_alike(&self, inputs: &[Option<&Fact>], _outputs: &[Signature]) -> bool {
+        // Rows of one matrix are summed in blocks that depend on their number; matrices are multiplied one by one.
+        inputs.iter().all(|input| input.is_some_and(|fact| fact.shape().len() > 2))
+    }
+
     fn reach(&self, inputs: &[Option<&Fact>], outputs: &[Signature], _output: usize, input: usize) -> Reach {
         let ([Some(a), Some(b)], [y]) = (inputs, outputs) else { return Reach::Everything };
         if a.shape().len() < 2 || b.shape().len() < 2 {

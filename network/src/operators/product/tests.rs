@@ -120,6 +120,21 @@ fn threads_change_no_bit() {
     }
 }
 
+#[test]
+fn stacks_are_multiplied_matrix_by_matrix() {
+    // Numbers of matrices that are no power of two, more rows and columns than a block has, and a matrix for all.
+    for (a, b) in [([5, 3, 7], [5, 7, 4]), ([3, 130, 9], [1, 9, 5]), ([1, 2, 9], [3, 9, 600])] {
+        let (x, w) = (noise(&a, 1), noise(&b, 2));
+        let Tensor::Float(all) = output(&MatMul, [x.clone().into(), w.clone().into()]).unwrap() else {
+            panic!("floats")
+        };
+        for (number, y) in all.outer_iter().enumerate() {
+            let [x, w] = [&x, &w].map(|of| of.index_axis(ndarray::Axis(0), number.min(of.shape()[0] - 1)).to_owned());
+            assert_eq!(output(&MatMul, [x.into(), w.into()]).unwrap(), y.to_owned().into());
+        }
+    }
+}
+
 /// The sum of an equation over all values of all letters.
 fn literal(equation: &str, tensors: &[ArrayD<f32>]) -> ArrayD<f64> {
     let (from, to) = equation.split_once("->").unwrap();

@@ -94,6 +94,10 @@ impl Operator for Argument {
         common::only_output(outputs, ElementType::Integer, shape)
     }
 
+    fn treats_samples_alike(&self, _inputs: &[Option<&Fact>], _outputs: &[Signature]) -> bool {
+        true
+    }
+
     fn reach(&self, inputs: &[Option<&Fact>], _outputs: &[Signature], _output: usize, input: usize) -> Reach {
         let Some(x) = common::optional(inputs, input) else { return Reach::Everything };
         match common::axis(self.axis, x.shape().len()) {

@@ -2,11 +2,9 @@
 
 use crate::error::{Result, invalid};
 use crate::operator::{Fact, Operator, Scratch, Signature};
-use crate::operators::common::{
-    broadcast, elements, known_integers, lengths, optional, reach_elements, required, strides,
-};
-use crate::operators::loops::{Walk, gather, of_same};
-use crate::operators::slices::{fill, in_order};
+use crate::operators::common::{Few, broadcast, elements, known_integers, lengths, optional, reach_elements, required};
+use crate::operators::loops::{Element, Walk, gather, of_same};
+use crate::operators::slices::{fill, for_chunks, in_order};
 use crate::reach::{AxisReach, MAX_PERIOD, Reach, Relation, Taps};
 use crate::tensor::{TensorView, TensorViewMut};
 
@@ -25,8 +23,15 @@ impl Operator for Expand {
         Ok(vec![Signature::new(input.element(), broadcast(&[input.shape(), &shape])?)])
     }
 
+    fn treats_samples_alike(&self, _inputs: &[Option<&Fact>], _outputs: &[Signature]) -> bool {
+        true
+    }
+
     fn reach(&self, inputs: &[Option<&Fact>], outputs: &[Signature], output: usize, input: usize) -> Reach {
-        reach_elements(inputs, outputs, output, input)
+        match input {
+            0 => reach_elements(inputs, outputs, output, input),
+            _ => Reach::Nothing,
+        }
     }
 
     fn run(&self, inputs: &[Option<TensorView>], outputs: &mut [TensorViewMut], _scratch: &mut Scratch) -> Result<()> {
@@ -61,6 +66,10 @@ impl Operator for Tile {
         Ok(vec![Signature::new(input.element(), shape)])
     }
 
+    fn treats_samples_alike(&self, _inputs: &[Option<&Fact>], _outputs: &[Signature]) -> bool {
+        true
+    }
+
     fn reach(&self, inputs: &[Option<&Fact>], outputs: &[Signature], output: usize, input: usize) -> Reach {
         let (0, Some(fact), Some(output)) = (input, optional(inputs, 0), outputs.get(output)) else {
             return Reach::Everything;
@@ -78,15 +87,40 @@ impl Operator for Tile {
 
     fn run(&self, inputs: &[Option<TensorView>], outputs: &mut [TensorViewMut], _scratch: &mut Scratch) -> Result<()> {
         of_same!(inputs.first(), outputs.first_mut(), (from, to) => {
-            let strides = strides(from.shape());
-            // Two axes for each: the repeats, and what is repeated.
-            let axes = from.shape().iter().zip(to.shape()).zip(strides).flat_map(|((&length, &all), stride)| {
-                [(all / length.max(1), [0]), (length, [stride])]
-            });
-            let walk = Walk::new([0], axes);
+            let axes = from.shape().iter().zip(to.shape()).map(|(&length, &all)| (length, all / length.max(1)));
+            let axes: Few<(usize, usize)> = axes.collect();
             let from = in_order(&from.view());
-            fill(to.view_mut(), |to| gather(&walk, &from, to));
+            fill(to.view_mut(), |to| if !to.is_empty() { tile(&axes, &from, to) });
             Ok(())
         })
+    }
+}
+
+/// Elements of one repetition from which on each repetition is copied by itself; smaller ones are copied several at a time.
+const LONG: usize = 1 << 12;
+
+/// Repeats a tensor whose axes have such lengths, as often as is said beside them: inner axes first, then all that there is of an outer
+/// one in runs.
+fn tile<T: Element>(axes: &[(usize, usize)], from: &[T], to: &mut [T]) {
+    let Some((&(length, repeats), inner)) = axes.split_first().filter(|_| from.len() < to.len()) else {
+        return to.copy_from_slice(from);
+    };
+    let one = to.len() / repeats;
+    let (first, others) = to.split_at_mut(one);
+    if inner.is_empty() {
+        first.copy_from_slice(from);
+    } else {
+        let parts = first.chunks_exact_mut(one / length).zip(from.chunks_exact(from.len() / length));
+        parts.for_each(|(to, from)| tile(inner, from, to));
+    }
+    if one >= LONG {
+        let work = others.len();
+        return for_chunks(others, one, work, |_, to| to.copy_from_slice(first));
+    }
+    let mut done = one;
+    while done < to.len() {
+        let count = done.min(to.len() - done);
+        to.copy_within(..count, done);
+        done += count;
     }
 }

@@ -111,6 +111,19 @@ fn nothing_is_dropped() {
 }
 
 #[test]
+fn long_runs_are_repeated_on_any_number_of_threads() {
+    let x = Noise(13).integers(&[2, 5, 3000], 1000);
+    let Tensor::Integer(of) = &x else { panic!("another type") };
+    for threads in [1, 3] {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let y = pool.install(|| output(&Tile, [x.clone(), list(&[3, 1, 5])])).unwrap();
+        let Tensor::Integer(y) = y else { panic!("another type") };
+        assert_eq!(y.shape(), [6, 5, 15_000]);
+        assert!(y.indexed_iter().all(|(i, &value)| value == of[[i[0] % 2, i[1], i[2] % 3000]]));
+    }
+}
+
+#[test]
 fn elements_more_than_once() {
     let mut noise = Noise(12);
     for _ in 0..200 {

@@ -81,6 +81,10 @@ impl Operator for Reshape {
         Ok(vec![Signature::new(input.element(), shape)])
     }
 
+    fn treats_samples_alike(&self, _inputs: &[Option<&Fact>], _outputs: &[Signature]) -> bool {
+        true
+    }
+
     fn reach(&self, inputs: &[Option<&Fact>], outputs: &[Signature], output: usize, input: usize) -> Reach {
         reach_reshaped(inputs, outputs, output, input)
     }
@@ -114,6 +118,10 @@ impl Operator for Flatten {
         let axis = axis.ok_or_else(|| invalid!("axis {} of a tensor of {rank} axes", self.axis))?;
         let (rows, columns) = input.shape().split_at(axis);
         Ok(vec![Signature::new(input.element(), [elements(rows)?, elements(columns)?])])
+    }
+
+    fn treats_samples_alike(&self, _inputs: &[Option<&Fact>], _outputs: &[Signature]) -> bool {
+        true
     }
 
     fn reach(&self, inputs: &[Option<&Fact>], outputs: &[Signature], output: usize, input: usize) -> Reach {
@@ -165,6 +173,10 @@ impl Operator for Squeeze {
         Ok(vec![Signature::new(input.element(), left)])
     }
 
+    fn treats_samples_alike(&self, _inputs: &[Option<&Fact>], _outputs: &[Signature]) -> bool {
+        true
+    }
+
     fn reach(&self, inputs: &[Option<&Fact>], outputs: &[Signature], output: usize, input: usize) -> Reach {
         reach_reshaped(inputs, outputs, output, input)
     }
@@ -201,6 +213,10 @@ impl Operator for Unsqueeze {
         Ok(vec![Signature::new(input.element(), shape)])
     }
 
+    fn treats_samples_alike(&self, _inputs: &[Option<&Fact>], _outputs: &[Signature]) -> bool {
+        true
+    }
+
     fn reach(&self, inputs: &[Option<&Fact>], outputs: &[Signature], output: usize, input: usize) -> Reach {
         reach_reshaped(inputs, outputs, output, input)
     }
@@ -225,6 +241,10 @@ impl Operator for Identity {
 
     fn infer(&self, inputs: &[Option<&Fact>], _outputs: usize) -> Result<Vec<Signature>> {
         Ok(vec![required(inputs, 0)?.signature.clone()])
+    }
+
+    fn treats_samples_alike(&self, _inputs: &[Option<&Fact>], _outputs: &[Signature]) -> bool {
+        true
     }
 
     fn reach(&self, inputs: &[Option<&Fact>], outputs: &[Signature], output: usize, input: usize) -> Reach {
@@ -272,6 +292,10 @@ impl Operator for Dropout {
             2 => Ok(vec![input.signature.clone(), mask]),
             _ => Err(invalid!("{outputs} outputs, of which there are 1 or 2")),
         }
+    }
+
+    fn treats_samples_alike(&self, _inputs: &[Option<&Fact>], _outputs: &[Signature]) -> bool {
+        true
     }
 
     fn reach(&self, inputs: &[Option<&Fact>], outputs: &[Signature], output: usize, input: usize) -> Reach {
