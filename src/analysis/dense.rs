@@ -171,7 +171,7 @@ mod tests {
             assert!((q.t().dot(&r) - w.t()).iter().all(|v| v.abs() < 1e-14));
             assert!((q.dot(&q.t()) - Array2::<f64>::eye(2)).iter().all(|v| v.abs() < 1e-14));
         }
-        assert_eq!(eigen(Array2::zeros((0, 0)).view()).unwrap().0, []);
+        assert_eq!(eigen(Array2::zeros((0, 0)).view()).unwrap().0, Vec::<f64>::new());
     }
 
     #[test]
@@ -183,8 +183,8 @@ mod tests {
             assert!((back - &a).iter().all(|v| v.abs() < 1e-14));
         }
         assert_eq!(full_svd(a.view()).unwrap().v.dim(), (3, 3));
-        assert_eq!(values(Array2::zeros((0, 3)).view()).unwrap(), []);
-        assert_eq!(full_svd(Array2::zeros((0, 2)).view()).unwrap().v, Array2::eye(2));
+        assert_eq!(values(Array2::zeros((0, 3)).view()).unwrap(), Vec::<f64>::new());
+        assert_eq!(full_svd(Array2::zeros((0, 2)).view()).unwrap().v, Array2::<f64>::eye(2));
         assert!(matches!(values(array![[f64::NAN]].view()), Err(Error::NotFinite { .. })));
     }
 
