@@ -1,4 +1,5 @@
 mod cells;
+mod filtered;
 mod recipes;
 
 use proptest::prelude::*;
