@@ -9,6 +9,8 @@ mod design;
 mod engine;
 mod erased;
 mod estimate;
+#[cfg_attr(not(test), expect(dead_code))]
+mod filtering_errors;
 mod options;
 pub(crate) mod pass;
 pub(crate) mod planned;
