@@ -119,7 +119,11 @@ fn fits<T: Scalar>((of, weights, pad): Asked<T>, recipe: &Recipe, options: &Plan
 /// As the plan's own choice; [`Error::Memory`](crate::Error::Memory) if there is none for a batch.
 pub(crate) fn tune<T: Scalar>(asked: Asked<T>, options: &PlanOptions, time_limit: Duration) -> Result<Recipe> {
     let start = Instant::now();
-    let is_over = || start.elapsed() >= time_limit;
+    fastest(asked, options, &|| start.elapsed() >= time_limit)
+}
+
+/// The candidate that takes least time, as far as it is timed before time is over.
+fn fastest<T: Scalar>(asked: Asked<T>, options: &PlanOptions, is_over: &impl Fn() -> bool) -> Result<Recipe> {
     let own = own_choice(asked, options)?;
     let ((geometry, output), ..) = asked;
     let batch = batch(options);
@@ -131,7 +135,7 @@ pub(crate) fn tune<T: Scalar>(asked: Asked<T>, options: &PlanOptions, time_limit
     let mut y = new_batch::<T>(batch, geometry.shape(output))?;
     let packed = pack(asked, &shortlist, options, is_over)?;
     let mut race = Race::new(packed);
-    while race.rounds <= MOST_ROUNDS && race.round(x.view(), y.view_mut(), &is_over)? {}
+    while race.rounds <= MOST_ROUNDS && race.round(x.view(), y.view_mut(), is_over)? {}
     Ok(race.winner().unwrap_or(&own).clone())
 }
 
@@ -186,6 +190,11 @@ fn pack<T: Scalar>(
     Ok(packed)
 }
 
+/// Calls of a sample, if one takes so many seconds.
+fn calls(seconds: f64) -> usize {
+    (SHORTEST_SAMPLE / seconds).ceil().clamp(1.0, MOST_CALLS) as usize
+}
+
 /// Candidates that take turns.
 struct Race<T> {
     runners: Vec<Runner<T>>,
@@ -228,7 +237,7 @@ impl<T: Scalar> Race<T> {
         }
         for (runner, seconds) in self.runners.iter_mut().zip(seconds) {
             match self.rounds {
-                0 => runner.calls = (SHORTEST_SAMPLE / seconds).ceil().clamp(1.0, MOST_CALLS) as usize,
+                0 => runner.calls = calls(seconds),
                 _ => runner.least = runner.least.min(seconds),
             }
         }

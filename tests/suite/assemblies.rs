@@ -93,7 +93,10 @@ fn assemblies_of_assemblies_are_algebra<const N: usize>() {
         for alone in [Stacked::vertical([&a]), Stacked::horizontal([&a]), Stacked::block_diagonal([&a])] {
             assert_matrix(&alone.unwrap(), &of_a, "alone");
         }
-        assert_eq!(Sum::new([&a]).unwrap().workspace_len(5), 0);
+        let (alone, mut workspace) = (Sum::new([&a]).unwrap(), Workspace::new());
+        let [x, mut y] = [a.domain(), a.range()].map(|shape| Array5::<f64>::zeros(with_batch(5, shape)));
+        alone.apply_into(x.view(), y.view_mut(), &mut workspace).unwrap();
+        assert_eq!((alone.workspace_len(5), workspace.len()), (0, 0));
     });
 }
 

@@ -120,3 +120,19 @@ fn other_taps_or_other_channels_do_not_read_alike() {
         );
     }
 }
+
+/// The only input meets another tap at every position, so that no position has all of them: 4096 positions are looked at one by one,
+/// more are one region.
+#[test]
+fn long_borders_are_one_region_of_all_taps() {
+    let regions = |length: usize| {
+        let options = Options::<3>::new().padding([0, 0, length - 1]);
+        let channels = Channels { small: 1, large: 1 };
+        let geometry = Geometry::convolution([1; 3], [1, 1, length], channels, &options).unwrap();
+        let axis = &Phases::new(&geometry, Side::Small).axes[2];
+        assert_eq!(axis.positions, length);
+        axis.regions.within(0..length).map(|(.., set)| axis.regions.taps(set, 0).len()).collect::<Vec<_>>()
+    };
+    assert_eq!(regions(4096), [1; 4096]);
+    assert_eq!(regions(4097), [4097]);
+}

@@ -237,3 +237,17 @@ fn schedules_of_too_many_lists_are_refused() {
     };
     assert!(two_groups(1024) && !two_groups(1025));
 }
+
+/// Five rows of 7 elements lie one after the other in the panel: 35 places, which 9 vectors of 4 hold, and not two for every row.
+#[test]
+fn rows_that_touch_share_vectors() {
+    let geometry = Geometry::convolution([1, 5, 7], [1; 3], Channels { small: 1, large: 1 }, &Options::new()).unwrap();
+    let gemm = engine(&geometry, Side::Small, Level::new(Isa::Portable).unwrap(), 1);
+    let samples = Samples { stacked: 1, interleaved: 1 };
+    let cut = Cut { samples, block: [1, 5, 7], by_valid_taps: [false; 3] };
+    let schedule = Schedule::new::<f32>(&gemm.phases, &gemm.panels, &gemm.tile, 4, cut).unwrap();
+    assert_eq!(schedule.only_plan().unwrap().bases.len(), 9);
+    let mut counter = gemm.counter::<f32>();
+    let tiles = &counter.count::<f32>(cut).unwrap().kinds[0].tiles;
+    assert_eq!(tiles.iter().map(|tile| tile.count * tile.vectors).sum::<usize>(), 9);
+}

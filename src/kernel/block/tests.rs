@@ -1,4 +1,4 @@
-use ndarray::Array5;
+use ndarray::{Array5, Dimension};
 use proptest::prelude::*;
 
 use super::*;
@@ -126,4 +126,46 @@ fn blocks_stay_in_the_target() {
     let strided = Strided::new(tensor.view());
     let axis = CopyAxis { along: 4, len: 3, step: 2, apart: 2 };
     BlockCopy::new(&strided, &[axis]).copy(Level::best(), [0, 1, 0, 0, 4], &mut [0.0; 4]);
+}
+
+/// A copy of axes of a tensor whose elements are numbered, against the definition.
+fn check_numbered(shape: [usize; 5], axes: &[CopyAxis]) {
+    let mut number = 0.0;
+    let tensor = Array5::from_shape_simple_fn(shape, || {
+        number += 1.0;
+        number as f32
+    });
+    let strided = Strided::new(tensor.view());
+    let lens: Vec<usize> = axes.iter().map(|axis| axis.len).collect();
+    let len = 1 + axes.iter().map(|axis| (axis.len - 1) * axis.apart).sum::<usize>();
+    let mut expected = vec![-1.0; len];
+    for index in ndarray::indices(lens) {
+        let mut at = [0; 5];
+        let mut place = 0;
+        for (axis, i) in axes.iter().zip(index.slice()) {
+            at[axis.along] += i * axis.step;
+            place += i * axis.apart;
+        }
+        expected[place] = tensor[at];
+    }
+    for level in Isa::available().filter_map(Level::new) {
+        let mut to = vec![-1.0; len];
+        BlockCopy::new(&strided, axes).copy(level, [0; 5], &mut to);
+        assert_eq!(to, expected, "{axes:?}, {}", level.isa());
+    }
+}
+
+/// No two elements are neighbours in the target, so that none of six axes is the inner one: rows of the tensor are lanes, the axis
+/// around them goes on in the tensor, and four more are left.
+#[test]
+fn six_axes_without_neighbours_in_the_target_are_copied() {
+    let axes = [(0, 2, 126), (0, 1, 62), (1, 1, 30), (2, 1, 14), (3, 1, 6), (4, 1, 2)];
+    check_numbered([4, 2, 2, 2, 2], &axes.map(|(along, step, apart)| CopyAxis { along, len: 2, step, apart }));
+}
+
+/// The rows of the tensor go on in each other, those of the target do not.
+#[test]
+fn planes_of_two_by_two_are_transposed() {
+    let axes = [(3, 1), (4, 2)];
+    check_numbered([1, 1, 1, 2, 2], &axes.map(|(along, apart)| CopyAxis { along, len: 2, step: 1, apart }));
 }

@@ -99,3 +99,18 @@ fn the_inner_product_takes_any_layout() {
     let turned = turned.permuted_axes([0, 2, 1, 4, 3]);
     assert_eq!((dot(&a, &turned), turned.is_standard_layout()), (dot(&a, &b), false));
 }
+
+/// A large term swallows the small ones that are added to it, but no more than those of its own block and lane.
+#[test]
+fn small_terms_are_lost_in_one_block_alone() {
+    let len = 64 * BLOCK;
+    let vector = |small: f64| Array5::from_shape_fn([1, 1, 1, 1, len], |at| if at.4 == 0 { 1.0 } else { small });
+    let (small, root) = (2f64.powi(-54), 2f64.powi(-27));
+    let want = 1.0 + (len - 1) as f64 * small;
+    let bound = 2.0 * (BLOCK / LANES) as f64 * small;
+    let ones = Array5::<f64>::ones([1, 1, 1, 1, len]);
+    let found = dot(&vector(small), &ones);
+    assert!((found - want).abs() <= bound, "dot: {found} for {want}");
+    let found = combine(&mut ones.clone(), 0.0, &vector(root), 1.0);
+    assert!((found - want).abs() <= bound, "combine: {found} for {want}");
+}

@@ -213,14 +213,14 @@ fn squares_of_many_phases_are_counted() {
 fn squares_reach_over_whole_rows() {
     use crate::engine::panel::Samples;
     use crate::geometry::{Channels, Options};
-    let squares = |input: [usize; 2], kernel: [usize; 2], outputs: usize| {
+    let squares_of = |interleaved: usize, input: [usize; 2], kernel: [usize; 2], outputs: usize| {
         let channels = Channels { small: 2, large: outputs };
         let options = Options::new().stride([1, kernel[0], kernel[1]]);
         let geometry =
             Geometry::transposed([1, input[0], input[1]], [1, kernel[0], kernel[1]], channels, &options).unwrap();
         let phases = Phases::new(&geometry, Side::Large);
         let gemm = ImplicitGemm::new::<f32>(phases, Level::new(Isa::Portable).unwrap(), 1, 2);
-        let samples = Samples { stacked: 1, interleaved: 4 };
+        let samples = Samples { stacked: 1, interleaved };
         let cut = Cut { samples, block: [1, input[0], input[1]], by_valid_taps: [false; 3] };
         let mut counter = gemm.counter::<f32>();
         let scattered = Estimate::new(&gemm, counter.count::<f32>(cut).unwrap(), 4, false).scattered;
@@ -228,6 +228,7 @@ fn squares_reach_over_whole_rows() {
         assert_eq!(scattered, Work { square, square_vector, square_sample, ..Work::default() });
         (gemm.tile.vectors, [square, square_vector, square_sample].map(|count| count.round() as usize))
     };
+    let squares = |input, kernel, outputs| squares_of(4, input, kernel, outputs);
     // Two rows of 2 in a tile of 4 positions: 4 squares of 4 in each of 3 channels.
     assert_eq!(squares([8, 2], [1, 1], 3), (4, [12, 48, 48]));
     // Two positions in a tile, each two rows of 2: 8 neighbours, in an output of 16 × 2.
@@ -236,4 +237,6 @@ fn squares_reach_over_whole_rows() {
     assert_eq!(squares([4, 1], [1, 9], 1), (2, [4, 64, 16]));
     // A tile of 4 positions of rows of 10: pieces of 4, 4 and 2, then of 2, 4 and 4, and so on.
     assert_eq!(squares([4, 10], [1, 1], 1), (4, [12, 40, 48]));
+    // A tile holds one and a third position of 12 samples: of every row of 2, either both and four squares, or a part of one and two.
+    assert_eq!(squares_of(12, [8, 2], [1, 1], 3), (4, [3 * 8 * (2 + 2), 3 * 8 * (2 * 2 + 2), 4 * 3 * 8 * (2 + 2)]));
 }

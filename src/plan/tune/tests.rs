@@ -177,3 +177,30 @@ fn what_is_much_slower_is_given_up_after_some_rounds() {
     assert_eq!(race.runners[0].least, least);
     assert!(is_given_up(&race), "for good");
 }
+
+/// Time is asked for once before anything is packed, before the packing of every recipe but the first, and before every call of the
+/// race: so that the calls are counted without a clock.
+#[test]
+fn every_candidate_has_some_rounds_and_the_best_one_all_of_them() {
+    let (geometry, weights) = layer();
+    let asked = ((geometry, Side::Large), &weights, None);
+    let options = PlanOptions::new();
+    let (recipes, runners) = (listed(asked, &options).len(), race(1, u128::MAX).runners.len());
+    let count = Cell::new(0);
+    fastest(asked, &options, &|| {
+        count.set(count.get() + 1);
+        false
+    })
+    .unwrap();
+    let calls = count.get() - recipes;
+    // One round warms up. Some candidates may be given up after three that count, but never the best one.
+    let least = (1 + ROUNDS_FOR_ALL) * runners + MOST_ROUNDS - ROUNDS_FOR_ALL;
+    assert!((least..=(1 + MOST_ROUNDS) * runners).contains(&calls), "{calls} calls of {runners} candidates");
+}
+
+/// A sample takes 10 µs at least, but no more than 1000 calls.
+#[test]
+fn short_calls_are_repeated() {
+    let seconds = [1.0, 1e-5, 0.9e-5, 4e-6, 1e-6, 1e-8, 1e-12, 0.0];
+    assert_eq!(seconds.map(calls), [1, 1, 2, 3, 10, 1000, 1000, 1000]);
+}

@@ -150,3 +150,27 @@ fn nan_stays_nan_and_infinities_have_limits() {
         assert_eq!(values, [at_minus, at_plus], "{activation:?}");
     }
 }
+
+/// A value that equals a bound is kept, though zeros of either sign are equal.
+#[test]
+fn clamps_keep_zeros_as_they_are() {
+    for (low, high) in [(0.0, 1.0), (-0.0, 1.0), (-1.0, 0.0), (-1.0, -0.0)] {
+        let (mut single, mut double) = ([0f32, -0.0], [0f64, -0.0]);
+        for level in levels() {
+            Activation::Clamp { low, high }.apply(level, &mut single);
+            Activation::Clamp { low, high }.apply(level, &mut double);
+            assert_eq!(single.map(f32::to_bits), [0f32, -0.0].map(f32::to_bits), "{low} to {high}");
+            assert_eq!(double.map(f64::to_bits), [0f64, -0.0].map(f64::to_bits), "{low} to {high}");
+        }
+    }
+}
+
+#[test]
+fn functions_keep_zero_if_they_do_in_either_type() {
+    for (activation, formula, _) in cases() {
+        assert_eq!(activation.keeps_zero(), formula(0.0) == 0.0, "{activation:?}");
+    }
+    // The offset is 0 in f32 alone, and ∞ · 0 is NaN there alone.
+    assert!(!Activation::HardSigmoid { slope: 1.0, offset: 1e-60 }.keeps_zero());
+    assert!(!Activation::HardSigmoid { slope: 1e300, offset: 0.0 }.keeps_zero());
+}

@@ -159,6 +159,13 @@ fn chunks_cost_their_register_tiles_and_themselves() {
     for (chunk, cycles) in expected {
         assert_eq!(chunk_cost(&phases, &machine, chunk), cycles, "chunks of {chunk} channels");
     }
+    // The same taps two columns apart: the columns between have none, and take nothing.
+    let channels = Channels { small: 10, large: 8 };
+    let options = Options::new().stride([1, 1, 2]);
+    let geometry = Geometry::transposed([1, 9, 9], [1, 1, 1], channels, &options).unwrap();
+    let phases = Phases::new(&geometry, Side::Large);
+    assert_eq!(phases.groups.iter().map(|group| (group.phases, group.taps)).collect::<Vec<_>>(), [(1, 1), (1, 0)]);
+    assert_eq!(chunk_cost(&phases, &machine, 8), expected[0].1);
 }
 
 /// A panel of 64³ elements takes a MiB, which is plenty, and no cell is smaller than a chunk.
