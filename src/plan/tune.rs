@@ -75,12 +75,25 @@ pub(crate) fn candidates<T: Scalar>(asked: Asked<T>, options: &PlanOptions) -> R
         cycles: weighed.map(|weighed| weighed.cycles),
         work: weighed.iter().flat_map(|weighed| weighed.work.listed(machine.costs)).map(of_kind).collect(),
     };
-    let mut others: Vec<Weighed> = design::candidates::<T>(&asked.0.into(), &phases, &machine, options, batch).into_iter().flatten().collect();
+    let mut others: Vec<Weighed> =
+        design::candidates::<T>(&asked.0.into(), &phases, &machine, options, batch).into_iter().flatten().collect();
     others.retain(|other| other.recipe != alone && fits(asked, &other.recipe, options));
     others.sort_by(|a, b| a.cycles.total_cmp(&b.cycles));
     let first = candidate(own, design::weighed::<T>(&asked.0.into(), &phases, &machine, batch, alone).as_ref());
     let others = others.iter().map(|other| candidate(other.recipe.clone(), Some(other)));
     Ok([first].into_iter().chain(others).collect())
+}
+
+/// See [`Layer::estimated_cycles`](crate::Layer::estimated_cycles).
+///
+/// # Errors
+/// As the plan's own choice.
+pub(crate) fn estimated_cycles<T: Scalar>(asked: Asked<T>, options: &PlanOptions) -> Result<Option<f64>> {
+    let own = own_choice(asked, options)?;
+    let Some((phases, machine)) = machine(asked, options)? else { return Ok(None) };
+    let batch = batch(options);
+    let weighed = design::weighed::<T>(&asked.0.into(), &phases, &machine, batch, own.for_batch(batch));
+    Ok(weighed.map(|weighed| weighed.cycles))
 }
 
 fn of_kind((kind, amount, cycles): (&'static str, f64, f64)) -> WorkOfKind {

@@ -1,6 +1,6 @@
 //! What may be asked of a plan.
 
-use convmat::{Caches, Isa};
+use convmat::{Accuracy, Caches, Isa};
 
 use crate::limits::Limits;
 
@@ -16,11 +16,14 @@ pub struct PlanOptions {
     pub isa: Option<Isa>,
     /// The caches that layers are planned for; those of the processor, if none are named.
     pub caches: Option<Caches>,
+    /// How far the sums of layers may be from the definition's. Layers whose transformed weights find no place beside what the others
+    /// take at least keep to the definition.
+    pub accuracy: Accuracy,
 }
 
 impl Default for PlanOptions {
     fn default() -> Self {
-        Self { limits: Limits::default(), is_fused: true, isa: None, caches: None }
+        Self { limits: Limits::default(), is_fused: true, isa: None, caches: None, accuracy: Accuracy::Strict }
     }
 }
 
@@ -57,6 +60,13 @@ impl PlanOptions {
     #[must_use]
     pub fn caches(mut self, caches: impl Into<Option<Caches>>) -> Self {
         self.caches = caches.into();
+        self
+    }
+
+    /// Sets how far the sums of layers may be from the definition's.
+    #[must_use]
+    pub const fn accuracy(mut self, accuracy: Accuracy) -> Self {
+        self.accuracy = accuracy;
         self
     }
 }
