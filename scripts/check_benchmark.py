@@ -26,11 +26,11 @@ FAMILIES = {
     "the sparse matrix": ["sparse-csr", "sparse-csc", "transposed-csr"],
     "im2col": ["im2col-gemm", "im2col-matrixmultiply"],
     "zero insertion": ["zero-insertion"],
-    "the plan": ["planned"],
+    "the plan": ["planned", "filtered"],
 }
 DENSE, SPARSE, IM2COL, PLAN = "the dense matrix", "the sparse matrix", "im2col", "the plan"
 PAIRS = [(DENSE, [IM2COL, SPARSE]), (SPARSE, [IM2COL]), (PLAN, [IM2COL])]
-FORMS = [("transposed-csr", "sparse-csc"), ("im2col-gemm", "im2col-matrixmultiply")]
+FORMS = [("transposed-csr", "sparse-csc"), ("im2col-gemm", "im2col-matrixmultiply"), ("filtered", "planned")]
 PROBLEM = (
     "layer swept op batch in_channels out_channels input kernel stride padding output_padding dilation groups threads direction"
 ).split()

@@ -114,6 +114,9 @@ compiled! {
     fn candidates(
         direction: ((Geometry<3>, Side), &Weights<Self>, Option<&Pad>), options: &PlanOptions,
     ) -> Result<Vec<Candidate>> = plan::tune::candidates;
+    fn estimated_cycles(
+        direction: ((Geometry<3>, Side), &Weights<Self>, Option<&Pad>), options: &PlanOptions,
+    ) -> Result<Option<f64>> = plan::tune::estimated_cycles;
     fn tune(
         direction: ((Geometry<3>, Side), &Weights<Self>, Option<&Pad>), options: &PlanOptions, time_limit: Duration,
     ) -> Result<Recipe> = plan::tune::tune;

@@ -254,6 +254,15 @@ impl<T: Scalar, const N: usize> Convolution<T, N> {
         Pattern::new(&self.geometry, Side::Small).entries()
     }
 
+    /// What computing the side `output` by a plan is estimated to take, as
+    /// [`Layer::estimated_cycles`](crate::Layer::estimated_cycles): [`Side::Small`] by C, [`Side::Large`] by Cᵀ.
+    ///
+    /// # Errors
+    /// As [`prepare`](Self::prepare).
+    pub fn estimated_cycles(&self, output: Side, options: &PlanOptions) -> Result<Option<f64>> {
+        T::estimated_cycles(((self.geometry.lift(), output), &self.weights, None), options)
+    }
+
     /// Useful operations of one product with C or Cᵀ per sample: a multiplication and an addition per structural nonzero.
     /// Taps that fall outside of the tensor are not counted.
     pub fn flops(&self) -> u128 {
@@ -277,7 +286,7 @@ impl<T: Scalar, const N: usize> Convolution<T, N> {
 
     /// Bytes that a formulation holds beside the weights, known before it is built: C for [`Formulation::Dense`], C and Cᵀ for
     /// [`Formulation::Sparse`], the flipped weights for [`Formulation::ZeroInsertion`], the packed weights of both directions for
-    /// [`Formulation::Planned`], none for the others. `u128::MAX` for a formulation that cannot be built, because its tensors
+    /// [`Formulation::Planned`] and [`Formulation::Filtered`], none for the others. `u128::MAX` for a formulation that cannot be built, because its tensors
     /// could never be.
     ///
     /// ```

@@ -15,10 +15,11 @@ use crate::operator::{
     DEFAULT_MEMORY_LIMIT, LinearOperator, Method, Needs, Request, Structure, Weights, Workspace, expect_bytes,
     on_slices,
 };
-use crate::plan::{PlanOptions, planned};
+use crate::plan::{Accuracy, PlanOptions, planned};
 use crate::scalar::Scalar;
 
-/// A way to multiply with C and Cᵀ. All compute the same map; they differ in time, memory and what they show.
+/// A way to multiply with C and Cᵀ. All compute the same map; they differ in time, memory and what they show, and `Filtered` in its
+/// rounding.
 ///
 /// Costs are per sample, with `entries` the structural nonzeros of C ([`Geometry::entries`]), `weights` the number of
 /// weights, `small` and `large` the pixels of either side.
@@ -31,15 +32,17 @@ use crate::scalar::Scalar;
 /// | `Sparse` | 2·entries | C and Cᵀ in CSR form | reach what reads them | nothing |
 /// | `Im2col` | 2·weights·small | a tile per thread | reach what reads them | the batch size |
 /// | `Planned` | 2·entries, padding aside | packed weights, a panel per thread | reach what reads them | nothing |
+/// | `Filtered` | fewer than 2·entries, where that is estimated to be faster | packed and transformed weights, panels per thread | reach what reads them | nothing |
 /// | `ZeroInsertion` | up to ∏stride times `Im2col` | flipped weights, a tensor with zeros inserted per sample, a tile per thread | reach what reads them | the batch size |
 ///
 /// The memory is what is needed beside weights and tensors: [`Convolution::stored_bytes`](crate::Convolution::stored_bytes) and
 /// [`Convolution::scratch_bytes`](crate::Convolution::scratch_bytes) tell the bytes, and
 /// [`FormulationOptions::memory_limit`] bounds them.
 ///
-/// With non-finite *weights* the last three may turn padding and inserted zeros into NaN (0·∞), and so may `Dense`; the
+/// With non-finite *weights* `Im2col` and the last three may turn padding and inserted zeros into NaN (0·∞), and so may `Dense`; the
 /// others never multiply with a zero that is not there. No formulation's bits depend on the number of threads. On integers
-/// small enough for every partial sum to be exact, all formulations agree to the bit.
+/// small enough for every partial sum to be exact, all formulations agree to the bit but `Filtered`, whose error is that of
+/// [`Accuracy::Fast`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Formulation {
@@ -58,13 +61,15 @@ pub enum Formulation {
     Im2col,
     /// The fast path: implicit GEMM on packed weights, planned for the geometry and the processor.
     Planned,
+    /// The fast path by [`Accuracy::Fast`]: minimal filtering where it is estimated to be faster, else as `Planned`.
+    Filtered,
     /// Stride-1 convolutions of zero-inserted (Cᵀ) or fully computed (C) tensors.
     ZeroInsertion,
 }
 
 impl Formulation {
     /// Everything that has a name.
-    const NAMED: [Self; 8] = [
+    const NAMED: [Self; 9] = [
         Self::Auto,
         Self::Gather,
         Self::Scatter,
@@ -73,6 +78,7 @@ impl Formulation {
         Self::Im2col,
         Self::ZeroInsertion,
         Self::Planned,
+        Self::Filtered,
     ];
 
     /// Every formulation but [`Auto`](Self::Auto), which is one of them.
@@ -89,6 +95,15 @@ impl Formulation {
             Self::Im2col => "im2col",
             Self::ZeroInsertion => "zero-insertion",
             Self::Planned => "planned",
+            Self::Filtered => "filtered",
+        }
+    }
+
+    /// How far the sums of a plan for it may be from the definition's.
+    const fn accuracy(self) -> Accuracy {
+        match self {
+            Self::Filtered => Accuracy::Fast,
+            _ => Accuracy::Strict,
         }
     }
 
@@ -163,7 +178,7 @@ impl FormulationOptions {
     }
 }
 
-/// C in one formulation but the planned one, as an operator.
+/// C in one formulation but those that are planned, as an operator.
 struct Formulated<T> {
     geometry: Geometry<3>,
     weights: Weights<T>,
@@ -179,9 +194,10 @@ pub(crate) fn formulated<T: Scalar>(
 ) -> Result<Box<dyn LinearOperator<T>>> {
     let (copy, limit) = (weights.clone(), options.memory_limit);
     let method: Box<dyn Method<T>> = match formulation.resolve() {
-        Formulation::Auto | Formulation::Planned => {
+        Formulation::Auto | Formulation::Planned | Formulation::Filtered => {
             let convolution = Convolution::new(geometry, weights)?;
-            return Ok(Box::new(planned::prepare(&convolution, &PlanOptions::new().memory_limit(limit))?));
+            let options = PlanOptions::new().memory_limit(limit).accuracy(formulation.accuracy());
+            return Ok(Box::new(planned::prepare(&convolution, &options)?));
         }
         Formulation::Gather => Box::new(Gather::new(geometry, copy)),
         Formulation::Scatter => Box::new(Scatter::new(geometry, copy)),
@@ -208,7 +224,9 @@ pub(crate) fn needs<T: Scalar>(geometry: Geometry<3>, weights: &Weights<T>, form
         Formulation::Sparse => Needs { held: Sparse::<T>::bytes(&geometry), scratch: 0 },
         Formulation::Im2col => Im2col::new(&geometry, weights.clone(), GemmBackend::default()).needs(),
         Formulation::ZeroInsertion => ZeroInsertion::needs_of(geometry, weights)?,
-        Formulation::Auto | Formulation::Planned => planned::needs(geometry, weights)?,
+        Formulation::Auto | Formulation::Planned | Formulation::Filtered => {
+            planned::needs(geometry, weights, formulation.accuracy())?
+        }
     })
 }
 

@@ -315,6 +315,19 @@ impl<D: Direction, T: Scalar, const N: usize> Plan<D, T, N> {
         Ok(Self { layer, layer_options, options, input_size, geometry, runs, is_window, origin })
     }
 
+    /// What a plan of the same layer, size and options is estimated to take by another accuracy, as
+    /// [`Layer::estimated_cycles`](crate::Layer::estimated_cycles). Nothing is packed.
+    ///
+    /// # Errors
+    /// As [`Layer::plan`]; [`Error::Unsupported`](crate::Error::Unsupported) for the plan of a window.
+    pub fn estimated_cycles(&self, accuracy: Accuracy) -> Result<Option<f64>> {
+        if self.is_window {
+            return Err(Error::Unsupported { option: "an estimate", on: "the plan of a window" });
+        }
+        let asked = ((self.geometry.lift(), D::OUTPUT), self.layer.weights5(), self.runs.pad.as_ref());
+        T::estimated_cycles(asked, &self.options.clone().accuracy(accuracy))
+    }
+
     /// Packs the weights and the bias of a layer of the same kind, as after a training step: in place, unless another plan shares
     /// the old ones.
     ///

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 #[cfg(feature = "network")]
 use clap::builder::ArgPredicate;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use convmat::Formulation;
+use convmat::{Accuracy, Formulation};
 
 use crate::values::{Bytes, Window, between, bicubic_parameter};
 
@@ -95,9 +95,12 @@ pub struct UpscaleArgs {
     /// Keys' parameter a of the bicubic kernel, -10 to 10; -0.5 is Keys' own [default: -0.75, PyTorch's]
     #[arg(long, value_name = "A", allow_negative_numbers = true, value_parser = bicubic_parameter)]
     pub bicubic_a: Option<f64>,
-    /// How to multiply with Cᵀ: auto, gather, scatter, dense, sparse, im2col or zero-insertion
+    /// How to multiply with Cᵀ: auto, gather, scatter, dense, sparse, im2col, zero-insertion, planned or filtered
     #[arg(long, default_value_t = Formulation::Auto)]
     pub formulation: Formulation,
+    /// How far sums may be from the definition's: strict, or fast, no less accurate than a plain loop and often faster
+    #[arg(long, default_value_t = Accuracy::Strict)]
+    pub accuracy: Accuracy,
     /// Run every formulation and compare each with the upsampling written out in f64
     #[arg(long)]
     pub verify: bool,
@@ -112,7 +115,7 @@ pub struct UpscaleArgs {
     #[arg(long)]
     pub force: bool,
     /// Write no result; take each IN as an original, reduce it, bring it back by every kernel, and print PSNR and SSIM
-    #[arg(long, conflicts_with_all = ["kernel", "bicubic_a", "formulation", "memory_limit", "verify", "reference"])]
+    #[arg(long, conflicts_with_all = ["kernel", "bicubic_a", "formulation", "accuracy", "memory_limit", "verify", "reference"])]
     pub evaluate: bool,
     /// Write what --evaluate measures to this file as well, as comma-separated values
     #[arg(long, value_name = "FILE", requires = "evaluate")]

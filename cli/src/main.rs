@@ -6,6 +6,7 @@
 // Pictures alone need less of what the commands share.
 #![cfg_attr(not(feature = "study"), allow(dead_code))]
 
+mod accuracy;
 mod args;
 mod commands;
 mod error;

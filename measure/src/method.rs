@@ -6,8 +6,8 @@
 use convmat::geometry::Side;
 use convmat::matrix::SparseMatrix;
 use convmat::{
-    Convolution, Error, Formulation, FormulationOptions, GemmBackend, Geometry, LinearOperator, PlanOptions, Result,
-    Workspace, weight_gradient,
+    Accuracy, Convolution, Error, Formulation, FormulationOptions, GemmBackend, Geometry, LinearOperator, PlanOptions,
+    Result, Workspace, weight_gradient,
 };
 use ndarray::{ArcArray, Array5, Ix5};
 
@@ -48,6 +48,8 @@ pub enum Method {
     Lowered(GemmBackend),
     ZeroInsertion,
     Planned,
+    /// Planned with [`Accuracy::Fast`].
+    Filtered,
 }
 
 /// One contraction of one layer, with random operands and room for the result.
@@ -172,19 +174,23 @@ impl Method {
                 let how = How::Applied(Box::new(SparseMatrix::new(c.transposed_csr(memory_limit)?, small, large)?));
                 return Ok(Built { how, operand_bytes: c.transposed_csr_bytes() });
             }
-            Self::Planned => {
+            Self::Planned | Self::Filtered => {
+                let (accuracy, formulation) = match self {
+                    Self::Filtered => (Accuracy::Fast, Formulation::Filtered),
+                    _ => (Accuracy::Strict, Formulation::Planned),
+                };
                 let of_side = |workload: &Workload| workload.sides().1 == side;
                 let layer = Some(problem.workload.clone()).filter(of_side).or_else(|| problem.workload.counterpart());
                 match layer {
                     Some(layer) => {
-                        let options = PlanOptions::new().memory_limit(memory_limit);
+                        let options = PlanOptions::new().memory_limit(memory_limit).accuracy(accuracy);
                         let plan = layer.planned(problem.weights.clone(), None, &options)?;
                         let operand_bytes = plan.packed_bytes() as u128;
                         return Ok(Built { how: How::Planned(Box::new(plan)), operand_bytes });
                     }
                     // No layer computes this output, so the formulation does, which packs the weights of both
                     // directions.
-                    None => formulated(Formulation::Planned, default)?,
+                    None => formulated(formulation, default)?,
                 }
             }
         };
@@ -211,7 +217,7 @@ impl Method {
                 let unit = g.axes().map(|axis| axis.with_unit_stride().map_or(usize::MAX, |axis| axis.small()));
                 weights.saturating_mul(product(&unit))
             }
-            (Self::Planned, _) => return None,
+            (Self::Planned | Self::Filtered, _) => return None,
         };
         Some(per_sample.saturating_mul(2 * problem.workload.batch as u128))
     }

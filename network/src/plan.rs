@@ -26,11 +26,13 @@ mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
+use convmat::Accuracy;
+
 use self::arena::{Arena, Place};
 pub use self::explain::StepInfo;
 use self::facts::Facts;
 pub use self::options::{Batch, PlanOptions};
-use self::packing::{Beside, expect_bytes};
+use self::packing::{Beside, expect_bytes, is_over_memory};
 use self::parts::{Draft, Parts, Whole};
 pub use self::receptive::{Extent, ReceptiveField};
 use self::run::{assign, contiguous, is_contiguous};
@@ -90,7 +92,15 @@ impl Graph {
     /// is packed, and for more memory, before it is taken: by constants, a tensor, all values together, then layer after layer;
     /// [`Error::Node`] for what an operator cannot work with.
     pub fn plan(&self, shapes: &[Vec<usize>], options: &PlanOptions) -> Result<Plan> {
-        Plan::new(self.clone().prepared(options)?, shapes, options, &KnownLayers::new(), true)
+        let graph = self.clone().prepared(options)?;
+        let planned = |options| Plan::new(graph.clone(), shapes, options, &KnownLayers::new(), true);
+        match planned(options) {
+            // The scratch memory of all threads, which is known at the end, may be what was too much.
+            Err(error) if options.accuracy != Accuracy::Strict && is_over_memory(&error) => {
+                planned(&options.clone().accuracy(Accuracy::Strict))
+            }
+            result => result,
+        }
     }
 
     /// As [`plan`](Self::plan), for these shapes alone: the weights of every layer are released as soon as they are packed, and
@@ -209,6 +219,17 @@ impl Plan {
     #[must_use]
     pub fn operations(&self) -> u128 {
         operations(&self.steps)
+    }
+
+    /// What the layers are estimated to take by another accuracy: cycles of one thread, all layers together that
+    /// [`convmat::Plan::estimated_cycles`] knows an estimate for. Nothing is packed. It is no measured time, and other operators take
+    /// their time whatever the accuracy. 0 for a plan by [`Graph::into_plan`].
+    ///
+    /// # Errors
+    /// As convmat's layers.
+    pub fn estimated_layer_cycles(&self, accuracy: Accuracy) -> Result<f64> {
+        layers(&self.steps)
+            .try_fold(0.0, |sum, packed| Ok(sum + packed.layer.estimated_cycles(accuracy)?.unwrap_or(0.0)))
     }
 
     /// Bytes of constants, packed weights, values and scratch memory, for the threads of the current rayon pool.

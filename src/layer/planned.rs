@@ -105,6 +105,28 @@ impl<D: Direction, T: Scalar, const N: usize> Layer<D, T, N> {
         T::candidates(((c.geometry().lift(), D::OUTPUT), c.weights5(), pad.as_ref()), options)
     }
 
+    /// What [`plan`](Self::plan) is estimated to take with these options: cycles of one thread for a batch of
+    /// [`PlanOptions::expected_batch`] samples (one, if that is not known). `None` for a recipe that is not estimated, as
+    /// [`Recipe::Lowered`], and where there is nothing to compute. Nothing is packed and nothing runs. Estimates are good to compare ways
+    /// to compute the same layer; they are no measured times.
+    ///
+    /// ```
+    /// use convmat::{Accuracy, ConvTranspose2d, Options, PlanOptions};
+    /// # fn main() -> convmat::Result<()> {
+    /// let layer = ConvTranspose2d::<f32>::zeros(256, 128, [4, 4], Options::new().stride([2, 2]).padding([1, 1]))?;
+    /// let cycles = |accuracy| layer.estimated_cycles([32, 32], &PlanOptions::new().accuracy(accuracy));
+    /// assert!(cycles(Accuracy::Fast)? < cycles(Accuracy::Strict)?);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`plan`](Self::plan).
+    pub fn estimated_cycles(&self, input: [usize; N], options: &PlanOptions) -> Result<Option<f64>> {
+        let (pad, c) = self.read(input, self.options())?;
+        T::estimated_cycles(((c.geometry().lift(), D::OUTPUT), c.weights5(), pad.as_ref()), options)
+    }
+
     /// The layer's output for an input `[batch, channels, spatial…]` or `[channels, spatial…]`.
     ///
     /// Plans per call and keeps nothing: for repeated use there is [`plan`](Self::plan).

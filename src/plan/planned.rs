@@ -64,21 +64,24 @@ pub(crate) fn prepare<T: Scalar>(
     if [options.activation, options.input_activation] != [Activation::Identity; 2] {
         return Err(Error::Unsupported { option: "an activation", on: "a linear operator" });
     }
-    let [small, large] = designs(*convolution.geometry(), convolution.weights5(), options)?;
-    let bytes = needs_of(&[&small, &large], options.expected_batch.unwrap_or(1)).bytes();
-    if bytes > options.memory_limit && options.accuracy != Accuracy::Strict {
-        // The definition's weights take less memory than filtered ones.
-        return prepare(convolution, &options.clone().accuracy(Accuracy::Strict));
+    let (geometry, weights) = (*convolution.geometry(), convolution.weights5());
+    let bytes_of =
+        |[small, large]: &[Unpacked<T>; 2]| needs_of(&[small, large], options.expected_batch.unwrap_or(1)).bytes();
+    let mut passes = designs(geometry, weights, options)?;
+    if bytes_of(&passes) > options.memory_limit {
+        // Each direction may fit with the transformed weights of minimal filtering, and both together not.
+        passes = designs(geometry, weights, &options.clone().accuracy(Accuracy::Strict))?;
     }
-    expect_bytes("packed weights and a panel", bytes, options.memory_limit, "the direct sums, which hold nothing")?;
-    let weights = convolution.weights5();
+    let (bytes, limit) = (bytes_of(&passes), options.memory_limit);
+    expect_bytes("packed weights and a panel", bytes, limit, "the direct sums, which hold nothing")?;
+    let [small, large] = passes;
     let passes = [small.pack(weights, None)?, large.pack(weights, None)?];
     Ok(PreparedConvolution { convolution: convolution.clone(), passes })
 }
 
 /// What both directions take.
-pub(crate) fn needs<T: Scalar>(geometry: Geometry<3>, weights: &Weights<T>) -> Result<Needs> {
-    let [small, large] = designs(geometry, weights, &PlanOptions::new())?;
+pub(crate) fn needs<T: Scalar>(geometry: Geometry<3>, weights: &Weights<T>, accuracy: Accuracy) -> Result<Needs> {
+    let [small, large] = designs(geometry, weights, &PlanOptions::new().accuracy(accuracy))?;
     Ok(needs_of(&[&small, &large], 1))
 }
 

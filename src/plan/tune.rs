@@ -84,6 +84,18 @@ pub(crate) fn candidates<T: Scalar>(asked: Asked<T>, options: &PlanOptions) -> R
     Ok([first].into_iter().chain(others).collect())
 }
 
+/// See [`Layer::estimated_cycles`](crate::Layer::estimated_cycles).
+///
+/// # Errors
+/// As the plan's own choice.
+pub(crate) fn estimated_cycles<T: Scalar>(asked: Asked<T>, options: &PlanOptions) -> Result<Option<f64>> {
+    let own = own_choice(asked, options)?;
+    let Some((phases, machine)) = machine(asked, options)? else { return Ok(None) };
+    let batch = batch(options);
+    let weighed = design::weighed::<T>(&asked.0.into(), &phases, &machine, batch, own.for_batch(batch));
+    Ok(weighed.map(|weighed| weighed.cycles))
+}
+
 fn of_kind((kind, amount, cycles): (&'static str, f64, f64)) -> WorkOfKind {
     WorkOfKind { kind, amount, cycles }
 }

@@ -1,14 +1,17 @@
 //! Every formulation with both GEMMs, in both directions and both types, against sums in f64; and what must not matter to
 //! any of them: memory layouts, what buffers held before, the number of threads.
 
-use convmat::{Convolution, Formulation, LinearOperator, Scalar, Workspace, dot_test, reference, weight_gradient};
+use convmat::{
+    Convolution, Formulation, FormulationOptions, LinearOperator, Scalar, Workspace, dot_test, reference,
+    weight_gradient,
+};
 use ndarray::Array5;
 use proptest::prelude::*;
 use proptest::sample::select;
 use rayon::ThreadPoolBuilder;
 
 use crate::common::{Case, case, every_operator, for_cases, in_every_rank, with_batch};
-use crate::values::{assert_close, assert_same_bits, dirty, from_f64, integers, reals, to_f64};
+use crate::values::{assert_close, assert_integers, assert_same_bits, dirty, from_f64, integers, reals, to_f64};
 use crate::views::{Layout, Stored};
 
 /// Around the widths that products with several samples are vectorized in, and none at all.
@@ -53,14 +56,15 @@ fn exact<T: Scalar, const N: usize>(case: &Case<N>, batch: usize, seed: u64) {
     let preimage = from_f64(&reference::transposed_convolution(&g, weights.view(), y.view()).unwrap());
     let mut workspace = Workspace::new();
     for (what, operator) in every_operator(&c) {
-        assert_eq!(operator.apply(x.view()).unwrap(), image, "C by {what}");
-        assert_eq!(operator.apply_adjoint(y.view()).unwrap(), preimage, "Cᵀ by {what}");
+        assert_integers(&operator.apply(x.view()).unwrap(), &image, &format!("C by {what}"));
+        assert_integers(&operator.apply_adjoint(y.view()).unwrap(), &preimage, &format!("Cᵀ by {what}"));
         let (mut to, mut back) = (dirty(image.dim().into()), dirty(preimage.dim().into()));
         workspace.fill(T::from_f64(f64::NAN));
         operator.apply_into(x.view(), to.view_mut(), &mut workspace).unwrap();
         workspace.fill(T::from_f64(f64::NAN));
         operator.apply_adjoint_into(y.view(), back.view_mut(), &mut workspace).unwrap();
-        assert_eq!((to, back), (image.clone(), preimage.clone()), "{what} into used memory");
+        assert_integers(&to, &image, &format!("C by {what} into used memory"));
+        assert_integers(&back, &preimage, &format!("Cᵀ by {what} into used memory"));
     }
     let gradient: Array5<T> = from_f64(&reference::weight_gradient(&g, x.view(), y.view()).unwrap());
     let mut to = dirty(weights.dim().into());
@@ -86,11 +90,20 @@ fn bounded<T: Scalar, const N: usize>(case: &Case<N>, batch: usize, seed: u64) {
     let image_of_abs = reference::convolution(&g, abs_weights.view(), abs_x.view()).unwrap();
     let preimage = reference::transposed_convolution(&g, wide_weights.view(), wide_y.view()).unwrap();
     let preimage_of_abs = reference::transposed_convolution(&g, abs_weights.view(), abs_y.view()).unwrap();
+    // Minimal filtering rounds with its neighbours: what is allowed for the largest sum is allowed for all.
+    let [largest_of_image, largest_of_preimage] = [&image_of_abs, &preimage_of_abs].map(|of_abs| {
+        let largest = of_abs.iter().copied().fold(0.0, f64::max);
+        of_abs.mapv(|_| largest)
+    });
     for (what, operator) in every_operator(&c) {
+        let [of_image, of_preimage] = match what.contains("filtered") {
+            true => [&largest_of_image, &largest_of_preimage],
+            false => [&image_of_abs, &preimage_of_abs],
+        };
         let to = operator.apply(x.view()).unwrap();
-        assert_close(&to, &image, &image_of_abs, case.large * g.taps(), &format!("C by {what}"));
+        assert_close(&to, &image, of_image, case.large * g.taps(), &format!("C by {what}"));
         let back = operator.apply_adjoint(y.view()).unwrap();
-        assert_close(&back, &preimage, &preimage_of_abs, case.small * g.taps(), &format!("Cᵀ by {what}"));
+        assert_close(&back, &preimage, of_preimage, case.small * g.taps(), &format!("Cᵀ by {what}"));
         let test = dot_test::<T, _>(&*operator, batch, seed).unwrap();
         assert!(test.passed(), "{what}: {test:?}");
         assert_eq!(test.forward != 0.0, batch > 0 && c.flops() > 0, "{what}: a test of nothing, {test:?}");
@@ -155,7 +168,8 @@ fn the_workspace_takes_what_was_announced<const N: usize>() {
             let mut workspace = Workspace::new();
             let stored = Stored::copy(&x, Layout::Reversed);
             operator.apply_into(stored.view(), to.view_mut(), &mut workspace).unwrap();
-            let is_in_place = what.starts_with("planned") || what.starts_with("auto");
+            let is_in_place =
+                ["planned", "filtered"].iter().any(|name| what.starts_with(name)) || what.starts_with("auto");
             let copy = if stored.view().is_standard_layout() || is_in_place { 0 } else { x.len() };
             assert!(workspace.len() >= copy && workspace.len() <= copy + operator.workspace_len(batch), "{what}");
         }
@@ -291,6 +305,61 @@ fn auto_is_the_planned_path() {
         assert_eq!(format!("{formulation:>15}").trim_start(), formulation.name());
     }
     let error = "winograd".parse::<Formulation>().unwrap_err();
-    let names = "auto, gather, scatter, dense, sparse, im2col, zero-insertion, planned";
+    let names = "auto, gather, scatter, dense, sparse, im2col, zero-insertion, planned, filtered";
     assert_eq!(error.to_string(), format!("unknown formulation \"winograd\"; there are {names}"));
+}
+
+#[test]
+fn filtered_is_the_planned_path_by_accuracy_fast() {
+    use convmat::geometry::Side;
+    use convmat::{Accuracy, PlanOptions, Recipe};
+    let wide = Case { input: [24, 32], ..square(64, 48) };
+    let up = Case { transposed: true, kernel: [4, 4], stride: [2, 2], ..wide.clone() };
+    for case in [wide, up] {
+        let data = data::<f32, 2>(&case, 3, 7, reals);
+        let (g, c) = (case.geometry(), case.convolution(&data.weights));
+        let fast = PlanOptions::new().accuracy(Accuracy::Fast);
+        let prepared = c.prepare(&fast).unwrap();
+        let own = case.transposed.then_some(Side::Large).unwrap_or(Side::Small);
+        assert!(matches!(prepared.recipe(own), Recipe::Filtered(_)), "{}", prepared.recipe(own));
+        let [estimated, strict] =
+            [&fast, &PlanOptions::new()].map(|options| c.estimated_cycles(own, options).unwrap().unwrap());
+        assert!(0.0 < estimated && estimated < strict, "{estimated} and {strict}");
+
+        // Operator, prepared convolution, bytes and bits for any number of threads.
+        let operator = c.formulate(Formulation::Filtered).unwrap();
+        assert_eq!(c.stored_bytes(Formulation::Filtered), prepared.packed_bytes() as u128);
+        assert!(c.stored_bytes(Formulation::Filtered) > c.stored_bytes(Formulation::Planned));
+        let (to, back) = (operator.apply(data.x.view()).unwrap(), operator.apply_adjoint(data.y.view()).unwrap());
+        assert_same_bits(&to, &LinearOperator::apply(&prepared, data.x.view()).unwrap(), "C");
+        assert_same_bits(&back, &LinearOperator::apply_adjoint(&prepared, data.y.view()).unwrap(), "Cᵀ");
+        let planned = c.formulate(Formulation::Planned).unwrap();
+        let strict = [planned.apply(data.x.view()).unwrap(), planned.apply_adjoint(data.y.view()).unwrap()];
+        assert_ne!([&to, &back][usize::from(case.transposed)], &strict[usize::from(case.transposed)]);
+        let on = |threads| on_threads(threads, &case, &data, &[Formulation::Filtered]);
+        for threads in [1, 2, 3] {
+            assert_same_bits(&on(threads)[0], &to, &format!("C on {threads} threads"));
+            assert_same_bits(&on(threads)[1], &back, &format!("Cᵀ on {threads} threads"));
+        }
+
+        // Errors: at most three times the largest of the definition's sums, term by term in f32.
+        let [wide_x, wide_y, wide_weights] = [&data.x, &data.y, &data.weights].map(to_f64);
+        let exact = [
+            reference::convolution(&g, wide_weights.view(), wide_x.view()).unwrap(),
+            reference::transposed_convolution(&g, wide_weights.view(), wide_y.view()).unwrap(),
+        ];
+        let gather = c.formulate(Formulation::Gather).unwrap();
+        let plain = [gather.apply(data.x.view()).unwrap(), gather.apply_adjoint(data.y.view()).unwrap()];
+        for ((got, plain), exact) in [to, back].iter().zip(&plain).zip(&exact) {
+            let off = |values: &Array5<f32>| {
+                values.iter().zip(exact).map(|(&a, b)| (f64::from(a) - b).abs()).fold(0.0, f64::max)
+            };
+            assert!(off(got) <= 3.0 * off(plain), "{:e} and {:e}", off(got), off(plain));
+        }
+
+        // Where there is no room for transformed weights there may be room for the others.
+        let room = c.stored_bytes(Formulation::Planned) + c.scratch_bytes(Formulation::Planned);
+        let tight = c.formulate_with(Formulation::Filtered, &FormulationOptions::new().memory_limit(room)).unwrap();
+        assert_same_bits(&tight.apply(data.x.view()).unwrap(), &strict[0], "C with little memory");
+    }
 }

@@ -48,6 +48,8 @@ fn every_formulation_fits_exactly_what_it_announces<const N: usize>() {
             assert_eq!(workspace as u128, scratch, "{formulation}");
             match formulation {
                 Formulation::Gather | Formulation::Scatter => assert_eq!((held, scratch), (0, 0), "{formulation}"),
+                // With less there is still the recipe of the planned path.
+                Formulation::Filtered => {}
                 _ if held + scratch > 0 => {
                     let Some(Error::MemoryLimit { bytes, limit, .. }) = with(held + scratch - 1).err() else {
                         panic!("{formulation} ignores its limit")

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 
 use crate::common::{Case, case, for_cases, in_every_rank};
-use crate::values::{distinct, identity};
+use crate::values::{assert_integers, distinct, identity};
 
 /// Three ranks make 510 layers.
 const CASES: u32 = 170;
@@ -33,10 +33,10 @@ fn every_formulation_is_the_matrix_of_the_definition<const N: usize>() {
                 assert_eq!((operator.domain(), operator.range()), (literal.large_shape(), literal.small_shape()));
                 let images = operator.apply(identity(literal.large_shape()).view()).unwrap();
                 let images = images.into_shape_with_order((columns, rows)).unwrap();
-                assert_eq!(images.t(), matrix, "C by {formulation} with {gemm:?}");
+                assert_matrix(&images.t().to_owned(), &matrix, &format!("C by {formulation} with {gemm:?}"));
                 let images = operator.apply_adjoint(identity(literal.small_shape()).view()).unwrap();
                 let images = images.into_shape_with_order((rows, columns)).unwrap();
-                assert_eq!(images, matrix, "Cᵀ by {formulation} with {gemm:?}");
+                assert_matrix(&images, &matrix, &format!("Cᵀ by {formulation} with {gemm:?}"));
                 assert_eq!(csr_of(&*operator, u128::MAX).unwrap().to_dense(), matrix, "the matrix of {formulation}");
             }
         }
@@ -57,6 +57,15 @@ fn every_formulation_is_the_matrix_of_the_definition<const N: usize>() {
         );
         assert_eq!(c.dense(u128::MAX).unwrap(), matrix);
     });
+}
+
+/// The entries, as [`assert_integers`] takes them.
+fn assert_matrix(computed: &Array2<f32>, exact: &Array2<f32>, what: &str) {
+    let lifted = |matrix: &Array2<f32>| {
+        let (rows, columns) = matrix.dim();
+        matrix.to_shape((1, 1, 1, rows, columns)).unwrap().into_owned()
+    };
+    assert_integers(&lifted(computed), &lifted(exact), what);
 }
 
 in_every_rank!(the_sparsity_is_that_of_the_definition);

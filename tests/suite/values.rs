@@ -55,6 +55,21 @@ pub fn assert_same_bits<T: Scalar>(a: &Array5<T>, b: &Array5<T>, what: &str) {
     }
 }
 
+/// Asserts what a formulation, which is part of its name, makes of integers: the exact values, but for minimal filtering, whose sums
+/// hold fractions: within 2⁸ units of rounding of the largest value.
+pub fn assert_integers<T: Scalar>(computed: &Array5<T>, exact: &Array5<T>, what: &str) {
+    if !what.contains("filtered") {
+        assert_eq!(computed, exact, "{what}");
+        return;
+    }
+    assert_eq!(computed.shape(), exact.shape(), "{what}");
+    let largest = exact.iter().fold(1.0, |largest: f64, value| largest.max(value.to_f64().abs()));
+    for ((index, computed), exact) in computed.indexed_iter().zip(exact) {
+        let error = (computed.to_f64() - exact.to_f64()).abs();
+        assert!(error <= 256.0 * T::UNIT_ROUNDOFF * largest, "{what} at {index:?}: {computed} for {exact}");
+    }
+}
+
 /// Asserts `|computed − exact| ≤ 3·K·u·Σ|products|` element by element, where K is the number of products per sum.
 ///
 /// A sum of K products in any order, with or without fused multiply-adds, has an error of at most γ_K·Σ|products|, where

@@ -3,6 +3,8 @@
 use convmat::Scalar;
 use ndarray::{Array5, ArrayBase, ArrayView5, ArrayViewMut5, Axis, Ix5, RawData, Slice};
 
+use crate::values::assert_integers;
+
 /// How a tensor lies in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Layout {
@@ -98,9 +100,9 @@ impl<T: Scalar> Stored<T> {
         self.layout.find(self.memory.view(), self.shape)
     }
 
-    /// Asserts that the tensor holds these values and that the memory around it was left alone.
+    /// Asserts that the tensor holds these integers, as [`assert_integers`] takes them, and that the memory around it was left alone.
     pub fn assert_holds(&self, expected: &Array5<T>, what: &str) {
-        assert_eq!(self.view(), expected.view(), "{what}");
+        assert_integers(&self.view().to_owned(), expected, what);
         let untouched = self.memory.iter().filter(|value| value.to_f64().is_nan()).count();
         assert_eq!(untouched, self.memory.len() - expected.len(), "{what}: written outside of the view");
     }

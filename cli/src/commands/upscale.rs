@@ -16,7 +16,7 @@ mod single;
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-use convmat::Upscaler;
+use convmat::{Accuracy, Formulation, Upscaler};
 use ndarray::{Array5, ArrayView5};
 
 use self::job::Job;
@@ -34,8 +34,19 @@ pub fn run(args: &UpscaleArgs, out: &mut dyn Write) -> Result<()> {
     if let Some(model) = &args.network.model {
         return crate::network::upscale::run(args, model, out);
     }
-    let method = Product { job: Job::new(args)?, formulation: args.formulation };
+    let method = Product { job: Job::new(args)?, formulation: formulation(args)? };
     all(args, &method, Inputs::find(&args.inputs)?, out)
+}
+
+/// The formulation, by the accuracy that was asked for.
+fn formulation(args: &UpscaleArgs) -> Result<Formulation> {
+    match (args.accuracy, args.formulation) {
+        (Accuracy::Strict, formulation) => Ok(formulation),
+        (_, Formulation::Auto | Formulation::Planned | Formulation::Filtered) => Ok(Formulation::Filtered),
+        (accuracy, formulation) => {
+            Err(Failure::Usage(format!("--accuracy {accuracy} is for what is planned, and {formulation} is not")))
+        }
+    }
 }
 
 /// All images that were asked for, by one method.

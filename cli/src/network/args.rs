@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Args, ValueEnum};
+use convmat::Accuracy;
 
 use crate::values::{Bytes, between};
 
@@ -40,6 +41,9 @@ pub struct RunArgs {
     /// Run every operator by itself instead of fusing layers with what follows them
     #[arg(long)]
     pub no_fuse: bool,
+    /// How far the sums of layers may be from the definition's: strict, or fast, no less accurate than a plain loop and often faster
+    #[arg(long, default_value_t = Accuracy::Strict)]
+    pub accuracy: Accuracy,
     /// Compare an output with a tensor of a file: the output that the tensor is named after, else the first one
     #[arg(long, value_name = "FILE[:NAME]")]
     pub check: Option<String>,

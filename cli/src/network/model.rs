@@ -2,8 +2,10 @@
 
 use std::path::Path;
 
-use convmat_network::{Dimension, ElementType, Graph, Input, Limits, PlanOptions};
+use convmat::Accuracy;
+use convmat_network::{Dimension, ElementType, Graph, Input, Limits, Plan, PlanOptions};
 
+use crate::accuracy;
 use crate::error::{Failure, Result};
 
 /// The network of an ONNX file.
@@ -30,6 +32,12 @@ pub fn plan_options(memory: u128, is_fused: bool) -> PlanOptions {
 /// How samples run that are given to threads in parts.
 pub fn in_parts(samples: usize) -> String {
     format!("{samples} of the samples on each thread, one part after the other")
+}
+
+/// A line on the accuracy that was chosen, and what `fast` is estimated to gain.
+pub fn accuracy_in_words(plan: &Plan, chosen: Accuracy) -> Option<String> {
+    let estimated = |accuracy| plan.estimated_layer_cycles(accuracy).unwrap_or(0.0);
+    accuracy::in_words(chosen, [Accuracy::Strict, Accuracy::Fast].map(estimated), "the layers' time")
 }
 
 /// What an input has to be: `x: float [batch, 3, ?, ?]`.

@@ -33,9 +33,9 @@ pub fn run(args: &RunArgs, out: &mut (dyn Write + Send)) -> Result<()> {
     })
 }
 
-/// A runner with what was said of batches, memory and fusing.
+/// A runner with what was said of batches, memory, fusing and accuracy.
 pub fn runner<'a>(args: &RunArgs, graph: &'a Graph) -> Runner<'a> {
-    let options = model::plan_options(args.memory_limit.0, !args.no_fuse);
+    let options = model::plan_options(args.memory_limit.0, !args.no_fuse).accuracy(args.accuracy);
     Runner::new(graph, options, args.batch.map(usize::from))
 }
 
@@ -112,6 +112,9 @@ fn describe(
             bytes_in_words(plan.scratch_bytes())
         ),
     )?;
+    if let Some(line) = model::accuracy_in_words(plan, args.accuracy) {
+        field(out, "accuracy", line)?;
+    }
     let [planning, running] = [planning, running].map(|time| duration(time.as_secs_f64()));
     field(out, "time", format_args!("{running}, after {planning} of planning"))?;
     Ok(())

@@ -12,7 +12,7 @@ use std::io::Write;
 use std::path::Path;
 
 use convmat::layer::taps::PYTORCH_BICUBIC;
-use convmat::{LinearOperator, bytes_in_words};
+use convmat::{Accuracy, LinearOperator, bytes_in_words};
 use convmat_network::Memory;
 use ndarray::{Array5, ArrayView5, Axis};
 
@@ -31,14 +31,14 @@ use crate::report::{field, grouped};
 
 pub fn run(args: &UpscaleArgs, file: &Path, out: &mut dyn Write) -> Result<()> {
     let graph = model::load(file, &model::limits(args.memory_limit.0))?;
-    let options = model::plan_options(args.memory_limit.0, true);
+    let options = model::plan_options(args.memory_limit.0, true).accuracy(args.accuracy);
     let network = Network::new(&graph, options, args.network.range).map_err(|why| Failure::read(file, why))?;
     let inputs = Inputs::find(&args.inputs)?;
     let scale = match &inputs {
         Inputs::One(file) => scale(&network, std::slice::from_ref(file)),
         Inputs::Several(files) => scale(&network, files),
     }?;
-    let method = SuperResolution { network, file, scale, memory: RefCell::default() };
+    let method = SuperResolution { network, file, scale, accuracy: args.accuracy, memory: RefCell::default() };
     all(args, &method, inputs, out)
 }
 
@@ -60,6 +60,7 @@ struct SuperResolution<'a> {
     network: Network<'a>,
     file: &'a Path,
     scale: usize,
+    accuracy: Accuracy,
     memory: RefCell<Memory>,
 }
 
@@ -136,6 +137,9 @@ impl Method for SuperResolution<'_> {
         field(out, "given", format_args!("{given}; black is {black} and white {white}"))?;
         let operations = fitted.plan.operations() as f64 * 1e-9;
         field(out, "work", format_args!("{operations:.3} GFLOP, {} of memory", bytes_in_words(fitted.plan.bytes())))?;
+        if let Some(line) = model::accuracy_in_words(&fitted.plan, self.accuracy) {
+            field(out, "accuracy", line)?;
+        }
         Ok(())
     }
 

@@ -63,7 +63,7 @@ pub fn run(args: &BenchArgs, out: &mut dyn Write) -> Result<()> {
     let threads = args.threads.map_or_else(machine::cores, usize::from);
     let Points { possible, impossible } = points::of(args, threads)?;
     let settings = Settings {
-        candidates: candidates::chosen(args.formulations.as_deref())?,
+        candidates: candidates::chosen(args.formulations.as_deref(), args.accuracy)?,
         memory_limit: args.memory_limit.0,
         time: Duration::from_secs_f64(args.time),
     };

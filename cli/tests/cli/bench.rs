@@ -348,3 +348,21 @@ mod executions {
         assert_eq!(names(output).len(), FILES.len() + 1);
     }
 }
+
+#[test]
+fn accuracy_fast_measures_filtered_in_the_place_of_planned() {
+    let folder = Folder::new();
+    let tiny = &TINY[..TINY.len() - 2];
+    let measured = |more: &[&str], name: &str| {
+        let output = folder.path(name);
+        bench(&[tiny, &["--direction", "all"], more].concat(), &output).succeeds();
+        let mut found = cells(&output, &["formulation", "outcome"]);
+        found.retain(|row| ["planned", "filtered"].contains(&&*row[0]));
+        assert!(found.iter().all(|row| row[1] == "measured"), "{found:?}");
+        found.sort();
+        found.dedup();
+        found.into_iter().map(|mut row| row.swap_remove(0)).collect::<Vec<_>>()
+    };
+    assert_eq!(measured(&["--formulations", "gather,planned,filtered"], "both"), ["filtered", "planned"]);
+    assert_eq!(measured(&["--formulations", "gather,planned", "--accuracy", "fast"], "fast"), ["filtered"]);
+}

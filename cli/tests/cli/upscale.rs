@@ -85,3 +85,24 @@ fn psnr_against_a_reference() {
     Run::of(&["upscale", &input, "-o", &other, "--force", "--reference", &input])
         .fails(1, "is 12×12 grey, 8 bits per channel; the result is 24×24 grey, 8 bits per channel");
 }
+
+#[test]
+fn accuracy_is_told_and_belongs_to_plans() {
+    let folder = Folder::new();
+    let input = folder.photo();
+    let strict = folder.path("strict.png");
+    Run::of(&["upscale", &input, "-o", &strict])
+        .succeeds()
+        .says("accuracy      strict; --accuracy fast is estimated to ");
+    let fast = folder.path("fast.png");
+    Run::of(&["upscale", &input, "-o", &fast, "--accuracy", "fast", "--verify"])
+        .succeeds()
+        .says("formulation   filtered\n")
+        .says("accuracy      fast, estimated to ");
+    let [strict, fast] = [strict, fast].map(|path| decode(path).to_rgb8());
+    assert!(strict.iter().zip(fast.iter()).all(|(a, b)| a.abs_diff(*b) <= 1));
+    Run::of(&["upscale", &input, "--accuracy", "fast", "--formulation", "sparse", "--force"])
+        .fails(2, "--accuracy fast is for what is planned, and sparse is not");
+    let explicit = Run::of(&["upscale", &input, "--formulation", "gather", "--force"]).succeeds();
+    assert!(!explicit.out.contains("accuracy"), "{}", explicit.out);
+}

@@ -103,3 +103,22 @@ fn impossible_geometries_are_one_line() {
         Run::of(&arguments).fails(1, complaint);
     }
 }
+
+#[test]
+fn filtered_has_a_bound_of_its_own() {
+    let layer = "verify --input 20x24 --kernel 3 --padding 1 --in-channels 32 --out-channels 24 --batch 1";
+    let layer: Vec<_> = layer.split(' ').collect();
+    let strict = Run::of(&layer).succeeds().says(" 0 FAILED, 0 skipped");
+    assert!(!strict.out.contains("filtered"), "{}", strict.out);
+    let fast = Run::of(&[&layer[..], &["--accuracy", "fast"]].concat()).succeeds().says(" 0 FAILED, 0 skipped");
+    let fast = fast.says("Bound of filtered: 3 times the largest error of a plain loop");
+    let rows: Vec<Vec<&str>> = fast.out.lines().map(|line| line.split_whitespace().collect()).collect();
+    let filtered: Vec<_> =
+        rows.iter().filter(|row| row.contains(&"filtered") && row.contains(&"definition,")).collect();
+    assert_eq!(filtered.len(), 4, "{}", fast.out);
+    for row in filtered {
+        let [difference, bound] = [row.len() - 2, row.len() - 1].map(|i| row[i].parse::<f64>().expect("a number"));
+        assert!(difference <= bound && bound < 1e-4, "{row:?}");
+    }
+    Run::of(&[&layer[..], &["--accuracy", "quick"]].concat()).fails(2, "there are strict, fast");
+}

@@ -2,7 +2,7 @@
 
 use std::num::NonZeroUsize;
 
-use convmat::{Caches, Isa};
+use convmat::{Accuracy, Caches, Isa};
 
 use crate::limits::Limits;
 
@@ -35,11 +35,15 @@ pub struct PlanOptions {
     pub caches: Option<Caches>,
     /// How the samples of a batch run.
     pub batch: Batch,
+    /// How far the sums of layers may be from the definition's. Layers whose transformed weights find no place beside what the others
+    /// take at least keep to the definition.
+    pub accuracy: Accuracy,
 }
 
 impl Default for PlanOptions {
     fn default() -> Self {
-        Self { limits: Limits::default(), is_fused: true, isa: None, caches: None, batch: Batch::Estimated }
+        let accuracy = Accuracy::Strict;
+        Self { limits: Limits::default(), is_fused: true, isa: None, caches: None, batch: Batch::Estimated, accuracy }
     }
 }
 
@@ -83,6 +87,13 @@ impl PlanOptions {
     #[must_use]
     pub const fn batch(mut self, batch: Batch) -> Self {
         self.batch = batch;
+        self
+    }
+
+    /// Sets how far the sums of layers may be from the definition's.
+    #[must_use]
+    pub const fn accuracy(mut self, accuracy: Accuracy) -> Self {
+        self.accuracy = accuracy;
         self
     }
 }

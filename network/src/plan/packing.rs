@@ -2,9 +2,14 @@
 //!
 //! It knows no value's place and no operator but layers.
 
+use convmat::Accuracy;
+
 use super::PlanOptions;
 use super::steps::{PackedLayer, Step, UnpackedLayer};
 use crate::error::{Error, Result};
+
+/// What is limited.
+const BYTES: &str = "bytes of memory";
 
 /// Memory that a plan takes beside packed weights.
 #[derive(Clone, Copy, Debug)]
@@ -29,9 +34,22 @@ pub(super) fn packed(
     let mut taken = beside.now.max(beside.later);
     expect_bytes(taken, limit)?;
     let layer_options = convmat::PlanOptions::new().isa(options.isa).caches(options.caches);
+    // What layers that are still to come take at least, about: transformed weights leave it free.
+    let mut to_come: u128 = steps.iter().map(Step::weight_bytes).sum();
     let mut pack = |layer: UnpackedLayer| -> Result<PackedLayer> {
+        to_come = to_come.saturating_sub(layer.weight_bytes());
+        let within = |accuracy: Accuracy, memory: u128| {
+            layer.pack(&layer_options.clone().accuracy(accuracy).memory_limit(memory))
+        };
         let left = limit.saturating_sub(taken);
-        let mut packed = layer.pack(&layer_options.clone().memory_limit(left)).map_err(|error| match error {
+        let packed = match options.accuracy {
+            Accuracy::Strict => within(Accuracy::Strict, left),
+            accuracy => match within(accuracy, left.saturating_sub(to_come)) {
+                Err(Error::Layer(convmat::Error::MemoryLimit { .. })) => within(Accuracy::Strict, left),
+                result => result,
+            },
+        };
+        let mut packed = packed.map_err(|error| match error {
             Error::Layer(convmat::Error::MemoryLimit { bytes, .. }) => limit_error(taken.saturating_add(bytes), limit),
             error => error,
         })?;
@@ -50,8 +68,17 @@ pub(super) fn expect_bytes(needed: u128, limit: u128) -> Result<()> {
     if needed <= limit { Ok(()) } else { Err(limit_error(needed, limit)) }
 }
 
+/// Whether a plan was refused for the memory that it would take.
+pub(super) fn is_over_memory(error: &Error) -> bool {
+    match error {
+        Error::Limit { what, .. } => *what == BYTES,
+        Error::Node { source, .. } => is_over_memory(source),
+        _ => false,
+    }
+}
+
 const fn limit_error(needed: u128, limit: u128) -> Error {
-    Error::Limit { what: "bytes of memory", needed, limit }
+    Error::Limit { what: BYTES, needed, limit }
 }
 
 #[cfg(test)]

@@ -71,6 +71,13 @@ impl<L> Step<L> {
     }
 }
 
+impl Step<UnpackedLayer> {
+    /// Bytes of its weights before they are packed, if it is a layer.
+    pub(super) fn weight_bytes(&self) -> u128 {
+        if let Action::Layer(layer) = &self.action { layer.weight_bytes() } else { 0 }
+    }
+}
+
 /// A layer whose weights are not packed yet.
 #[derive(Debug)]
 pub(crate) struct UnpackedLayer {
@@ -97,15 +104,6 @@ impl UnpackedLayer {
         self.number
     }
 
-    /// Bytes of its weights before they are packed.
-    pub(crate) fn weight_bytes(&self) -> usize {
-        let elements = match &self.source {
-            Source::Known(known) => known.weights,
-            Source::New(_, weights) => weights.len(),
-        };
-        elements * size_of::<f32>()
-    }
-
     /// The same layer, to be packed for calls with so many samples.
     pub(crate) fn for_batch(mut self, batch: usize) -> Self {
         if let Some(samples) = self.input.first_mut() {
@@ -118,17 +116,26 @@ impl UnpackedLayer {
     ///
     /// # Errors
     /// As [`Convolution::prepare`] and [`PreparedLayer::resize`].
-    pub(crate) fn pack(self, options: &convmat::PlanOptions) -> Result<PackedLayer> {
+    pub(crate) fn pack(&self, options: &convmat::PlanOptions) -> Result<PackedLayer> {
         let Self { source, input, input_activation, bias, epilogue, number } = self;
         let (layer, weights) = match source {
-            Source::Known(known) => (known.layer.resize(&input, options.memory_limit)?, known.weights),
+            Source::Known(known) => (known.layer.resize(input, options.memory_limit)?, known.weights),
             Source::New(convolution, weights) => {
-                let (len, options) = (weights.len(), options.clone().input_activation(input_activation));
-                (convolution.prepare(&input, weights, Some(Array1::from(bias.to_vec())), &options)?, len)
+                let (len, options) = (weights.len(), options.clone().input_activation(*input_activation));
+                (convolution.prepare(input, weights.clone(), Some(Array1::from(bias.to_vec())), &options)?, len)
             }
         };
-        let layer = layer.with_epilogue(epilogue)?;
-        Ok(PackedLayer { layer, bias, number, batch: input[0], weights })
+        let layer = layer.with_epilogue(epilogue.clone())?;
+        Ok(PackedLayer { layer, bias: bias.clone(), number: *number, batch: input[0], weights })
+    }
+
+    /// Bytes of the weights before they are packed.
+    pub(crate) fn weight_bytes(&self) -> u128 {
+        let len = match &self.source {
+            Source::Known(known) => known.weights,
+            Source::New(_, weights) => weights.len(),
+        };
+        len as u128 * size_of::<f32>() as u128
     }
 }
 

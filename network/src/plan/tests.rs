@@ -1,3 +1,4 @@
+mod accuracy;
 mod large;
 mod reach;
 

@@ -3,11 +3,13 @@
 
 use std::io::Write;
 
-use convmat::{Formulation, Upscaler};
+use convmat::geometry::Side;
+use convmat::{Accuracy, Formulation, PlanOptions, Upscaler};
 use ndarray::{Array5, ArrayView5};
 
 use super::certify;
 use super::job::Job;
+use crate::accuracy;
 use crate::error::Result;
 use crate::images::Format;
 use crate::report::{field, lengths, matrix};
@@ -111,10 +113,23 @@ impl Method for Product {
         let resolved = self.formulation.resolve();
         let note = if self.formulation == resolved { "" } else { " (chosen by auto)" };
         field(out, "formulation", format_args!("{resolved}{note}"))?;
+        let chosen = match resolved {
+            Formulation::Planned => Accuracy::Strict,
+            Formulation::Filtered => Accuracy::Fast,
+            _ => return Ok(()),
+        };
+        let estimated = |accuracy| {
+            let options = PlanOptions::new().memory_limit(self.job.options.memory_limit).accuracy(accuracy);
+            upscaler.convolution().estimated_cycles(Side::Large, &options).ok().flatten().unwrap_or(0.0)
+        };
+        let estimates = [Accuracy::Strict, Accuracy::Fast].map(estimated);
+        if let Some(line) = accuracy::in_words(chosen, estimates, "the time") {
+            field(out, "accuracy", line)?;
+        }
         Ok(())
     }
 
     fn verify(&self, format: Format, picture: ArrayView5<f32>, out: &mut dyn Write) -> Result<()> {
-        certify::run(&self.job, format, picture, out)
+        certify::run(&self.job, self.formulation, format, picture, out)
     }
 }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, ValueEnum};
+use convmat::Accuracy;
 use serde::{Deserialize, Serialize};
 
 use crate::values::{Bytes, Lengths, Pads, between};
@@ -27,14 +28,18 @@ pub struct BenchArgs {
         "padding", "dilation", "output_padding", "groups", "in_channels", "out_channels"])]
     pub layers: Option<PathBuf>,
     /// Compare two earlier runs: folders, or files that end in .json or .csv
-    #[arg(long, num_args = 2, value_names = ["OLD", "NEW"], conflicts_with_all = ["values", "formulations", "threads",
+    #[arg(long, num_args = 2, value_names = ["OLD", "NEW"], conflicts_with_all = ["values", "formulations", "accuracy", "threads",
         "memory_limit", "time", "output", "resume", "force", "peers"])]
     pub compare: Option<Vec<PathBuf>>,
 
     /// Formulations: gather, scatter, dense, sparse-csr (C by rows), transposed-csr (Cᵀ by rows), sparse-csc (Cᵀ by columns),
-    /// im2col-gemm, im2col-matrixmultiply, zero-insertion, planned; direct, sparse and im2col are all of their kind [default: all]
+    /// im2col-gemm, im2col-matrixmultiply, zero-insertion, planned, filtered (planned with --accuracy fast); direct, sparse and im2col are all of their kind [default: all
+    /// but filtered]
     #[arg(long, value_name = "NAME,…")]
     pub formulations: Option<String>,
+    /// How far the sums of a plan may be from the definition's: strict, or fast, which measures filtered in the place of planned
+    #[arg(long, default_value_t = Accuracy::Strict)]
+    pub accuracy: Accuracy,
     /// What to compute
     #[arg(long, value_enum, default_value_t = Contraction::Forward)]
     pub direction: Contraction,
@@ -136,6 +141,7 @@ Examples:
   convmat bench --sweep size --values 8,16,32 --direction adjoint \\
       --formulations sparse,im2col,planned -o size
   convmat bench --sweep threads --batch 64
+  convmat bench --layers layers.json --formulations planned,filtered
   convmat bench --layers layers.json --memory-limit 256MiB -o layers
   convmat bench --layers layers.json --memory-limit 256MiB -o layers --resume
   convmat bench --compare before after";

@@ -1,6 +1,7 @@
 //! Arguments of `verify`.
 
 use clap::Args;
+use convmat::Accuracy;
 
 use super::LayerArgs;
 use crate::values::Bytes;
@@ -19,6 +20,9 @@ pub struct VerifyArgs {
     /// Limit on what a formulation holds and on one thread's scratch memory: bytes, or with KiB, MiB, GiB
     #[arg(long, value_name = "BYTES", default_value_t = Bytes(convmat::DEFAULT_MEMORY_LIMIT))]
     pub memory_limit: Bytes,
+    /// How far the sums of a plan may be from the definition's: strict, or fast, which checks filtered beside planned, by a bound of its own
+    #[arg(long, default_value_t = Accuracy::Strict)]
+    pub accuracy: Accuracy,
 }
 
 const EXAMPLES: &str = "\
@@ -28,4 +32,6 @@ Examples:
   convmat verify --transposed --input 4x5 --kernel 3 --stride 2 --padding 1 \\
       --output-padding 1
   convmat verify --transposed --input 3x3x3 --kernel 2 --stride 2 \\
-      --output-shape 7";
+      --output-shape 7
+  convmat verify --input 24x24 --kernel 3 --in-channels 32 --out-channels 32 \\
+      --batch 1 --accuracy fast";

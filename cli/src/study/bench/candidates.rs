@@ -1,6 +1,6 @@
 //! The formulations that can be measured: by name, and as methods of the shared measuring code. It measures nothing.
 
-use convmat::GemmBackend;
+use convmat::{Accuracy, GemmBackend};
 
 use super::record::{Candidate, Direction};
 use crate::error::{Failure, Result};
@@ -13,9 +13,21 @@ const KINDS: [(&str, &[Candidate]); 3] = [
     ("im2col", &[Candidate::Im2colGemm, Candidate::Im2colMatrixmultiply]),
 ];
 
-/// The formulations of a list of names, each once and in their usual order.
-pub fn chosen(names: Option<&str>) -> Result<Vec<Candidate>> {
-    let Some(names) = names else { return Ok(Candidate::ALL.to_vec()) };
+/// The formulations of a list of names, each once and in their usual order: all whose sums are the definition's, if there is no list.
+/// With another accuracy than strict the plan is made by it.
+pub fn chosen(names: Option<&str>, accuracy: Accuracy) -> Result<Vec<Candidate>> {
+    let mut chosen = match names {
+        None => Candidate::ALL.into_iter().filter(|&candidate| candidate != Candidate::Filtered).collect(),
+        Some(names) => named(names)?,
+    };
+    if accuracy != Accuracy::Strict {
+        let planned = chosen.iter_mut().filter(|candidate| **candidate == Candidate::Planned);
+        planned.for_each(|candidate| *candidate = Candidate::Filtered);
+    }
+    Ok(Candidate::ALL.into_iter().filter(|candidate| chosen.contains(candidate)).collect())
+}
+
+fn named(names: &str) -> Result<Vec<Candidate>> {
     let mut chosen = Vec::new();
     for name in names.split(',').map(str::trim) {
         match KINDS.iter().find(|(kind, _)| *kind == name) {
@@ -26,7 +38,7 @@ pub fn chosen(names: Option<&str>) -> Result<Vec<Candidate>> {
             })?),
         }
     }
-    Ok(Candidate::ALL.into_iter().filter(|candidate| chosen.contains(candidate)).collect())
+    Ok(chosen)
 }
 
 /// The method by which a formulation computes an output, if it computes it.
@@ -43,6 +55,7 @@ pub fn method(candidate: Candidate, output: Output) -> Option<Method> {
         Candidate::Im2colMatrixmultiply => Method::Lowered(GemmBackend::MatrixMultiply),
         Candidate::ZeroInsertion => Method::ZeroInsertion,
         Candidate::Planned => Method::Planned,
+        Candidate::Filtered => Method::Filtered,
     };
     method.computes(output).then_some(method)
 }
@@ -62,14 +75,19 @@ mod tests {
 
     #[test]
     fn names_and_kinds_are_chosen_once_and_in_order() {
-        let names = |text| chosen(Some(text)).map(|list| list.iter().map(|c| c.name()).collect::<Vec<_>>());
+        let names =
+            |text| chosen(Some(text), Accuracy::Strict).map(|list| list.iter().map(|c| c.name()).collect::<Vec<_>>());
         assert_eq!(
             names("planned, im2col,gather,im2col-gemm").expect("known"),
             ["gather", "im2col-gemm", "im2col-matrixmultiply", "planned"]
         );
-        assert_eq!(chosen(None).expect("all"), Candidate::ALL);
+        assert_eq!(names("filtered,planned").expect("known"), ["planned", "filtered"]);
+        assert_eq!(chosen(None, Accuracy::Strict).expect("all"), Candidate::ALL[..10]);
+        let fast = chosen(None, Accuracy::Fast).expect("all");
+        assert_eq!((&fast[..9], fast[9]), (&Candidate::ALL[..9], Candidate::Filtered));
+        assert_eq!(chosen(Some("planned,filtered"), Accuracy::Fast).expect("known"), [Candidate::Filtered]);
         for wrong in ["", "gather,", "im2row", "Gather"] {
-            assert!(matches!(chosen(Some(wrong)), Err(Failure::Usage(_))), "{wrong}");
+            assert!(matches!(chosen(Some(wrong), Accuracy::Strict), Err(Failure::Usage(_))), "{wrong}");
         }
     }
 
@@ -80,7 +98,7 @@ mod tests {
             assert!(outputs.iter().any(|&output| method(candidate, output).is_some()), "{candidate}");
         }
         let count = |output| Candidate::ALL.iter().filter(|&&candidate| method(candidate, output).is_some()).count();
-        assert_eq!(outputs.map(count), [8, 9, 1]);
+        assert_eq!(outputs.map(count), [9, 10, 1]);
         assert_eq!(output(true, Direction::Forward), output(false, Direction::Adjoint));
     }
 }

@@ -39,7 +39,7 @@ impl Family {
             Candidate::SparseCsr | Candidate::SparseCsc | Candidate::TransposedCsr => Self::Sparse,
             Candidate::Im2colGemm | Candidate::Im2colMatrixmultiply => Self::Im2col,
             Candidate::ZeroInsertion => Self::ZeroInsertion,
-            Candidate::Planned => Self::Planned,
+            Candidate::Planned | Candidate::Filtered => Self::Planned,
         }
     }
 

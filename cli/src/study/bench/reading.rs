@@ -47,8 +47,11 @@ const PAIRS: [(Family, &[Family]); 3] = [
     (Family::Sparse, &[Family::Im2col]),
     (Family::Planned, &[Family::Im2col]),
 ];
-const FORMS: [[Candidate; 2]; 2] =
-    [[Candidate::TransposedCsr, Candidate::SparseCsc], [Candidate::Im2colGemm, Candidate::Im2colMatrixmultiply]];
+const FORMS: [[Candidate; 2]; 3] = [
+    [Candidate::TransposedCsr, Candidate::SparseCsc],
+    [Candidate::Im2colGemm, Candidate::Im2colMatrixmultiply],
+    [Candidate::Filtered, Candidate::Planned],
+];
 const RIVALS: [Family; 2] = [Family::Im2col, Family::Planned];
 
 /// Reads a run, beside other programs' figures.

@@ -157,6 +157,8 @@ pub enum Candidate {
     ZeroInsertion,
     /// The plan.
     Planned,
+    /// The plan by the accuracy `fast`.
+    Filtered,
 }
 
 /// The operations and bytes that one call of a formulation takes.

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use convmat::{Direction, Epilogue, ErasedPlan, Plan};
+use convmat::{Accuracy, Direction, Epilogue, ErasedPlan, Plan};
 
 use super::spatial;
 use crate::error::{Error, Result};
@@ -19,12 +19,18 @@ pub struct PreparedLayer {
 /// A plan that knows its rank and direction.
 trait Resizable: Send + Sync {
     fn resize(&self, input: &[usize], memory_limit: u128) -> Result<PreparedLayer>;
+
+    fn estimated_cycles(&self, accuracy: Accuracy) -> Result<Option<f64>>;
 }
 
 impl<D: Direction, const N: usize> Resizable for Plan<D, f32, N> {
     fn resize(&self, input: &[usize], memory_limit: u128) -> Result<PreparedLayer> {
         let plan = self.clone().with_memory_limit(memory_limit);
         Ok(PreparedLayer::new(Self::resize(&plan, spatial(input, "the input")?)?))
+    }
+
+    fn estimated_cycles(&self, accuracy: Accuracy) -> Result<Option<f64>> {
+        Ok(Self::estimated_cycles(self, accuracy)?)
     }
 }
 
@@ -52,6 +58,15 @@ impl PreparedLayer {
     pub fn resize(&self, input: &[usize], memory_limit: u128) -> Result<Self> {
         let typed = self.typed.as_ref().ok_or_else(of_one_size)?;
         typed.resize(input, memory_limit)?.with_epilogue(self.plan.epilogue().clone())
+    }
+
+    /// What a plan of the layer is estimated to take by another accuracy, as [`Plan::estimated_cycles`]; `None` as there, and without raw
+    /// weights.
+    ///
+    /// # Errors
+    /// As [`Plan::estimated_cycles`].
+    pub fn estimated_cycles(&self, accuracy: Accuracy) -> Result<Option<f64>> {
+        self.typed.as_ref().map_or(Ok(None), |typed| typed.estimated_cycles(accuracy))
     }
 
     /// The layer without its raw weights, for this size alone. Layers that read weights as they are keep them.

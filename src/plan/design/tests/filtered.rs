@@ -60,7 +60,8 @@ fn the_cheapest_candidate_is_taken() {
         let directed = layer(small, large, size);
         let options = PlanOptions::new().accuracy(Accuracy::Fast).expected_batch(2);
         let Recipe::Filtered(taken) = recipe(&directed, &options) else { panic!("{directed:?}") };
-        let cycles = |recipe: &FilteredRecipe| weighed::<f32>(&directed, &machine(), 2, recipe).unwrap().cycles(machine().costs);
+        let cycles =
+            |recipe: &FilteredRecipe| weighed::<f32>(&directed, &machine(), 2, recipe).unwrap().cycles(machine().costs);
         for other in all::<f32>(&directed, &machine(), &options, 2) {
             let Recipe::Filtered(other) = other else { panic!("{other}") };
             assert!(cycles(&taken) <= 1.001 * cycles(&other), "{taken} for {other}");

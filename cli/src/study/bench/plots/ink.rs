@@ -25,6 +25,7 @@ pub enum Marker {
     Pentagon,
     Star,
     Plus,
+    Hexagon,
 }
 
 /// Colours of other programs.
@@ -45,6 +46,7 @@ impl Ink {
             Candidate::Im2colMatrixmultiply => (0xbe_18_5d, Marker::Star),
             Candidate::ZeroInsertion => (0x6b_72_80, Marker::Plus),
             Candidate::Planned => (0x11_18_27, Marker::Circle),
+            Candidate::Filtered => (0xa2_1c_af, Marker::Hexagon),
         };
         let [_, red, green, blue] = u32::to_be_bytes(colour);
         Self { colour: RGBColor(red, green, blue), marker, dashed: false }
@@ -67,6 +69,7 @@ impl Marker {
             Self::Left => vec![(-110, 0), (80, -105), (80, 105)],
             Self::Right => vec![(110, 0), (-80, -105), (-80, 105)],
             Self::Pentagon => spokes(5, 110, 110),
+            Self::Hexagon => spokes(6, 110, 110),
             Self::Star => spokes(10, 130, 55),
             Self::Plus => vec![
                 (-40, -110),

@@ -7,7 +7,7 @@ use super::{Candidate, Direction, Op, Sweep};
 
 impl Candidate {
     /// All of them, in the order in which they are shown.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Gather,
         Self::Scatter,
         Self::Dense,
@@ -18,6 +18,7 @@ impl Candidate {
         Self::Im2colMatrixmultiply,
         Self::ZeroInsertion,
         Self::Planned,
+        Self::Filtered,
     ];
 
     /// The name as it is stored and typed.
@@ -33,6 +34,7 @@ impl Candidate {
             Self::Im2colMatrixmultiply => "im2col-matrixmultiply",
             Self::ZeroInsertion => "zero-insertion",
             Self::Planned => "planned",
+            Self::Filtered => "filtered",
         }
     }
 }
