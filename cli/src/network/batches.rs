@@ -16,12 +16,20 @@ const MAX_BATCH: usize = 64;
 
 /// Runs a network on inputs of any number of samples. Packed weights and memory are shared by all runs.
 pub struct Runner<'a> {
-    graph: &'a Graph,
+    graph: Source<'a>,
     options: PlanOptions,
     /// Samples that are to run together, if that was said.
     batch: Option<usize>,
     known: Option<(Vec<Vec<usize>>, Plan)>,
     pub memory: Memory,
+}
+
+/// The network that is planned.
+enum Source<'a> {
+    /// For any number of sizes.
+    Kept(&'a Graph),
+    /// For one run. A plan that fits all of it takes the network, and its weights are released.
+    Once(Option<Box<Graph>>),
 }
 
 /// What came of a run.
@@ -49,7 +57,22 @@ enum Samples {
 
 impl<'a> Runner<'a> {
     pub fn new(graph: &'a Graph, options: PlanOptions, batch: Option<usize>) -> Self {
-        Self { graph, options, batch, known: None, memory: Memory::new() }
+        Self { graph: Source::Kept(graph), options, batch, known: None, memory: Memory::new() }
+    }
+
+    /// For one run, after which only the [plan](Outcome::plan) has the network.
+    pub fn once(graph: Graph, options: PlanOptions, batch: Option<usize>) -> Self {
+        Self { graph: Source::Once(Some(Box::new(graph))), options, batch, known: None, memory: Memory::new() }
+    }
+
+    /// The network, without its weights once a plan has taken them.
+    fn graph(&self) -> Result<&Graph> {
+        match (&self.graph, &self.known) {
+            (Source::Kept(graph), _) => Ok(graph),
+            (Source::Once(Some(graph)), _) => Ok(graph),
+            (Source::Once(None), Some((_, plan))) => Ok(plan.graph()),
+            (Source::Once(None), None) => Err(taken()),
+        }
     }
 
     /// The outputs for inputs in the network's order.
@@ -94,9 +117,9 @@ impl<'a> Runner<'a> {
 
     /// The plan of the first batch of inputs of these shapes, and its samples if they are not the whole.
     pub fn plan(&mut self, shapes: &[Vec<usize>]) -> Result<(Plan, Option<usize>)> {
-        let samples = samples(self.graph, shapes)?;
+        let samples = samples(self.graph()?, shapes)?;
         let (count, lengths) = match (samples, self.batch) {
-            (Samples::Whole, None) => return Ok((self.plan_of(shapes)?, None)),
+            (Samples::Whole, None) => return Ok((self.only_plan_of(shapes, true)?, None)),
             (Samples::Whole, Some(batch)) => {
                 let why = format!("--batch {batch}: the inputs have not the same number of samples");
                 return Err(Failure::Usage(why));
@@ -109,12 +132,16 @@ impl<'a> Runner<'a> {
             (Samples::Any(count), None) => (count, by_halves(count.min(MAX_BATCH))),
         };
         let (last, larger) = lengths.split_last().map_or((count, &[][..]), |(&last, larger)| (last, larger));
-        let fitting = larger.iter().find_map(|&length| match self.plan_of(&cut(shapes, length)) {
-            Err(Failure::Network(error)) if is_limit(&error) => None,
-            result => Some(result.map(|plan| (plan, length))),
+        let fitting = larger.iter().find_map(|&length| {
+            let cut = cut(shapes, length);
+            match if length == count { self.only_plan_of(&cut, false) } else { self.plan_of(&cut) } {
+                Err(Failure::Network(error)) if is_limit(&error) => None,
+                result => Some(result.map(|plan| (plan, length))),
+            }
         });
         let (plan, length) = match fitting {
             Some(found) => found?,
+            None if last == count => (self.only_plan_of(&cut(shapes, last), true)?, last),
             None => (self.plan_of(&cut(shapes, last))?, last),
         };
         if plan.outputs().all(|(_, of)| of.shape.first() == Some(&length)) {
@@ -134,11 +161,27 @@ impl<'a> Runner<'a> {
         let plan = match &self.known {
             Some((known, plan)) if known == shapes => return Ok(plan.clone()),
             Some((_, plan)) => plan.resize(shapes)?,
-            None => self.graph.plan(shapes, &self.options)?,
+            None => self.graph()?.plan(shapes, &self.options)?,
         };
         self.known = Some((shapes.to_vec(), plan.clone()));
         Ok(plan)
     }
+
+    /// The plan for all there is to run. If that happens once, weights are released: as layers are packed, or after that if this is not
+    /// the last try.
+    fn only_plan_of(&mut self, shapes: &[Vec<usize>], is_last: bool) -> Result<Plan> {
+        let (Source::Once(graph), None) = (&mut self.graph, &self.known) else { return self.plan_of(shapes) };
+        let own = if is_last { graph.take() } else { graph.clone() };
+        let plan = own.ok_or_else(taken)?.into_plan(shapes, &self.options)?;
+        *graph = None;
+        self.known = Some((shapes.to_vec(), plan.clone()));
+        Ok(plan)
+    }
+}
+
+/// What is said of a second run where one was announced, which no command asks for.
+fn taken() -> Failure {
+    Failure::Refused("the network has been given away to be planned".to_owned())
 }
 
 /// The samples of inputs of these shapes.
@@ -245,6 +288,26 @@ mod tests {
         for (batch, used) in [(Some(1), 1), (Some(2), 2), (Some(4), 4), (Some(99), 11), (None, 8)] {
             let outcome = run(&graph, batch, 1 << 30, 11).unwrap();
             assert_eq!((outcome.batch, &outcome.outputs), (Some(used), &whole.outputs));
+        }
+    }
+
+    #[test]
+    fn weights_are_released_by_what_runs_once_and_as_a_whole() {
+        for (first, batch, samples, is_released) in [
+            (Dimension::Any, None, 8, true),
+            (Dimension::Any, None, 5, false),
+            (Dimension::Any, Some(5), 5, true),
+            (Dimension::Any, Some(2), 4, false),
+            (Dimension::Fixed(2), None, 2, true),
+            (Dimension::Fixed(2), None, 4, false),
+        ] {
+            let options = || super::super::model::plan_options(1 << 30, true);
+            let graph = graph(first);
+            let kept = Runner::new(&graph, options(), batch).run(&[x(samples)]).unwrap();
+            let once = Runner::once(graph.clone(), options(), batch).run(&[x(samples)]).unwrap();
+            assert_eq!((once.batch, &once.outputs), (kept.batch, &kept.outputs));
+            assert_eq!(kept.plan.constant_bytes(), 4 * 2 * 5 * 3);
+            assert_eq!(once.plan.constant_bytes() == 0, is_released, "{samples} samples by {batch:?}");
         }
     }
 

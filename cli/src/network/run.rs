@@ -6,7 +6,7 @@ use std::io::Write;
 
 use convmat::bytes_in_words;
 use convmat_measure::machine;
-use convmat_network::{Graph, Tensor, TensorView};
+use convmat_network::{Graph, PlanOptions, Tensor, TensorView};
 
 use super::args::RunArgs;
 use super::batches::{Outcome, Runner, part_of};
@@ -25,7 +25,7 @@ pub fn run(args: &RunArgs, out: &mut (dyn Write + Send)) -> Result<()> {
     let threads = args.threads.map_or_else(machine::cores, usize::from);
     let pool = machine::pool(threads).map_err(Failure::Refused)?;
     pool.install(|| match sources::find(&graph, &args.inputs)? {
-        Sources::Single(files) => single(args, &graph, &files, profile.as_ref(), out),
+        Sources::Single(files) => single(args, graph, &files, profile.as_ref(), out),
         Sources::Many(_) if args.check.is_some() || profile.is_some() => {
             Err(Failure::Usage("--check and --profile need one file for each input".to_owned()))
         }
@@ -35,30 +35,35 @@ pub fn run(args: &RunArgs, out: &mut (dyn Write + Send)) -> Result<()> {
 
 /// A runner with what was said of batches, memory, fusing and accuracy.
 pub fn runner<'a>(args: &RunArgs, graph: &'a Graph) -> Runner<'a> {
-    let options = model::plan_options(args.memory_limit.0, !args.no_fuse).accuracy(args.accuracy);
-    Runner::new(graph, options, args.batch.map(usize::from))
+    Runner::new(graph, plan_options(args), args.batch.map(usize::from))
+}
+
+fn plan_options(args: &RunArgs) -> PlanOptions {
+    model::plan_options(args.memory_limit.0, !args.no_fuse).accuracy(args.accuracy)
 }
 
 fn single(
     args: &RunArgs,
-    graph: &Graph,
+    graph: Graph,
     files: &[String],
     profile: Option<&Profile>,
     out: &mut (dyn Write + Send),
 ) -> Result<()> {
-    let targets = targets::find(graph, &args.outputs, files, &args.values, args.force)?;
-    let reference = args.check.as_deref().map(|text| Reference::read(graph, text)).transpose()?;
+    let targets = targets::find(&graph, &args.outputs, files, &args.values, args.force)?;
+    let reference = args.check.as_deref().map(|text| Reference::read(&graph, text)).transpose()?;
     let read = |(input, file): (_, &String)| sources::read(input, file, &args.values);
     let values = graph.inputs().iter().zip(files).map(read).collect::<Result<Vec<_>>>()?;
     let rate = values.iter().find_map(|value| value.rate);
     let inputs: Vec<Tensor> = values.into_iter().map(|Value { tensor, .. }| tensor).collect();
 
-    let mut runner = runner(args, graph);
+    let parameters = model::parameters(&graph);
+    let mut runner = Runner::once(graph, plan_options(args), args.batch.map(usize::from));
     let progress = progress::bar(1, "running");
     let outcome = runner.run(&inputs);
     progress.finish_and_clear();
     let outcome = outcome?;
-    describe(args, graph, files, &inputs, &outcome, out)?;
+    let graph = outcome.plan.graph();
+    describe(args, parameters, files, &inputs, &outcome, out)?;
     let writing = Writing::new(&args.values, rate, args.force);
     for target in &targets {
         let written = target.write(graph, &outcome.outputs, writing)?;
@@ -78,14 +83,14 @@ fn single(
 
 fn describe(
     args: &RunArgs,
-    graph: &Graph,
+    parameters: usize,
     files: &[String],
     inputs: &[Tensor],
     outcome: &Outcome,
     out: &mut dyn Write,
 ) -> Result<()> {
     let Outcome { outputs, plan, batch, planning, running } = outcome;
-    let parameters = grouped(model::parameters(graph) as u128);
+    let (graph, parameters) = (plan.graph(), grouped(parameters as u128));
     field(out, "network", format_args!("{}: {parameters} parameters", args.model.display()))?;
     for ((input, file), tensor) in graph.inputs().iter().zip(files).zip(inputs) {
         field(out, "input", format_args!("{}: {} {:?} from {file}", input.name, tensor.element(), tensor.shape()))?;

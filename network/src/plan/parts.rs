@@ -146,7 +146,17 @@ impl Draft {
             };
             let steps = outline.steps.into_iter().map(|step| step.with_layer(layer)).collect::<Result<_>>()?;
             let (facts, arena) = (outline.facts, outline.arena);
-            Ok(Plan { facts, arena, steps, parts: None, ..whole.clone() })
+            Ok(Plan {
+                graph: whole.graph.clone(),
+                facts,
+                steps,
+                arena,
+                options: whole.options.clone(),
+                is_resizable: false,
+                constant_bytes: 0,
+                spare: 0,
+                parts: None,
+            })
         };
         let last = self.last.map(&plan).transpose()?;
         Ok(Parts {
