@@ -13,7 +13,7 @@ fn graph() -> Graph {
     let mut builder = GraphBuilder::new();
     let x = builder.input("x", ElementType::Float, None);
     let convolution = Convolution { groups: 1, pads: Some(vec![1; 4]), ..Convolution::default() };
-    let mut constant = |builder: &mut GraphBuilder, seed: u64, shape: [usize; 4]| {
+    let constant = |builder: &mut GraphBuilder, seed: u64, shape: [usize; 4]| {
         let Tensor::Float(weights) = Noise(seed).floats(&shape) else { unreachable!("floats") };
         builder.constant("weights", weights.mapv(|value| value * 0.05).into_dyn())
     };
