@@ -1,10 +1,13 @@
 //! An ONNX model of any bytes: a graph, a plan and outputs, or an error. What runs gives the same bits in memory that is used, and on
 //! any number of threads.
 
+use std::num::NonZeroUsize;
 use std::sync::OnceLock;
 
 use convmat_network::ndarray::{ArrayD, IxDyn};
-use convmat_network::{Dimension, ElementType, Graph, Input, Limits, Memory, Plan, PlanOptions, Tensor, TensorView};
+use convmat_network::{
+    Batch, Dimension, ElementType, Graph, Input, Limits, Memory, Plan, PlanOptions, Tensor, TensorView,
+};
 use rayon::ThreadPool;
 
 /// Most elements of an input.
@@ -36,6 +39,7 @@ pub fn check(bytes: &[u8]) {
             assert_eq!(signatures.get_or_insert_with(|| made.clone()), &made, "fusing changes no shape");
             assert!(!plan.explain().is_empty());
             run(&plan, &views, &mut memory);
+            expect_parts(&graph, &shapes, &views, is_fused, &limits);
         }
     }
 }
@@ -52,6 +56,20 @@ fn run(plan: &Plan, inputs: &[TensorView], memory: &mut Memory) {
     drop(views);
     for (first, second) in outputs.iter().zip(&again) {
         assert!(are_same(first, second), "{first:?}, then {second:?}\n{}", plan.explain());
+    }
+}
+
+/// Samples that run in parts have the bits that they have together.
+fn expect_parts(graph: &Graph, shapes: &[Vec<usize>], inputs: &[TensorView], is_fused: bool, limits: &Limits) {
+    let options = PlanOptions::new().limits(limits.clone()).fuse(is_fused);
+    let plan = |batch| graph.plan(shapes, &options.clone().batch(batch));
+    let (Ok(whole), Ok(parts)) = (plan(Batch::Whole), plan(Batch::Parts(NonZeroUsize::MIN))) else { return };
+    if parts.samples_of_part().is_none() {
+        return;
+    }
+    let (Ok(all), Ok(one_by_one)) = (whole.run(inputs), parts.run(inputs)) else { return };
+    for (all, one_by_one) in all.iter().zip(&one_by_one) {
+        assert!(are_same(all, one_by_one), "{all:?}, in parts {one_by_one:?}\n{}", parts.explain());
     }
 }
 
