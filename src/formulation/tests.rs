@@ -123,7 +123,7 @@ fn names_are_read_back_and_auto_resolves() {
     assert_eq!((error.what, error.name.as_str(), error.allowed.len()), ("formulation", "im2row", 9));
     let names = "auto, gather, scatter, dense, sparse, im2col, zero-insertion, planned, filtered";
     assert_eq!(error.to_string(), format!("unknown formulation \"im2row\"; there are {names}"));
-    assert_eq!((Formulation::ALL.len(), Formulation::ALL.contains(&Formulation::Auto)), (7, false));
+    assert_eq!((Formulation::ALL.len(), Formulation::ALL.contains(&Formulation::Auto)), (8, false));
     assert_eq!(Formulation::Auto.resolve(), Formulation::Planned);
     assert_eq!(Formulation::Im2col.resolve(), Formulation::Im2col);
 }
