@@ -74,7 +74,10 @@ impl Estimate {
     pub(super) fn samples_of_part(&self) -> Option<usize> {
         let largest = self.samples.div_ceil(self.threads);
         let lengths = std::iter::successors(Some(largest), |&length| (length > 1).then_some(length.div_ceil(2)));
-        let lengths: Vec<usize> = lengths.filter(|&length| length < self.samples).collect();
+        // Threads that have more samples than there are take more memory than the whole.
+        let fits =
+            |length: usize| self.threads.min(self.samples.div_ceil(length)) * length <= self.samples + self.samples / 8;
+        let lengths: Vec<usize> = lengths.filter(|&length| length < self.samples && fits(length)).collect();
         let least = lengths.iter().map(|&length| self.in_parts(length)).min_by(f64::total_cmp)?;
         let smallest = lengths.into_iter().rev().find(|&length| self.in_parts(length) <= WORTH_LESS * least)?;
         (self.in_parts(smallest) <= WORTH_IT * self.as_a_whole()).then_some(smallest)
@@ -133,6 +136,9 @@ mod tests {
         let small = [(2e6, 1e4); 40];
         assert_eq!(of_layers(&small, 8, 2).samples_of_part(), Some(4));
         assert_eq!(of_layers(&small, 8, 8).samples_of_part(), Some(1));
+        // Seven samples are not shared evenly; where layers are too small to be shared, parts of four would take the memory of eight.
+        assert_eq!(of_layers(&small, 7, 2).samples_of_part(), None);
+        assert_eq!(of_layers(&[(2e5, 1e4); 40], 7, 2).samples_of_part(), Some(2));
         // A thread for every sample, and more threads than samples.
         assert_eq!(of_layers(&small, 2, 2).samples_of_part(), Some(1));
         assert_eq!(of_layers(&[(2e9, 1e4); 40], 2, 8).samples_of_part(), None);
