@@ -76,7 +76,7 @@ impl Plane {
         let of_axis = |(axis, products): (usize, &usize)| {
             let zeros = match chosen {
                 None => 1,
-                Some(chosen) if chosen == axis && tile % 4 == 0 => products / 2,
+                Some(chosen) if chosen == axis && tile.is_multiple_of(4) => products / 2,
                 Some(_) => 0,
             };
             if random.random() { [zeros, 0] } else { [0, zeros] }
@@ -221,7 +221,7 @@ impl<'a> Tiles<'a> {
                         sum[l] = x[l].mul_add(T::of(g[l]), sum[l]);
                     }
                 }
-                if (channel + 1) % block == 0 {
+                if (channel + 1).is_multiple_of(*block) {
                     for (total, sum) in of_blocks.iter_mut().zip(in_block) {
                         *total = lanes(|l| sum[l].mul_add(T::of(1.0), total[l]));
                         *sum = Lanes::default();

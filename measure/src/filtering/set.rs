@@ -75,7 +75,7 @@ impl Set {
             let terms = points.iter().enumerate().filter(|&(_, &a)| !(is_paired(a) && a < 0.0));
             let terms = terms.map(|(j, &a)| {
                 let other = points.iter().position(|&b| b == -a && is_paired(a));
-                (j, other.map(|other| (other, if i % 2 == 0 { 1.0 } else { -1.0 })), a.powi(i as i32))
+                (j, other.map(|other| (other, if i.is_multiple_of(2) { 1.0 } else { -1.0 })), a.powi(i as i32))
             });
             terms.filter(|&(_, _, power)| power != 0.0).collect()
         };
