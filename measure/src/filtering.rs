@@ -222,7 +222,7 @@ impl<'a> Tiles<'a> {
                         sum[l] = x[l].mul_add(T::of(g[l]), sum[l]);
                     }
                 }
-                if (channel + 1) % block == 0 {
+                if (channel + 1).is_multiple_of(*block) {
                     for (total, sum) in of_blocks.iter_mut().zip(in_block) {
                         *total = lanes(|l| sum[l].mul_add(T::of(1.0), total[l]));
                         *sum = Lanes::default();

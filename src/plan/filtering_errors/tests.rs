@@ -1,5 +1,3 @@
-use convmat_measure::filtering::{Data, Plane, SETS, Study};
-
 use super::*;
 
 /// The figures that are in the table, by places.
@@ -80,34 +78,10 @@ fn what_was_not_measured_is_not_known() {
 
 #[test]
 fn all_nests_of_up_to_two_sets_are_there_in_order() {
-    for (i, a) in SETS.iter().enumerate() {
+    let sets = [(2, 2), (3, 2), (4, 2), (2, 3), (3, 3), (4, 3), (2, 4), (3, 4), (2, 5)];
+    for (i, a) in sets.iter().enumerate() {
         assert!(excess(&[*a], 128, 32).is_some());
-        assert!(SETS[i..].iter().all(|b| excess(&[*a, *b], 128, 32).is_some()));
+        assert!(sets[i..].iter().all(|b| excess(&[*a, *b], 128, 32).is_some()));
     }
     assert!(ROWS.iter().all(|(nest, ..)| nest.is_sorted()));
-}
-
-/// A few nests measured anew, on fewer tiles with other numbers.
-#[test]
-fn figures_are_found_again() {
-    for (nest, tiles) in [(&[(4, 2)][..], 1024), (&[(3, 2), (3, 2)], 512), (&[(2, 3), (4, 3)], 512)] {
-        let mut worst = [[0f64; 3]; 2];
-        for (i, data) in [Data::Normal, Data::Rectified].into_iter().enumerate() {
-            for (j, plane) in Plane::ALL.into_iter().enumerate() {
-                let study = Study { data, plane, most_inputs: 64, tiles, seed: (100 + 2 * i + j) as u64 };
-                let found = study.errors::<f32>(nest).unwrap()[1];
-                for (block, found) in found.iter().enumerate() {
-                    worst[0][block] = worst[0][block].max(found.rms);
-                    worst[1][block] = worst[1][block].max(found.largest);
-                }
-            }
-        }
-        for (block, size) in BLOCKS.into_iter().enumerate() {
-            let committed = excess(nest, 64, size).unwrap();
-            for (figure, found) in [(committed.rms, worst[0][block]), (committed.largest, worst[1][block])] {
-                let ratio = found / f64::from(figure);
-                assert!((0.8..=1.25).contains(&ratio), "{nest:?} in blocks of {size}: {found} is not {figure}");
-            }
-        }
-    }
 }
