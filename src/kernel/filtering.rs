@@ -100,18 +100,29 @@ impl<T: Scalar> TransformInputs<'_, T> {
             axis.views.iter().all(of_view)
         };
         assert!(self.axes.iter().all(is_inside), "a view leaves its window");
-        assert_eq!(self.window.len(), windows.iter().product::<usize>(), "every element of the window has its place");
+        assert_eq!(self.window.len(), product(windows), "every element of the window has its place");
         if self.channels == 0 || self.bases.is_empty() {
             return;
         }
         let last = self.bases.iter().copied().max().unwrap_or(0) as usize;
-        let read = last + self.window.last_shift() + (self.channels - 1) * self.channel_step + lanes;
+        let channels = self.channels - 1;
+        let read = end(last + self.window.last_shift() + lanes, [(channels, self.channel_step)]);
         assert!(read <= self.panel.len(), "a tile leaves its panel");
-        let of_point = (self.channels - 1) * self.pitch + self.bases.len() * lanes;
-        let written = (points.iter().product::<usize>().max(1) - 1) * self.point_step + of_point;
+        let last_point = product(points).saturating_sub(1);
+        let written = end(self.bases.len() * lanes, [(channels, self.pitch), (last_point, self.point_step)]);
         assert!(written <= self.to.len(), "points leave their memory");
         assert!(input_scratch(windows, points) <= self.scratch.len(), "scratch memory is too small");
     }
+}
+
+/// One more than the last element that is touched: a length and some counts of steps. What does not fit `usize` is more than
+/// any slice has.
+fn end<const N: usize>(len: usize, steps: [(usize, usize); N]) -> usize {
+    steps.into_iter().fold(len, |end, (count, step)| end.saturating_add(count.saturating_mul(step)))
+}
+
+fn product(counts: [usize; 3]) -> usize {
+    counts.into_iter().fold(1, usize::saturating_mul)
 }
 
 /// Where element i of line number `line` lies.
@@ -272,7 +283,8 @@ pub(crate) struct OutputTransform {
 
 impl OutputTransform {
     fn is_known(self) -> bool {
-        self.points == self.outputs || ((3..=MOST_POINTS).contains(&self.points) && (2..self.points).contains(&self.outputs))
+        self.points == self.outputs
+            || ((3..=MOST_POINTS).contains(&self.points) && (2..self.points).contains(&self.outputs))
     }
 }
 
@@ -311,10 +323,11 @@ impl<T: Scalar> TransformSums<'_, T> {
         if self.vectors == 0 || points.contains(&0) {
             return;
         }
-        let read = (points.iter().product::<usize>() - 1) * self.point_step + self.vectors * lanes;
+        let row = (self.vectors, lanes);
+        let read = end(0, [row, (product(points) - 1, self.point_step)]);
         assert!(read <= self.sums.len(), "points leave the sums");
-        let last: usize = outputs.iter().zip(self.steps).map(|(&count, step)| (count - 1) * step).sum();
-        assert!(last + self.vectors * lanes <= self.to.len(), "outputs leave their memory");
+        let [d, h, w] = std::array::from_fn(|i| (outputs[i] - 1, self.steps[i]));
+        assert!(end(0, [row, d, h, w]) <= self.to.len(), "outputs leave their memory");
         assert!(output_scratch(points, outputs) <= self.scratch.len(), "scratch memory is too small");
     }
 }
@@ -438,3 +451,6 @@ impl<T: Scalar> Job<T> for Within<'_, T> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
