@@ -8,8 +8,8 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 use convmat::{
-    Channels, ConvTranspose3d, Convolution, Epilogue, Error, Formulation, FormulationOptions, Geometry, MaxPool,
-    Options, PlanOptions, Workspace, weight_gradient,
+    Accuracy, Channels, ConvTranspose3d, Convolution, Epilogue, Error, Formulation, FormulationOptions, Geometry,
+    MaxPool, Options, PlanOptions, Recipe, Workspace, weight_gradient,
 };
 use ndarray::{Array1, Array2, Array4, Array5};
 
@@ -60,6 +60,7 @@ fn memory_is_what_is_declared() {
     what_is_over_the_limit_is_not_packed();
     for threads in [1, 2] {
         the_engine_allocates_nothing_after_its_first_call(threads);
+        minimal_filtering_allocates_nothing_after_its_first_call(threads);
     }
 }
 
@@ -103,6 +104,33 @@ fn the_engine_allocates_nothing_after_its_first_call(threads: usize) {
             if threads > 1 {
                 assert_eq!(plan.workspace_len(batch), threads * plan.workspace_per_thread(batch), "one thread works");
             }
+        });
+    }
+}
+
+fn minimal_filtering_allocates_nothing_after_its_first_call(threads: usize) {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+    let options = Options::new().stride([1, 2, 2]).padding([0, 1, 1]);
+    let layer = ConvTranspose3d::<f32>::zeros(96, 64, [1, 4, 4], options).unwrap().init_default(1);
+    let plan = layer.plan([1, 20, 20], &PlanOptions::new().accuracy(Accuracy::Fast)).unwrap();
+    assert!(matches!(plan.recipe(), Recipe::Filtered(_)));
+    for batch in [1, 3] {
+        let (mut x, mut y) = (Array5::ones([batch, 96, 1, 20, 20]), Array5::ones([batch, 64, 1, 40, 40]));
+        let mut workspace = Workspace::new();
+        pool.install(|| {
+            plan.run_into(&x, &mut y, &mut workspace).unwrap();
+            let here = std::sync::Barrier::new(threads);
+            rayon::broadcast(|_| {
+                here.wait();
+                rayon::join(|| (), || ());
+            });
+            // At last with tiles that are computed by the definition.
+            for poison in [1.0, f32::NAN] {
+                x[[0, 5, 0, 7, 7]] = poison;
+                let count = allocations(|| (0..10).for_each(|_| plan.run_into(&x, &mut y, &mut workspace).unwrap()));
+                assert_eq!(count, 0, "{threads} threads, batch {batch}: allocations in 10 calls");
+            }
+            assert_eq!(workspace.len(), plan.workspace_len(batch));
         });
     }
 }

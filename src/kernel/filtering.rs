@@ -38,6 +38,16 @@ impl Lines for Regular {
     }
 }
 
+/// One more than the last element that is touched: a length and some counts of steps. What does not fit `usize` is more than
+/// any slice has.
+fn end<const N: usize>(len: usize, steps: [(usize, usize); N]) -> usize {
+    steps.into_iter().fold(len, |end, (count, step)| end.saturating_add(count.saturating_mul(step)))
+}
+
+fn product(counts: [usize; 3]) -> usize {
+    counts.into_iter().fold(1, usize::saturating_mul)
+}
+
 /// Whether an element of a slice is greater than `most`, or NaN.
 pub(crate) fn exceeds<T: Scalar>(level: Level, values: &[T], most: T) -> bool {
     let mut is_within = true;
@@ -61,3 +71,6 @@ impl<T: Scalar> Job<T> for Within<'_, T> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -109,3 +109,113 @@ proptest! {
         check::<f32>((&geometry, output), way, batch, layouts, seed);
     }
 }
+
+/// An axis of so many elements on either side, with kernel, stride, dilation and padding.
+fn axis([small, large]: [usize; 2], [kernel, stride, dilation]: [usize; 3], padding: isize) -> crate::geometry::Axis {
+    crate::geometry::Axis::new(small, large, kernel, stride, dilation, padding).unwrap()
+}
+
+/// The sets that there are for an axis in tiles of 2, 3, … outputs, and the points and outputs of its phases.
+fn sets(axis: &crate::geometry::Axis, output: Side) -> Vec<Option<(usize, usize)>> {
+    (2..=7).map(|tile| AxisFilter::new(axis, output, tile, 0).and_then(|axis| axis.set())).collect()
+}
+
+/// F(2, r), F(3, r) and so on.
+fn all_sets(taps: usize) -> Vec<Option<(usize, usize)>> {
+    (2..=7).map(|tile| (tile + taps <= 7).then_some((tile, taps))).collect()
+}
+
+/// Sums and outputs of every phase.
+fn transforms(axis: &crate::geometry::Axis, output: Side, tile: usize) -> Vec<(usize, usize)> {
+    let filter = AxisFilter::new(axis, output, tile, 0).unwrap();
+    filter.phases.iter().map(|phase| (phase.transform.points, phase.transform.outputs)).collect()
+}
+
+#[test]
+fn phases_of_two_taps_have_tiles_of_two_to_five() {
+    // 4 taps, stride 2, padding 1: two phases of two taps, which read inputs one apart.
+    let of_four = axis([9, 18], [4, 2, 1], 1);
+    assert_eq!(sets(&of_four, Side::Large), all_sets(2));
+    assert_eq!(transforms(&of_four, Side::Large, 4), [(5, 4), (5, 4)]);
+    let filter = AxisFilter::new(&of_four, Side::Large, 4, 0).unwrap();
+    assert_eq!((filter.steps, filter.tiles, filter.window.len(), filter.classes.len()), ([8, 4], 3, 6, 2));
+    // Counted from the whole's first output, of which 9 came before: one tile and an output of the next one.
+    let filter = AxisFilter::new(&of_four, Side::Large, 4, 9).unwrap();
+    assert_eq!((filter.skip, filter.tiles), (1, 3));
+    // 3 taps, stride 2: a phase of two taps, and one of a tap, whose inputs are its points.
+    let of_three = axis([9, 18], [3, 2, 1], 1);
+    assert_eq!(sets(&of_three, Side::Large), all_sets(2));
+    let mut phases = transforms(&of_three, Side::Large, 3);
+    phases.sort_unstable();
+    assert_eq!(phases, [(3, 3), (4, 3)]);
+    // 5 taps, stride 2: of three and two.
+    let of_five = axis([9, 18], [5, 2, 1], 2);
+    assert_eq!(sets(&of_five, Side::Large), all_sets(3));
+    let mut phases = transforms(&of_five, Side::Large, 4);
+    phases.sort_unstable();
+    assert_eq!(phases, [(5, 4), (6, 4)]);
+}
+
+#[test]
+fn plain_and_dilated_correlations_have_a_set_of_their_taps() {
+    for (taps, padding) in [(2, 0), (3, 1), (4, 1), (5, 2)] {
+        let (plain, dilated) = (axis([20, 20], [taps, 1, 1], padding), axis([20, 20], [taps, 1, 2], 2 * padding));
+        for output in [Side::Small, Side::Large] {
+            assert_eq!(sets(&plain, output), all_sets(taps));
+            assert_eq!(sets(&dilated, output), all_sets(taps));
+            assert_eq!(transforms(&plain, output, 2), [(taps + 1, 2)]);
+            // Even outputs read even inputs, odd ones odd inputs.
+            assert_eq!(transforms(&dilated, output, 2), [(taps + 1, 2); 2]);
+            let filter = AxisFilter::new(&dilated, output, 2, 0).unwrap();
+            assert_eq!((filter.steps, filter.tiles), ([4, 4], 5));
+        }
+    }
+    let none = vec![None; 6];
+    assert_eq!(sets(&axis([20, 20], [6, 1, 1], 2), Side::Small), none);
+    // A kernel as long as its stride: nothing is saved.
+    assert_eq!(sets(&axis([9, 18], [2, 2, 1], 0), Side::Large), none);
+    assert_eq!(transforms(&axis([9, 18], [2, 2, 1], 0), Side::Large, 3), [(3, 3); 2]);
+}
+
+#[test]
+fn residues_of_strided_convolutions_are_added_before_they_are_transformed_back() {
+    let of_four = axis([9, 18], [4, 2, 1], 1);
+    assert_eq!(sets(&of_four, Side::Small), all_sets(2));
+    let filter = AxisFilter::new(&of_four, Side::Small, 4, 0).unwrap();
+    assert_eq!((filter.steps, filter.tiles, filter.window.len(), filter.classes.len()), ([4, 8], 3, 10, 1));
+    let [phase] = &filter.phases[..] else { panic!("{} phases", filter.phases.len()) };
+    assert_eq!((phase.transform.points, phase.products.len()), (5, 5));
+    assert!(phase.products.iter().all(|terms| terms.len() == 2));
+    // Taps whose distance is neither a multiple of the stride nor a divisor of it.
+    assert!(AxisFilter::new(&axis([9, 27], [3, 3, 2], 2), Side::Small, 2, 0).is_none());
+    assert!(AxisFilter::new(&axis([9, 27], [3, 3, 2], 2), Side::Small, 1, 0).is_some());
+    assert!(AxisFilter::new(&of_four, Side::Small, 0, 0).is_none());
+}
+
+/// Products of a tile with their sums, and their terms, of a layer of two dimensions.
+fn products([kernel, stride]: [usize; 2], output: Side, tile: usize) -> [usize; 2] {
+    let channels = crate::geometry::Channels { small: 8, large: 8 };
+    let (small, large) = if stride == 1 { (16, 16) } else { (16, 16 * stride) };
+    let line = axis([1, 1], [1, 1, 1], 0);
+    let plane = axis([small, large], [kernel, stride, 1], 1);
+    let geometry = Geometry::new([line, plane, plane], channels, 1).unwrap();
+    let blocking = Blocking { channels_per_chunk: 8, inputs_per_block: 8 };
+    let level = Level::new(crate::kernel::Isa::Portable).unwrap();
+    let filtered = Filtered::new::<f32>(&geometry, output, ([1, tile, tile], [0; 3]), level, blocking).unwrap();
+    [filtered.filter.products.terms.len(), filtered.filter.products.all_terms()]
+}
+
+#[test]
+fn tiles_have_as_many_products_as_points() {
+    // Four phases of 2×2 taps: 25 products in place of 64 for 16 outputs of each; and nothing saved without tiles.
+    assert_eq!(products([4, 2], Side::Large, 4), [4 * 25; 2]);
+    assert_eq!(products([4, 2], Side::Large, 2), [4 * 9; 2]);
+    assert_eq!(products([4, 2], Side::Large, 1), [4, 16]);
+    // 36 in place of 144.
+    assert_eq!(products([3, 1], Side::Small, 4), [36; 2]);
+    assert_eq!(products([3, 1], Side::Large, 3), [25; 2]);
+    // Phases of 2×2, 2×1, 1×2 taps and one.
+    assert_eq!(products([3, 2], Side::Large, 4), [(5 + 4) * (5 + 4); 2]);
+    // Four residues of the input each: 100 in place of 256.
+    assert_eq!(products([4, 2], Side::Small, 4), [25, 100]);
+}

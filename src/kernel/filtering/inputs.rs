@@ -1,6 +1,6 @@
 //! Bᵀ: windows of a panel into points. It knows no sums.
 
-use super::{Lines, MOST_POINTS, Regular, transforms};
+use super::{Lines, MOST_POINTS, Regular, end, product, transforms};
 use crate::kernel::dispatch::{Available, Job, Level};
 use crate::kernel::micro::{TapShift, Taps};
 use crate::kernel::vector::{MAX_LANES, Vector};
@@ -90,15 +90,16 @@ impl<T: Scalar> TransformInputs<'_, T> {
             axis.views.iter().all(of_view)
         };
         assert!(self.axes.iter().all(is_inside), "a view leaves its window");
-        assert_eq!(self.window.len(), windows.iter().product::<usize>(), "every element of the window has its place");
+        assert_eq!(self.window.len(), product(windows), "every element of the window has its place");
         if self.channels == 0 || self.bases.is_empty() {
             return;
         }
         let last = self.bases.iter().copied().max().unwrap_or(0) as usize;
-        let read = last + self.window.last_shift() + (self.channels - 1) * self.channel_step + lanes;
+        let channels = self.channels - 1;
+        let read = end(last + self.window.last_shift() + lanes, [(channels, self.channel_step)]);
         assert!(read <= self.panel.len(), "a tile leaves its panel");
-        let of_point = (self.channels - 1) * self.pitch + self.bases.len() * lanes;
-        let written = (points.iter().product::<usize>().max(1) - 1) * self.point_step + of_point;
+        let last_point = product(points).saturating_sub(1);
+        let written = end(self.bases.len() * lanes, [(channels, self.pitch), (last_point, self.point_step)]);
         assert!(written <= self.to.len(), "points leave their memory");
         assert!(input_scratch(windows, points) <= self.scratch.len(), "scratch memory is too small");
     }

@@ -1,6 +1,6 @@
 //! Aᵀ: sums of products into outputs. It knows no inputs.
 
-use super::{Lines, MOST_POINTS, Regular, transforms};
+use super::{Lines, MOST_POINTS, Regular, end, product, transforms};
 use crate::kernel::dispatch::{Available, Job, Level};
 use crate::kernel::vector::{MAX_LANES, Vector};
 use crate::scalar::Scalar;
@@ -56,10 +56,11 @@ impl<T: Scalar> TransformSums<'_, T> {
         if self.vectors == 0 || points.contains(&0) {
             return;
         }
-        let read = (points.iter().product::<usize>() - 1) * self.point_step + self.vectors * lanes;
+        let row = (self.vectors, lanes);
+        let read = end(0, [row, (product(points) - 1, self.point_step)]);
         assert!(read <= self.sums.len(), "points leave the sums");
-        let last: usize = outputs.iter().zip(self.steps).map(|(&count, step)| (count - 1) * step).sum();
-        assert!(last + self.vectors * lanes <= self.to.len(), "outputs leave their memory");
+        let [d, h, w] = std::array::from_fn(|i| (outputs[i] - 1, self.steps[i]));
+        assert!(end(0, [row, d, h, w]) <= self.to.len(), "outputs leave their memory");
         assert!(output_scratch(points, outputs) <= self.scratch.len(), "scratch memory is too small");
     }
 }

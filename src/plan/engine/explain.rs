@@ -23,10 +23,13 @@ pub(super) fn filtered<'a, T: Scalar>(filtered: &Filtered, ways: impl Iterator<I
     let terms = products.all_terms();
     let taps: usize = filtered.exact.products.all_terms() * outputs / filtered.exact.products.of_phase.len().max(1);
     let mut sentences = vec![format!(
-        "Minimal filtering: a tile of {d}×{h}×{w} outputs takes {terms} products per input and output channel where the          definition takes {taps}. Tiles are counted from the first output; one with an input that is not finite, or so large that a sum          might overflow, is computed by the definition."
+        "Minimal filtering: a tile of {d}×{h}×{w} outputs takes {terms} products per input and output channel where the \
+         definition takes {taps}. Tiles are counted from the first output; one with an input that is not finite, or so large that a sum \
+         might overflow, is computed by the definition."
     )];
     sentences.push(format!(
-        "{} of {} output channels are computed at a time, in register tiles of {} rows by up to {} vectors of {} lanes; lanes run          along tiles. {} of {} input channels are summed at a time, each block from zero.",
+        "{} of {} output channels are computed at a time, in register tiles of {} rows by up to {} vectors of {} lanes; lanes run \
+         along tiles. {} of {} input channels are summed at a time, each block from zero.",
         layout.chunk,
         layout.outputs,
         layout.per_tile,
