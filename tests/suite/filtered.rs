@@ -202,10 +202,10 @@ fn right_and_reproducible<D: Direction, T: Scalar>(layer: &Layer<D, T, 3>, case:
             assert_within(&sample(&together, i), &want, bound::<T>(case, tile_of(&plan)), &what);
         }
         for batch in BATCHES {
-            for pool in 0..THREADS.len() {
+            for (pool, threads) in THREADS.iter().enumerate() {
                 let y = run(pool, most - batch);
                 let same = together.slice(s![most - batch.., .., .., .., ..]).to_owned();
-                assert_same_bits(&y, &same, &format!("{what}: batch {batch}, {} threads", THREADS[pool]));
+                assert_same_bits(&y, &same, &format!("{what}: batch {batch}, {threads} threads"));
             }
         }
         if isa != Isa::Portable {

@@ -320,7 +320,7 @@ fn filtered_is_the_planned_path_by_accuracy_fast() {
         let (g, c) = (case.geometry(), case.convolution(&data.weights));
         let fast = PlanOptions::new().accuracy(Accuracy::Fast);
         let prepared = c.prepare(&fast).unwrap();
-        let own = case.transposed.then_some(Side::Large).unwrap_or(Side::Small);
+        let own = if case.transposed { Side::Large } else { Side::Small };
         assert!(matches!(prepared.recipe(own), Recipe::Filtered(_)), "{}", prepared.recipe(own));
         let [estimated, strict] =
             [&fast, &PlanOptions::new()].map(|options| c.estimated_cycles(own, options).unwrap().unwrap());
