@@ -218,8 +218,8 @@ fn padding_modes_are_planned_too() {
         let plan = layer.plan([6, 5], &PlanOptions::default()).unwrap();
         let (mut y, mut workspace) = (Array4::from_elem([3, 4, 8, 5], f32::NAN), Workspace::new());
         plan.run_into(&x, &mut y, &mut workspace).unwrap();
-        // The padded copy is memory of the workspace, which the next call finds there.
-        assert!((3 * 6 * 10 * 7..=plan.workspace_len(3)).contains(&workspace.len()), "{mode:?}");
+        // The padded copy, too, is memory of the workspace, where the next call finds it.
+        assert_eq!(workspace.len(), plan.workspace_len(3), "{mode:?}");
         let mut want = layer.operator([6, 5]).unwrap().apply(x.view().insert_axis(Axis(2))).unwrap();
         for (mut channel, &bias) in want.axis_iter_mut(Axis(1)).zip(layer.bias().unwrap()) {
             channel += bias;
@@ -287,15 +287,6 @@ fn lowered_plans_say_how_much_memory_a_thread_takes() {
     let limited = |memory_limit| layer.plan([3], &PlanOptions::new().memory_limit(memory_limit)).err();
     assert_eq!(limited(bytes), None);
     assert!(matches!(limited(bytes - 1), Some(Error::MemoryLimit { limit, .. }) if limit == bytes - 1));
-}
-
-/// 2⁶⁴ bytes of inputs, of which a layer of stride 2³¹ reads one.
-#[test]
-fn inputs_that_cannot_be_addressed_are_refused_however_few_are_read() {
-    let layer = Conv2d::<f32>::zeros(1, 1, 1, Options::new().stride(1 << 31)).unwrap();
-    assert!(layer.plan([1, 1], &PlanOptions::new()).is_ok());
-    let refused = layer.plan([1 << 31, 1 << 31], &PlanOptions::new()).err();
-    assert!(matches!(refused, Some(Error::Overflow { what: "the large side of one sample" })), "{refused:?}");
 }
 
 #[test]

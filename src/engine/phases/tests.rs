@@ -121,18 +121,20 @@ fn other_taps_or_other_channels_do_not_read_alike() {
     }
 }
 
-/// The only input meets another tap at every position, so that no position has all of them: 4096 positions are looked at one by one,
-/// more are one region.
+/// The only input meets the second tap at the first position and the first tap at the last one, so that no position has both: up to
+/// 4096 positions are looked at one by one, more are one region.
 #[test]
 fn long_borders_are_one_region_of_all_taps() {
-    let regions = |length: usize| {
-        let options = Options::<3>::new().padding([0, 0, length - 1]);
+    let regions = |positions: usize| {
+        let apart = positions - 1;
+        let options = Options::<3>::new().padding([0, 0, apart]).dilation([1, 1, apart]);
         let channels = Channels { small: 1, large: 1 };
-        let geometry = Geometry::convolution([1; 3], [1, 1, length], channels, &options).unwrap();
+        let geometry = Geometry::convolution([1; 3], [1, 1, 2], channels, &options).unwrap();
         let axis = &Phases::new(&geometry, Side::Small).axes[2];
-        assert_eq!(axis.positions, length);
-        axis.regions.within(0..length).map(|(.., set)| axis.regions.taps(set, 0).len()).collect::<Vec<_>>()
+        assert_eq!(axis.positions, positions);
+        let regions = axis.regions.within(0..positions);
+        regions.map(|(_, len, set)| (len, axis.regions.taps(set, 0).len())).collect::<Vec<_>>()
     };
-    assert_eq!(regions(4096), [1; 4096]);
-    assert_eq!(regions(4097), [4097]);
+    assert_eq!(regions(4096), [(1, 1), (4094, 0), (1, 1)]);
+    assert_eq!(regions(4097), [(4097, 2)]);
 }
