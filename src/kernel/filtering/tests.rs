@@ -14,7 +14,7 @@ use rand_chacha::ChaCha8Rng;
 use self::matrices::{Matrix, identity, input_matrix, magnitudes, nested, output_matrix};
 use super::*;
 use crate::kernel::Isa;
-use crate::kernel::micro::{TapLists, lanes};
+use crate::kernel::micro::{TapLists, TapShift, lanes};
 
 fn assert_right<T: Scalar>(got: T, want: f64, magnitude: f64, what: &dyn Debug) {
     // Three nested transforms of some ten operations each; integers have no error in `f64`.

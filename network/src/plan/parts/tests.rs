@@ -160,63 +160,6 @@ fn operators_treat_samples_alike() {
 }
 
 #[test]
-fn operators_treat_samples_alike() {
-    let ints = |values: &[i64]| Tensor::integers(values.iter().copied());
-    let axis = |axis| vec![("axis", Attribute::Integer(axis))];
-    let axes = |axes: &[i64]| vec![("axes", Attribute::Integers(axes.to_vec()))];
-    let kernel = vec![("kernel_shape", Attribute::Integers(vec![3, 2]))];
-    // Name, attributes, and what it is given beside the layer's output, `[samples, 6, 6, 7]`.
-    let all: Vec<(&str, Vec<(&str, Attribute)>, Vec<Tensor>)> = vec![
-        ("Softmax", axis(1), vec![]),
-        ("LogSoftmax", axis(-1), vec![]),
-        ("ReduceMean", axes(&[2, 3]), vec![]),
-        ("ReduceL2", axes(&[1, 3]), vec![]),
-        ("ReduceMax", axes(&[-1]), vec![]),
-        ("ArgMax", axis(1), vec![]),
-        ("LRN", vec![("size", Attribute::Integer(3))], vec![]),
-        ("MeanVarianceNormalization", axes(&[2, 3]), vec![]),
-        ("LpNormalization", axis(1), vec![]),
-        ("LayerNormalization", axis(-1), vec![Noise(5).floats(&[7])]),
-        ("InstanceNormalization", vec![], vec![Noise(5).floats(&[6]), Noise(6).floats(&[6])]),
-        ("AveragePool", kernel.clone(), vec![]),
-        ("LpPool", kernel.clone(), vec![]),
-        ("MaxPool", kernel, vec![]),
-        ("GlobalAveragePool", vec![], vec![]),
-        ("GlobalMaxPool", vec![], vec![]),
-        ("Transpose", vec![("perm", Attribute::Integers(vec![0, 3, 1, 2]))], vec![]),
-        ("Slice", vec![], vec![ints(&[1, -1]), ints(&[5, -9]), ints(&[1, 3]), ints(&[2, -3])]),
-        ("Pad", vec![("mode", Attribute::Text("reflect".into()))], vec![ints(&[0, 1, 2, 0, 0, 0, 1, 3])]),
-        ("Tile", vec![], vec![ints(&[1, 2, 1, 3])]),
-        ("Expand", vec![], vec![ints(&[1, 6, 6, 7])]),
-        ("Unsqueeze", vec![], vec![ints(&[1])]),
-        ("Flatten", axis(1), vec![]),
-        ("PRelu", vec![], vec![Noise(5).floats(&[6, 1, 1])]),
-        ("Cast", vec![("to", Attribute::Integer(7))], vec![]),
-        ("Greater", vec![], vec![Noise(5).floats(&[6, 1, 7])]),
-        ("Max", vec![], vec![Noise(5).floats(&[1]), Noise(6).floats(&[1, 6, 1, 1])]),
-    ];
-    for (name, attributes, others) in all {
-        let graph = graph(|builder, y| {
-            let mut inputs = vec![y];
-            inputs.extend(others.iter().map(|tensor| builder.constant("other", tensor.clone())));
-            node(builder, name, &attributes, &inputs)
-        });
-        assert!(runs_in_parts(&graph), "{name}");
-    }
-    let products = graph(|builder, y| {
-        let transposed = node(builder, "Transpose", &[("perm", Attribute::Integers(vec![0, 1, 3, 2]))], &[y]);
-        node(builder, "MatMul", &[], &[y, transposed])
-    });
-    assert!(runs_in_parts(&products));
-    // Of the rows of one matrix a block is summed otherwise than each by itself.
-    let rows = graph(|builder, y| {
-        let matrix = builder.constant("matrix", Noise(5).floats(&[7, 3]));
-        node(builder, "MatMul", &[], &[y, matrix])
-    });
-    assert!(!runs_in_parts(&rows));
-}
-
-#[test]
 fn samples_that_meet_run_as_a_whole() {
     let over_samples = |axes: Vec<i64>| {
         graph(move |builder, y| {

@@ -60,7 +60,7 @@ pub(super) fn identity(len: usize) -> Matrix {
 
 #[test]
 fn weights_are_powers_of_points_over_the_distances_to_the_others() {
-    for outputs in 0..8 {
+    for outputs in 0..8usize {
         for taps in 0..8 {
             let products = (outputs + taps).saturating_sub(1);
             if outputs < 2 || taps < 2 || products > MOST_POINTS {
