@@ -52,10 +52,9 @@
 //! # fn main() -> convmat::Result<()> {
 //! let w = array![[[1.0, 2.0, 3.0, 4.0]]];
 //! let layer = ConvTranspose1d::new(w, None, Options::new().stride(2).padding(1))?;
-//! let d = [5.0, -1.0, 2.0, 7.0];
-//! let y = layer.forward(&array![[d]])?;
+//! let y = layer.forward(&array![[[5.0, -1.0, 2.0, 7.0]]])?;
 //! // The outputs 2, 4 and 6 are three outputs of the taps w₃, w₁ on four inputs.
-//! let [g0, g1] = [4.0, 2.0];
+//! let (d, [g0, g1]) = ([5.0, -1.0, 2.0, 7.0], [4.0, 2.0]);
 //! let m = [g0 * (d[0] - d[2]), (g0 + g1) / 2.0 * (d[1] + d[2]), (g0 - g1) / 2.0 * (d[2] - d[1]), g1 * (d[3] - d[1])];
 //! assert_eq!([m[0] + m[1] + m[2], m[1] - m[2], m[1] + m[2] + m[3]], [y[[0, 0, 2]], y[[0, 0, 4]], y[[0, 0, 6]]]);
 //! # Ok(())

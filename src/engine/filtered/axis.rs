@@ -203,6 +203,7 @@ impl Builder {
         let longest = residues.iter().map(|(_, taps)| taps.len()).max()?;
         let length = longest.div_ceil(longest.div_ceil((MOST_POINTS + 1).checked_sub(self.tile)?.max(1)));
         let (points, matrix) = match length {
+            1 if longest > 1 => return None,
             1 => (self.tile, None),
             _ => (self.tile + length - 1, Some(filter_matrix(self.tile, length)?)),
         };

@@ -120,9 +120,15 @@ fn sets(axis: &crate::geometry::Axis, output: Side) -> Vec<Option<(usize, usize)
     (2..=7).map(|tile| AxisFilter::new(axis, output, tile, 0).and_then(|axis| axis.set())).collect()
 }
 
-/// F(2, r), F(3, r) and so on.
+/// F(2, r), F(3, r) and so on. More than six products are too many: taps are cut into rows of equal lengths then, until there is one
+/// tap in each, which has no set.
 fn all_sets(taps: usize) -> Vec<Option<(usize, usize)>> {
-    (2..=7).map(|tile| (tile + taps <= 7).then_some((tile, taps))).collect()
+    let of_tile = |tile: usize| {
+        let rows = (1..=taps).find(|rows| tile + taps.div_ceil(*rows) <= 7)?;
+        let row = taps.div_ceil(rows);
+        (row > 1).then_some((tile, row))
+    };
+    (2..=7).map(of_tile).collect()
 }
 
 /// Sums and outputs of every phase.
@@ -171,7 +177,8 @@ fn plain_and_dilated_correlations_have_a_set_of_their_taps() {
         }
     }
     let none = vec![None; 6];
-    assert_eq!(sets(&axis([20, 20], [6, 1, 1], 2), Side::Small), none);
+    assert_eq!(sets(&axis([20, 20], [9, 1, 1], 4), Side::Small), all_sets(9));
+    assert_eq!(all_sets(9), [Some((2, 5)), Some((3, 3)), Some((4, 3)), Some((5, 2)), None, None]);
     // A kernel as long as its stride: nothing is saved.
     assert_eq!(sets(&axis([9, 18], [2, 2, 1], 0), Side::Large), none);
     assert_eq!(transforms(&axis([9, 18], [2, 2, 1], 0), Side::Large, 3), [(3, 3); 2]);
