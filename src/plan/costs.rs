@@ -72,6 +72,8 @@ pub(super) const SHARE_OF_POINTS: (usize, usize) = (5, 8);
 pub(super) const FILTERED_BUFFER: usize = 200 << 10;
 /// Most outputs of a tile.
 pub(super) const MOST_FILTERED_PHASES: usize = 512;
+/// Most taps of a kernel that is filtered: products are listed, and there are some for every tap.
+pub(super) const MOST_FILTERED_TAPS: usize = 1 << 12;
 /// Most bytes of one worker's scratch memory for minimal filtering, which keeps sums of all chunks of a cell.
 pub(super) const MOST_FILTERED_SCRATCH: usize = 16 << 20;
 /// Part of the time of the definition that minimal filtering may take at most by estimate.

@@ -9,7 +9,7 @@ use crate::kernel::micro::{lanes, max_rows, vector_counts};
 use crate::operator::bytes_of;
 use crate::plan::costs::{
     FILTERED_BLOCKS, FILTERED_BUFFER, FILTERED_TILES, MANY, MOST_FILTERED_PHASES, MOST_FILTERED_SCRATCH,
-    SHARE_OF_POINTS, WORTH_FILTERING, WORTH_MORE_SAMPLES, Work,
+    MOST_FILTERED_TAPS, SHARE_OF_POINTS, WORTH_FILTERING, WORTH_MORE_SAMPLES, Work,
 };
 use crate::plan::directed::Directed;
 use crate::plan::estimate::{self, Estimate};
@@ -127,9 +127,13 @@ fn of_recipe<T: Scalar>(directed: &Directed, machine: &Machine, recipe: &Filtere
     Filtered::new::<T>(geometry, *output, (tile, *origin), machine.level, blocking)
 }
 
-/// Outputs of a tile: `None` if there are no such tiles.
+/// Outputs of a tile: `None` if there are no such tiles, or if the kernel has too many taps.
 fn phases(directed: &Directed, tile: [usize; 3]) -> Option<usize> {
     let axes = directed.geometry.axes();
+    let taps = axes.iter().try_fold(1usize, |taps, axis| taps.checked_mul(axis.kernel()))?;
+    if taps > MOST_FILTERED_TAPS {
+        return None;
+    }
     let mut phases = 1usize;
     for (axis, tile) in axes.iter().zip(tile) {
         let [step, _] = axis.class_steps(directed.output);
@@ -144,7 +148,9 @@ fn tilings<'a, T: Scalar>(
     machine: &'a Machine,
     options: &'a PlanOptions,
 ) -> impl Iterator<Item = (Filtered, [usize; 3])> + 'a {
-    let bounds = options.accuracy.bounds();
+    // Strides and kernels out of proportion are not even looked at.
+    let is_listed = phases(directed, [1; 3]).is_some_and(|phases| phases <= MOST_FILTERED_PHASES);
+    let bounds = options.accuracy.bounds().filter(|_| is_listed);
     let axes = directed.geometry.axes();
     let of_axis = |i: usize| -> Vec<usize> {
         let positions = axes[i].length(directed.output).div_ceil(axes[i].class_steps(directed.output)[0]);

@@ -99,6 +99,20 @@ fn tiles_become_smaller_where_memory_is_short() {
     assert!(matches!(with(2 * all), Recipe::ImplicitGemm(_)));
 }
 
+/// Products are listed, so that kernels and strides of thousands are not, and planning them takes no time.
+#[test]
+fn layers_out_of_proportion_are_not_filtered() {
+    let options = PlanOptions::new().accuracy(Accuracy::Fast);
+    let of = |kernel: usize, stride: usize| {
+        let channels = Channels { small: 64, large: 64 };
+        let layer = Options::new().stride([1, 1, stride]);
+        let geometry = Geometry::transposed([1, 1, 40], [1, 1, kernel], channels, &layer).unwrap();
+        all::<f32>(&(geometry, Side::Large).into(), &machine(), &options, 1).len()
+    };
+    assert!(of(16, 8) > 0 && of(1 << 12, 1 << 9) == 0 && of((1 << 12) + 1, 8) == 0);
+    assert_eq!(of(1 << 20, 1 << 20), 0);
+}
+
 /// Steps, calls and sums of the microkernel, product by product.
 #[test]
 fn products_are_counted_as_they_run() {
