@@ -95,21 +95,15 @@ fn transforms_make_a_correlation_of_products() {
             let products = outputs + taps - 1;
             let (back, inputs) = (output_matrix(products, outputs), input_matrix(products));
             let filter = filter_matrix(outputs, taps).unwrap();
-            for i in 0..outputs {
-                for k in 0..taps {
-                    for m in 0..products {
-                        let of_point = |j: usize| {
-                            let (numerator, denominator) = filter[j][k];
-                            back[i][j] * (numerator as f64 / denominator as f64) * inputs[j][m]
-                        };
-                        let sum: f64 = (0..products).map(of_point).sum();
-                        let want = f64::from(u8::from(m == i + k));
-                        assert!(
-                            (sum - want).abs() < 1e-13,
-                            "F({outputs}, {taps}): {sum} for output {i}, tap {k}, input {m}"
-                        );
-                    }
-                }
+            for at in ndarray::indices((outputs, taps, products)) {
+                let (i, k, m) = at;
+                let of_point = |j: usize| {
+                    let (numerator, denominator) = filter[j][k];
+                    back[i][j] * (numerator as f64 / denominator as f64) * inputs[j][m]
+                };
+                let sum: f64 = (0..products).map(of_point).sum();
+                let want = f64::from(u8::from(m == i + k));
+                assert!((sum - want).abs() < 1e-13, "F({outputs}, {taps}): {sum} for output, tap and input {at:?}");
             }
         }
     }
