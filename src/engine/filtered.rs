@@ -47,7 +47,7 @@ use crate::kernel::grid::{Cuts, Grid};
 use crate::kernel::micro::{TapLists, TapShift, lanes};
 use crate::kernel::prefetch::line;
 use crate::kernel::strided::Strided;
-use crate::scalar::Scalar;
+use crate::scalar::{Precision, Scalar};
 
 /// Bounds of the sums of absolute coefficients in a row of Bᵀ, and of Aᵀ, of any set, per axis.
 const LARGEST_GROWTH: [f64; 2] = [8.0, 16.0];
@@ -104,7 +104,7 @@ pub(crate) struct Filtered {
 }
 
 /// Packed weights of both.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct FilteredWeights<T> {
     pub(crate) filter: Vec<T>,
     pub(crate) exact: Vec<T>,
@@ -209,9 +209,9 @@ impl Filtered {
         let [input, output] = LARGEST_GROWTH.map(|growth| growth.powi(3));
         let terms = self.filter.products.terms.iter().map(Vec::len).max().unwrap_or(0) * self.filter.layout.inputs;
         let largest_sum = input * largest * terms as f64 * output;
-        let largest_value = match T::UNIT_ROUNDOFF < f64::from(f32::EPSILON) / 4.0 {
-            true => f64::MAX,
-            false => f64::from(f32::MAX),
+        let largest_value = match T::PRECISION {
+            Precision::Single => f64::from(f32::MAX),
+            Precision::Double => f64::MAX,
         };
         to.most = if largest.is_finite() { largest_value / 4.0 / largest_sum.max(input) } else { -1.0 };
     }

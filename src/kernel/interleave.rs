@@ -46,6 +46,12 @@ pub(crate) fn deinterleave<T: Copy>(from: &[T], rows: &mut [T], stride: usize, c
         4 => deinterleave_by::<T, 4>(from, rows, stride),
         _ => 0,
     };
+    deinterleave_rest(from, rows, stride, count, done);
+}
+
+/// [`deinterleave`] of what is left after `done` groups, element by element.
+#[inline(always)]
+fn deinterleave_rest<T: Copy>(from: &[T], rows: &mut [T], stride: usize, count: usize, done: usize) {
     for (r, row) in rows.chunks_mut(stride).take(count).enumerate() {
         let rest = from[done * count..].iter().skip(r).step_by(count);
         row[done..].iter_mut().zip(rest).for_each(|(to, &value)| *to = value);
@@ -102,10 +108,7 @@ pub(crate) fn deinterleave_vectors<T: Scalar, V: Vector<T>>(
     if done == 0 {
         return deinterleave(from, rows, stride, count);
     }
-    for (r, row) in rows.chunks_mut(stride).take(count).enumerate() {
-        let rest = from[done * count..].iter().skip(r).step_by(count);
-        row[done..].iter_mut().zip(rest).for_each(|(to, &value)| *to = value);
-    }
+    deinterleave_rest(from, rows, stride, count, done);
 }
 
 /// The lanes of N vectors of a group that are the elements of row r: where each lies in vector v, and which are there.

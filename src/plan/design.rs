@@ -235,16 +235,21 @@ fn ways<T: Scalar>(engine: &ImplicitGemm, machine: &Machine, batch: usize) -> Ve
                 }
             }
         }
-        let Some(best) = fastest else { continue };
-        let is_worth_it = |known: &Way| best.cycles_per_sample() < WORTH_MORE_SAMPLES * known.cycles_per_sample();
-        match ways.iter().position(|way| way.cut.samples.count() == samples.count()) {
-            Some(known) if best.cycles_per_sample() < ways[known].cycles_per_sample() => ways[known] = best,
-            Some(_) => {}
-            None if ways.iter().all(is_worth_it) => ways.push(best),
-            None => {}
-        }
+        keep(&mut ways, fastest);
     }
     ways
+}
+
+/// Keeps the fastest way of a kind if no known one with as many samples per panel is faster, and if more samples are worth it.
+fn keep(ways: &mut Vec<Way>, fastest: Option<Way>) {
+    let Some(best) = fastest else { return };
+    let is_worth_it = |known: &Way| best.cycles_per_sample() < WORTH_MORE_SAMPLES * known.cycles_per_sample();
+    match ways.iter().position(|way| way.cut.samples.count() == best.cut.samples.count()) {
+        Some(known) if best.cycles_per_sample() < ways[known].cycles_per_sample() => ways[known] = best,
+        Some(_) => {}
+        None if ways.iter().all(is_worth_it) => ways.push(best),
+        None => {}
+    }
 }
 
 /// The channels whose rows fill register tiles best, or the next best.
@@ -382,21 +387,35 @@ fn way<T: Scalar>(
     if scratch(per_cell) > MOST_SCRATCH {
         return None;
     }
+    let scratch = scratch(per_cell) / size_of::<T>();
+    Some(costed(engine, tally, estimate, machine, (per_cell, scratch), is_scattered))
+}
+
+/// A way with cells of `per_cell` chunks, which take so many elements of scratch memory, and its estimated cycles.
+fn costed(
+    engine: &ImplicitGemm,
+    tally: &Tally,
+    estimate: &Estimate,
+    machine: &Machine,
+    (per_cell, scratch): (usize, usize),
+    is_scattered: Option<bool>,
+) -> Way {
+    let chunks = engine.weights.chunks();
     let [sums, in_rows, scattered, packing] =
         [&estimate.sums, &estimate.in_rows, &estimate.scattered, &estimate.packing]
             .map(|work| work.cycles(machine.costs));
     let is_scattered = is_scattered.unwrap_or(scattered < in_rows);
     let computing = sums + if is_scattered { scattered } else { in_rows };
     let of_group = computing + chunks.div_ceil(per_cell) as f64 * packing;
-    Some(Way {
-        cut,
+    Way {
+        cut: tally.cut,
         chunks_per_cell: per_cell,
         is_scattered,
         is_listed: is_listed(engine, tally),
         cycles: engine.phases.channel_groups as f64 * of_group,
         packing: packing * chunks as f64 / computing.max(1.0),
-        scratch: scratch(per_cell) / size_of::<T>(),
-    })
+        scratch,
+    }
 }
 
 #[cfg(test)]

@@ -3,29 +3,17 @@
 
 use std::ops::Range;
 
-use convmat::{Activation, Direction, Epilogue, Isa, Layer, Plan, PlanOptions, ResidualPosition, Scalar, Workspace};
-use ndarray::{Array5, Slice};
+use convmat::{Direction, Isa, Layer, Plan, PlanOptions, Workspace};
+use ndarray::Array5;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
 use crate::common::{Case, for_cases, with_batch};
 use crate::engine::{POOLS, shapes};
 use crate::filtered::{Share, TERMS, plane, tile_of, tiled, with_layer};
+use crate::plan_windows::{Block, block, epilogue, slices};
 use crate::random_layers::layers;
 use crate::values::{assert_same_bits, dirty, reals};
-
-type Block = [Range<usize>; 3];
-
-fn slices(ranges: &Block) -> impl Fn(ndarray::AxisDescription) -> Slice + '_ {
-    |axis| match axis.axis.index().checked_sub(2) {
-        Some(i) => Slice::from(ranges[i].clone()),
-        None => Slice::from(..),
-    }
-}
-
-fn block<T: Scalar>(tensor: &Array5<T>, ranges: &Block) -> Array5<T> {
-    tensor.slice_each_axis(slices(ranges)).to_owned()
-}
 
 /// NaN but for a block.
 fn only_block(tensor: &Array5<f32>, ranges: &Block) -> Array5<f32> {
@@ -44,16 +32,6 @@ fn range(len: usize, [a, b, kind]: [Index; 3]) -> Range<usize> {
         3 => 0..b,
         4 => a..len,
         _ => a.min(b)..a.max(b),
-    }
-}
-
-fn epilogue(channels: usize, seed: u64) -> Epilogue<f32> {
-    let numbers = |first: f32| (0..channels).map(|channel| first + channel as f32 * 0.13).collect::<Vec<_>>();
-    let epilogue = Epilogue::new().scale(numbers(0.7));
-    match seed % 3 {
-        0 => Epilogue::new(),
-        1 => epilogue.prelu(numbers(-0.2)).residual(ResidualPosition::BeforeActivation, 0.3),
-        _ => epilogue.activation(Activation::Tanh).residual(ResidualPosition::AfterActivation, -0.3),
     }
 }
 

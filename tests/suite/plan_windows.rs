@@ -15,18 +15,22 @@ use crate::engine::{POOLS, shapes};
 use crate::random_layers::layers;
 use crate::values::{assert_same_bits, dirty, reals};
 
+pub type Block = [Range<usize>; 3];
+
+pub fn slices(ranges: &Block) -> impl Fn(ndarray::AxisDescription) -> Slice + '_ {
+    |axis| match axis.axis.index().checked_sub(2) {
+        Some(i) => Slice::from(ranges[i].clone()),
+        None => Slice::from(..),
+    }
+}
+
 /// A block of a tensor.
-fn block(tensor: &Array5<f32>, ranges: &[Range<usize>; 3]) -> Array5<f32> {
-    tensor
-        .slice_each_axis(|axis| match axis.axis.index().checked_sub(2) {
-            Some(i) => Slice::from(ranges[i].clone()),
-            None => Slice::from(..),
-        })
-        .to_owned()
+pub fn block<T: Clone>(tensor: &Array5<T>, ranges: &Block) -> Array5<T> {
+    tensor.slice_each_axis(slices(ranges)).to_owned()
 }
 
 /// None, and epilogues whose numbers differ from channel to channel.
-fn epilogue(channels: usize, seed: u64) -> Epilogue<f32> {
+pub fn epilogue(channels: usize, seed: u64) -> Epilogue<f32> {
     let numbers = |first: f32| (0..channels).map(|channel| first + channel as f32 * 0.13).collect::<Vec<_>>();
     let epilogue = Epilogue::new().scale(numbers(0.7));
     match seed % 3 {

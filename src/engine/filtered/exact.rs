@@ -71,6 +71,8 @@ impl<T: Scalar> Exact<'_, '_, '_, T> {
         let phase = (places[0].phase * phases[1] + places[1].phase) * phases[2] + places[2].phase;
         if let Some(product) = products.of_phase[phase] {
             let [_, points_h, points_w] = products.passes[0].points;
+            // Packed are the products before this one, then the tiles of rows of this one, which have as many terms each.
+            let before: usize = products.terms[..product].iter().map(Vec::len).sum();
             for block in 0..layout.blocks() {
                 let channels = layout.block(block);
                 let inputs = &mut inputs[..channels.len()];
@@ -88,8 +90,6 @@ impl<T: Scalar> Exact<'_, '_, '_, T> {
                     self.gemm.input_activation.apply(self.filtered.tiled.level, inputs);
                     for chunk in 0..chunks {
                         let weights = &self.packed[layout.of_chunk(work.group, block, 0, work.first_chunk + chunk)];
-                        // Products before this one, then the tiles of rows of this one, which have as many terms each.
-                        let before: usize = products.terms[..product].iter().map(Vec::len).sum();
                         let of_term = channels.len() * layout.per_tile;
                         for tile in 0..layout.tiles {
                             let first = (before * layout.tiles + tile * of_product.len() + number) * of_term;

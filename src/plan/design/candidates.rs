@@ -106,7 +106,7 @@ fn all_ways<T: Scalar>(engine: &ImplicitGemm, machine: &Machine, batch: usize) -
 }
 
 /// The work of a way for all samples of a panel.
-fn panel_work(engine: &ImplicitGemm, estimate: &Estimate, way: &Way) -> Work {
+pub(super) fn panel_work(engine: &ImplicitGemm, estimate: &Estimate, way: &Way) -> Work {
     let stored = if way.is_scattered { &estimate.scattered } else { &estimate.in_rows };
     let packings = engine.weights.chunks().div_ceil(way.chunks_per_cell) as f64;
     let of_group = estimate.sums.and(1.0, stored).and(packings, &estimate.packing);

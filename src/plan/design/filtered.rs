@@ -1,6 +1,7 @@
 //! Minimal filtering: lists tiles along each axis, drops those whose measured error is over the bound or whose weights take too much
 //! memory, and weighs the others.
 
+use super::candidates::panel_work;
 use super::{Machine, blocks_of, samples_to_try};
 use crate::engine::filtered::axis::AxisFilter;
 use crate::engine::filtered::{Blocking, Filtered};
@@ -9,7 +10,7 @@ use crate::kernel::micro::{lanes, max_rows, vector_counts};
 use crate::operator::bytes_of;
 use crate::plan::costs::{
     FILTERED_BLOCKS, FILTERED_BUFFER, FILTERED_TILES, MANY, MOST_FILTERED_PHASES, MOST_FILTERED_SCRATCH,
-    MOST_FILTERED_TAPS, SHARE_OF_POINTS, WORTH_FILTERING, WORTH_MORE_SAMPLES, Work,
+    MOST_FILTERED_TAPS, SHARE_OF_POINTS, WORTH_FILTERING, Work,
 };
 use crate::plan::directed::Directed;
 use crate::plan::estimate::{self, Estimate};
@@ -98,7 +99,7 @@ pub(super) fn exactly<T: Scalar>(
     Some((FilteredRecipe { ways, ..recipe.clone() }, filtered))
 }
 
-/// The work and the cycles of a recipe for a batch.
+/// The work of a recipe for a batch.
 pub(super) fn weighed<T: Scalar>(
     directed: &Directed,
     machine: &Machine,
@@ -110,11 +111,8 @@ pub(super) fn weighed<T: Scalar>(
     let mut counter = filtered.tiled.counter::<T>();
     let tally = counter.count::<T>(way.cut)?;
     let estimate = estimated::<T>(&filtered, tally, machine);
-    let stored = if way.is_scattered { &estimate.scattered } else { &estimate.in_rows };
-    let packings = filtered.filter.layout.chunks().div_ceil(way.chunks_per_cell) as f64;
-    let of_group = estimate.sums.and(1.0, stored).and(packings, &estimate.packing);
     let panels = batch.div_ceil(way.cut.samples.count()) as f64;
-    Some(Work::default().and(panels * filtered.tiled.phases.channel_groups as f64, &of_group))
+    Some(Work::default().and(panels, &panel_work(&filtered.tiled, &estimate, way)))
 }
 
 fn of_recipe<T: Scalar>(directed: &Directed, machine: &Machine, recipe: &FilteredRecipe) -> Option<Filtered> {
@@ -223,14 +221,7 @@ fn recipe<T: Scalar>(filtered: &Filtered, machine: &Machine, batch: usize, tile:
                 fastest = way;
             }
         }
-        let Some(best) = fastest else { continue };
-        let is_worth_it = |known: &Way| best.cycles_per_sample() < WORTH_MORE_SAMPLES * known.cycles_per_sample();
-        match ways.iter().position(|way| way.cut.samples.count() == samples.count()) {
-            Some(known) if best.cycles_per_sample() < ways[known].cycles_per_sample() => ways[known] = best,
-            Some(_) => {}
-            None if ways.iter().all(is_worth_it) => ways.push(best),
-            None => {}
-        }
+        super::keep(&mut ways, fastest);
     }
     if ways.is_empty() {
         return None;
@@ -247,7 +238,7 @@ fn estimated<T: Scalar>(filtered: &Filtered, tally: &Tally, machine: &Machine) -
 
 /// A cut with its estimated cycles, or `None` if it takes too much scratch memory.
 fn way<T: Scalar>(filtered: &Filtered, tally: &Tally, machine: &Machine) -> Option<Way> {
-    let (chunks, cut) = (filtered.filter.layout.chunks(), tally.cut);
+    let chunks = filtered.filter.layout.chunks();
     let fits = |per_cell: usize| filtered.all_scratch::<T>(tally, per_cell) <= MOST_FILTERED_SCRATCH / size_of::<T>();
     let mut per_cell = chunks;
     while per_cell > 1 && !fits(per_cell) {
@@ -258,20 +249,6 @@ fn way<T: Scalar>(filtered: &Filtered, tally: &Tally, machine: &Machine) -> Opti
     if !fits(per_cell) {
         return None;
     }
-    let estimate = estimated::<T>(filtered, tally, machine);
-    let [sums, in_rows, scattered, packing] =
-        [&estimate.sums, &estimate.in_rows, &estimate.scattered, &estimate.packing]
-            .map(|work| work.cycles(machine.costs));
-    let is_scattered = scattered < in_rows;
-    let computing = sums + if is_scattered { scattered } else { in_rows };
-    let of_group = computing + chunks.div_ceil(per_cell) as f64 * packing;
-    Some(Way {
-        cut,
-        chunks_per_cell: per_cell,
-        is_scattered,
-        is_listed: super::is_listed(&filtered.tiled, tally),
-        cycles: filtered.tiled.phases.channel_groups as f64 * of_group,
-        packing: packing * chunks as f64 / computing.max(1.0),
-        scratch: filtered.all_scratch::<T>(tally, per_cell),
-    })
+    let (estimate, scratch) = (estimated::<T>(filtered, tally, machine), filtered.all_scratch::<T>(tally, per_cell));
+    Some(super::costed(&filtered.tiled, tally, &estimate, machine, (per_cell, scratch), None))
 }
